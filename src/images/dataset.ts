@@ -1,0 +1,43 @@
+/** The parts of a data set: to train on, to choose by, to judge by. */
+export const SPLITS = ['train', 'val', 'test'] as const;
+export type Split = (typeof SPLITS)[number];
+
+/** One picture of a data set. */
+export interface DatasetEntry {
+  /** Absolute path of the file. */
+  path: string;
+  label?: string;
+  split?: Split;
+}
+
+/** A data set as it was found; its pictures are listed one by one, anew by every call, and never held together. */
+export interface Dataset {
+  /** Absolute path of the folder or manifest. */
+  root: string;
+  /** What it was taken for, e.g. `folder of split folders of class folders`. */
+  layout: string;
+  entries(): AsyncIterable<DatasetEntry>;
+  /** Whether a file that was listed earlier still is. */
+  contains(path: string): Promise<boolean>;
+  /** Files that are no pictures by their ending, so far as `entries` has come: how many, and the first few. */
+  leftOut: LeftOut;
+}
+
+export interface LeftOut {
+  count: number;
+  examples: string[];
+}
+
+const SPLIT_NAMES = new Map<string, Split>([
+  ['train', 'train'],
+  ['training', 'train'],
+  ['val', 'val'],
+  ['valid', 'val'],
+  ['validation', 'val'],
+  ['test', 'test'],
+]);
+
+/** The split that a folder or a manifest names, whatever the case; undefined where the name is none of a split. */
+export function splitNamed(name: string): Split | undefined {
+  return SPLIT_NAMES.get(name.trim().toLowerCase());
+}

@@ -1,0 +1,138 @@
+import type { Dirent } from 'node:fs';
+import { access, opendir, realpath, stat } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { LastlayerError } from '../errors.js';
+import { splitNamed, type Dataset, type DatasetEntry, type LeftOut, type Split } from './dataset.js';
+
+/** Endings that are taken for pictures; what a file really holds is found out when it is decoded. */
+const PICTURE_ENDINGS = new Set(
+  '.jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .avif .heic .heif .svg .bmp .jp2 .jxl .ppm .pgm'.split(
+    ' ',
+  ),
+);
+
+const MAX_EXAMPLES = 5;
+
+/**
+ * Reads a folder as torchvision's ImageFolder does, or simply as a heap of pictures:
+ * `train|val|test/class/…`, `class/…`, or a flat folder without labels. Below a class, folders are walked to any depth
+ * and links are followed, a linked folder once; hidden files and folders are passed over.
+ * @throws {LastlayerError} where the folder cannot be read or holds nothing
+ */
+export async function openFolder(root: string): Promise<Dataset> {
+  const folders = await visibleFolders(root);
+  const splits = folders.filter((name) => splitNamed(name));
+  const isSplit = splits.length > 0;
+  const other = folders.filter((name) => !splitNamed(name));
+  if (isSplit && other.length > 0) {
+    throw new LastlayerError(
+      `${root} holds split folders (${splits.join(', ')}) beside others (${other.slice(0, 3).join(', ')}), so it is not ` +
+        `clear which folders are classes. Keep either train, val and test, or one folder a class.`,
+    );
+  }
+  const leftOut: LeftOut = { count: 0, examples: [] };
+  return {
+    root,
+    layout: isSplit
+      ? 'train/val/test folders'
+      : folders.length > 0
+        ? 'one folder a class'
+        : 'flat folder, no labels',
+    leftOut,
+    contains: (path) =>
+      access(path).then(
+        () => true,
+        () => false,
+      ),
+    entries: () => {
+      leftOut.count = leftOut.examples.length = 0;
+      return isSplit ? entriesOfSplits(root, splits, leftOut) : entriesOfClasses(root, undefined, leftOut);
+    },
+  };
+}
+
+async function* entriesOfSplits(
+  root: string,
+  splits: string[],
+  leftOut: LeftOut,
+): AsyncGenerator<DatasetEntry> {
+  for (const name of splits) yield* entriesOfClasses(join(root, name), splitNamed(name), leftOut);
+  // Pictures beside the split folders belong to no split and have no label, but they are not lost.
+  yield* picturesIn(root, {}, leftOut);
+}
+
+async function* entriesOfClasses(
+  folder: string,
+  split: Split | undefined,
+  leftOut: LeftOut,
+): AsyncGenerator<DatasetEntry> {
+  const inSplit = split ? { split } : {};
+  for (const label of await visibleFolders(folder)) {
+    yield* picturesBelow(join(folder, label), { ...inSplit, label }, leftOut);
+  }
+  yield* picturesIn(folder, inSplit, leftOut);
+}
+
+/** Walks with a list of folders still to visit, not by recursion, so that no depth is too deep. */
+async function* picturesBelow(
+  folder: string,
+  common: Omit<DatasetEntry, 'path'>,
+  leftOut: LeftOut,
+): AsyncGenerator<DatasetEntry> {
+  const pending = [folder];
+  const linked = new Set([await realpath(folder)]);
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    for await (const entry of await opendir(next)) {
+      const path = join(next, entry.name);
+      if (entry.name.startsWith('.')) continue;
+      if (entry.isDirectory() || (await isNewLinkedFolder(entry, path, linked))) pending.push(path);
+      else if (isPicture(path, leftOut)) yield { path, ...common };
+    }
+  }
+}
+
+/** The pictures right in a folder. */
+async function* picturesIn(
+  folder: string,
+  common: Omit<DatasetEntry, 'path'>,
+  leftOut: LeftOut,
+): AsyncGenerator<DatasetEntry> {
+  for await (const entry of await opendir(folder)) {
+    const path = join(folder, entry.name);
+    if (entry.name.startsWith('.') || (await isFolder(entry, path))) continue;
+    if (isPicture(path, leftOut)) yield { path, ...common };
+  }
+}
+
+/** Whether an entry is a link to a folder that was not walked yet, so that links in a circle come to an end. */
+async function isNewLinkedFolder(entry: Dirent, path: string, linked: Set<string>): Promise<boolean> {
+  if (!(await isFolder(entry, path))) return false;
+  const target = await realpath(path);
+  return linked.size < linked.add(target).size;
+}
+
+async function isFolder(entry: Dirent, path: string): Promise<boolean> {
+  if (!entry.isSymbolicLink()) return entry.isDirectory();
+  const target = await stat(path).catch(() => undefined);
+  return target?.isDirectory() ?? false;
+}
+
+function isPicture(path: string, leftOut: LeftOut): boolean {
+  const is = PICTURE_ENDINGS.has(extname(path).toLowerCase());
+  if (!is) leaveOut(leftOut, path);
+  return is;
+}
+
+function leaveOut(leftOut: LeftOut, path: string): void {
+  leftOut.count++;
+  if (leftOut.examples.length < MAX_EXAMPLES) leftOut.examples.push(path);
+}
+
+async function visibleFolders(folder: string): Promise<string[]> {
+  const names: string[] = [];
+  for await (const entry of await opendir(folder)) {
+    if (!entry.name.startsWith('.') && (await isFolder(entry, join(folder, entry.name))))
+      names.push(entry.name);
+  }
+  return names.sort();
+}

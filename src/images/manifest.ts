@@ -1,0 +1,127 @@
+import { createReadStream } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { parse } from 'csv-parse';
+import { LastlayerError, messageOf } from '../errors.js';
+import { splitNamed, type Dataset, type DatasetEntry } from './dataset.js';
+
+type Fields = Record<string, unknown>;
+
+/**
+ * Reads a manifest: a CSV file with a header, or JSON Lines, with `path` (relative to the manifest's own folder, or
+ * absolute) and, optionally, `label` and `split` (train, val or test).
+ *
+ * `entries` throws a LastlayerError that names the line where a row has no path, an unknown split, or a path that an
+ * earlier row has too; to know the latter it keeps the paths, so memory does grow with the manifest itself.
+ */
+export function openManifest(path: string, format: 'csv' | 'jsonl'): Dataset {
+  const entries = () => entriesOf(path, format === 'csv' ? csvRows(path) : jsonRows(path));
+  let listed: Promise<Set<string>> | undefined;
+  return {
+    root: path,
+    layout: format === 'csv' ? 'CSV manifest' : 'JSONL manifest',
+    leftOut: { count: 0, examples: [] },
+    entries,
+    contains: async (file) => (await (listed ??= pathsOf(entries()))).has(file),
+  };
+}
+
+async function pathsOf(entries: AsyncIterable<DatasetEntry>): Promise<Set<string>> {
+  const paths = new Set<string>();
+  for await (const { path } of entries) paths.add(path);
+  return paths;
+}
+
+async function* entriesOf(
+  manifest: string,
+  rows: AsyncIterable<[number, Fields]>,
+): AsyncGenerator<DatasetEntry> {
+  const lineOf = new Map<string, number>();
+  for await (const [line, fields] of rows) {
+    const entry = toEntry(fields, manifest, line);
+    const before = lineOf.get(entry.path);
+    if (before !== undefined) {
+      throw new LastlayerError(
+        `${manifest}, line ${line}: ${entry.path} is listed on line ${before} already.`,
+      );
+    }
+    lineOf.set(entry.path, line);
+    yield entry;
+  }
+}
+
+function toEntry(fields: Fields, manifest: string, line: number): DatasetEntry {
+  const path = text(fields, 'path', manifest, line);
+  if (path === undefined) {
+    throw new LastlayerError(
+      `${manifest}, line ${line}: no path. A manifest has the columns path, label and split; this row has ` +
+        `${Object.keys(fields).join(', ') || 'none'}.`,
+    );
+  }
+  const entry: DatasetEntry = { path: resolve(dirname(manifest), path) };
+  const label = text(fields, 'label', manifest, line);
+  if (label !== undefined) entry.label = label;
+  const splitName = text(fields, 'split', manifest, line);
+  if (splitName !== undefined) {
+    const split = splitNamed(splitName);
+    if (!split) {
+      throw new LastlayerError(
+        `${manifest}, line ${line}: the split is "${splitName}"; write train, val or test.`,
+      );
+    }
+    entry.split = split;
+  }
+  return entry;
+}
+
+/** A field's text; undefined where it is absent, null or empty. Numbers serve as labels as they are written. */
+function text(fields: Fields, name: string, manifest: string, line: number): string | undefined {
+  const value = fields[name];
+  if (value === undefined || value === null || value === '') return undefined;
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number') return String(value);
+  throw new LastlayerError(
+    `${manifest}, line ${line}: ${name} is ${JSON.stringify(value)} where text is expected.`,
+  );
+}
+
+async function* csvRows(path: string): AsyncGenerator<[number, Fields]> {
+  const parser = parse({ columns: true, bom: true, skip_empty_lines: true, trim: true, info: true });
+  const source = createReadStream(path);
+  source.on('error', (error) => parser.destroy(error));
+  try {
+    for await (const { record, info } of source.pipe(parser) as AsyncIterable<{
+      record: Fields;
+      info: { lines: number };
+    }>) {
+      yield [info.lines, record];
+    }
+  } catch (error) {
+    throw error instanceof LastlayerError ? error : new LastlayerError(`${path}: ${messageOf(error)}.`);
+  } finally {
+    source.destroy();
+  }
+}
+
+async function* jsonRows(path: string): AsyncGenerator<[number, Fields]> {
+  let line = 0;
+  for await (const row of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {
+    line++;
+    if (row.trim() !== '') yield [line, parseObject(row, path, line)];
+  }
+}
+
+function parseObject(row: string, path: string, line: number): Fields {
+  let value: unknown;
+  try {
+    value = JSON.parse(row);
+  } catch (error) {
+    throw new LastlayerError(`${path}, line ${line}: ${messageOf(error)}.`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new LastlayerError(
+      `${path}, line ${line}: an object such as {"path": "a.jpg"} is expected, not ${row}.`,
+    );
+  }
+  return value as Fields;
+}

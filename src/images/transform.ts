@@ -1,0 +1,79 @@
+/** How a picture becomes the network's input: resize, crop, scale to 0..1, normalise per channel (RGB). */
+export interface Transform {
+  /** Length of the shorter side after resizing, in pixels. */
+  resize: number;
+  /** Side of the square cut from the middle, in pixels. */
+  crop: number;
+  mean: readonly [number, number, number];
+  std: readonly [number, number, number];
+  /** What shows through transparent pixels. */
+  background: string;
+}
+
+/** torchvision's transform for its ImageNet models: Resize(256), CenterCrop(224), ImageNet mean and std. */
+export const IMAGENET_TRANSFORM: Transform = {
+  resize: 256,
+  crop: 224,
+  mean: [0.485, 0.456, 0.406],
+  std: [0.229, 0.224, 0.225],
+  background: '#ffffff',
+};
+
+/** The ImageNet transform for a network with another input size, in the same proportion of resize to crop. */
+export function imagenetTransform(crop: number): Transform {
+  return { ...IMAGENET_TRANSFORM, crop, resize: Math.round((crop * 256) / 224) };
+}
+
+/**
+ * Names a transform by everything that decides its output, so that embeddings of different transforms never mix.
+ * The leading number is the version of the decoding itself and is raised whenever pixels would come out differently.
+ */
+export function transformId({ resize, crop, mean, std, background }: Transform): string {
+  return `v1-resize${resize}-crop${crop}-mean${mean.join('_')}-std${std.join('_')}-on${background.replace('#', '')}`;
+}
+
+/**
+ * The size that torchvision's Resize gives a picture: the shorter side becomes `resize`, the longer one is rounded down
+ * (torchvision, transforms/functional.py, _compute_resized_output_size).
+ */
+export function resizedSize(
+  width: number,
+  height: number,
+  resize: number,
+): { width: number; height: number } {
+  const longer = (long: number, short: number) => Math.max(resize, Math.floor((resize * long) / short));
+  return width <= height
+    ? { width: resize, height: longer(height, width) }
+    : { width: longer(width, height), height: resize };
+}
+
+/** Where torchvision's CenterCrop begins on a side of the given length: half the rest, rounded half to even. */
+export function cropOffset(length: number, crop: number): number {
+  const half = (length - crop) / 2;
+  const floor = Math.floor(half);
+  return half - floor === 0.5 && floor % 2 === 1 ? floor + 1 : floor;
+}
+
+/**
+ * Normalises RGB pixels into a batch tensor: interleaved bytes [crop, crop, 3] become planes [3, crop, crop] of
+ * (value / 255 − mean) / std, written from `offset` on.
+ */
+export function normalizeInto(
+  target: Float32Array,
+  offset: number,
+  pixels: Uint8Array,
+  transform: Transform,
+): void {
+  const plane = transform.crop * transform.crop;
+  for (let channel = 0; channel < 3; channel++) {
+    const table = normalizationTable(transform.mean[channel] ?? 0, transform.std[channel] ?? 1);
+    const start = offset + channel * plane;
+    for (let i = 0; i < plane; i++) target[start + i] = table[pixels[3 * i + channel] ?? 0] ?? 0;
+  }
+}
+
+/** The normalised value of each byte, in float32 steps as torchvision's ToTensor and Normalize take them. */
+function normalizationTable(mean: number, std: number): Float32Array {
+  const [m, s] = [Math.fround(mean), Math.fround(std)];
+  return Float32Array.from({ length: 256 }, (_, byte) => Math.fround(Math.fround(byte / 255) - m) / s);
+}

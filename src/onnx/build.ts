@@ -1,0 +1,118 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  AttributeProto_AttributeType as AttributeType,
+  AttributeProtoSchema,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  NodeProtoSchema,
+  TensorProto_DataType as DataType,
+  TensorProtoSchema,
+  ValueInfoProtoSchema,
+  type AttributeProto,
+  type ModelProto,
+  type NodeProto,
+  type TensorProto,
+  type ValueInfoProto,
+} from 'onnx-buf';
+
+/** IR version 8 with opset 17: read by every onnxruntime since 1.12 (2022), and all that our graphs need. */
+const IR_VERSION = 8n;
+const OPSET = 17n;
+
+/** An attribute's value: whole numbers become INT or INTS; a FLOAT is written `{ float: 0.5 }`. */
+export type AttributeValue = number | number[] | string | { float: number };
+
+/** The parts of a graph. Inputs and outputs are made by `tensorInfo`. */
+export interface GraphParts {
+  name: string;
+  nodes: NodeProto[];
+  initializers: TensorProto[];
+  inputs: ValueInfoProto[];
+  outputs: ValueInfoProto[];
+  /** Pairs for the model's metadata. */
+  metadata?: Record<string, string>;
+}
+
+/** A whole model with one graph in the default operator domain. */
+export function model(parts: GraphParts): ModelProto {
+  return create(ModelProtoSchema, {
+    irVersion: IR_VERSION,
+    opsetImport: [{ domain: '', version: OPSET }],
+    producerName: 'lastlayer',
+    graph: create(GraphProtoSchema, {
+      name: parts.name,
+      node: parts.nodes,
+      initializer: parts.initializers,
+      input: parts.inputs,
+      output: parts.outputs,
+    }),
+    metadataProps: Object.entries(parts.metadata ?? {}).map(([key, value]) => ({ key, value })),
+  });
+}
+
+/** One operator of the default domain, e.g. `node('Gemm', ['x', 'w', 'b'], ['y'], { transB: 1 })`. */
+export function node(
+  opType: string,
+  inputs: string[],
+  outputs: string[],
+  attributes: Record<string, AttributeValue> = {},
+  name = '',
+): NodeProto {
+  const attribute = Object.entries(attributes).map(([key, value]) => toAttribute(key, value));
+  return create(NodeProtoSchema, { opType, input: inputs, output: outputs, name, attribute });
+}
+
+/** A float32 constant of the given shape; its values are stored little-endian, as ONNX prescribes. */
+export function floatTensor(name: string, shape: number[], values: Float32Array): TensorProto {
+  return create(TensorProtoSchema, {
+    name,
+    dataType: DataType.FLOAT,
+    dims: shape.map(BigInt),
+    rawData: new Uint8Array(values.slice().buffer),
+  });
+}
+
+/** An int64 constant; shape [] makes a scalar. */
+export function intTensor(name: string, shape: number[], values: number[]): TensorProto {
+  return create(TensorProtoSchema, {
+    name,
+    dataType: DataType.INT64,
+    dims: shape.map(BigInt),
+    rawData: new Uint8Array(BigInt64Array.from(values, BigInt).buffer),
+  });
+}
+
+/** Name, element type and shape of a graph's input or output; a string stands for a dynamic dimension. */
+export function tensorInfo(
+  name: string,
+  shape: (number | string)[],
+  elementType: 'float32' | 'int64' = 'float32',
+): ValueInfoProto {
+  const dim = shape.map((d) =>
+    typeof d === 'string'
+      ? { value: { case: 'dimParam' as const, value: d } }
+      : { value: { case: 'dimValue' as const, value: BigInt(d) } },
+  );
+  const elemType = elementType === 'float32' ? DataType.FLOAT : DataType.INT64;
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: { value: { case: 'tensorType', value: { elemType, shape: { dim } } } },
+  });
+}
+
+function toAttribute(name: string, value: AttributeValue): AttributeProto {
+  if (typeof value === 'number') {
+    return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
+  }
+  if (typeof value === 'string') {
+    return create(AttributeProtoSchema, {
+      name,
+      type: AttributeType.STRING,
+      s: Uint8Array.from(Buffer.from(value)),
+    });
+  }
+  if (Array.isArray(value)) {
+    return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(BigInt) });
+  }
+  return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });
+}

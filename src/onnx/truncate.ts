@@ -1,0 +1,122 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  GraphProtoSchema,
+  type GraphProto,
+  type ModelProto,
+  type NodeProto,
+  type ValueInfoProto,
+} from 'onnx-buf';
+import { LastlayerError } from '../errors.js';
+import { node, tensorInfo } from './build.js';
+import { constantInts, subgraphsOf } from './constants.js';
+import { dimensionsOf, pictureInput } from './input-output.js';
+import { graphOf } from './model.js';
+
+/**
+ * Cuts a network down to its pooled features by editing its graph: finds the global pooling that is nearest to the
+ * output, keeps what leads there, and names the flattened result `embedding` [batch, width]. The number of rows in a
+ * batch is made dynamic. A model that has an output `embedding` already is left as it is.
+ * @param options.keepLogits keep the rest of the network too, with its first output named `logits`
+ * @throws {LastlayerError} where the network has no picture as its input or does not end in global pooling
+ */
+export function truncateAtPooling(
+  model: ModelProto,
+  path: string,
+  options: { keepLogits: boolean },
+): ModelProto {
+  const graph = graphOf(model, path);
+  if (graph.output.some(({ name }) => name === 'embedding')) return model;
+  const input = pictureInput(graph, path);
+  const pooled = globalPooling(graph, path);
+
+  // 'height', 'width' and 'classes' only name dimensions: onnxruntime reads the real ones off the graph.
+  const outputs = [tensorInfo('embedding', ['batch', 'features'])];
+  const added = [node('Flatten', [outputOf(pooled)], ['embedding'], { axis: 1 }, 'lastlayer.flatten')];
+  const wanted = [outputOf(pooled)];
+  const original = graph.output[0];
+  if (options.keepLogits && original && original.name !== outputOf(pooled)) {
+    outputs.push(tensorInfo('logits', ['batch', 'classes']));
+    added.push(node('Identity', [original.name], ['logits'], {}, 'lastlayer.logits'));
+    wanted.push(original.name);
+  }
+
+  const nodes = nodesLeadingTo(wanted, graph);
+  const used = new Set(nodes.flatMap(inputsOf));
+  const edited = create(GraphProtoSchema, {
+    name: graph.name,
+    node: [...nodes, ...added],
+    initializer: graph.initializer.filter(({ name }) => used.has(name)),
+    sparseInitializer: graph.sparseInitializer,
+    input: [withDynamicBatch(input)],
+    output: outputs,
+  });
+  return { ...model, graph: edited };
+}
+
+function withDynamicBatch(input: ValueInfoProto): ValueInfoProto {
+  const [, ...rest] = dimensionsOf(input) ?? [];
+  return tensorInfo(input.name, ['batch', ...rest]);
+}
+
+/** Walks back from the outputs; every way must meet the same pooling before it meets another one. */
+function globalPooling(graph: GraphProto, path: string): NodeProto {
+  const producers = producersOf(graph);
+  const found = new Set<NodeProto>();
+  const seen = new Set<string>();
+  const queue = graph.output.slice(0, 1).map(({ name }) => name);
+  for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
+    const producer = producers.get(name);
+    if (seen.has(name) || !producer) continue;
+    seen.add(name);
+    if (isGlobalPooling(producer, graph)) found.add(producer);
+    else queue.push(...inputsOf(producer));
+  }
+  const [pooling] = found;
+  if (!pooling || found.size > 1) {
+    const last = graph.node.slice(-4).map(({ opType }) => opType);
+    const what = pooling
+      ? `${found.size} global poolings side by side`
+      : 'no global pooling before its output';
+    throw new LastlayerError(
+      `${path} has ${what} (its last operators are ${last.join(', ')}). A network that ends in one global ` +
+        `pooling is needed, such as a ResNet.`,
+    );
+  }
+  return pooling;
+}
+
+function isGlobalPooling(candidate: NodeProto, graph: GraphProto): boolean {
+  if (['GlobalAveragePool', 'GlobalMaxPool', 'AveragePool'].includes(candidate.opType)) return true;
+  if (candidate.opType !== 'ReduceMean' && candidate.opType !== 'ReduceMax') return false;
+  const axes =
+    candidate.attribute.find(({ name }) => name === 'axes')?.ints.map(Number) ??
+    constantInts(candidate.input[1] ?? '', graph);
+  const spatial = axes?.map((axis) => (axis < 0 ? axis + 4 : axis)).sort((a, b) => a - b);
+  return spatial?.join() === '2,3';
+}
+
+function nodesLeadingTo(wanted: string[], graph: GraphProto): NodeProto[] {
+  const producers = producersOf(graph);
+  const kept = new Set<NodeProto>();
+  const queue = [...wanted];
+  for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
+    const producer = producers.get(name);
+    if (!producer || kept.has(producer)) continue;
+    kept.add(producer);
+    queue.push(...inputsOf(producer));
+  }
+  return graph.node.filter((n) => kept.has(n));
+}
+
+function producersOf(graph: GraphProto): Map<string, NodeProto> {
+  return new Map(graph.node.flatMap((n) => n.output.map((name) => [name, n] as const)));
+}
+
+/** What a node reads, its subgraphs' own reading included. */
+function inputsOf(n: NodeProto): string[] {
+  return [...n.input, ...subgraphsOf(n).flatMap((graph) => graph.node.flatMap(inputsOf))];
+}
+
+function outputOf(n: NodeProto): string {
+  return n.output[0] ?? '';
+}
