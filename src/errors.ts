@@ -11,7 +11,17 @@ export class UsageError extends LastlayerError {
   override readonly name = 'UsageError';
 }
 
-/** The message of anything that was thrown. */
+/** The message of anything that was thrown, in whichever realm it was made. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return property(error, 'message') ?? String(error);
+}
+
+/** The code of a system error, e.g. ENOENT; undefined where there is none. */
+export function codeOf(error: unknown): string | undefined {
+  return property(error, 'code');
+}
+
+function property(error: unknown, name: 'message' | 'code'): string | undefined {
+  const value: unknown = typeof error === 'object' && error !== null ? Reflect.get(error, name) : undefined;
+  return typeof value === 'string' ? value : undefined;
 }

@@ -16,7 +16,8 @@ import { graphOf } from './model.js';
  * Cuts a network down to its pooled features by editing its graph: finds the global pooling that is nearest to the
  * output, keeps what leads there, and names the flattened result `embedding` [batch, width]. The number of rows in a
  * batch is made dynamic. A model that has an output `embedding` already is left as it is.
- * @param options.keepLogits keep the rest of the network too, with its first output named `logits`
+ * @param options.keepLogits keep the rest of the network too, with its first output named `logits`, unless it was
+ *   exported for batches of a fixed size, with which the rest may not work on others
  * @throws {LastlayerError} where the network has no picture as its input or does not end in global pooling
  */
 export function truncateAtPooling(
@@ -34,7 +35,8 @@ export function truncateAtPooling(
   const added = [node('Flatten', [outputOf(pooled)], ['embedding'], { axis: 1 }, 'lastlayer.flatten')];
   const wanted = [outputOf(pooled)];
   const original = graph.output[0];
-  if (options.keepLogits && original && original.name !== outputOf(pooled)) {
+  const [batch] = dimensionsOf(input) ?? [];
+  if (options.keepLogits && typeof batch === 'string' && original && original.name !== outputOf(pooled)) {
     outputs.push(tensorInfo('logits', ['batch', 'classes']));
     added.push(node('Identity', [original.name], ['logits'], {}, 'lastlayer.logits'));
     wanted.push(original.name);

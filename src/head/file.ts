@@ -1,0 +1,80 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Matrix } from 'ml-matrix';
+import writeFileAtomic from 'write-file-atomic';
+import { LastlayerError, messageOf } from '../errors.js';
+import { encodeSafetensors, readSafetensors } from '../safetensors/index.js';
+import { Head } from './head.js';
+import { decodeMetadata, encodeMetadata } from './metadata.js';
+
+/**
+ * Writes a head as a safetensors file: `fc.weight` [N, D] and `fc.bias` [N] in float32, which torchvision's
+ * `resnet18(num_classes=N).fc` takes as they are, and all else that the head knows in the metadata. The file is written
+ * under another name first, so an interruption leaves the old one.
+ * @throws {LastlayerError} where it cannot be written
+ */
+export async function saveHead(path: string, head: Head): Promise<void> {
+  const { weights, bias, labels, width } = head;
+  const tensors = new Map([
+    ['fc.weight', { shape: [labels.length, width], data: Float32Array.from(weights.to1DArray()) }],
+    ['fc.bias', { shape: [labels.length], data: bias }],
+  ]);
+  const bytes = encodeSafetensors(tensors, { ...encodeMetadata(head), lastlayer: await ownVersion() });
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFileAtomic(path, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  } catch (error) {
+    throw new LastlayerError(`The head cannot be written to ${path}: ${messageOf(error)}.`);
+  }
+}
+
+/**
+ * Reads a head that {@link saveHead} wrote. Weights, bias and everything else come back exactly.
+ * @throws {LastlayerError} where the file cannot be read, is no head, is of another version, lacks something, or holds
+ *   shapes that disagree or weights that are not finite
+ */
+export async function loadHead(path: string): Promise<Head> {
+  const { tensors, metadata } = readSafetensors(await readBytes(path), path);
+  const description = decodeMetadata(metadata, path);
+  const weight = tensors.get('fc.weight');
+  const bias = tensors.get('fc.bias');
+  if (!weight || !bias) {
+    const found = [...tensors.keys()].join(', ') || 'none';
+    throw new LastlayerError(
+      `${path} is damaged: a head has the tensors fc.weight and fc.bias, and this file has ${found}. Train it again.`,
+    );
+  }
+  const [classes, width] = weight.shape;
+  if (classes === undefined || !width || weight.shape.length !== 2 || bias.shape.join() !== `${classes}`) {
+    throw new LastlayerError(
+      `${path} is damaged: fc.weight is [${weight.shape.join(', ')}] and fc.bias [${bias.shape.join(', ')}] where ` +
+        `[N, D] and [N] are expected. Train it again.`,
+    );
+  }
+  try {
+    return new Head({
+      ...description,
+      weights: Matrix.from1DArray(classes, width, weight.data),
+      bias: bias.data,
+    });
+  } catch (error) {
+    throw new LastlayerError(`${path} is damaged: ${messageOf(error)} Train it again.`);
+  }
+}
+
+async function readBytes(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw new LastlayerError(`The head file ${path} cannot be read: ${messageOf(error)}.`);
+  }
+}
+
+/** The version of lastlayer, from its package.json. */
+async function ownVersion(): Promise<string> {
+  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
+  const manifest: unknown = JSON.parse(text);
+  return typeof manifest === 'object' && manifest && 'version' in manifest
+    ? String(manifest.version)
+    : 'unknown';
+}

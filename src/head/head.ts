@@ -1,0 +1,190 @@
+import { Matrix } from 'ml-matrix';
+import { LastlayerError, UsageError } from '../errors.js';
+import type { StopReason } from './lbfgs.js';
+
+/** How a head's training went. */
+export interface TrainingReport {
+  iterations: number;
+  /** True only where gradientNorm ≤ tolerance. */
+  converged: boolean;
+  /** Why the optimiser stopped. */
+  reason: StopReason;
+  /** The objective at the end: mean cross-entropy in nats + λ/2 ‖W‖², on standardised features where `standardize` is on. */
+  loss: number;
+  /** ‖∇f‖∞ at the end. */
+  gradientNorm: number;
+  tolerance: number;
+  standardize: boolean;
+}
+
+/** A value that JSON can hold. */
+export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };
+
+/** What makes a head. */
+export interface HeadFields {
+  /** W [N, D], for raw embeddings. */
+  weights: Matrix;
+  /** b [N] */
+  bias: Float32Array;
+  /** The classes' names, in the order of the rows of W. */
+  labels: readonly string[];
+  /** The trunk that made the embeddings: a head is worth nothing on another one's. */
+  modelId: string;
+  /** The picture transform of the embeddings. */
+  transformId: string;
+  /** λ */
+  l2: number;
+  /** Examples of each class, in the order of `labels`. */
+  counts: { train: readonly number[]; validation: readonly number[] };
+  training: TrainingReport;
+  /** Whatever was measured of the head; null where nothing was. */
+  metrics: JsonValue;
+  /** When it was trained; ISO 8601. */
+  created: string;
+}
+
+/** A class that a head gives to an embedding. */
+export interface Prediction {
+  label: string;
+  /** 0 … 1 */
+  probability: number;
+}
+
+/**
+ * A trained last layer: logits = W x + b, probabilities = softmax(logits). It never changes; what
+ * is found out later makes another one: `head.with({ metrics })`.
+ */
+export class Head implements HeadFields {
+  readonly weights: Matrix;
+  readonly bias: Float32Array;
+  readonly labels: readonly string[];
+  readonly modelId: string;
+  readonly transformId: string;
+  readonly l2: number;
+  readonly counts: { train: readonly number[]; validation: readonly number[] };
+  readonly training: TrainingReport;
+  readonly metrics: JsonValue;
+  readonly created: string;
+
+  /** @throws {LastlayerError} where the shapes of weights, bias, labels and counts disagree, or a weight is not finite */
+  constructor(fields: HeadFields) {
+    this.weights = fields.weights;
+    this.bias = fields.bias;
+    this.labels = fields.labels;
+    this.modelId = fields.modelId;
+    this.transformId = fields.transformId;
+    this.l2 = fields.l2;
+    this.counts = fields.counts;
+    this.training = fields.training;
+    this.metrics = fields.metrics;
+    this.created = fields.created;
+    checkShapes(this);
+  }
+
+  /** The same head but for the given fields. @throws {LastlayerError} as the constructor does */
+  with(changes: Partial<HeadFields>): Head {
+    const { weights, bias, labels, modelId, transformId, l2, counts, training, metrics, created } = this;
+    return new Head({
+      ...{ weights, bias, labels, modelId, transformId, l2, counts, training, metrics, created },
+      ...changes,
+    });
+  }
+
+  /** D: the number of features that the head reads. */
+  get width(): number {
+    return this.weights.columns;
+  }
+
+  /** The place of a class in every row of logits and probabilities; undefined where the head does not know it. */
+  indexOf(label: string): number | undefined {
+    const index = this.labels.indexOf(label);
+    return index < 0 ? undefined : index;
+  }
+
+  /**
+   * X Wᵀ + b, in float64.
+   * @param embeddings [rows × width] row-major
+   * @returns [rows, N]
+   * @throws {LastlayerError} where the length is no multiple of the width, or a row holds NaN or infinity
+   */
+  logits(embeddings: Float32Array): Matrix {
+    const { width } = this;
+    if (embeddings.length % width !== 0) {
+      throw new LastlayerError(
+        `The head reads embeddings of ${width} numbers, and was given ${embeddings.length} numbers, which is no ` +
+          `multiple of that. Use the trunk that it was trained on (${this.modelId}).`,
+      );
+    }
+    const rows = embeddings.length / width;
+    const X = Matrix.from1DArray(rows, width, embeddings);
+    const logits = X.mmul(this.weights.transpose()).addRowVector(this.bias);
+    for (let i = 0; i < rows; i++) {
+      if (!logits.getRow(i).every(Number.isFinite)) {
+        throw new LastlayerError(
+          `The embedding in row ${i} holds NaN or infinite values. Embed the picture again.`,
+        );
+      }
+    }
+    return logits;
+  }
+
+  /**
+   * softmax(X Wᵀ + b), with the largest logit subtracted first so that nothing overflows.
+   * @param embeddings [rows × width] row-major
+   * @returns [rows, N]; every row sums to 1
+   * @throws {LastlayerError} as {@link logits} does
+   */
+  predictProba(embeddings: Float32Array): Matrix {
+    const logits = this.logits(embeddings);
+    for (let i = 0; i < logits.rows; i++) {
+      const largest = logits.maxRow(i);
+      const exponentials = logits.getRow(i).map((logit) => Math.exp(logit - largest));
+      const sum = exponentials.reduce((total, value) => total + value, 0);
+      logits.setRow(
+        i,
+        exponentials.map((value) => value / sum),
+      );
+    }
+    return logits;
+  }
+
+  /**
+   * The most probable classes of each embedding, best first; of equals, the one that comes first in `labels`.
+   * @param embeddings [rows × width] row-major
+   * @param topK how many classes, 1 or more; all of them where there are fewer
+   * @throws {UsageError} where topK is no whole number ≥ 1
+   * @throws {LastlayerError} as {@link logits} does
+   */
+  predict(embeddings: Float32Array, topK = 1): Prediction[][] {
+    if (!Number.isInteger(topK) || topK < 1) {
+      throw new UsageError(`topK is ${topK}; it must be a whole number of 1 or more.`);
+    }
+    const probabilities = this.predictProba(embeddings).to2DArray();
+    return probabilities.map((row) =>
+      this.labels
+        .map((label, n) => ({ label, probability: row[n] ?? 0 }))
+        .sort((a, b) => b.probability - a.probability)
+        .slice(0, topK),
+    );
+  }
+}
+
+function checkShapes({ weights, bias, labels, counts }: Head): void {
+  const found = {
+    'rows of weights': weights.rows,
+    biases: bias.length,
+    'training counts': counts.train.length,
+    'validation counts': counts.validation.length,
+  };
+  for (const [what, number] of Object.entries(found)) {
+    if (number !== labels.length) {
+      throw new LastlayerError(
+        `The head has ${labels.length} labels and ${number} ${what}: they must be as many.`,
+      );
+    }
+  }
+  if (new Set(labels).size < labels.length) throw new LastlayerError('The head names one label twice.');
+  if (!weights.to1DArray().every(Number.isFinite) || !bias.every(Number.isFinite)) {
+    throw new LastlayerError('The head holds weights that are NaN or infinite.');
+  }
+}

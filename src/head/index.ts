@@ -1,0 +1,10 @@
+export { loadHead, saveHead } from './file.js';
+export { Head } from './head.js';
+export type { HeadFields, JsonValue, Prediction, TrainingReport } from './head.js';
+export type { Iteration, StopReason } from './lbfgs.js';
+export { Evaluation } from './metrics.js';
+export type { ClassMetrics, EvaluationResult } from './metrics.js';
+export { holdOut } from './split.js';
+export type { HoldOut, HoldOutOptions } from './split.js';
+export { DEFAULT_L2, trainHead } from './train.js';
+export type { TrainHeadOptions } from './train.js';

@@ -1,0 +1,100 @@
+import { Matrix } from 'ml-matrix';
+import { Head, type HeadFields } from '../../src/head/index.js';
+import { IDS } from './data.js';
+
+const FIELDS: HeadFields = {
+  ...IDS,
+  weights: new Matrix([
+    [1, 0],
+    [0, 1],
+    [-1, 2],
+  ]),
+  bias: Float32Array.of(0, 0.5, -0.5),
+  labels: ['ant', 'bee', 'fly'],
+  l2: 0.1,
+  counts: { train: [2, 3, 4], validation: [1, 1, 1] },
+  training: {
+    iterations: 5,
+    converged: true,
+    reason: 'gradient',
+    loss: 0.2,
+    gradientNorm: 1e-7,
+    tolerance: 1e-6,
+    standardize: true,
+  },
+  metrics: null,
+  created: '2026-01-01T00:00:00.000Z',
+};
+const head = new Head(FIELDS);
+
+test('logits are W x + b, one row an embedding', () => {
+  expect(head.width).toBe(2);
+  expect(head.logits(Float32Array.of(1, 2, -1, 0)).to2DArray()).toEqual([
+    [1, 2.5, 2.5],
+    [-1, 0.5, 0.5],
+  ]);
+  expect(head.logits(new Float32Array(0)).rows).toBe(0);
+});
+
+test('probabilities are the softmax and every row sums to 1, also where logits are huge', () => {
+  const [small, large] = head.predictProba(Float32Array.of(0, 0, 1e5, -1e5)).to2DArray();
+  const sum = 1 + Math.exp(0.5) + Math.exp(-0.5);
+  expect(small?.[1]).toBeCloseTo(Math.exp(0.5) / sum, 14);
+  expect(small?.reduce((a, b) => a + b)).toBeCloseTo(1, 14);
+  expect(large).toEqual([1, 0, 0]);
+});
+
+test('predict gives the most probable classes, best first, and of equals the first', () => {
+  const [best] = head.predict(Float32Array.of(1, 2), 2);
+  expect(best?.map(({ label }) => label)).toEqual(['bee', 'fly']);
+  expect(best?.[0]?.probability).toBe(best?.[1]?.probability);
+  expect(head.predict(Float32Array.of(5, 0, 0, 5)).map((row) => row.map(({ label }) => label))).toEqual([
+    ['ant'],
+    ['fly'],
+  ]);
+  expect(head.predict(Float32Array.of(1, 2), 9)[0]).toHaveLength(3);
+});
+
+test('indexOf finds a class, or says that there is none', () => {
+  expect([head.indexOf('fly'), head.indexOf('moth')]).toEqual([2, undefined]);
+});
+
+test('another head is made with what is known later', () => {
+  const evaluated = head.with({ metrics: { accuracy: 0.9 } });
+  expect(evaluated).toEqual(new Head({ ...FIELDS, metrics: { accuracy: 0.9 } }));
+  expect(head.metrics).toBeNull();
+  expect(evaluated.logits(Float32Array.of(1, 2))).toEqual(head.logits(Float32Array.of(1, 2)));
+});
+
+test.each<[string, () => unknown]>([
+  [
+    'The head reads embeddings of 2 numbers, and was given 3 numbers, which is no multiple of that. Use the trunk that ' +
+      'it was trained on (resnet18-test@0123456789ab).',
+    () => head.logits(new Float32Array(3)),
+  ],
+  [
+    'The embedding in row 1 holds NaN or infinite values. Embed the picture again.',
+    () => head.predict(Float32Array.of(0, 0, NaN, 0)),
+  ],
+  ['topK is 0; it must be a whole number of 1 or more.', () => head.predict(Float32Array.of(0, 0), 0)],
+  ['topK is 2.5; it must be a whole number of 1 or more.', () => head.predict(Float32Array.of(0, 0), 2.5)],
+  [
+    'The head has 2 labels and 3 rows of weights: they must be as many.',
+    () => new Head({ ...FIELDS, labels: ['ant', 'bee'] }),
+  ],
+  [
+    'The head has 3 labels and 2 biases: they must be as many.',
+    () => new Head({ ...FIELDS, bias: Float32Array.of(0, 0) }),
+  ],
+  [
+    'The head has 3 labels and 1 training counts: they must be as many.',
+    () => new Head({ ...FIELDS, counts: { train: [1], validation: [0, 0, 0] } }),
+  ],
+  ['The head names one label twice.', () => new Head({ ...FIELDS, labels: ['ant', 'bee', 'ant'] })],
+  [
+    'The head holds weights that are NaN or infinite.',
+    () => new Head({ ...FIELDS, bias: Float32Array.of(0, Infinity, 0) }),
+  ],
+])('says: %s', (message, act) => {
+  expect(act).toThrow(new Error(message));
+});

@@ -1,0 +1,110 @@
+import { SoftmaxObjective, type RowBlock } from '../../src/head/objective.js';
+import { overlapping, uniform } from './data.js';
+
+const { embeddings, width, classes } = overlapping();
+
+function block(from: number, to: number): RowBlock {
+  return { features: embeddings.subarray(from * width, to * width), classes: classes.subarray(from, to) };
+}
+
+/** The objective in plain float64 loops. */
+function reference(parameters: Float64Array, l2: number): number {
+  const at = (i: number): number => parameters[i] ?? 0;
+  let loss = 0;
+  classes.forEach((y, i) => {
+    const logits = [0, 1, 2].map((n) => {
+      let logit = at(3 * width + n);
+      for (let j = 0; j < width; j++) logit += at(n * width + j) * (embeddings[i * width + j] ?? 0);
+      return logit;
+    });
+    const largest = Math.max(...logits);
+    const sum = logits.reduce((total, logit) => total + Math.exp(logit - largest), 0);
+    loss += largest + Math.log(sum) - (logits[y] ?? 0);
+  });
+  const penalty = parameters.subarray(0, 3 * width).reduce((total, w) => total + w * w, 0);
+  return loss / classes.length + (l2 / 2) * penalty;
+}
+
+function randomParameters(seed: number, scale: number): Float64Array {
+  const random = uniform(seed);
+  return Float64Array.from({ length: 3 * (width + 1) }, () => Math.fround(scale * (2 * random() - 1)));
+}
+
+test('loss and gradient are those of mean cross-entropy + λ/2 ‖W‖², the bias unpenalised', async () => {
+  const l2 = 0.3;
+  const objective = await SoftmaxObjective.create([block(0, 60)], { classes: 3, width, l2 });
+  const x = randomParameters(1, 0.05);
+  const { loss, gradient } = await objective.evaluate(x);
+  expect(loss).toBeCloseTo(reference(x, l2), 6);
+  gradient.forEach((slope, i) => {
+    const h = 1e-5;
+    const shifted = (by: number): number => reference(x.with(i, (x[i] ?? 0) + by), l2);
+    const expected = (shifted(h) - shifted(-h)) / (2 * h);
+    expect(Math.abs(slope - expected)).toBeLessThan(1e-5 * Math.max(1, Math.abs(expected)));
+  });
+  await objective.release();
+});
+
+test('the loss follows its gradient (float32 finite differences along a direction)', async () => {
+  const objective = await SoftmaxObjective.create([block(0, 60)], { classes: 3, width, l2: 0.1 });
+  const [x, direction] = [randomParameters(2, 0.02), randomParameters(3, 1)];
+  const { gradient } = await objective.evaluate(x);
+  const h = 2 ** -10;
+  const at = async (step: number): Promise<number> =>
+    (await objective.evaluate(x.map((value, i) => value + step * (direction[i] ?? 0)))).loss;
+  const measured = ((await at(h)) - (await at(-h))) / (2 * h);
+  const expected = gradient.reduce((sum, slope, i) => sum + slope * (direction[i] ?? 0), 0);
+  expect(Math.abs(expected)).toBeGreaterThan(0.5);
+  expect(measured / expected).toBeCloseTo(1, 3);
+  await objective.release();
+});
+
+test('blocks add up to the whole, be they an array or an asynchronous source', async () => {
+  const options = { classes: 3, width, l2: 0.1 };
+  const source = {
+    async *[Symbol.asyncIterator]() {
+      yield await Promise.resolve(block(0, 7));
+      yield block(7, 40);
+      yield block(40, 60);
+    },
+  };
+  const whole = await SoftmaxObjective.create([block(0, 60)], options);
+  const parts = await SoftmaxObjective.create(source, options);
+  const x = randomParameters(4, 0.05);
+  const expected = await whole.evaluate(x);
+  for (let time = 0; time < 2; time++) {
+    const { loss, gradient } = await parts.evaluate(x);
+    expect(loss).toBeCloseTo(expected.loss, 6);
+    gradient.forEach((value, i) => {
+      expect(value).toBeCloseTo(expected.gradient[i] ?? NaN, 5);
+    });
+  }
+  await Promise.all([whole.release(), parts.release()]);
+});
+
+test('huge logits neither overflow nor lose the loss', async () => {
+  const objective = await SoftmaxObjective.create(
+    [{ features: Float32Array.of(1000, -1000), classes: Int32Array.of(0, 0) }],
+    { classes: 2, width: 1, l2: 0 },
+  );
+  // Logits ±10⁶: the first row is surely right, the second surely wrong, by 2 · 10⁶ nats.
+  const { loss, gradient } = await objective.evaluate(Float64Array.of(1000, -1000, 0, 0));
+  expect(loss).toBe(1e6);
+  expect([...gradient]).toEqual([500, -500, -0.5, 0.5]);
+  await objective.release();
+});
+
+test('the same input gives the same bits', async () => {
+  const random = uniform(5);
+  const features = Float32Array.from({ length: 1000 * 64 }, random);
+  const y = Int32Array.from({ length: 1000 }, (_, i) => i % 10);
+  const objective = await SoftmaxObjective.create([{ features, classes: y }], {
+    classes: 10,
+    width: 64,
+    l2: 0.1,
+  });
+  const x = Float64Array.from({ length: objective.size }, random);
+  const first = await objective.evaluate(x);
+  for (let time = 0; time < 20; time++) expect(await objective.evaluate(x)).toEqual(first);
+  await objective.release();
+});

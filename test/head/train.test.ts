@@ -1,0 +1,221 @@
+import { DEFAULT_L2, trainHead, type TrainHeadOptions } from '../../src/head/index.js';
+import { LastlayerError, UsageError } from '../../src/errors.js';
+import { IDS, overlapping, separable } from './data.js';
+
+const DATA = { ...IDS, embeddings: overlapping().embeddings, width: 4, labels: overlapping().labels };
+
+/** b is determined but for a constant, which softmax does not see. */
+function centred(bias: Float32Array): number[] {
+  const mean = bias.reduce((sum, b) => sum + b, 0) / bias.length;
+  return [...bias].map((b) => b - mean);
+}
+
+function expectClose(found: readonly number[], expected: readonly number[], relative: number): void {
+  expect(found).toHaveLength(expected.length);
+  const largest = Math.max(...expected.map(Math.abs));
+  found.forEach((value, i) => {
+    expect(Math.abs(value - (expected[i] ?? NaN))).toBeLessThan(relative * largest);
+  });
+}
+
+// Expected: scikit-learn 1.9, LogisticRegression(C=1 / (60 * 0.05), solver='newton-cholesky', tol=1e-12) on the same
+// rows in float64; with standardisation, on StandardScaler's output and with the scaling folded back.
+test('without standardisation the optimum is scikit-learn’s', async () => {
+  const head = await trainHead({ ...DATA, l2: 0.05, standardize: false });
+  expect(head.training).toMatchObject({
+    converged: true,
+    reason: 'gradient',
+    standardize: false,
+    tolerance: 1e-6,
+  });
+  expect(head.training.gradientNorm).toBeLessThanOrEqual(1e-6);
+  expect(Math.abs(head.training.loss / 0.9147651532312951 - 1)).toBeLessThan(1e-6);
+  expectClose(
+    head.weights.to1DArray(),
+    [0.2506895, -0.538483, -0.0727913, 0.002184, -0.1874433, 0.6045149].concat([
+      -0.0521516, 0.0024941, -0.0632462, -0.0660319, 0.124943, -0.0046781,
+    ]),
+    1e-4,
+  );
+  expectClose(centred(head.bias), [0.947346, -0.456614, -0.490732], 1e-4);
+});
+
+test('with standardisation the optimum is scikit-learn’s on standardised features, folded back', async () => {
+  const head = await trainHead({ ...DATA, l2: 0.05 });
+  expect(head.training).toMatchObject({ converged: true, standardize: true });
+  expect(Math.abs(head.training.loss / 0.8227327687637673 - 1)).toBeLessThan(1e-6);
+  const expected = [
+    [10.6053661, -0.8903146, -0.0634219, 0.0022029],
+    [-7.0099651, 0.892068, -0.0372884, 0.0017911],
+    [-3.595401, -0.0017534, 0.1007104, -0.003994],
+  ];
+  for (let j = 0; j < 4; j++) {
+    expectClose(
+      head.weights.getColumn(j),
+      expected.map((row) => row[j] ?? NaN),
+      1e-4,
+    );
+  }
+  expectClose(centred(head.bias), [0.905549, -0.677159, -0.22839], 1e-4);
+
+  const proba = head.predictProba(DATA.embeddings).to2DArray();
+  const right = proba.filter(
+    (row, i) => row.indexOf(Math.max(...row)) === head.indexOf(DATA.labels[i] ?? ''),
+  );
+  expect(right.length / 60).toBeCloseTo(0.6166666666666667, 12);
+});
+
+test('the head knows what it was made of', async () => {
+  const head = await trainHead(DATA);
+  expect(head).toMatchObject({ ...IDS, labels: ['ant', 'bee', 'wasp'], l2: DEFAULT_L2, metrics: null });
+  expect(head.counts).toEqual({ train: [20, 20, 20], validation: [0, 0, 0] });
+  expect(Math.abs(Date.now() - Date.parse(head.created))).toBeLessThan(60_000);
+});
+
+test('classes come in code unit order, whatever the order of the rows or the locale', async () => {
+  const order = ['é', 'b', 'Z', 'a'];
+  const labels = DATA.labels.map((_, i) => order[i % 4] ?? '');
+  expect((await trainHead({ ...DATA, labels })).labels).toEqual(['Z', 'a', 'b', 'é']);
+});
+
+test('two runs give the same bits', async () => {
+  const [first, second] = [await trainHead(DATA), await trainHead(DATA)];
+  expect(second.weights.to2DArray()).toEqual(first.weights.to2DArray());
+  expect(second.bias).toEqual(first.bias);
+  expect(second.training).toEqual(first.training);
+});
+
+test('a constant feature gets no weight', async () => {
+  const embeddings = Float32Array.from({ length: 60 * 5 }, (_, i) =>
+    i % 5 === 4 ? 3 : (DATA.embeddings[Math.floor(i / 5) * 4 + (i % 5)] ?? 0),
+  );
+  const head = await trainHead({ ...DATA, embeddings, width: 5 });
+  expect(head.weights.getColumn(4)).toEqual([0, 0, 0]);
+  expect(head.training.converged).toBe(true);
+});
+
+test('more rows than one block has are all learnt from', async () => {
+  const copies = 20;
+  const embeddings = new Float32Array(copies * DATA.embeddings.length);
+  for (let i = 0; i < copies; i++) embeddings.set(DATA.embeddings, i * DATA.embeddings.length);
+  const labels = Array.from({ length: copies }, () => DATA.labels).flat();
+  const [many, once] = [await trainHead({ ...DATA, embeddings, labels }), await trainHead(DATA)];
+  expect(many.counts.train).toEqual([400, 400, 400]);
+  expect(many.training.loss).toBeCloseTo(once.training.loss, 6);
+  expectClose(many.weights.to1DArray(), once.weights.to1DArray(), 1e-4);
+});
+
+test('separable classes without a penalty end, and tell the truth', async () => {
+  for (const tolerance of [1e-5, 0]) {
+    const head = await trainHead({ ...IDS, ...separable(), l2: 0, tolerance, maxIterations: 200 });
+    const { converged, gradientNorm, loss } = head.training;
+    expect(converged).toBe(gradientNorm <= tolerance);
+    expect(loss).toBeLessThan(1e-3);
+    expect(head.predict(separable().embeddings).map(([best]) => best?.label)).toEqual(separable().labels);
+  }
+});
+
+test('running out of iterations is no convergence', async () => {
+  const { training } = await trainHead({ ...DATA, maxIterations: 2 });
+  expect(training).toMatchObject({ iterations: 2, converged: false, reason: 'max-iterations' });
+  expect(training.gradientNorm).toBeGreaterThan(training.tolerance);
+});
+
+test('a tolerance beyond float32 ends and is not claimed', async () => {
+  const { training } = await trainHead({ ...DATA, standardize: false, tolerance: 1e-14 });
+  expect(training.converged).toBe(false);
+  expect(training.gradientNorm).toBeGreaterThan(1e-14);
+  expect(training.gradientNorm).toBeLessThan(1e-4);
+});
+
+test('progress is reported and a signal stops the training', async () => {
+  const controller = new AbortController();
+  const seen: number[] = [];
+  const training = trainHead({
+    ...DATA,
+    signal: controller.signal,
+    onIteration: ({ iteration }) => {
+      seen.push(iteration);
+      if (iteration === 3) controller.abort();
+    },
+  });
+  await expect(training).rejects.toMatchObject({ name: 'AbortError' });
+  expect(seen).toEqual([1, 2, 3]);
+});
+
+const CHANGED: [string, typeof LastlayerError, Partial<TrainHeadOptions>][] = [
+  [
+    'There are no embeddings to train on. Embed a data set first.',
+    LastlayerError,
+    { embeddings: new Float32Array(0), labels: [] },
+  ],
+  [
+    'None of the rows has a label. Put each picture in a folder named after its class, or give labels in a manifest.',
+    LastlayerError,
+    { labels: DATA.labels.map(() => '') },
+  ],
+  [
+    'None of the rows has a label. Put each picture in a folder named after its class, or give labels in a manifest.',
+    LastlayerError,
+    { labels: [] },
+  ],
+  [
+    '2 of 60 rows have no label, the first of them row 3. Label them or leave them out of training.',
+    LastlayerError,
+    { labels: DATA.labels.with(3, '').with(7, '') },
+  ],
+  [
+    'All 60 rows are of one class, "ant": there is nothing to tell apart. Add pictures of at least one other class.',
+    LastlayerError,
+    { labels: DATA.labels.map(() => 'ant') },
+  ],
+  [
+    'The class "moth" has a single training example: too few to learn from. Add at least one more picture of it, or ' +
+      'leave the class out.',
+    LastlayerError,
+    { labels: DATA.labels.with(5, 'moth') },
+  ],
+  [
+    'The classes "gnat", "moth" have a single training example each: too few to learn from. Add at least one more ' +
+      'picture of each, or leave the classes out.',
+    LastlayerError,
+    { labels: DATA.labels.with(5, 'moth').with(6, 'gnat') },
+  ],
+  [
+    'The embedding in row 2 holds NaN. Embed that picture again, or leave it out.',
+    LastlayerError,
+    { embeddings: DATA.embeddings.with(9, NaN) },
+  ],
+  [
+    'The embedding in row 59 holds -Infinity. Embed that picture again, or leave it out.',
+    LastlayerError,
+    { embeddings: DATA.embeddings.with(239, -Infinity) },
+  ],
+  [
+    'There are 60 embeddings but 59 labels. Pass one label a row.',
+    LastlayerError,
+    { labels: DATA.labels.slice(1) },
+  ],
+  [
+    '240 numbers are no whole number of embeddings of 7 each. Pass the rows one after another.',
+    LastlayerError,
+    { width: 7 },
+  ],
+  ['The width of an embedding is 0; it must be a whole number of 1 or more.', LastlayerError, { width: 0 }],
+  ['l2 is -1; it must be a number of 0 or more, such as 0.1.', UsageError, { l2: -1 }],
+  ['l2 is NaN; it must be a number of 0 or more, such as 0.1.', UsageError, { l2: NaN }],
+  ['tolerance is -1; it must be a number of 0 or more, such as 0.000001.', UsageError, { tolerance: -1 }],
+  ['maxIterations is 0; it must be a whole number of 1 or more.', UsageError, { maxIterations: 0 }],
+  [
+    'The embeddings are too large to train on: their products leave the range of float32. Train with standardised ' +
+      'features.',
+    LastlayerError,
+    { embeddings: DATA.embeddings.map((_, i) => (i % 12 < 4 ? 3e38 : 0)), standardize: false },
+  ],
+];
+
+test.each(CHANGED)('says: %s', async (message, type, change) => {
+  const training = trainHead({ ...DATA, ...change });
+  await expect(training).rejects.toThrow(new Error(message));
+  await expect(training).rejects.toBeInstanceOf(type);
+});
