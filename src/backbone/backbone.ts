@@ -1,0 +1,141 @@
+import * as ort from 'onnxruntime-node';
+import { LastlayerError, messageOf } from '../errors.js';
+import { transformId, type Transform } from '../images/index.js';
+import type { Model } from './model.js';
+
+/** Where the trunk runs. All but the processor need a build of onnxruntime-node that has the provider. */
+export const DEVICES = ['cpu', 'cuda', 'coreml', 'dml', 'webgpu'] as const;
+export type Device = (typeof DEVICES)[number];
+
+export interface SessionOptions {
+  /** Default: cpu. */
+  device?: Device;
+  /** Threads for the arithmetic; by default one a core. */
+  threads?: number;
+}
+
+/** What the network makes of a batch. */
+export interface Features {
+  /** [N, width], row after row */
+  embedding: Float32Array;
+  /** [N, classes] of the network's own last layer, where asked for */
+  logits?: Float32Array;
+}
+
+/**
+ * The frozen trunk: turns pictures into embeddings. The graph is loaded when the first batch comes, so a backbone
+ * whose embeddings are all cached costs nothing. Nothing here ever changes a weight.
+ */
+export class Backbone {
+  private session: Promise<ort.InferenceSession> | undefined;
+
+  constructor(
+    private readonly model: Model & { width: number },
+    /** The file that the network came from, or its name where there is none. */
+    readonly source: string,
+    private readonly options: SessionOptions = {},
+  ) {}
+
+  /** Marks embeddings and heads; two backbones have the same id where their ONNX graphs are the same byte for byte. */
+  get id(): string {
+    return this.model.id;
+  }
+
+  /** Width of the embedding: 512 for a ResNet-18. */
+  get width(): number {
+    return this.model.width;
+  }
+
+  /** Whether the network has its last layer still, so that `run` can give logits. */
+  get hasLogits(): boolean {
+    return this.model.hasLogits;
+  }
+
+  /** False where the weights were never trained. */
+  get pretrained(): boolean {
+    return this.model.pretrained;
+  }
+
+  get transform(): Transform {
+    return this.model.transform;
+  }
+
+  get transformId(): string {
+    return transformId(this.model.transform);
+  }
+
+  /** The ONNX graph that runs. */
+  get onnx(): Uint8Array {
+    return this.model.bytes;
+  }
+
+  /**
+   * Runs the network over a batch of normalised pictures.
+   * @param pixels [N, 3, crop, crop]
+   * @param options.logits give the logits of the network's own last layer too
+   * @throws {LastlayerError} where the graph cannot be loaded or run, or has no logits and they are asked for
+   */
+  async run(pixels: Float32Array, options: { logits?: boolean } = {}): Promise<Features> {
+    const { crop } = this.transform;
+    const count = pixels.length / (3 * crop * crop);
+    if (!Number.isInteger(count) || count === 0) {
+      throw new LastlayerError(
+        `A batch of [N, 3, ${crop}, ${crop}] is expected; ${pixels.length} values make no such batch.`,
+      );
+    }
+    if (options.logits && !this.hasLogits) {
+      throw new LastlayerError(`${this.source} has no last layer of its own, so it gives no logits.`);
+    }
+    const session = await this.open();
+    const input = session.inputNames[0] ?? 'input';
+    const wanted = options.logits ? ['embedding', 'logits'] : ['embedding'];
+    const feeds = { [input]: new ort.Tensor('float32', pixels, [count, 3, crop, crop]) };
+    try {
+      const outputs = await session.run(feeds, wanted);
+      const embedding = floats(outputs.embedding, 'embedding');
+      return options.logits ? { embedding, logits: floats(outputs.logits, 'logits') } : { embedding };
+    } catch (error) {
+      throw new LastlayerError(`${this.source} failed on a batch of ${count}: ${messageOf(error)}.`);
+    }
+  }
+
+  /** Frees the graph's memory; a later run loads it again. */
+  async release(): Promise<void> {
+    const session = await this.session;
+    this.session = undefined;
+    await session?.release();
+  }
+
+  private open(): Promise<ort.InferenceSession> {
+    this.session ??= createSession(this.model.bytes, this.source, this.options);
+    return this.session;
+  }
+}
+
+/** Loads a graph. @throws {LastlayerError} where onnxruntime refuses it or has no such device */
+export async function createSession(
+  bytes: Uint8Array,
+  source: string,
+  { device = 'cpu', threads }: SessionOptions,
+): Promise<ort.InferenceSession> {
+  try {
+    return await ort.InferenceSession.create(bytes, {
+      executionProviders: [device],
+      ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+      logSeverityLevel: 3,
+    });
+  } catch (error) {
+    const hint =
+      device === 'cpu'
+        ? 'Is it a whole ONNX file?'
+        : `Is onnxruntime-node installed with ${device}? See "GPU" in README.md.`;
+    throw new LastlayerError(`onnxruntime cannot load ${source} on ${device}: ${messageOf(error)}. ${hint}`);
+  }
+}
+
+function floats(tensor: ort.Tensor | undefined, name: string): Float32Array {
+  if (!(tensor?.data instanceof Float32Array)) {
+    throw new LastlayerError(`its output ${name} is ${tensor?.type ?? 'missing'} where float32 is expected`);
+  }
+  return tensor.data;
+}

@@ -1,0 +1,113 @@
+import { LastlayerError } from '../../errors.js';
+import { bytesPerElement, toFloat32, type TensorData } from '../../safetensors/index.js';
+import { PickleDict, TensorReference, type PickleValue } from './values.js';
+
+/** Training checkpoints are opened this deep. */
+const MAX_DEPTH = 2;
+
+/** How many tensors may share an element, on average; tied weights are mostly two. */
+const MAX_REPEATS = 4;
+
+/**
+ * Where the tensors of a pickled checkpoint are: the state_dict itself, or that of a training checkpoint, which has it
+ * as `state_dict` or `model` beside other things. What is no tensor is passed over.
+ * @throws {LastlayerError} where there is no dict
+ */
+export function tensorsOf(root: PickleValue, path: string, depth = 0): Map<string, TensorReference> {
+  if (!(root instanceof PickleDict)) {
+    throw new LastlayerError(`${path} holds no dict of tensors. Save model.state_dict() and try again.`);
+  }
+  const tensors = new Map<string, TensorReference>();
+  for (const [name, value] of root.entries) {
+    if (typeof name === 'string' && value instanceof TensorReference) tensors.set(name, value);
+  }
+  if (tensors.size > 0) return tensors;
+  const nested = root.entries.get('state_dict') ?? root.entries.get('model');
+  return nested instanceof PickleDict && depth < MAX_DEPTH ? tensorsOf(nested, path, depth + 1) : tensors;
+}
+
+/**
+ * All tensors' values out of their storages' bytes.
+ * @param storages bytes by the storages' keys
+ * @throws {LastlayerError} where a storage is missing or too short, or tensors repeat more elements than weights do: a
+ *   small file must not grow without bound
+ */
+export function materializeAll(
+  references: ReadonlyMap<string, TensorReference>,
+  storages: ReadonlyMap<string, Uint8Array>,
+  path: string,
+): Map<string, TensorData> {
+  let room = 0;
+  for (const bytes of storages.values()) room += MAX_REPEATS * bytes.length;
+  const tensors = new Map<string, TensorData>();
+  for (const [name, reference] of references) {
+    const { key } = reference.storage;
+    const bytes = storages.get(key);
+    if (!bytes)
+      throw new LastlayerError(`${path} lacks the storage ${key} of the tensor ${name}. Is the file whole?`);
+    const tensor = materialize(name, reference, bytes, path);
+    room -= tensor.data.length;
+    if (room < 0)
+      throw new LastlayerError(`${path} is refused: its tensors share their elements again and again.`);
+    tensors.set(name, tensor);
+  }
+  return tensors;
+}
+
+/** One tensor's values, in row-major order. */
+function materialize(
+  name: string,
+  { storage, offset, shape, strides }: TensorReference,
+  bytes: Uint8Array,
+  path: string,
+): TensorData {
+  const size = bytesPerElement(storage.dtype);
+  const available = Math.floor(bytes.length / size);
+  const count = shape.reduce((product, n) => product * n, 1);
+  const last = offset + shape.reduce((sum, n, d) => sum + (n - 1) * (strides[d] ?? 0), 0);
+  if (count > 0 && !(last < available)) {
+    throw new LastlayerError(
+      `${path}: the tensor ${name} needs ${last + 1} elements of its storage, which holds ${available}. Is the file whole?`,
+    );
+  }
+  if (count > available) {
+    throw new LastlayerError(
+      `${path}: the tensor ${name} has ${count} elements, its storage only ${available}.`,
+    );
+  }
+  if (count === 0) return { shape: [...shape], data: new Float32Array() };
+  const values = toFloat32(bytes.subarray(offset * size, (last + 1) * size), storage.dtype);
+  return {
+    shape: [...shape],
+    data: isContiguous(shape, strides) ? values : gather(values, shape, strides, count),
+  };
+}
+
+function isContiguous(shape: readonly number[], strides: readonly number[]): boolean {
+  let expected = 1;
+  for (let d = shape.length - 1; d >= 0; d--) {
+    if (shape[d] !== 1 && strides[d] !== expected) return false;
+    expected *= shape[d] ?? 1;
+  }
+  return true;
+}
+
+function gather(
+  values: Float32Array,
+  shape: readonly number[],
+  strides: readonly number[],
+  count: number,
+): Float32Array {
+  const gathered = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
+    let rest = i;
+    let position = 0;
+    for (let d = shape.length - 1; d >= 0; d--) {
+      const n = shape[d] ?? 1;
+      position += (rest % n) * (strides[d] ?? 0);
+      rest = Math.floor(rest / n);
+    }
+    gathered[i] = values[position] ?? NaN;
+  }
+  return gathered;
+}

@@ -1,0 +1,128 @@
+import { createWriteStream } from 'node:fs';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { LastlayerError, messageOf } from '../../errors.js';
+
+const ATTEMPTS = 5;
+const STALLED_MS = 30_000;
+
+export interface DownloadOptions {
+  /** Bytes here so far, and in all where the server says so. */
+  onProgress?: (received: number, total: number | undefined) => void;
+  onNotice?: (line: string) => void;
+  signal?: AbortSignal;
+  /** Milliseconds before the second attempt, doubled for each further one. Default: 1000. */
+  retryDelay?: number;
+}
+
+/**
+ * Downloads a file to `path`, which is complete when this returns. What an earlier, interrupted call left there is
+ * gone on with, provided the server still has the very same file (RFC 9110, section 13.1.5, If-Range).
+ * @throws {LastlayerError} where the server refuses, or the connection breaks down again and again
+ * @throws the signal's reason, once it aborts; what came so far stays
+ */
+export async function download(url: string, path: string, options: DownloadOptions = {}): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await attemptDownload(url, path, options);
+      await rm(validatorPath(path), { force: true });
+      return;
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (error instanceof LastlayerError) throw error;
+      const reason = causeOf(error);
+      if (attempt === ATTEMPTS) {
+        throw new LastlayerError(
+          `${url} could not be downloaded in ${ATTEMPTS} attempts: ${reason}. Run the command again to go on from ` +
+            `there, or download the file by other means and pass it with --from FILE.`,
+        );
+      }
+      options.onNotice?.(`The download broke off (${reason}); trying again.`);
+      await delay((options.retryDelay ?? 1000) * 2 ** (attempt - 1), undefined, { signal: options.signal });
+    }
+  }
+}
+
+async function attemptDownload(url: string, path: string, options: DownloadOptions): Promise<void> {
+  const stalled = new AbortController();
+  const signal = AbortSignal.any([stalled.signal, ...(options.signal ? [options.signal] : [])]);
+  const watchdog = setTimeout(() => {
+    stalled.abort(new Error(`nothing came for ${STALLED_MS / 1000} seconds`));
+  }, STALLED_MS);
+  try {
+    const before = await resumePoint(path);
+    const headers = before
+      ? { Range: `bytes=${before.size}-`, 'If-Range': before.validator, 'Accept-Encoding': 'identity' }
+      : { 'Accept-Encoding': 'identity' };
+    const response = await fetch(url, { headers, signal });
+    if (response.status === 416 && before) {
+      await response.body?.cancel();
+      if (response.headers.get('content-range') === `bytes */${before.size}`) return;
+      await rm(path, { force: true });
+      throw new Error('the file on the server has changed');
+    }
+    refuseFailure(response, url);
+    const resumed = response.status === 206 && before !== undefined;
+    let received = resumed ? before.size : 0;
+    const length = response.headers.get('content-length');
+    const total = length === null ? undefined : received + Number(length);
+    if (!resumed) await rememberValidator(path, response);
+    await pipeline(
+      Readable.from(response.body ?? []),
+      async function* (chunks: AsyncIterable<Uint8Array>) {
+        for await (const chunk of chunks) {
+          watchdog.refresh();
+          received += chunk.length;
+          options.onProgress?.(received, total);
+          yield chunk;
+        }
+      },
+      createWriteStream(path, { flags: resumed ? 'a' : 'w' }),
+      { signal },
+    );
+    if (total !== undefined && received !== total) {
+      throw new Error(`${received} of ${total} bytes came`);
+    }
+  } finally {
+    clearTimeout(watchdog);
+  }
+}
+
+/** Retrying helps where the server is overloaded or failing, not where it says that there is nothing. */
+function refuseFailure(response: Response, url: string): void {
+  if (response.ok) return;
+  const message = `the server answered ${response.status} ${response.statusText}`.trimEnd();
+  if (response.status === 429 || response.status >= 500) throw new Error(message);
+  throw new LastlayerError(`${url}: ${message}. Is the address right?`);
+}
+
+/** How much of the file is here, and what proves that the rest belongs to it. */
+async function resumePoint(path: string): Promise<{ size: number; validator: string } | undefined> {
+  const [size, validator] = await Promise.all([
+    stat(path).then(
+      (file) => file.size,
+      () => 0,
+    ),
+    readFile(validatorPath(path), 'utf8').catch(() => ''),
+  ]);
+  return size > 0 && validator !== '' ? { size, validator } : undefined;
+}
+
+async function rememberValidator(path: string, { headers }: Response): Promise<void> {
+  const etag = headers.get('etag');
+  const strong = etag !== null && !etag.startsWith('W/') ? etag : headers.get('last-modified');
+  await rm(path, { force: true });
+  if (strong === null) await rm(validatorPath(path), { force: true });
+  else await writeFile(validatorPath(path), strong);
+}
+
+function validatorPath(path: string): string {
+  return `${path}.etag`;
+}
+
+/** fetch hides what went wrong in the cause. */
+function causeOf(error: unknown): string {
+  return error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : messageOf(error);
+}

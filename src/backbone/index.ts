@@ -1,0 +1,13 @@
+export { Backbone, createSession, DEVICES } from './backbone.js';
+export type { Device, Features, SessionOptions } from './backbone.js';
+export { fetchModel, RESNET18_URL } from './fetch/index.js';
+export type { FetchedModel, FetchOptions } from './fetch/index.js';
+export { inspectBackbone } from './inspect.js';
+export type { Layer } from './inspect.js';
+export { loadBackbone } from './load.js';
+export type { BackboneOptions } from './load.js';
+export { writeModel } from './model-card.js';
+export type { ModelCard } from './model-card.js';
+export { readModel } from './model.js';
+export type { Model } from './model.js';
+export { probeModel } from './probe.js';

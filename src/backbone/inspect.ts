@@ -1,0 +1,68 @@
+import * as ort from 'onnxruntime-node';
+import { decodeModel, encodeModel, exposeAll, graphOf, type NodeProto } from '../onnx/index.js';
+import { createSession, type Backbone } from './backbone.js';
+
+/** One operator of the network. */
+export interface Layer {
+  /** Where it stands in the tree of layers, e.g. ['layer1', '0', 'conv1']. */
+  path: string[];
+  /** ONNX operator with what tells it from others, e.g. `Conv 3×3 /2`. */
+  operator: string;
+  /** Shape of its result for one picture, e.g. [64, 112, 112]. */
+  shape: readonly number[];
+  /** Weights and biases that it holds. */
+  parameters: number;
+}
+
+/**
+ * The layers of the network, in the order of the data's way. Shapes are what one picture of the transform's size gives,
+ * so the network is run once.
+ * @throws {LastlayerError} where it does not run
+ */
+export async function inspectBackbone(backbone: Backbone): Promise<Layer[]> {
+  const model = decodeModel(backbone.onnx, backbone.source);
+  const graph = graphOf(model, backbone.source);
+  const shapes = await outputShapes(encodeModel(exposeAll(model, backbone.source)), backbone);
+  const sizes = new Map(
+    graph.initializer.map(({ name, dims }) => [name, dims.reduce((n, dim) => n * Number(dim), 1)]),
+  );
+  return graph.node
+    .filter(({ opType }) => opType !== 'Constant')
+    .map((layer) => ({
+      path: pathOf(layer),
+      operator: describe(layer),
+      shape: shapes.get(layer.output[0] ?? '')?.slice(1) ?? [],
+      parameters: layer.input.reduce((n, name) => n + (sizes.get(name) ?? 0), 0),
+    }));
+}
+
+async function outputShapes(
+  bytes: Uint8Array,
+  { source, transform }: Backbone,
+): Promise<Map<string, readonly number[]>> {
+  const session = await createSession(bytes, source, {});
+  try {
+    const { crop } = transform;
+    const input = session.inputNames[0] ?? 'input';
+    const picture = new ort.Tensor('float32', new Float32Array(3 * crop * crop), [1, 3, crop, crop]);
+    const outputs = await session.run({ [input]: picture });
+    return new Map(Object.entries(outputs).map(([name, tensor]) => [name, tensor.dims]));
+  } finally {
+    await session.release();
+  }
+}
+
+/** Names are `layer1.0.conv1` here and `/layer1/layer1.0/conv1/Conv` in PyTorch's exports. */
+function pathOf({ name, opType, output }: NodeProto): string[] {
+  const full = name !== '' ? name : (output[0] ?? opType);
+  if (!full.startsWith('/')) return full.split('.');
+  const modules = full.split('/').slice(1);
+  return modules.map((module) => module.split('.').at(-1) ?? module);
+}
+
+function describe({ opType, attribute }: NodeProto): string {
+  const ints = (wanted: string) => attribute.find(({ name }) => name === wanted)?.ints.map(Number) ?? [];
+  const kernel = ints('kernel_shape').join('×');
+  const stride = Math.max(1, ...ints('strides'));
+  return [opType, kernel, stride > 1 ? `/${stride}` : ''].filter((part) => part !== '').join(' ');
+}

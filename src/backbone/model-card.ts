@@ -1,0 +1,97 @@
+import { readFile, rm } from 'node:fs/promises';
+import { basename, dirname, join, parse } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
+import { codeOf, LastlayerError, messageOf } from '../errors.js';
+import type { Transform } from '../images/index.js';
+import type { Model } from './model.js';
+
+/** What is known of a model file: the JSON beside it, e.g. models/resnet18.json beside models/resnet18.onnx. */
+export interface ModelCard {
+  name: string;
+  /** Name of the file that the card describes. */
+  file: string;
+  /** The id that embeddings and heads carry: `<name>@<first 12 digits of the sha256>`. */
+  id: string;
+  /** Of the .onnx file. */
+  sha256: string;
+  featureWidth: number;
+  /** Classes of the network's own last layer; null where it has none. */
+  classes: number | null;
+  /** False where the weights were never trained. */
+  pretrained: boolean;
+  /** The file or address that the weights came from, and that file's sha256. */
+  source: string;
+  sourceSha256: string | null;
+  licence: string;
+  transform: Transform;
+  /** ISO 8601. */
+  created: string;
+}
+
+/** Where a model came from and under what terms. */
+export interface Provenance {
+  source: string;
+  sourceSha256?: string;
+  licence: string;
+}
+
+/** Where the card of a model file lies. */
+export function cardPath(modelPath: string): string {
+  return join(dirname(modelPath), `${parse(modelPath).name}.json`);
+}
+
+/** Writes a model and the card beside it, each to a temporary name first. */
+export async function writeModel(
+  modelPath: string,
+  model: Model & { width: number },
+  { source, sourceSha256, licence }: Provenance,
+): Promise<ModelCard> {
+  const { name, id, sha256, width, classes, pretrained, transform, bytes } = model;
+  const card: ModelCard = {
+    name,
+    file: basename(modelPath),
+    id,
+    sha256,
+    featureWidth: width,
+    classes: classes ?? null,
+    pretrained,
+    source,
+    sourceSha256: sourceSha256 ?? null,
+    licence,
+    transform,
+    created: new Date().toISOString(),
+  };
+  // Without its old card a model is still of use; with the card of another one it is refused.
+  await rm(cardPath(modelPath), { force: true });
+  await writeFileAtomic(modelPath, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  await writeFileAtomic(cardPath(modelPath), `${JSON.stringify(card, null, 2)}\n`);
+  return card;
+}
+
+/**
+ * Reads the card beside a model file.
+ * @returns undefined where there is no card, or one of another file
+ * @throws {LastlayerError} where it cannot be read
+ */
+export async function readCard(modelPath: string): Promise<ModelCard | undefined> {
+  const path = cardPath(modelPath);
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw new LastlayerError(`The model card ${path} cannot be read: ${messageOf(error)}.`);
+  }
+  const card = parseCard(text);
+  return card?.file === basename(modelPath) ? card : undefined;
+}
+
+function parseCard(text: string): ModelCard | undefined {
+  try {
+    const card: unknown = JSON.parse(text);
+    const isCard = typeof card === 'object' && card !== null && 'sha256' in card && 'file' in card;
+    return isCard ? (card as ModelCard) : undefined;
+  } catch {
+    return undefined;
+  }
+}
