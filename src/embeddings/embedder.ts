@@ -1,0 +1,204 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import pLimit from 'p-limit';
+import type { Backbone } from '../backbone/index.js';
+import { messageOf } from '../errors.js';
+import { decodeImage, normalizeInto, type DatasetEntry, type DecodedImage } from '../images/index.js';
+import type { Picture } from './plan.js';
+import type { EmbeddingRow } from './row.js';
+import type { RowStore } from './table.js';
+
+/** Batches that are decoded, or being decoded, while the trunk is at work. */
+const BATCHES_AHEAD = 2;
+
+/** File sizes remembered since the store was last asked about them: far more than there are pictures under way. */
+const RECENT_SIZES = 10_000;
+
+/** How a picture came by its row. */
+export type Outcome = 'embedded' | 'reused' | 'failed';
+
+/** A picture that waits for the trunk. */
+interface Decoded {
+  picture: Picture;
+  sha256: string;
+  image: DecodedImage;
+}
+
+/** A picture that needs no trunk. */
+interface Settled {
+  row: EmbeddingRow;
+  outcome: Outcome;
+}
+
+export interface EmbedderOptions {
+  backbone: Backbone;
+  table: RowStore;
+  /** The data set's root, for the rows. */
+  dataset: string;
+  batchSize: number;
+  /** Pictures that are read and decoded at the same time. */
+  concurrency: number;
+  /** Called when a picture has its row. */
+  onOutcome: (outcome: Outcome) => void;
+}
+
+/**
+ * Reads and decodes pictures ahead of the trunk, runs the trunk over whole batches and puts the rows into the table.
+ * At most `(BATCHES_AHEAD + 1) · batchSize` pictures are held at a time. Equal files are embedded once.
+ */
+export class Embedder {
+  private readonly limit;
+  private readonly queue: Promise<Decoded | Settled | undefined>[] = [];
+  private batch: Decoded[] = [];
+  /** Contents that are under way, each with the further files that turned out to hold the same. */
+  private readonly underWay = new Map<string, Picture[]>();
+  private readonly recentSizes = new Set<number>();
+
+  constructor(private readonly options: EmbedderOptions) {
+    this.limit = pLimit(options.concurrency);
+  }
+
+  /** Takes a picture on; waits while enough are under way. */
+  async add(picture: Picture, sizeKnown: boolean): Promise<void> {
+    const prepared = this.limit(() => this.prepare(picture, sizeKnown));
+    // Whoever takes it from the queue handles its failure; until then it must not count as unhandled.
+    prepared.catch(() => undefined);
+    this.queue.push(prepared);
+    if (this.queue.length > BATCHES_AHEAD * this.options.batchSize) await this.advance();
+  }
+
+  /** Gives a picture, under its new label, the embedding that its content has in the store. */
+  async relabel(picture: Picture, sha256: string): Promise<void> {
+    const known = await this.options.table.withContent(sha256);
+    if (known) await this.put({ row: this.copyOf(known, picture), outcome: 'reused' });
+    else await this.add(picture, false);
+  }
+
+  /** Notes a picture that cannot even be opened. */
+  async fail(entry: DatasetEntry, error: string): Promise<void> {
+    await this.put({ row: this.rowOf({ entry, size: null, modified: null }, { error }), outcome: 'failed' });
+  }
+
+  /** Waits until every picture has its row. @throws the signal's reason, once it aborts */
+  async finish(signal?: AbortSignal): Promise<void> {
+    while (this.queue.length > 0) {
+      signal?.throwIfAborted();
+      await this.advance();
+    }
+    await this.runBatch();
+  }
+
+  /** Begins no more pictures. */
+  stop(): void {
+    this.limit.clearQueue();
+  }
+
+  private async advance(): Promise<void> {
+    const prepared = await this.queue.shift();
+    if (!prepared) return;
+    if ('row' in prepared) {
+      await this.settle(prepared);
+    } else {
+      this.batch.push(prepared);
+      if (this.batch.length >= this.options.batchSize) await this.runBatch();
+    }
+  }
+
+  /** Reads, hashes and decodes a picture; undefined where the same content is under way already. */
+  private async prepare(picture: Picture, sizeKnown: boolean): Promise<Decoded | Settled | undefined> {
+    let bytes: Buffer;
+    try {
+      bytes = await readFile(picture.entry.path);
+    } catch (error) {
+      return { row: this.rowOf(picture, { error: messageOf(error) }), outcome: 'failed' };
+    }
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    const equals = this.underWay.get(sha256);
+    if (equals) {
+      equals.push(picture);
+      return undefined;
+    }
+    this.underWay.set(sha256, []);
+    if (sizeKnown || this.recentSizes.has(picture.size)) {
+      const known = await this.options.table.withContent(sha256);
+      if (known) return { row: this.copyOf(known, picture), outcome: 'reused' };
+    }
+    this.rememberSize(picture.size);
+    try {
+      return { picture, sha256, image: await decodeImage(bytes, this.options.backbone.transform) };
+    } catch (error) {
+      return { row: this.rowOf(picture, { sha256, error: messageOf(error) }), outcome: 'failed' };
+    }
+  }
+
+  private async runBatch(): Promise<void> {
+    const batch = this.batch;
+    this.batch = [];
+    if (batch.length === 0) return;
+    const { backbone } = this.options;
+    const length = 3 * backbone.transform.crop ** 2;
+    const pixels = new Float32Array(batch.length * length);
+    batch.forEach(({ image }, i) => {
+      normalizeInto(pixels, i * length, image.pixels, backbone.transform);
+    });
+    const { embedding } = await backbone.run(pixels);
+    for (const [i, { picture, sha256, image }] of batch.entries()) {
+      const row = this.rowOf(picture, {
+        sha256,
+        width: image.width,
+        height: image.height,
+        embedding: embedding.slice(i * backbone.width, (i + 1) * backbone.width),
+      });
+      await this.settle({ row, outcome: 'embedded' });
+    }
+  }
+
+  /** Puts the row of a content that was under way, and those of the other files that hold the same. */
+  private async settle({ row, outcome }: Settled): Promise<void> {
+    await this.put({ row, outcome });
+    if (row.sha256 === null) return;
+    const equals = this.underWay.get(row.sha256) ?? [];
+    this.underWay.delete(row.sha256);
+    for (const picture of equals) await this.put({ row: this.copyOf(row, picture), outcome: 'reused' });
+  }
+
+  private async put({ row, outcome }: Settled): Promise<void> {
+    await this.options.table.put(row);
+    this.options.onOutcome(row.error === null ? outcome : 'failed');
+  }
+
+  private copyOf(known: EmbeddingRow, picture: Picture): EmbeddingRow {
+    const { sha256, width, height, embedding, error } = known;
+    return this.rowOf(picture, { sha256, width, height, embedding, error });
+  }
+
+  private rowOf(
+    { entry, size, modified }: Pick<Picture, 'entry'> & { size: number | null; modified: number | null },
+    found: Partial<EmbeddingRow>,
+  ): EmbeddingRow {
+    return {
+      path: entry.path,
+      dataset: this.options.dataset,
+      label: entry.label ?? null,
+      split: entry.split ?? null,
+      sha256: null,
+      size,
+      modified,
+      view: 'center',
+      width: null,
+      height: null,
+      embedding: null,
+      model_id: this.options.backbone.id,
+      transform_id: this.options.backbone.transformId,
+      error: null,
+      ...found,
+    };
+  }
+
+  private rememberSize(size: number): void {
+    this.recentSizes.add(size);
+    if (this.recentSizes.size <= RECENT_SIZES) return;
+    const [oldest] = this.recentSizes;
+    if (oldest !== undefined) this.recentSizes.delete(oldest);
+  }
+}

@@ -1,0 +1,10 @@
+export { embedDataset } from './embed.js';
+export type { EmbedOptions, EmbedProgress, EmbedSummary } from './embed.js';
+export { readEmbeddings } from './read-through.js';
+export type { ReadThroughOptions } from './read-through.js';
+export type { PassOptions } from './pass.js';
+export type { EmbeddingRow } from './row.js';
+export { DEFAULT_STORE, EmbeddingStore } from './store.js';
+export type { DatasetRecord } from './store.js';
+export { EmbeddingTable } from './table.js';
+export type { KnownRow, RowFilter } from './table.js';

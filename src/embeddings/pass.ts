@@ -1,0 +1,76 @@
+import type { Backbone } from '../backbone/index.js';
+import { UsageError } from '../errors.js';
+import type { Dataset, DatasetEntry, Split } from '../images/index.js';
+import { Embedder, type Outcome } from './embedder.js';
+import { plan } from './plan.js';
+import type { KnownRow, RowStore } from './table.js';
+
+const DEFAULT_BATCH_SIZE = 32;
+
+export interface PassOptions {
+  backbone: Backbone;
+  /** Pictures that go through the trunk together. Default: 32. */
+  batchSize?: number;
+  /** Pictures that are read and decoded at the same time. Default: the batch size. */
+  concurrency?: number;
+  /** Of a data set with splits, only this one; the pictures of one without splits are taken for it. */
+  split?: Split;
+  /** Breaks off; what is embedded by then is kept, and another run goes on from there. */
+  signal?: AbortSignal;
+}
+
+interface PassCallbacks<Row> {
+  /** Called once for each picture. */
+  onOutcome: (outcome: Outcome | 'unchanged') => void;
+  /** Called with the rows that stay as they are; all others are put into the table. */
+  onUnchanged?: (row: Row) => void;
+}
+
+/**
+ * Sees to it that the table has the row of every picture of a data set, embedding only what it must.
+ * @throws {UsageError} where an option is out of range
+ * @throws the signal's reason, once it aborts
+ */
+export async function embedPictures<Row extends KnownRow>(
+  table: RowStore<Row>,
+  dataset: Dataset,
+  { backbone, split, signal, onOutcome, onUnchanged, ...options }: PassOptions & PassCallbacks<Row>,
+): Promise<void> {
+  const batchSize = positive('batchSize', options.batchSize ?? DEFAULT_BATCH_SIZE);
+  const concurrency = positive('concurrency', options.concurrency ?? batchSize);
+  const embedder = new Embedder({
+    backbone,
+    table,
+    dataset: dataset.root,
+    batchSize,
+    concurrency,
+    onOutcome,
+  });
+  try {
+    for await (const step of plan(entriesOf(dataset, split), table, dataset.root)) {
+      signal?.throwIfAborted();
+      if (step.kind === 'unchanged') {
+        onUnchanged?.(step.row);
+        onOutcome(step.row.error === null ? 'unchanged' : 'failed');
+      } else if (step.kind === 'relabel') await embedder.relabel(step.picture, step.sha256);
+      else if (step.kind === 'read') await embedder.add(step.picture, step.sizeKnown);
+      else await embedder.fail(step.entry, step.error);
+    }
+    await embedder.finish(signal);
+  } finally {
+    embedder.stop();
+  }
+}
+
+/** The entries of a split; a data set without splits is taken whole and recorded under the given one. */
+export async function* entriesOf(dataset: Dataset, split: Split | undefined): AsyncGenerator<DatasetEntry> {
+  for await (const entry of dataset.entries()) {
+    if (split === undefined || entry.split === split) yield entry;
+    else if (entry.split === undefined) yield { ...entry, split };
+  }
+}
+
+function positive(name: string, value: number): number {
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new UsageError(`${name} is ${value}; a whole number from 1 on is expected.`);
+}

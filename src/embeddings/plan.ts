@@ -1,0 +1,84 @@
+import { stat } from 'node:fs/promises';
+import { messageOf } from '../errors.js';
+import type { DatasetEntry } from '../images/index.js';
+import type { KnownRow, RowStore } from './table.js';
+
+/** Pictures that are looked up in the store at a time. */
+const WINDOW = 256;
+
+/** A file larger than this is no photograph; to read it would only fill the memory. */
+const MAX_BYTES = 2 ** 29;
+
+/** A file of the data set as it is on disk now. */
+export interface Picture {
+  entry: DatasetEntry;
+  size: number;
+  /** Milliseconds since 1970. */
+  modified: number;
+}
+
+/** What is to be done about a picture. */
+export type Step<Row extends KnownRow> =
+  | { kind: 'unchanged'; row: Row }
+  /** The same file under another label, split or data set. */
+  | { kind: 'relabel'; picture: Picture; sha256: string }
+  /** `sizeKnown`: the store has a file of this size, so maybe this very content. */
+  | { kind: 'read'; picture: Picture; sizeKnown: boolean }
+  | { kind: 'unusable'; entry: DatasetEntry; error: string };
+
+/**
+ * Compares a data set with the store, a window of files at a time, by path, size and time of change: files that did
+ * not change are not opened.
+ */
+export async function* plan<Row extends KnownRow>(
+  entries: AsyncIterable<DatasetEntry>,
+  table: RowStore<Row>,
+  dataset: string,
+): AsyncGenerator<Step<Row>> {
+  for await (const window of windowsOf(entries)) {
+    const known = await table.known(window.map(({ path }) => path));
+    const steps = await Promise.all(window.map((entry) => stepFor(entry, known.get(entry.path), dataset)));
+    const sizes = steps.flatMap((step) => (step.kind === 'read' ? [step.picture.size] : []));
+    const knownSizes = sizes.length > 0 ? await table.knownSizes(sizes) : new Set();
+    for (const step of steps) {
+      yield step.kind === 'read' ? { ...step, sizeKnown: knownSizes.has(step.picture.size) } : step;
+    }
+  }
+}
+
+async function stepFor<Row extends KnownRow>(
+  entry: DatasetEntry,
+  row: Row | undefined,
+  dataset: string,
+): Promise<Step<Row>> {
+  let file;
+  try {
+    file = await stat(entry.path);
+  } catch (error) {
+    return { kind: 'unusable', entry, error: messageOf(error) };
+  }
+  if (!file.isFile()) return { kind: 'unusable', entry, error: 'is no regular file' };
+  if (file.size > MAX_BYTES) {
+    return { kind: 'unusable', entry, error: `is larger than ${MAX_BYTES / 2 ** 20} MiB` };
+  }
+  const picture = { entry, size: file.size, modified: file.mtimeMs };
+  // Without a digest the file could not be read last time, which may have passed.
+  if (!row || row.sha256 === null || row.size !== file.size || row.modified !== file.mtimeMs) {
+    return { kind: 'read', picture, sizeKnown: false };
+  }
+  const listedAsBefore =
+    row.dataset === dataset && row.label === (entry.label ?? null) && row.split === (entry.split ?? null);
+  return listedAsBefore ? { kind: 'unchanged', row } : { kind: 'relabel', picture, sha256: row.sha256 };
+}
+
+async function* windowsOf(entries: AsyncIterable<DatasetEntry>): AsyncGenerator<DatasetEntry[]> {
+  let window: DatasetEntry[] = [];
+  for await (const entry of entries) {
+    window.push(entry);
+    if (window.length === WINDOW) {
+      yield window;
+      window = [];
+    }
+  }
+  if (window.length > 0) yield window;
+}

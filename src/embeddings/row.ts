@@ -1,0 +1,100 @@
+import {
+  Field,
+  FixedSizeList,
+  Float32,
+  Float64,
+  Int32,
+  Schema,
+  Utf8,
+  type RecordBatch,
+  type Vector,
+} from 'apache-arrow';
+
+/** One picture of a data set, as the store keeps it. */
+export interface EmbeddingRow {
+  /** Absolute path of the file: the key. */
+  path: string;
+  /** Absolute path of the folder or manifest that the picture was listed by, most recently. */
+  dataset: string;
+  label: string | null;
+  split: string | null;
+  /** Of the file's bytes; null where they could not be read. */
+  sha256: string | null;
+  /** Bytes; null where there was no file. */
+  size: number | null;
+  /** Time of the last change, in milliseconds since 1970; null where there was no file. */
+  modified: number | null;
+  /** Which view of the picture was embedded; `center` is the transform's own crop. */
+  view: string;
+  /** Pixels, upright; null where the picture could not be decoded. */
+  width: number | null;
+  height: number | null;
+  /** [feature width]; null where there is an error. */
+  embedding: Float32Array | null;
+  model_id: string;
+  transform_id: string;
+  /** Why there is no embedding. */
+  error: string | null;
+}
+
+const COLUMNS = {
+  path: new Utf8(),
+  dataset: new Utf8(),
+  label: new Utf8(),
+  split: new Utf8(),
+  sha256: new Utf8(),
+  size: new Float64(),
+  modified: new Float64(),
+  view: new Utf8(),
+  width: new Int32(),
+  height: new Int32(),
+  model_id: new Utf8(),
+  transform_id: new Utf8(),
+  error: new Utf8(),
+};
+const REQUIRED = new Set(['path', 'dataset', 'view', 'model_id', 'transform_id']);
+
+/** The Arrow schema of a table whose embeddings have the given width. */
+export function rowSchema(width: number): Schema {
+  const plain = Object.entries(COLUMNS).map(([name, type]) => new Field(name, type, !REQUIRED.has(name)));
+  const vector = new FixedSizeList(width, new Field('item', new Float32(), true));
+  return new Schema([...plain, new Field('embedding', vector, true)]);
+}
+
+/** Rows out of what a query gave; columns that were not selected are null, or empty where null is no value. */
+export function rowsOf(batch: RecordBatch): EmbeddingRow[] {
+  return Array.from({ length: batch.numRows }, (_, i) => ({
+    path: text(batch, 'path', i) ?? '',
+    dataset: text(batch, 'dataset', i) ?? '',
+    label: text(batch, 'label', i),
+    split: text(batch, 'split', i),
+    sha256: text(batch, 'sha256', i),
+    size: number(batch, 'size', i),
+    modified: number(batch, 'modified', i),
+    view: text(batch, 'view', i) ?? '',
+    width: number(batch, 'width', i),
+    height: number(batch, 'height', i),
+    embedding: embedding(batch, i),
+    model_id: text(batch, 'model_id', i) ?? '',
+    transform_id: text(batch, 'transform_id', i) ?? '',
+    error: text(batch, 'error', i),
+  }));
+}
+
+function text(batch: RecordBatch, column: string, i: number): string | null {
+  const value: unknown = batch.getChild(column)?.get(i);
+  return typeof value === 'string' ? value : null;
+}
+
+function number(batch: RecordBatch, column: string, i: number): number | null {
+  const value: unknown = batch.getChild(column)?.get(i);
+  return typeof value === 'number' ? value : null;
+}
+
+function embedding(batch: RecordBatch, i: number): Float32Array | null {
+  const value: unknown = batch.getChild('embedding')?.get(i);
+  // No instanceof Vector: LanceDB loads Arrow as CommonJS, this file as an ES module, and their classes differ.
+  const isVector = typeof value === 'object' && value !== null && 'toArray' in value;
+  const values: unknown = isVector ? (value as Vector).toArray() : undefined;
+  return values instanceof Float32Array ? values : null;
+}

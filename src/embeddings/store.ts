@@ -1,0 +1,150 @@
+import { createHash } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { connect, makeArrowTable, type Connection, type Table } from '@lancedb/lancedb';
+import { Bool, Field, Float64, Int32, Schema, Utf8 } from 'apache-arrow';
+import { LastlayerError, messageOf } from '../errors.js';
+import { rowSchema } from './row.js';
+import { EmbeddingTable } from './table.js';
+
+/** Folder of the store where none is given. */
+export const DEFAULT_STORE = 'embeddings';
+
+/** A data set that was embedded, whole or in part, with one model. */
+export interface DatasetRecord {
+  /** Absolute path of the folder or manifest. */
+  dataset: string;
+  layout: string;
+  /** Table that holds its rows. */
+  table: string;
+  model_id: string;
+  transform_id: string;
+  /** Width of the embeddings. */
+  width: number;
+  /** False where the last embedding was broken off. */
+  complete: boolean;
+  /** When it was last embedded, in milliseconds since 1970. */
+  updated: number;
+}
+
+const CATALOG = 'datasets';
+const CATALOG_SCHEMA = new Schema([
+  new Field('key', new Utf8(), false),
+  new Field('dataset', new Utf8(), false),
+  new Field('layout', new Utf8(), false),
+  new Field('table', new Utf8(), false),
+  new Field('model_id', new Utf8(), false),
+  new Field('transform_id', new Utf8(), false),
+  new Field('width', new Int32(), false),
+  new Field('complete', new Bool(), false),
+  new Field('updated', new Float64(), false),
+]);
+
+/**
+ * The cache of embeddings: a LanceDB database with a table for each model and transform, whose embeddings never mix,
+ * and a list of the data sets that were embedded.
+ */
+export class EmbeddingStore {
+  private constructor(
+    private readonly connection: Connection,
+    /** Absolute path, or the address of an object store. */
+    readonly location: string,
+  ) {}
+
+  /**
+   * Opens a store.
+   * @param location a folder, or an address such as s3://bucket/folder
+   * @param options.create make it where there is none
+   * @throws {LastlayerError} where there is none and none is to be made, or it cannot be opened
+   */
+  static async open(location: string, options: { create: boolean }): Promise<EmbeddingStore> {
+    // Read when the native library first logs; it would warn that a new table has no versions yet.
+    process.env.LANCE_LOG ??= 'error';
+    const path = isAddress(location) ? location : resolve(location);
+    if (!options.create && !(await EmbeddingStore.exists(location))) {
+      throw new LastlayerError(`There are no embeddings at ${path}. Run \`npm run embed -- DATASET\` first.`);
+    }
+    try {
+      return new EmbeddingStore(await connect(path), path);
+    } catch (error) {
+      throw new LastlayerError(`The store ${path} cannot be opened: ${messageOf(error)}.`);
+    }
+  }
+
+  /** Whether there may be a store: always true of an address, which only opening it can tell. */
+  static async exists(location: string): Promise<boolean> {
+    return isAddress(location) || (await isFolder(resolve(location)));
+  }
+
+  /** The table of a model and a transform; made where it is not there yet. */
+  async table(modelId: string, transformId: string, width: number): Promise<EmbeddingTable> {
+    const name = tableName(modelId, transformId);
+    const table = await this.openOrCreate(name, rowSchema(width));
+    return new EmbeddingTable(table, modelId, transformId, width);
+  }
+
+  /** The table of a model and a transform, where there is one. */
+  async existingTable(
+    modelId: string,
+    transformId: string,
+    width: number,
+  ): Promise<EmbeddingTable | undefined> {
+    const name = tableName(modelId, transformId);
+    if (!(await this.connection.tableNames()).includes(name)) return undefined;
+    return new EmbeddingTable(await this.connection.openTable(name), modelId, transformId, width);
+  }
+
+  /** The table of a data set that was embedded. */
+  async tableOf({ table, model_id, transform_id, width }: DatasetRecord): Promise<EmbeddingTable> {
+    return new EmbeddingTable(await this.connection.openTable(table), model_id, transform_id, width);
+  }
+
+  /** The data sets that were embedded, the latest first; one of two models is listed twice. */
+  async datasets(): Promise<DatasetRecord[]> {
+    if (!(await this.connection.tableNames()).includes(CATALOG)) return [];
+    const catalog = await this.connection.openTable(CATALOG);
+    const records: DatasetRecord[] = [];
+    for await (const batch of catalog.query()) {
+      for (const row of batch) {
+        const { dataset, layout, table, ...rest } = row.toJSON() as DatasetRecord;
+        const { model_id, transform_id, width, complete, updated } = rest;
+        records.push({ dataset, layout, table, model_id, transform_id, width, complete, updated });
+      }
+    }
+    return records.sort((a, b) => b.updated - a.updated);
+  }
+
+  /** Notes that a data set was, or is being, embedded. */
+  async record(record: DatasetRecord): Promise<void> {
+    const table = await this.openOrCreate(CATALOG, CATALOG_SCHEMA);
+    const row = { key: `${record.table}:${record.dataset}`, ...record };
+    const data = makeArrowTable([row], { schema: CATALOG_SCHEMA });
+    await table.mergeInsert('key').whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data);
+    await table.optimize({ cleanupOlderThan: new Date(Date.now() - 3_600_000) });
+  }
+
+  close(): void {
+    this.connection.close();
+  }
+
+  private async openOrCreate(name: string, schema: Schema): Promise<Table> {
+    return this.connection.createEmptyTable(name, schema, { mode: 'create', existOk: true });
+  }
+}
+
+/** Letters, digits and `.-_` only, as LanceDB's table names want it. */
+function tableName(modelId: string, transformId: string): string {
+  const transform = createHash('sha256').update(transformId).digest('hex').slice(0, 8);
+  return `${modelId.replaceAll(/[^\w.-]/g, '.')}.${transform}`;
+}
+
+function isAddress(location: string): boolean {
+  return /^[a-z][a-z0-9+]+:\/\//.test(location);
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}

@@ -1,0 +1,154 @@
+import { Index, makeArrowTable, type Table } from '@lancedb/lancedb';
+import { rowSchema, rowsOf, type EmbeddingRow } from './row.js';
+import { isIn, quote } from './sql.js';
+
+/** Rows are written in blocks of this many, or whatever there is after so many milliseconds. */
+const FLUSH_ROWS = 512;
+const FLUSH_MS = 5_000;
+
+/** Blocks between two compactions; each block is a file and a version of its own until then. */
+const FLUSHES_PER_OPTIMIZE = 40;
+
+/** Rows from which an index on paths and digests pays: below, a scan of the column is as fast (measured at 60,000). */
+const INDEX_FROM = 100_000;
+
+/** Superseded versions are kept this long for those who are reading them. */
+const KEEP_VERSIONS_MS = 3_600_000;
+
+/** What a row must have to be found again without its embedding. */
+export type KnownRow = Omit<EmbeddingRow, 'embedding'>;
+
+/** Where pictures are looked up and their rows are put. */
+export interface RowStore<Row extends KnownRow = KnownRow> {
+  /** The rows of these files, by path; files without a row are left out. */
+  known(paths: readonly string[]): Promise<Map<string, Row>>;
+  /** Of the given file sizes, those of files whose content is known. */
+  knownSizes(sizes: readonly number[]): Promise<Set<number>>;
+  /** The row, embedding included, of a file with this content. */
+  withContent(sha256: string): Promise<EmbeddingRow | undefined>;
+  /** Takes a row in place of the file's earlier one. */
+  put(row: EmbeddingRow): Promise<void>;
+}
+
+/** Which rows to read. */
+export interface RowFilter {
+  /** Only those last listed by this data set. */
+  dataset?: string;
+  /** Only those with (true) or without (false) an error. */
+  failed?: boolean;
+  split?: string | null;
+}
+
+/**
+ * The embeddings of one model and one transform: a LanceDB table with one row a file. Rows that are put are written in
+ * blocks, each of which is there whole or not at all.
+ */
+export class EmbeddingTable implements RowStore {
+  private readonly pending = new Map<string, EmbeddingRow>();
+  private lastFlush = Date.now();
+  private flushes = 0;
+  private optimized = 0;
+
+  constructor(
+    private readonly table: Table,
+    readonly modelId: string,
+    readonly transformId: string,
+    /** Width of the embeddings. */
+    readonly width: number,
+  ) {}
+
+  get name(): string {
+    return this.table.name;
+  }
+
+  async known(paths: readonly string[]): Promise<Map<string, KnownRow>> {
+    const columns = rowSchema(this.width)
+      .names.map(String)
+      .filter((name) => name !== 'embedding');
+    const rows = await this.select(isIn('path', paths), columns);
+    return new Map(rows.map((row) => [row.path, row]));
+  }
+
+  /** As {@link known}, with the embeddings. */
+  async knownWithEmbeddings(paths: readonly string[]): Promise<Map<string, EmbeddingRow>> {
+    const rows = await this.select(isIn('path', paths));
+    return new Map(rows.map((row) => [row.path, row]));
+  }
+
+  async knownSizes(sizes: readonly number[]): Promise<Set<number>> {
+    const rows = await this.select(`${isIn('size', sizes)} AND sha256 IS NOT NULL`, ['size']);
+    return new Set(rows.flatMap(({ size }) => (size === null ? [] : [size])));
+  }
+
+  async withContent(sha256: string): Promise<EmbeddingRow | undefined> {
+    for (const row of this.pending.values()) if (row.sha256 === sha256) return row;
+    const [row] = await this.select(`sha256 = ${quote(sha256)}`, undefined, 1);
+    return row;
+  }
+
+  /** Takes a row in place of the file's earlier one and writes it, at the latest with the next `flush`. */
+  async put(row: EmbeddingRow): Promise<void> {
+    this.pending.set(row.path, row);
+    if (this.pending.size >= FLUSH_ROWS || Date.now() - this.lastFlush > FLUSH_MS) await this.flush();
+  }
+
+  /** Writes what was put so far. */
+  async flush(): Promise<void> {
+    this.lastFlush = Date.now();
+    if (this.pending.size === 0) return;
+    const rows = [...this.pending.values()].map((row) => ({ ...row }));
+    const data = makeArrowTable(rows, { schema: rowSchema(this.width) });
+    await this.table.mergeInsert('path').whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data);
+    this.pending.clear();
+    this.flushes++;
+    if (this.flushes - this.optimized >= FLUSHES_PER_OPTIMIZE) await this.optimize();
+  }
+
+  /** Joins small files, drops old versions and, where the table is large, keeps indexes on paths and digests. */
+  async optimize(): Promise<void> {
+    if (this.optimized === this.flushes) return;
+    this.optimized = this.flushes;
+    if ((await this.table.countRows()) >= INDEX_FROM) {
+      const indexed = (await this.table.listIndices()).flatMap(({ columns }) => columns);
+      for (const column of ['path', 'sha256', 'size'].filter((name) => !indexed.includes(name))) {
+        await this.table.createIndex(column, { config: Index.btree() });
+      }
+    }
+    await this.table.optimize({ cleanupOlderThan: new Date(Date.now() - KEEP_VERSIONS_MS) });
+  }
+
+  async count(filter: RowFilter = {}): Promise<number> {
+    return this.table.countRows(conditionOf(filter));
+  }
+
+  /** Rows in blocks, in no particular order. Columns that are not asked for come out null or empty. */
+  async *read(filter: RowFilter, columns: readonly (keyof EmbeddingRow)[]): AsyncGenerator<EmbeddingRow[]> {
+    const query = this.table
+      .query()
+      .where(conditionOf(filter) ?? 'true')
+      .select([...columns]);
+    for await (const batch of query) yield rowsOf(batch);
+  }
+
+  /** Removes the rows of these files. */
+  async remove(paths: readonly string[]): Promise<void> {
+    if (paths.length > 0) await this.table.delete(isIn('path', paths));
+  }
+
+  private async select(condition: string, columns?: string[], limit?: number): Promise<EmbeddingRow[]> {
+    let query = this.table.query().where(condition);
+    if (columns) query = query.select(columns);
+    if (limit !== undefined) query = query.limit(limit);
+    const rows: EmbeddingRow[] = [];
+    for await (const batch of query) rows.push(...rowsOf(batch));
+    return rows;
+  }
+}
+
+function conditionOf({ dataset, failed, split }: RowFilter): string | undefined {
+  const conditions: string[] = [];
+  if (dataset !== undefined) conditions.push(`dataset = ${quote(dataset)}`);
+  if (failed !== undefined) conditions.push(failed ? 'error IS NOT NULL' : 'error IS NULL');
+  if (split !== undefined) conditions.push(split === null ? 'split IS NULL' : `split = ${quote(split)}`);
+  return conditions.length > 0 ? conditions.join(' AND ') : undefined;
+}
