@@ -1,0 +1,92 @@
+import { readFile } from 'node:fs/promises';
+import pLimit from 'p-limit';
+import { loadBackbone, type Backbone, type BackboneOptions } from '../backbone/index.js';
+import { LastlayerError, messageOf } from '../errors.js';
+import { loadHead, type Head, type Prediction } from '../head/index.js';
+import { decodeImage, normalizeInto, type RawPixels } from '../images/index.js';
+
+/** A picture: the path of a file, a file's bytes, or pixels. */
+export type ImageSource = string | Uint8Array | RawPixels;
+
+const CONCURRENCY = 8;
+
+/** Trunk, head and labels: tells what is on a picture. */
+export class Classifier {
+  /** @throws {LastlayerError} where the head was trained on another trunk, or on pictures transformed otherwise */
+  constructor(
+    readonly backbone: Backbone,
+    readonly head: Head,
+  ) {
+    if (head.modelId !== backbone.id || head.transformId !== backbone.transformId) {
+      throw new LastlayerError(
+        `The head was trained on embeddings of ${head.modelId}, but the network in use is ${backbone.id} ` +
+          `(${backbone.source}). Pass the head's own network with --model, or train the head anew.`,
+      );
+    }
+  }
+
+  /**
+   * Loads a head, and the network that it was trained on: the given one, or whichever of the models folder it is.
+   * @throws {LastlayerError} where either cannot be read, or they do not belong together
+   */
+  static async load(headPath: string, options: BackboneOptions = {}): Promise<Classifier> {
+    const head = await loadHead(headPath);
+    return new Classifier(await loadBackbone({ ...options, modelId: head.modelId }), head);
+  }
+
+  /**
+   * The most probable classes of a picture, best first.
+   * @param options.topK how many; default 1
+   * @throws {LastlayerError} where the picture cannot be read
+   */
+  async predict(image: ImageSource, options: { topK?: number } = {}): Promise<Prediction[]> {
+    const embedding = await embedImages(this.backbone, [image]);
+    return this.head.predict(embedding, options.topK)[0] ?? [];
+  }
+}
+
+/**
+ * The embeddings of a few pictures.
+ * @returns [images, width]
+ * @throws {LastlayerError} where a picture cannot be read; the message names it
+ */
+export async function embedImages(backbone: Backbone, images: readonly ImageSource[]): Promise<Float32Array> {
+  const { embedding } = await backbone.run(await tensorOf(backbone, images));
+  return embedding;
+}
+
+/** Decoded and normalised pictures, [images, 3, crop, crop]. */
+export async function tensorOf(
+  { transform }: Backbone,
+  images: readonly ImageSource[],
+): Promise<Float32Array> {
+  const limit = pLimit(CONCURRENCY);
+  const decoded = await Promise.all(
+    images.map((image) =>
+      limit(async () => decodeImage(await bytesOf(image), transform).catch(named(image))),
+    ),
+  );
+  const length = 3 * transform.crop ** 2;
+  const pixels = new Float32Array(images.length * length);
+  decoded.forEach((image, i) => {
+    normalizeInto(pixels, i * length, image.pixels, transform);
+  });
+  return pixels;
+}
+
+async function bytesOf(image: ImageSource): Promise<Uint8Array | RawPixels> {
+  if (typeof image !== 'string') return image;
+  try {
+    return await readFile(image);
+  } catch (error) {
+    throw new LastlayerError(`${image} cannot be read: ${messageOf(error)}.`);
+  }
+}
+
+function named(image: ImageSource): (error: unknown) => never {
+  return (error) => {
+    throw typeof image === 'string'
+      ? new LastlayerError(`${image} is no readable picture: ${messageOf(error)}.`)
+      : error;
+  };
+}

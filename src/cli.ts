@@ -1,0 +1,45 @@
+import { Command, CommanderError } from 'commander';
+import { Interrupted } from './commands/interrupt.js';
+import { embedCommand } from './commands/embed.js';
+import { evaluateCommand } from './commands/evaluate.js';
+import { fetchModelCommand } from './commands/fetch-model.js';
+import { inspectCommand } from './commands/inspect.js';
+import { predictCommand } from './commands/predict.js';
+import { say } from './commands/terminal.js';
+import { trainHeadCommand } from './commands/train-head.js';
+import { LastlayerError, UsageError } from './errors.js';
+
+const program = new Command('lastlayer')
+  .description('Fine-tune the last layer of a pretrained vision network.')
+  .showHelpAfterError('(--help shows the options, with examples)');
+
+const commands = [
+  fetchModelCommand(),
+  embedCommand(),
+  trainHeadCommand(),
+  predictCommand(),
+  evaluateCommand(),
+  inspectCommand(),
+];
+for (const command of commands) {
+  program.addCommand(command.exitOverride().showHelpAfterError('(--help shows the options, with examples)'));
+}
+
+try {
+  await program.exitOverride().parseAsync();
+} catch (error) {
+  process.exitCode = exitCodeOf(error);
+}
+
+/** 0 done, 1 failed, 2 wrong usage, 3 done with pictures skipped (set by the command), 130 broken off. */
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof Interrupted) return error.exitCode;
+  if (error instanceof LastlayerError) {
+    say(`Error: ${error.message}`);
+    return error instanceof UsageError ? 2 : 1;
+  }
+  // Not the user's doing: the stack helps whoever looks into it.
+  say(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  return 1;
+}

@@ -1,0 +1,161 @@
+import { Command, Option } from 'commander';
+import { loadBackbone } from '../backbone/index.js';
+import { embedDataset, EmbeddingStore, type EmbedProgress, type EmbedSummary } from '../embeddings/index.js';
+import type { Split } from '../images/index.js';
+import { interruptible } from './interrupt.js';
+import {
+  backboneOptions,
+  deviceOption,
+  EXAMPLES,
+  jsonOption,
+  modelOption,
+  splitOption,
+  storeOption,
+  threadsOption,
+  wholeNumber,
+  type ModelFlags,
+} from './options.js';
+import { print, Progress, say } from './terminal.js';
+
+interface EmbedFlags extends ModelFlags {
+  store: string;
+  batchSize: number;
+  concurrency?: number;
+  split?: Split;
+  json?: true;
+}
+
+/** Unreadable pictures that are listed on the terminal; --json lists them all. */
+const LISTED = 20;
+
+export const embedCommand = (): Command =>
+  new Command('embed')
+    .description('Turn a data set of pictures into cached embeddings.')
+    .argument(
+      '[dataset]',
+      'folder of class folders, of train|val|test folders, or of pictures; .csv or .jsonl manifest',
+    )
+    .addOption(storeOption())
+    .addOption(modelOption())
+    .addOption(
+      new Option('--batch-size <n>', 'pictures that go through the network together')
+        .argParser(wholeNumber)
+        .default(32),
+    )
+    .addOption(
+      new Option(
+        '--concurrency <n>',
+        'pictures that are decoded at the same time (default: the batch size)',
+      ).argParser(wholeNumber),
+    )
+    .addOption(splitOption('embed only this split; name the split of a data set that has none'))
+    .addOption(deviceOption())
+    .addOption(threadsOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+What is embedded already is not embedded again, and files that did not change are not read.
+Exit code 3: done, but some pictures could not be read; they are listed at the end.
+
+Examples:
+  npm run embed                                   the example pictures
+  npm run embed -- ~/photos                       ~/photos/cat/1.jpg, ~/photos/dog/1.jpg, …
+  npm run embed -- photos.csv --store embeddings  a manifest with the columns path, label, split
+  npm run embed -- ~/photos --model resnet34.pth --json`,
+    )
+    .action(embed);
+
+async function embed(argument: string | undefined, flags: EmbedFlags): Promise<void> {
+  const dataset = argument ?? EXAMPLES;
+  if (argument === undefined) {
+    say(`No data set is named, so here are the example pictures: ${EXAMPLES}`);
+    say('Your own: npm run embed -- FOLDER');
+  }
+  const backbone = await loadBackbone({ ...backboneOptions(flags), onNotice: say });
+  const progress = new Progress('embedding', 'images');
+  const started = Date.now();
+  let last: EmbedProgress | undefined;
+  const summary = await interruptible(async (signal) => {
+    try {
+      return await embedDataset(dataset, {
+        backbone,
+        store: flags.store,
+        batchSize: flags.batchSize,
+        ...(flags.concurrency === undefined ? {} : { concurrency: flags.concurrency }),
+        ...(flags.split === undefined ? {} : { split: flags.split }),
+        signal,
+        onProgress: (state) => {
+          if (state.phase === 'embed') progress.update(state.done, state.total, state.embedded);
+          last = state;
+        },
+      });
+    } finally {
+      progress.stop();
+      if (signal.aborted && last) {
+        say(
+          `${last.done} of ${last.total} pictures are in ${flags.store}. Run the command again to go on from there.`,
+        );
+      }
+    }
+  });
+  const seconds = (Date.now() - started) / 1000;
+  if (summary.failed > 0) process.exitCode = 3;
+  const errors = summary.failed > 0 ? await failures(summary, flags.split) : [];
+  if (flags.json) print(JSON.stringify({ ...summary, seconds, errors }));
+  else describe(summary, errors, seconds);
+}
+
+function describe(summary: EmbedSummary, errors: Failure[], seconds: number): void {
+  const { total, embedded, reused, unchanged, failed, removed, leftOut } = summary;
+  const labels = Object.entries(summary.labels).filter(([label]) => label !== '');
+  const splits = Object.entries(summary.splits).filter(([split]) => split !== '');
+  print(`${summary.dataset}: ${total} pictures (${summary.layout})`);
+  if (labels.length > 0) print(`  classes    ${counted(labels)}`);
+  if (splits.length > 0) print(`  splits     ${counted(splits)}`);
+  const parts = [
+    [embedded, 'embedded'],
+    [unchanged, 'unchanged'],
+    [reused, 'known by content'],
+    [failed, 'unreadable'],
+  ] as const;
+  const shown = parts.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`);
+  print(`  pictures   ${shown.join(', ')}, in ${seconds.toFixed(1)} s`);
+  print(`  embeddings [${total - failed}, ${summary.width}] by ${summary.modelId} in ${summary.store}`);
+  if (removed > 0) print(`  removed    ${removed} of files that are gone`);
+  if (leftOut.count > 0) {
+    say(
+      `${leftOut.count} files are no pictures by their ending, such as ${leftOut.examples.slice(0, 3).join(', ')}`,
+    );
+  }
+  if (errors.length > 0) {
+    say(`\n${failed} pictures could not be read:`);
+    for (const { path, error } of errors.slice(0, LISTED)) say(`  ${path}: ${error}`);
+    if (failed > LISTED) say(`  … and ${failed - LISTED} more; --json lists them all`);
+  }
+}
+
+interface Failure {
+  path: string;
+  error: string;
+}
+
+async function failures(
+  { store, dataset, modelId, transformId, width }: EmbedSummary,
+  split: Split | undefined,
+): Promise<Failure[]> {
+  const opened = await EmbeddingStore.open(store, { create: false });
+  const table = await opened.table(modelId, transformId, width);
+  const found: Failure[] = [];
+  const rows = { dataset, failed: true, ...(split === undefined ? {} : { split }) };
+  for await (const block of table.read(rows, ['path', 'error'])) {
+    for (const { path, error } of block) found.push({ path, error: error ?? '' });
+  }
+  opened.close();
+  return found.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+function counted(entries: [string, number][]): string {
+  const shown = entries.slice(0, 10).map(([name, n]) => `${name} ${n}`);
+  return shown.join(', ') + (entries.length > 10 ? `, … (${entries.length} in all)` : '');
+}

@@ -1,0 +1,94 @@
+import { Command, Option } from 'commander';
+import { Classifier, evaluateDataset, metricsJson } from '../classifier/index.js';
+import type { Split } from '../images/index.js';
+import { describeEvaluation } from './evaluation.js';
+import { interruptible } from './interrupt.js';
+import {
+  backboneOptions,
+  deviceOption,
+  EXAMPLES,
+  headOption,
+  jsonOption,
+  modelOption,
+  splitOption,
+  storeOption,
+  threadsOption,
+  wholeNumber,
+  type ModelFlags,
+} from './options.js';
+import { print, Progress, say } from './terminal.js';
+
+interface EvaluateFlags extends ModelFlags {
+  head: string;
+  store: string;
+  split?: Split;
+  topK: number;
+  json?: true;
+}
+
+export const evaluateCommand = (): Command =>
+  new Command('evaluate')
+    .description('Judge a head on a labelled data set.')
+    .argument('[dataset]', 'as for embed (default: the example pictures)')
+    .addOption(headOption())
+    .addOption(storeOption())
+    .addOption(splitOption('the split to judge on (default: test, else val, else everything)'))
+    .addOption(new Option('--top-k <k>', 'k of the top-k accuracy').argParser(wholeNumber).default(5))
+    .addOption(modelOption())
+    .addOption(deviceOption())
+    .addOption(threadsOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+Embeddings that the store has are taken from there; nothing is written to it.
+
+Examples:
+  npm run evaluate -- --head head.safetensors ~/photos
+  npm run evaluate -- --head head.safetensors ~/photos --split train --json`,
+    )
+    .action(run);
+
+async function run(
+  dataset = EXAMPLES,
+  { json, split, topK, store, head, ...flags }: EvaluateFlags,
+): Promise<void> {
+  if (dataset === EXAMPLES) say(`No data set is named, so here are the example pictures: ${EXAMPLES}`);
+  const classifier = await Classifier.load(head, { ...backboneOptions(flags), onNotice: say });
+  const progress = new Progress('evaluating', 'images');
+  const result = await interruptible(async (signal) => {
+    try {
+      return await evaluateDataset(classifier, dataset, {
+        store,
+        topK,
+        ...(split === undefined ? {} : { split }),
+        signal,
+        onProgress: ({ done, total }) => {
+          progress.update(done, total);
+        },
+      });
+    } finally {
+      progress.stop();
+    }
+  });
+  const { failed, unlabelled, ...evaluation } = result;
+  if (failed.length > 0) process.exitCode = 3;
+  if (json) {
+    print(
+      JSON.stringify({
+        head,
+        dataset,
+        split: evaluation.split ?? null,
+        modelId: classifier.backbone.id,
+        metrics: metricsJson(evaluation),
+        errors: failed,
+        unlabelled,
+      }),
+    );
+    return;
+  }
+  const name = evaluation.split ? `${dataset}, split ${evaluation.split}` : dataset;
+  print(describeEvaluation(name, evaluation, { perClass: true, confusion: true, topK: true }));
+  if (unlabelled > 0) say(`${unlabelled} pictures without a label are not counted.`);
+  for (const { path, error } of failed) say(`unreadable: ${path}: ${error}`);
+}

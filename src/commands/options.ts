@@ -1,0 +1,66 @@
+import { fileURLToPath } from 'node:url';
+import { InvalidArgumentError, Option } from 'commander';
+import { DEVICES, type Device } from '../backbone/index.js';
+import { SPLITS } from '../images/index.js';
+
+/** The pictures that ship with the project, for a first try. */
+export const EXAMPLES = fileURLToPath(new URL('../../test/fixtures/examples', import.meta.url));
+
+/** Flags of all commands that run the trunk. */
+export interface ModelFlags {
+  model?: string;
+  device: Device;
+  threads?: number;
+}
+
+export const modelOption = (): Option =>
+  new Option(
+    '--model <file>',
+    'the network: .onnx, .pth or .safetensors (default: models/resnet18.onnx, else an untrained ResNet-18)',
+  );
+
+export const deviceOption = (): Option =>
+  new Option('--device <name>', 'where the network runs; see "GPU" in README.md')
+    .choices(DEVICES)
+    .default('cpu');
+
+export const threadsOption = (): Option =>
+  new Option('--threads <n>', 'threads for the network (default: one a core)').argParser(wholeNumber);
+
+export const storeOption = (): Option =>
+  new Option('--store <dir>', 'where the embeddings are kept').default('embeddings');
+
+export const splitOption = (description: string): Option =>
+  new Option('--split <name>', description).choices(SPLITS);
+
+export const headOption = (): Option => new Option('--head <file>', 'the head').default('head.safetensors');
+
+export const jsonOption = (): Option =>
+  new Option('--json', 'print one JSON object on stdout, and everything else on stderr');
+
+/** A whole number from 1 on. */
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) {
+    throw new InvalidArgumentError('A whole number from 1 on is expected.');
+  }
+  return value;
+}
+
+/** A finite number from 0 on. */
+export function notNegative(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value) || value < 0) {
+    throw new InvalidArgumentError('A number from 0 on is expected.');
+  }
+  return value;
+}
+
+/** Loads the trunk as the flags say; undefined flags are left out, as exact optional properties want it. */
+export function backboneOptions({ model, device, threads }: ModelFlags) {
+  return {
+    device,
+    ...(model === undefined ? {} : { model }),
+    ...(threads === undefined ? {} : { threads }),
+  };
+}

@@ -1,0 +1,116 @@
+import { readFile, stat } from 'node:fs/promises';
+import { Command, Option } from 'commander';
+import { loadBackbone } from '../backbone/index.js';
+import { Classifier, predictOwnClasses } from '../classifier/index.js';
+import { LastlayerError, messageOf } from '../errors.js';
+import type { Prediction } from '../head/index.js';
+import { openDataset } from '../images/index.js';
+import { interruptible } from './interrupt.js';
+import {
+  backboneOptions,
+  deviceOption,
+  headOption,
+  jsonOption,
+  modelOption,
+  threadsOption,
+  wholeNumber,
+  type ModelFlags,
+} from './options.js';
+import { percent, print, say, table } from './terminal.js';
+
+interface PredictFlags extends ModelFlags {
+  head: string;
+  topK: number;
+  ownClasses?: true;
+  labels?: string;
+  json?: true;
+}
+
+export const predictCommand = (): Command =>
+  new Command('predict')
+    .description('Tell what is on pictures.')
+    .argument('<image...>', 'picture files, or folders of them')
+    .addOption(headOption())
+    .addOption(
+      new Option('--top-k <k>', 'classes to name for each picture').argParser(wholeNumber).default(3),
+    )
+    .option('--own-classes', "use the network's own last layer (ImageNet's 1000 classes) instead of a head")
+    .option('--labels <file>', 'with --own-classes: the names of its classes, one a line')
+    .addOption(modelOption())
+    .addOption(deviceOption())
+    .addOption(threadsOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+Exit code 3: done, but some pictures could not be read.
+
+Examples:
+  npm run predict -- --head head.safetensors ant.jpg bee.jpg
+  npm run predict -- --head head.safetensors --top-k 5 --json photos/
+  npm run predict -- --own-classes dog.jpg`,
+    )
+    .action(run);
+
+type Answer = { path: string; predictions: Prediction[] } | { path: string; error: string };
+
+async function run(images: string[], flags: PredictFlags): Promise<void> {
+  const predict = await predictor(flags);
+  const answers: Answer[] = [];
+  await interruptible(async (signal) => {
+    for await (const path of filesOf(images)) {
+      signal.throwIfAborted();
+      const answer = await answerFor(path, predict);
+      if (!flags.json) show(answer);
+      answers.push(answer);
+    }
+  });
+  if (flags.json) print(JSON.stringify({ predictions: answers }));
+  if (answers.some((answer) => 'error' in answer)) process.exitCode = 3;
+}
+
+async function predictor(flags: PredictFlags): Promise<(path: string) => Promise<Prediction[]>> {
+  const { topK } = flags;
+  const options = { ...backboneOptions(flags), onNotice: say };
+  if (flags.ownClasses) {
+    const backbone = await loadBackbone(options);
+    const labels = flags.labels === undefined ? undefined : await linesOf(flags.labels);
+    return (path) => predictOwnClasses(backbone, path, { topK, ...(labels && { labels }) });
+  }
+  const classifier = await Classifier.load(flags.head, options);
+  return (path) => classifier.predict(path, { topK });
+}
+
+async function answerFor(path: string, predict: (path: string) => Promise<Prediction[]>): Promise<Answer> {
+  try {
+    return { path, predictions: await predict(path) };
+  } catch (error) {
+    if (!(error instanceof LastlayerError)) throw error;
+    return { path, error: error.message };
+  }
+}
+
+function show(answer: Answer): void {
+  if ('error' in answer) {
+    say(`Error: ${answer.error}`);
+    return;
+  }
+  print(answer.path);
+  print(table(answer.predictions.map(({ label, probability }) => [`  ${label}`, percent(probability)])));
+}
+
+async function* filesOf(images: readonly string[]): AsyncGenerator<string> {
+  for (const path of images) {
+    const found = await stat(path).catch(() => undefined);
+    if (!found?.isDirectory()) yield path;
+    else for await (const entry of (await openDataset(path)).entries()) yield entry.path;
+  }
+}
+
+async function linesOf(path: string): Promise<string[]> {
+  try {
+    return (await readFile(path, 'utf8')).trimEnd().split(/\r?\n/);
+  } catch (error) {
+    throw new LastlayerError(`The labels ${path} cannot be read: ${messageOf(error)}.`);
+  }
+}

@@ -1,0 +1,96 @@
+import { SingleBar } from 'cli-progress';
+
+/** A line for the user, on stderr, so that stdout holds nothing but results. */
+export function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** A result, on stdout. */
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** Shows how far long work has come: a bar on a terminal, a line every ten seconds elsewhere. */
+export class Progress {
+  private readonly started = Date.now();
+  private bar: SingleBar | undefined;
+  private lastLine = Date.now();
+
+  /**
+   * @param what e.g. `embedding`
+   * @param unit of the counts, e.g. `images`
+   */
+  constructor(
+    private readonly what: string,
+    private readonly unit: string,
+    private readonly inSeconds: (done: number) => string = (done) => String(done),
+  ) {}
+
+  /**
+   * @param done how far it is
+   * @param total how far it goes; undefined where that is unknown
+   * @param worked how much of `done` took time, for the rate; the rest was there already
+   */
+  update(done: number, total: number | undefined, worked = done): void {
+    const seconds = (Date.now() - this.started) / 1000;
+    const rate = worked / Math.max(seconds, 0.001);
+    const left = total === undefined || worked === 0 ? undefined : (total - done) / rate;
+    const state =
+      `${this.inSeconds(done)}${total === undefined ? '' : `/${this.inSeconds(total)}`} ${this.unit}, ` +
+      `${this.inSeconds(Math.round(rate * 10) / 10)} ${this.unit}/s` +
+      (left === undefined ? '' : `, ${duration(left)} left`);
+    if (process.stderr.isTTY) this.draw(state, done, total);
+    else if (Date.now() - this.lastLine >= 10_000) {
+      this.lastLine = Date.now();
+      say(`${this.what}: ${state}`);
+    }
+  }
+
+  stop(): void {
+    this.bar?.stop();
+  }
+
+  private draw(state: string, done: number, total: number | undefined): void {
+    if (!this.bar) {
+      this.bar = new SingleBar({
+        format: `${this.what} {bar} {state}`,
+        barsize: 24,
+        hideCursor: true,
+        // Ctrl-C is ours to handle.
+        gracefulExit: false,
+      });
+      this.bar.start(total ?? 0, done, { state });
+    }
+    this.bar.update(done, { state });
+  }
+}
+
+/** E.g. `1 h 05 min`, `3 min 20 s`, `8 s`. */
+export function duration(seconds: number): string {
+  const s = Math.round(seconds);
+  const pad = (n: number) => String(n).padStart(2, '0');
+  if (s >= 3600) return `${Math.floor(s / 3600)} h ${pad(Math.floor((s % 3600) / 60))} min`;
+  if (s >= 60) return `${Math.floor(s / 60)} min ${pad(s % 60)} s`;
+  return `${s} s`;
+}
+
+/** Rows of cells as aligned columns: the first to the left, numbers to the right. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const columns = Math.max(...rows.map((row) => row.length));
+  const widths = Array.from({ length: columns }, (_, c) =>
+    Math.max(...rows.map((row) => (row[c] ?? '').length)),
+  );
+  return rows
+    .map((row) =>
+      row
+        .map((cell, c) => (c === 0 ? cell.padEnd(widths[c] ?? 0) : cell.padStart(widths[c] ?? 0)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+/** 0.8954 as `89.5 %`; `–` where there is no value. */
+export function percent(share: number | null | undefined): string {
+  return share === null || share === undefined ? '–' : `${(100 * share).toFixed(1)} %`;
+}

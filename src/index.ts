@@ -1,0 +1,45 @@
+/** The public API. */
+export { Backbone, fetchModel, inspectBackbone, loadBackbone } from './backbone/index.js';
+export type {
+  BackboneOptions,
+  Device,
+  Features,
+  FetchedModel,
+  FetchOptions,
+  Layer,
+  ModelCard,
+} from './backbone/index.js';
+export {
+  Classifier,
+  embedImages,
+  evaluateDataset,
+  predictOwnClasses,
+  trainFromStore,
+} from './classifier/index.js';
+export type {
+  DatasetEvaluation,
+  EvaluateOptions,
+  ImageSource,
+  TrainedHead,
+  TrainOptions,
+} from './classifier/index.js';
+export { embedDataset, EmbeddingStore, EmbeddingTable } from './embeddings/index.js';
+export type {
+  DatasetRecord,
+  EmbeddingRow,
+  EmbedOptions,
+  EmbedProgress,
+  EmbedSummary,
+  RowFilter,
+} from './embeddings/index.js';
+export { LastlayerError, UsageError } from './errors.js';
+export { DEFAULT_L2, Evaluation, Head, loadHead, saveHead, trainHead } from './head/index.js';
+export type {
+  ClassMetrics,
+  EvaluationResult,
+  Iteration,
+  Prediction,
+  TrainHeadOptions,
+  TrainingReport,
+} from './head/index.js';
+export type { RawPixels, Split, Transform } from './images/index.js';

@@ -1,0 +1,134 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fetchModel, inspectBackbone, loadBackbone } from '../../src/index.js';
+import { temporaryFolder } from '../support/files.js';
+import { smallNetwork } from '../support/small-network.js';
+
+const modelsDir = await temporaryFolder();
+
+describe('the trunk that is used', () => {
+  it('is an untrained one where there is no other, which is said and cached', async () => {
+    const notices: string[] = [];
+    const first = await loadBackbone({ modelsDir, onNotice: (line) => notices.push(line) });
+    expect(notices).toEqual([expect.stringMatching(/UNTRAINED.*`npm run fetch-model`/)]);
+    expect(readdirSync(modelsDir).sort()).toEqual(['resnet18-untrained.json', 'resnet18-untrained.onnx']);
+    expect(first).toMatchObject({ width: 512, pretrained: false, hasLogits: false });
+    // Drawn from a fixed seed with exactly rounded arithmetic, so the same on every machine.
+    expect(first.id).toBe('resnet18-untrained@a2661590fe2f');
+
+    const again = await loadBackbone({ modelsDir, onNotice: (line) => notices.push(line) });
+    expect(again.id).toBe(first.id);
+    expect(notices).toHaveLength(2);
+  });
+
+  it('is made in memory where it cannot be cached', async () => {
+    const notices: string[] = [];
+    const file = join(modelsDir, 'a-file');
+    await writeFile(file, '');
+    const backbone = await loadBackbone({
+      modelsDir: join(file, 'models'),
+      onNotice: (line) => notices.push(line),
+    });
+    const { embedding } = await backbone.run(new Float32Array(3 * 224 * 224).fill(0.5));
+    expect(embedding).toHaveLength(512);
+    expect(notices[0]).toMatch(/could not be cached/);
+  });
+
+  it('is the fetched one before the untrained one, and the given one before both', async () => {
+    const folder = join(modelsDir, 'order');
+    await mkdir(folder);
+    await writeFile(join(folder, 'other.onnx'), smallNetwork(2));
+    await writeFile(join(folder, 'source.onnx'), smallNetwork(1));
+    await fetchModel({ from: join(folder, 'source.onnx'), out: join(folder, 'resnet18.onnx') });
+    const notices: string[] = [];
+    const onNotice = (line: string) => notices.push(line);
+    const fetched = await loadBackbone({ modelsDir: folder, onNotice });
+    expect(fetched.source).toBe(join(folder, 'resnet18.onnx'));
+    const given = await loadBackbone({ modelsDir: folder, model: join(folder, 'other.onnx'), onNotice });
+    expect(given.id).not.toBe(fetched.id);
+    expect(given.width).toBe(8);
+    // Used directly or fetched, the same network has the same id.
+    expect((await loadBackbone({ model: join(folder, 'source.onnx') })).id).toBe(fetched.id);
+    expect(notices).toEqual([]);
+  });
+
+  it('is refused where its file is not what its card describes', async () => {
+    const folder = join(modelsDir, 'damaged');
+    await mkdir(folder);
+    await writeFile(join(folder, 'source.onnx'), smallNetwork());
+    await fetchModel({ from: join(folder, 'source.onnx'), out: join(folder, 'resnet18.onnx') });
+    await copyFile(join(modelsDir, 'resnet18-untrained.onnx'), join(folder, 'resnet18.onnx'));
+    await expect(loadBackbone({ modelsDir: folder })).rejects.toThrow(
+      /is not the file that its card describes/,
+    );
+  });
+
+  it('is refused by name where it is missing or no network', async () => {
+    await expect(loadBackbone({ model: join(modelsDir, 'no.onnx') })).rejects.toThrow(
+      /no\.onnx cannot be read/,
+    );
+    const text = join(modelsDir, 'text.onnx');
+    await writeFile(text, 'this is no model at all');
+    await expect(loadBackbone({ model: text })).rejects.toThrow(/text\.onnx/);
+    await writeFile(text, '');
+    await expect(loadBackbone({ model: text })).rejects.toThrow(/text\.onnx is empty/);
+  });
+});
+
+describe('a run', () => {
+  it('gives a picture the same embedding to the bit, whatever pictures are beside it', async () => {
+    const backbone = await loadBackbone({ modelsDir });
+    const length = 3 * 224 * 224;
+    const pixels = Float32Array.from({ length: 5 * length }, (_, i) => Math.sin(i * 0.13));
+    const { embedding } = await backbone.run(pixels);
+    for (const [from, count] of [
+      [0, 1],
+      [3, 1],
+      [1, 4],
+    ] as const) {
+      const part = await backbone.run(pixels.slice(from * length, (from + count) * length));
+      expect(part.embedding).toEqual(embedding.slice(from * 512, (from + count) * 512));
+    }
+  });
+
+  it('never changes the trunk', async () => {
+    const path = join(modelsDir, 'resnet18-untrained.onnx');
+    const digest = () => createHash('sha256').update(readFileSync(path)).digest('hex');
+    const before = digest();
+    const backbone = await loadBackbone({ modelsDir });
+    await backbone.run(new Float32Array(3 * 224 * 224));
+    await backbone.release();
+    expect(digest()).toBe(before);
+    expect(existsSync(path)).toBe(true);
+  });
+
+  it('refuses what is no batch, and logits that there are none of', async () => {
+    const backbone = await loadBackbone({ modelsDir });
+    await expect(backbone.run(new Float32Array(10))).rejects.toThrow(
+      /\[N, 3, 224, 224\] is expected; 10 values/,
+    );
+    await expect(backbone.run(new Float32Array(3 * 224 * 224), { logits: true })).rejects.toThrow(
+      /no last layer/,
+    );
+  });
+});
+
+describe('the layers', () => {
+  it('are those of ResNet-18, with their shapes and parameters', async () => {
+    const layers = await inspectBackbone(await loadBackbone({ modelsDir }));
+    const named = new Map(layers.map((layer) => [layer.path.join('.'), layer]));
+    expect(named.get('conv1')).toMatchObject({
+      operator: 'Conv 7×7 /2',
+      shape: [64, 112, 112],
+      parameters: 9472,
+    });
+    expect(named.get('layer4.0.downsample.0')).toMatchObject({ operator: 'Conv 1×1 /2', shape: [512, 7, 7] });
+    expect(named.get('flatten')?.shape).toEqual([512]);
+    expect(layers.filter(({ operator }) => operator.startsWith('Conv'))).toHaveLength(20);
+    // torchvision's resnet18 has 11,689,512 parameters; without fc (513,000) and with each BatchNorm's weight
+    // folded away (4,800) that leaves
+    expect(layers.reduce((sum, { parameters }) => sum + parameters, 0)).toBe(11_171_712);
+  });
+});
