@@ -157,7 +157,7 @@ async function removeVanished(
   for await (const block of table.read(rows, ['path'])) {
     const gone: string[] = [];
     for (const { path } of block) if (!(await dataset.contains(path))) gone.push(path);
-    await table.remove(gone);
+    await table.remove(dataset.root, gone);
     removed += gone.length;
   }
   return removed;

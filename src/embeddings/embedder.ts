@@ -30,6 +30,9 @@ interface Settled {
   outcome: Outcome;
 }
 
+/** Undefined where the same content is under way already, which then settles this picture too. */
+type Prepared = Decoded | Settled | undefined;
+
 export interface EmbedderOptions {
   backbone: Backbone;
   table: RowStore;
@@ -48,7 +51,7 @@ export interface EmbedderOptions {
  */
 export class Embedder {
   private readonly limit;
-  private readonly queue: Promise<Decoded | Settled | undefined>[] = [];
+  private readonly queue: Promise<Prepared>[] = [];
   private batch: Decoded[] = [];
   /** Contents that are under way, each with the further files that turned out to hold the same. */
   private readonly underWay = new Map<string, Picture[]>();
@@ -60,18 +63,16 @@ export class Embedder {
 
   /** Takes a picture on; waits while enough are under way. */
   async add(picture: Picture, sizeKnown: boolean): Promise<void> {
-    const prepared = this.limit(() => this.prepare(picture, sizeKnown));
-    // Whoever takes it from the queue handles its failure; until then it must not count as unhandled.
-    prepared.catch(() => undefined);
-    this.queue.push(prepared);
-    if (this.queue.length > BATCHES_AHEAD * this.options.batchSize) await this.advance();
+    await this.enqueue(() => this.prepare(picture, sizeKnown));
   }
 
-  /** Gives a picture, under its new label, the embedding that its content has in the store. */
+  /** Gives a picture, under its new label, split or data set, the embedding that its content has in the store. */
   async relabel(picture: Picture, sha256: string): Promise<void> {
-    const known = await this.options.table.withContent(sha256);
-    if (known) await this.put({ row: this.copyOf(known, picture), outcome: 'reused' });
-    else await this.add(picture, false);
+    await this.enqueue(async () => {
+      const known = await this.options.table.withContent(sha256);
+      if (!known) return this.prepare(picture, false);
+      return { row: this.copyOf(known, picture), outcome: 'reused' };
+    });
   }
 
   /** Notes a picture that cannot even be opened. */
@@ -93,6 +94,14 @@ export class Embedder {
     this.limit.clearQueue();
   }
 
+  private async enqueue(prepare: () => Promise<Prepared>): Promise<void> {
+    const prepared = this.limit(prepare);
+    // Whoever takes it from the queue handles its failure; until then it must not count as unhandled.
+    prepared.catch(() => undefined);
+    this.queue.push(prepared);
+    if (this.queue.length > BATCHES_AHEAD * this.options.batchSize) await this.advance();
+  }
+
   private async advance(): Promise<void> {
     const prepared = await this.queue.shift();
     if (!prepared) return;
@@ -104,8 +113,8 @@ export class Embedder {
     }
   }
 
-  /** Reads, hashes and decodes a picture; undefined where the same content is under way already. */
-  private async prepare(picture: Picture, sizeKnown: boolean): Promise<Decoded | Settled | undefined> {
+  /** Reads, hashes and decodes a picture. */
+  private async prepare(picture: Picture, sizeKnown: boolean): Promise<Prepared> {
     let bytes: Buffer;
     try {
       bytes = await readFile(picture.entry.path);

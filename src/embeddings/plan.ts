@@ -36,7 +36,10 @@ export async function* plan<Row extends KnownRow>(
   dataset: string,
 ): AsyncGenerator<Step<Row>> {
   for await (const window of windowsOf(entries)) {
-    const known = await table.known(window.map(({ path }) => path));
+    const known = await table.known(
+      window.map(({ path }) => path),
+      dataset,
+    );
     const steps = await Promise.all(window.map((entry) => stepFor(entry, known.get(entry.path), dataset)));
     const sizes = steps.flatMap((step) => (step.kind === 'read' ? [step.picture.size] : []));
     const knownSizes = sizes.length > 0 ? await table.knownSizes(sizes) : new Set();

@@ -39,7 +39,8 @@ function readOnly(
   onRow: (row: EmbeddingRow) => void,
 ): RowStore<EmbeddingRow> {
   return {
-    known: async (paths) => (await table?.knownWithEmbeddings(paths)) ?? new Map<string, EmbeddingRow>(),
+    known: async (paths, dataset) =>
+      (await table?.knownWithEmbeddings(paths, dataset)) ?? new Map<string, EmbeddingRow>(),
     knownSizes: async (sizes) => (await table?.knownSizes(sizes)) ?? new Set<number>(),
     withContent: async (sha256) => table?.withContent(sha256),
     put: async (row) => {

@@ -12,9 +12,9 @@ import {
 
 /** One picture of a data set, as the store keeps it. */
 export interface EmbeddingRow {
-  /** Absolute path of the file: the key. */
+  /** Absolute path of the file. */
   path: string;
-  /** Absolute path of the folder or manifest that the picture was listed by, most recently. */
+  /** Absolute path of the folder or manifest that lists the picture. With `path`, the key. */
   dataset: string;
   label: string | null;
   split: string | null;

@@ -1,4 +1,5 @@
 import { Index, makeArrowTable, type Table } from '@lancedb/lancedb';
+import { ContentLookup } from './content-lookup.js';
 import { rowSchema, rowsOf, type EmbeddingRow } from './row.js';
 import { isIn, quote } from './sql.js';
 
@@ -15,24 +16,29 @@ const INDEX_FROM = 100_000;
 /** Superseded versions are kept this long for those who are reading them. */
 const KEEP_VERSIONS_MS = 3_600_000;
 
+const KEY = ['dataset', 'path'];
+
 /** What a row must have to be found again without its embedding. */
 export type KnownRow = Omit<EmbeddingRow, 'embedding'>;
 
 /** Where pictures are looked up and their rows are put. */
 export interface RowStore<Row extends KnownRow = KnownRow> {
-  /** The rows of these files, by path; files without a row are left out. */
-  known(paths: readonly string[]): Promise<Map<string, Row>>;
+  /**
+   * The rows of these files, by path: those of the given data set where it has them, else those of another one. Files
+   * without a row are left out.
+   */
+  known(paths: readonly string[], dataset: string): Promise<Map<string, Row>>;
   /** Of the given file sizes, those of files whose content is known. */
   knownSizes(sizes: readonly number[]): Promise<Set<number>>;
   /** The row, embedding included, of a file with this content. */
   withContent(sha256: string): Promise<EmbeddingRow | undefined>;
-  /** Takes a row in place of the file's earlier one. */
+  /** Takes a row in place of the file's earlier one in the same data set. */
   put(row: EmbeddingRow): Promise<void>;
 }
 
 /** Which rows to read. */
 export interface RowFilter {
-  /** Only those last listed by this data set. */
+  /** Only those of this data set. */
   dataset?: string;
   /** Only those with (true) or without (false) an error. */
   failed?: boolean;
@@ -40,11 +46,12 @@ export interface RowFilter {
 }
 
 /**
- * The embeddings of one model and one transform: a LanceDB table with one row a file. Rows that are put are written in
- * blocks, each of which is there whole or not at all.
+ * The embeddings of one model and one transform: a LanceDB table with one row for each file of a data set. Rows that
+ * are put are written in blocks, each of which is there whole or not at all.
  */
 export class EmbeddingTable implements RowStore {
   private readonly pending = new Map<string, EmbeddingRow>();
+  private readonly contents = new ContentLookup((digests) => this.select(isIn('sha256', digests)));
   private lastFlush = Date.now();
   private flushes = 0;
   private optimized = 0;
@@ -61,18 +68,16 @@ export class EmbeddingTable implements RowStore {
     return this.table.name;
   }
 
-  async known(paths: readonly string[]): Promise<Map<string, KnownRow>> {
+  async known(paths: readonly string[], dataset: string): Promise<Map<string, KnownRow>> {
     const columns = rowSchema(this.width)
       .names.map(String)
       .filter((name) => name !== 'embedding');
-    const rows = await this.select(isIn('path', paths), columns);
-    return new Map(rows.map((row) => [row.path, row]));
+    return byPath(await this.select(isIn('path', paths), columns), dataset);
   }
 
   /** As {@link known}, with the embeddings. */
-  async knownWithEmbeddings(paths: readonly string[]): Promise<Map<string, EmbeddingRow>> {
-    const rows = await this.select(isIn('path', paths));
-    return new Map(rows.map((row) => [row.path, row]));
+  async knownWithEmbeddings(paths: readonly string[], dataset: string): Promise<Map<string, EmbeddingRow>> {
+    return byPath(await this.select(isIn('path', paths)), dataset);
   }
 
   async knownSizes(sizes: readonly number[]): Promise<Set<number>> {
@@ -82,13 +87,12 @@ export class EmbeddingTable implements RowStore {
 
   async withContent(sha256: string): Promise<EmbeddingRow | undefined> {
     for (const row of this.pending.values()) if (row.sha256 === sha256) return row;
-    const [row] = await this.select(`sha256 = ${quote(sha256)}`, undefined, 1);
-    return row;
+    return this.contents.get(sha256);
   }
 
   /** Takes a row in place of the file's earlier one and writes it, at the latest with the next `flush`. */
   async put(row: EmbeddingRow): Promise<void> {
-    this.pending.set(row.path, row);
+    this.pending.set(JSON.stringify([row.dataset, row.path]), row);
     if (this.pending.size >= FLUSH_ROWS || Date.now() - this.lastFlush > FLUSH_MS) await this.flush();
   }
 
@@ -98,7 +102,7 @@ export class EmbeddingTable implements RowStore {
     if (this.pending.size === 0) return;
     const rows = [...this.pending.values()].map((row) => ({ ...row }));
     const data = makeArrowTable(rows, { schema: rowSchema(this.width) });
-    await this.table.mergeInsert('path').whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data);
+    await this.table.mergeInsert(KEY).whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data);
     this.pending.clear();
     this.flushes++;
     if (this.flushes - this.optimized >= FLUSHES_PER_OPTIMIZE) await this.optimize();
@@ -130,19 +134,28 @@ export class EmbeddingTable implements RowStore {
     for await (const batch of query) yield rowsOf(batch);
   }
 
-  /** Removes the rows of these files. */
-  async remove(paths: readonly string[]): Promise<void> {
-    if (paths.length > 0) await this.table.delete(isIn('path', paths));
+  /** Removes the rows of these files of a data set. */
+  async remove(dataset: string, paths: readonly string[]): Promise<void> {
+    if (paths.length === 0) return;
+    await this.table.delete(`dataset = ${quote(dataset)} AND ${isIn('path', paths)}`);
   }
 
-  private async select(condition: string, columns?: string[], limit?: number): Promise<EmbeddingRow[]> {
+  private async select(condition: string, columns?: string[]): Promise<EmbeddingRow[]> {
     let query = this.table.query().where(condition);
     if (columns) query = query.select(columns);
-    if (limit !== undefined) query = query.limit(limit);
     const rows: EmbeddingRow[] = [];
     for await (const batch of query) rows.push(...rowsOf(batch));
     return rows;
   }
+}
+
+/** Rows by path, those of the given data set before others. */
+function byPath<Row extends KnownRow>(rows: readonly Row[], dataset: string): Map<string, Row> {
+  const found = new Map<string, Row>();
+  for (const row of rows) {
+    if (row.dataset === dataset || !found.has(row.path)) found.set(row.path, row);
+  }
+  return found;
 }
 
 function conditionOf({ dataset, failed, split }: RowFilter): string | undefined {
