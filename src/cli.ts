@@ -7,7 +7,7 @@ import { inspectCommand } from './commands/inspect.js';
 import { predictCommand } from './commands/predict.js';
 import { say } from './commands/terminal.js';
 import { trainHeadCommand } from './commands/train-head.js';
-import { LastlayerError, UsageError } from './errors.js';
+import { codeOf, LastlayerError, UsageError } from './errors.js';
 
 const program = new Command('lastlayer')
   .description('Fine-tune the last layer of a pretrained vision network.')
@@ -24,6 +24,12 @@ const commands = [
 for (const command of commands) {
   program.addCommand(command.exitOverride().showHelpAfterError('(--help shows the options, with examples)'));
 }
+
+// Whoever reads our output, such as head, may have read enough.
+process.stdout.on('error', (error) => {
+  if (codeOf(error) !== 'EPIPE') throw error;
+  process.exit();
+});
 
 try {
   await program.exitOverride().parseAsync();
