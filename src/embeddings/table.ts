@@ -5,7 +5,7 @@ import { isIn, quote } from './sql.js';
 
 /** Rows are written in blocks of this many, or whatever there is after so many milliseconds. */
 const FLUSH_ROWS = 512;
-const FLUSH_MS = 5_000;
+const FLUSH_MS = 2_000;
 
 /** Blocks between two compactions; each block is a file and a version of its own until then. */
 const FLUSHES_PER_OPTIMIZE = 40;

@@ -1,0 +1,183 @@
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readCheckpoint } from '../../src/backbone/checkpoint/index.js';
+import { LastlayerError } from '../../src/index.js';
+import { temporaryFolder } from '../support/files.js';
+import { floats, pickle, tensor, torchLegacy, torchZip } from '../support/torch-file.js';
+
+const folder = await temporaryFolder();
+const path = join(folder, 'model.pth');
+
+const { text, number, none, dict, tuple, global, stackGlobal, call } = pickle;
+
+async function read(file: Buffer) {
+  await writeFile(path, file);
+  return Object.fromEntries(
+    [...(await readCheckpoint(path))].map(([name, { shape, data }]) => [name, [shape, [...data]]]),
+  );
+}
+
+/** Reads a file that must be refused, and gives the reason. */
+async function refusal(file: Buffer): Promise<string> {
+  await writeFile(path, file);
+  const error: unknown = await readCheckpoint(path).catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(LastlayerError);
+  const { message } = error as LastlayerError;
+  expect(message).toContain('model.pth');
+  return message;
+}
+
+const W = dict(text('w'), tensor('0', [2, 2]));
+
+describe('a checkpoint', () => {
+  it('is read in both of torch’s formats', async () => {
+    const expected = {
+      w: [
+        [2, 2],
+        [1, 2, 3, 4],
+      ],
+    };
+    expect(await read(await torchZip(W, { 0: floats(1, 2, 3, 4) }))).toEqual(expected);
+    expect(await read(torchLegacy(W, { 0: floats(1, 2, 3, 4) }))).toEqual(expected);
+  });
+
+  it('may have tensors that share a storage, start inside it and run across it', async () => {
+    const root = dict(
+      text('second'),
+      tensor('0', [2], { elements: 6, offset: 1 }),
+      text('transposed'),
+      tensor('0', [3, 2], { elements: 6, strides: [1, 3] }),
+      text('scalar'),
+      tensor('0', [], { elements: 6, offset: 5 }),
+      text('none'),
+      tensor('0', [0, 4], { elements: 6 }),
+    );
+    expect(await read(await torchZip(root, { 0: floats(1, 2, 3, 4, 5, 6) }))).toEqual({
+      second: [[2], [2, 3]],
+      transposed: [
+        [3, 2],
+        [1, 4, 2, 5, 3, 6],
+      ],
+      scalar: [[], [6]],
+      none: [[0, 4], []],
+    });
+  });
+
+  it('may have numbers of other types', async () => {
+    const root = dict(
+      text('half'),
+      tensor('0', [3], { storage: 'HalfStorage' }),
+      text('bfloat'),
+      tensor('1', [2], { storage: 'BFloat16Storage' }),
+      text('double'),
+      tensor('2', [1], { storage: 'DoubleStorage' }),
+      text('long'),
+      tensor('3', [1], { storage: 'LongStorage' }),
+    );
+    const storages = {
+      0: Buffer.from(Uint16Array.of(0x3c00, 0xc000, 0x0001).buffer), // 1, −2, the smallest above 0
+      1: Buffer.from(Uint16Array.of(0x3f80, 0xc0a0).buffer), // 1, −5
+      2: Buffer.from(Float64Array.of(0.1).buffer),
+      3: Buffer.from(BigInt64Array.of(-7n).buffer),
+    };
+    expect(await read(await torchZip(root, storages))).toEqual({
+      half: [[3], [1, -2, 2 ** -24]],
+      bfloat: [[2], [1, -5]],
+      double: [[1], [Math.fround(0.1)]],
+      long: [[1], [-7]],
+    });
+  });
+
+  it('of a training run is opened, and the names that wrappers gave are mended', async () => {
+    const wrapped = dict(text('module._orig_mod.w'), tensor('0', [1]));
+    const run = dict(text('epoch'), number(3), text('lr'), none, text('state_dict'), wrapped);
+    expect(await read(await torchZip(run, { 0: floats(5) }))).toEqual({ w: [[1], [5]] });
+  });
+
+  it('may use any text as a name', async () => {
+    const root = dict(text('__proto__'), tensor('0', [1]), text('constructor'), tensor('0', [1]));
+    await writeFile(path, await torchZip(root, { 0: floats(5) }));
+    const names = [...(await readCheckpoint(path)).keys()];
+    expect(names).toEqual(['__proto__', 'constructor']);
+    expect(({} as Record<string, unknown>).shape).toBeUndefined();
+  });
+});
+
+describe('a malicious checkpoint', () => {
+  const witness = join(folder, 'witness');
+
+  it.each([
+    ['os.system', call(global('os', 'system'), text(`touch ${witness}`))],
+    ['posix.system', call(stackGlobal('posix', 'system'), text(`touch ${witness}`))],
+    ['builtins.eval', call(global('builtins', 'eval'), text('1'))],
+    ['subprocess.Popen', dict(text('w'), call(global('subprocess', 'Popen'), text(`touch ${witness}`)))],
+    ['torch.load', global('torch', 'load')],
+    ['collections.OrderedDict.__init__', global('collections', 'OrderedDict.__init__')],
+    ['Object.constructor', global('Object', 'constructor')],
+  ])('that names %s is refused by that name and runs nothing', async (name, content) => {
+    for (const file of [await torchZip(content), torchLegacy(content, {})]) {
+      const reason = await refusal(file);
+      expect(reason).toContain(`the global ${name}`);
+      expect(reason).toContain('Nothing of it was run');
+    }
+    expect(existsSync(witness)).toBe(false);
+  });
+
+  it.each<[string, string, RegExp]>([
+    ['makes objects', '(cbuiltins\nobject\no', /opcode 0x6f|global builtins\.object/],
+    ['makes instances', 'c_\n__\n', /global _\.__/],
+    ['uses the extension registry', '\x82\x01', /opcode 0x82/],
+    ['builds frozen sets', '(\x91', /opcode 0x91/],
+    ['recalls what it never stored', 'h\x05', /reference to 5/],
+    ['pops an empty stack', '\x85', /nothing on the stack/],
+    ['has no mark', 't', /no mark/],
+    ['calls a text', 'X\x01\x00\x00\x00a)R', /a call of what is no global/],
+    ['calls a storage', 'ctorch\nFloatStorage\n)R', /a call of torch\.FloatStorage/],
+    ['appends to a dict', '}Na', /no list/],
+    ['sets attributes on a list', ']}b', /no OrderedDict/],
+    ['names a storage that is none', ')Q', /no storage of a tensor/],
+  ])('whose pickle %s is refused', async (_, opcodes, reason) => {
+    expect(await refusal(await torchZip(Buffer.from(opcodes, 'latin1')))).toMatch(reason);
+  });
+
+  it('whose tensors reach beyond their storage is refused by the tensor’s name', async () => {
+    const storages = { 0: floats(1, 2, 3) };
+    expect(await refusal(await torchZip(W, storages))).toMatch(
+      /tensor w needs 4 elements of its storage, which holds 3/,
+    );
+    const beyond = dict(text('w'), tensor('0', [1], { offset: 3 }));
+    expect(await refusal(await torchZip(beyond, storages))).toMatch(/tensor w needs 4 elements/);
+    expect(await refusal(await torchZip(dict(text('w'), tensor('9', [1])), storages))).toMatch(
+      /lacks the storage 9/,
+    );
+  });
+
+  it('that would grow without bound is refused', async () => {
+    const huge = dict(text('w'), tensor('0', [2 ** 30, 2 ** 20], { elements: 1, strides: [0, 0] }));
+    expect(await refusal(await torchZip(huge, { 0: floats(1) }))).toMatch(/storage only 1/);
+    const again = Array.from({ length: 100 }, (_, i) => [text(`w${i}`), tensor('0', [4])]).flat();
+    expect(await refusal(await torchZip(dict(...again), { 0: floats(1, 2, 3, 4) }))).toMatch(
+      /again and again/,
+    );
+    expect(await refusal(await torchZip(W, { 0: floats(1, 2, 3, 4) }, { compress: true }))).toMatch(
+      /compressed/,
+    );
+  });
+});
+
+describe('a damaged checkpoint', () => {
+  it('that is cut off anywhere is refused', async () => {
+    const files = [await torchZip(W, { 0: floats(1, 2, 3, 4) }), torchLegacy(W, { 0: floats(1, 2, 3, 4) })];
+    for (const file of files) {
+      for (let length = 0; length < file.length; length += 7) {
+        expect(await refusal(file.subarray(0, length))).toMatch(/cut off|not the whole of it|no checkpoint/);
+      }
+    }
+  });
+
+  it('that holds no tensors is refused', async () => {
+    expect(await refusal(await torchZip(dict(text('epoch'), number(1))))).toMatch(/no tensors/);
+    expect(await refusal(await torchZip(tuple(number(1))))).toMatch(/no dict of tensors/);
+  });
+});

@@ -1,0 +1,113 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { lastlayer } from '../support/command-line.js';
+import { describeWith, ROOT, stripedDataset, temporaryFolder } from '../support/files.js';
+import { smallNetwork } from '../support/small-network.js';
+import { storedRows } from '../support/store.js';
+
+const folder = await temporaryFolder();
+const model = join(folder, 'small.onnx');
+await writeFile(model, smallNetwork());
+
+interface Result {
+  total: number;
+  embedded: number;
+  unchanged: number;
+}
+
+function embed(dataset: string, store: string, ...options: string[]) {
+  return lastlayer(['embed', dataset, '--store', store, '--json', ...options], folder);
+}
+
+/** Waits until the first rows can be read. */
+async function untilRowsAppear(store: string): Promise<void> {
+  const count = () =>
+    storedRows(store).then(
+      (rows) => rows.length,
+      () => 0,
+    );
+  while ((await count()) === 0) await delay(50);
+}
+
+/** Kills an embedding once it has written something, runs it again, and compares with one that was left alone. */
+async function killAndRerun(dataset: string, name: string, count: number, options: string[]): Promise<void> {
+  const store = join(folder, `killed-${name}`);
+  const { process: child, outcome } = embed(
+    dataset,
+    store,
+    ...options,
+    '--batch-size',
+    '2',
+    '--concurrency',
+    '1',
+  );
+  await untilRowsAppear(store);
+  child.kill('SIGKILL');
+  expect((await outcome).signal).toBe('SIGKILL');
+
+  const again = JSON.parse((await embed(dataset, store, ...options).outcome).stdout) as Result;
+  expect(again.total).toBe(count);
+  expect(again.unchanged).toBeGreaterThan(0);
+  expect(again.unchanged).toBeLessThan(count);
+  expect(again.unchanged + again.embedded).toBe(count);
+  const whole = join(folder, `whole-${name}`);
+  await embed(dataset, whole, ...options).outcome;
+  const rows = await storedRows(store);
+  expect(rows).toHaveLength(count);
+  expect(new Set(rows.map(({ path }) => path)).size).toBe(count);
+  expect(rows).toEqual(await storedRows(whole));
+}
+
+describe('embed', () => {
+  const dataset = join(folder, 'data');
+
+  beforeAll(async () => {
+    await stripedDataset(dataset, { train: { flat: 350, steep: 350 } });
+  });
+
+  it('that is killed goes on where it was, with one row a file', async () => {
+    await killAndRerun(dataset, 'drawn', 700, ['--model', model]);
+  });
+
+  it('that is interrupted keeps what is done, says so, and exits with 130', async () => {
+    const options = ['--model', model];
+    const store = join(folder, 'interrupted');
+    const { process: child, outcome } = embed(
+      dataset,
+      store,
+      ...options,
+      '--batch-size',
+      '2',
+      '--concurrency',
+      '1',
+    );
+    await untilRowsAppear(store);
+    child.kill('SIGINT');
+    const { code, stdout, stderr } = await outcome;
+    expect({ code, stdout }).toEqual({ code: 130, stdout: '' });
+    const kept = Number(/(\d+) of 700 pictures are in/.exec(stderr)?.[1]);
+    expect(kept).toBeGreaterThan(0);
+    expect(await storedRows(store)).toHaveLength(kept);
+    const again = JSON.parse((await embed(dataset, store, ...options).outcome).stdout) as Result;
+    expect(again).toMatchObject({ total: 700, unchanged: kept, embedded: 700 - kept });
+  });
+});
+
+describeWith('data/hymenoptera', 'embed of photographs', (photographs) => {
+  it('that is killed goes on where it was, with one row a file', async () => {
+    await killAndRerun(photographs, 'photographs', 398, ['--threads', '1']);
+  });
+});
+
+describe('a pipe that is closed early', () => {
+  it('ends predict without a complaint', async () => {
+    await lastlayer(['embed', '--store', 'examples', '--model', model], folder).outcome;
+    await lastlayer(['train-head', '--store', 'examples'], folder).outcome;
+    const pictures = join(ROOT, 'test', 'fixtures', 'examples', 'train', 'fish');
+    const { process: child, outcome } = lastlayer(['predict', pictures, '--model', model], folder);
+    child.stdout?.destroy();
+    const { code, stderr } = await outcome;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+});

@@ -1,0 +1,175 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { lastlayer, type Outcome } from '../support/command-line.js';
+import { ROOT, temporaryFolder } from '../support/files.js';
+
+const EXAMPLES = join(ROOT, 'test', 'fixtures', 'examples');
+
+/** An empty folder that the commands run in one after another, as a newcomer runs them. */
+const folder = await temporaryFolder();
+
+const run = (...args: string[]): Promise<Outcome> => lastlayer(args, folder).outcome;
+
+function json({ code, stdout, stderr }: Outcome): unknown {
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+  return JSON.parse(stdout);
+}
+
+function digestOf(file: string): string {
+  return createHash('sha256')
+    .update(readFileSync(join(folder, file)))
+    .digest('hex');
+}
+
+interface EmbedResult {
+  total: number;
+  embedded: number;
+  unchanged: number;
+  splits: Record<string, number>;
+  labels: Record<string, number>;
+}
+
+interface TrainResult {
+  labels: string[];
+  modelId: string;
+  train: { accuracy: number; count: number };
+  validation: { accuracy: number; count: number };
+}
+
+interface EvaluateResult {
+  split: string;
+  metrics: { accuracy: number; confusion: number[][] };
+}
+
+interface PredictResult {
+  predictions: { path: string; predictions: { label: string; probability: number }[] }[];
+}
+
+interface InspectResult {
+  layers: { parameters: number; frozen: boolean }[];
+}
+
+describe('from the example pictures to a head', () => {
+  it('embed makes a trunk and embeds the examples, and says both', async () => {
+    const { code, stdout, stderr } = await run('embed');
+    expect(code).toBe(0);
+    expect(stderr).toContain(`No data set is named, so here are the example pictures: ${EXAMPLES}`);
+    expect(stderr.match(/^The features are UNTRAINED .*`npm run fetch-model`.*$/gm)).toHaveLength(1);
+    expect(stdout).toMatch(/136 pictures .*\n.*butterfly 34, fish 34, flower 34, mushroom 34/);
+    expect(stdout).toMatch(/136 embedded/);
+    expect(readdirSync(folder).sort()).toEqual(['embeddings', 'models']);
+  });
+
+  it('embed again embeds nothing', async () => {
+    const result = json(await run('embed', '--json')) as EmbedResult;
+    expect(result).toMatchObject({ total: 136, embedded: 0, unchanged: 136 });
+    expect(result.splits).toEqual({ train: 96, val: 40 });
+    expect(Object.values(result.labels)).toEqual([34, 34, 34, 34]);
+  });
+
+  it('train-head writes a head that is far better than chance, and leaves the trunk as it is', async () => {
+    const frozen = digestOf('models/resnet18-untrained.onnx');
+    const result = json(await run('train-head', '--json')) as TrainResult;
+    expect(result.labels).toEqual(['butterfly', 'fish', 'flower', 'mushroom']);
+    expect(result.train.count).toBe(96);
+    expect(result.validation.count).toBe(40);
+    expect(result.validation.accuracy).toBeGreaterThan(0.6);
+    expect(existsSync(join(folder, 'head.safetensors'))).toBe(true);
+    expect(digestOf('models/resnet18-untrained.onnx')).toBe(frozen);
+    expect(result.modelId).toContain(frozen.slice(0, 12));
+  });
+
+  it('train-head in words names every class with its precision and recall', async () => {
+    const { code, stdout } = await run('train-head');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/training: accuracy .*%/);
+    expect(stdout).toMatch(/validation .*: accuracy .*%/);
+    expect(stdout).toMatch(/class +precision +recall/);
+    for (const label of ['butterfly', 'fish', 'flower', 'mushroom']) {
+      expect(stdout).toMatch(new RegExp(`${label}( +[\\d.]+ %){3} +10`));
+    }
+  });
+
+  it('evaluate measures what train-head measured', async () => {
+    const trained = json(await run('train-head', '--json')) as TrainResult;
+    const judged = json(await run('evaluate', '--json')) as EvaluateResult;
+    expect(judged.split).toBe('val');
+    expect(judged.metrics.accuracy).toBe(trained.validation.accuracy);
+    expect(judged.metrics.confusion.flat().reduce((sum, n) => sum + n, 0)).toBe(40);
+    // Without the store, the embeddings are computed anew and come to the same.
+    const anew = await run('evaluate', EXAMPLES, '--store', 'no-store', '--json');
+    expect((json(anew) as EvaluateResult).metrics).toEqual(judged.metrics);
+  });
+
+  it('predict names the classes of pictures and folders, best first', async () => {
+    const picture = join(EXAMPLES, 'train', 'fish', 'fish-01.jpg');
+    const { predictions } = json(
+      await run('predict', picture, join(EXAMPLES, 'val', 'fish'), '--top-k', '4', '--json'),
+    ) as PredictResult;
+    expect(predictions).toHaveLength(11);
+    const [first] = predictions;
+    expect(first).toMatchObject({ path: picture });
+    const probabilities = first?.predictions.map(({ probability }) => probability) ?? [];
+    expect(first?.predictions[0]?.label).toBe('fish');
+    expect(probabilities).toEqual([...probabilities].sort((a, b) => b - a));
+    expect(probabilities.reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 6);
+  });
+
+  it('predict goes on past what it cannot read, names it, and exits with 3', async () => {
+    writeFileSync(join(folder, 'broken.jpg'), 'no picture');
+    const picture = join(EXAMPLES, 'val', 'fish', 'fish-01.jpg');
+    const { code, stdout, stderr } = await run('predict', 'broken.jpg', 'missing.jpg', picture);
+    expect(code).toBe(3);
+    expect(stderr).toMatch(/broken\.jpg is no readable picture/);
+    expect(stderr).toMatch(/missing\.jpg cannot be read/);
+    expect(stdout).toContain('fish-01.jpg');
+  });
+
+  it('inspect prints the tree of layers, and that they are frozen', async () => {
+    const { code, stdout } = await run('inspect');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/conv1 +Conv 7×7 \/2 +64 × 112 × 112 +9,472 +frozen/);
+    expect(stdout).toMatch(/fc \(your head\) .*trained/);
+    const { layers } = json(await run('inspect', '--json')) as InspectResult;
+    expect(layers.every(({ frozen }) => frozen)).toBe(true);
+    // torchvision's resnet18 has 11,689,512 parameters, of which fc has 513,000; each of the 4,800 BatchNorm channels
+    // has two, of which folding leaves one as the convolution's bias.
+    expect(layers.reduce((sum, { parameters }) => sum + parameters, 0)).toBe(11_689_512 - 513_000 - 4_800);
+  });
+});
+
+describe('what makes no sense', () => {
+  it.each([
+    [['embed', '--batch-size', '0'], /--batch-size.*whole number from 1/],
+    [['embed', '--store'], /--store/],
+    [['embed', '--split', 'most'], /Allowed choices are train, val, test/],
+    [['train-head', '--l2', '-1'], /--l2.*number from 0/],
+    [['predict'], /missing required argument 'image'/],
+    [['dance'], /unknown command 'dance'/],
+  ])('such as %j is wrong usage: exit code 2', async (args, reason) => {
+    const { code, stdout, stderr } = await run(...args);
+    expect(stderr).toMatch(reason);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  });
+
+  it.each([
+    [['embed', 'no-such-folder'], /no-such-folder/],
+    [['train-head', '--store', 'nothing'], /no embeddings at .*nothing.*npm run embed/],
+    [['predict', '--head', 'no-head.safetensors', 'a.jpg'], /no-head\.safetensors/],
+    [['fetch-model', '--from', 'no-model.pth'], /no-model\.pth/],
+  ])('such as %j fails with a plain reason: exit code 1', async (args, reason) => {
+    const { code, stdout, stderr } = await run(...args);
+    expect(stderr).toMatch(reason);
+    expect(stderr).not.toMatch(/^ +at /m);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  });
+
+  it('is helped by --help, with examples', async () => {
+    for (const command of ['embed', 'train-head', 'predict', 'evaluate', 'fetch-model', 'inspect']) {
+      const { code, stdout } = await run(command, '--help');
+      expect(code).toBe(0);
+      expect(stdout).toContain(`npm run ${command}`);
+    }
+  });
+});
