@@ -1,0 +1,47 @@
+import { readFileSync } from 'node:fs';
+import { cp, symlink, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { ROOT, temporaryFolder } from './support/files.js';
+
+const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+const scripts = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: object }).scripts;
+
+describe('the README', () => {
+  it('has an example in code that runs as it stands', async () => {
+    const clone = await temporaryFolder();
+    for (const name of ['package.json', 'src', 'test/fixtures']) {
+      await cp(join(ROOT, name), join(clone, name), { recursive: true });
+    }
+    await symlink(join(ROOT, 'node_modules'), join(clone, 'node_modules'));
+    const [, example = ''] = /```ts\n(.*?)```/s.exec(readme) ?? [];
+    await writeFile(join(clone, 'example.ts'), example);
+    const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', 'example.ts'], {
+      cwd: clone,
+      env: { ...process.env, NODE_OPTIONS: '' },
+      encoding: 'utf8',
+    });
+    expect({ status, stderr }).toEqual({
+      status: 0,
+      stderr: expect.stringMatching(/^The features are UNTRAINED/) as unknown,
+    });
+    expect(stdout).toMatch(/^50 of 136\n100 of 136\nvalidation accuracy 0\.\d+\n/);
+    expect(stdout).toMatch(/label: '(butterfly|fish|flower|mushroom)'/);
+  });
+
+  it('names no command that is not there, and every one that is for users', () => {
+    const named = new Set([...readme.matchAll(/npm run ([\w-]+)/g)].map(([, name]) => name));
+    expect(Object.keys(scripts)).toEqual(expect.arrayContaining([...named]));
+    const source = readFileSync(join(ROOT, 'src', 'cli.ts'), 'utf8');
+    const commands = [...source.matchAll(/commands\/([\w-]+)\.js/g)].map(([, name]) => name ?? '');
+    for (const name of commands.filter((command) => command in scripts)) expect(named).toContain(name);
+  });
+});
+
+it('.ci/run runs the README’s quick start', () => {
+  const quickStart = [...readme.matchAll(/```sh\n(npm ci && .*)\n```/g)].map(([, command]) => command ?? '');
+  expect(quickStart).toHaveLength(2);
+  const ci = readFileSync(join(ROOT, '.ci', 'run'), 'utf8');
+  expect(ci).toContain(quickStart[0]);
+  expect(ci).toContain('npm test');
+});
