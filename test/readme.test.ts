@@ -4,12 +4,12 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { ROOT, temporaryFolder } from './support/files.js';
 
+const clone = await temporaryFolder();
 const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
 const scripts = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: object }).scripts;
 
 describe('the README', () => {
   it('has an example in code that runs as it stands', async () => {
-    const clone = await temporaryFolder();
     for (const name of ['package.json', 'src', 'test/fixtures']) {
       await cp(join(ROOT, name), join(clone, name), { recursive: true });
     }

@@ -8,11 +8,13 @@ const FILES = ['resnet18-golden.pth', 'resnet18-golden-legacy.pth', 'resnet18-go
 const folder = await temporaryFolder();
 
 describeWith('golden', 'a checkpoint of PyTorch', (golden) => {
-  const { images } = JSON.parse(readFileSync(join(golden, 'expected.json'), 'utf8')) as { images: string[] };
-  const embeddings = floats(join(golden, 'embeddings.f32'));
+  let images: string[];
+  let embeddings: Float32Array;
   let backbone: Backbone;
 
   beforeAll(async () => {
+    ({ images } = JSON.parse(readFileSync(join(golden, 'expected.json'), 'utf8')) as { images: string[] });
+    embeddings = floats(join(golden, 'embeddings.f32'));
     await fetchModel({ from: join(golden, FILES[0] ?? ''), out: join(folder, '0.onnx') });
     backbone = await loadBackbone({ model: join(folder, '0.onnx') });
   });
