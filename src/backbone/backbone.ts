@@ -1,6 +1,7 @@
 import * as ort from 'onnxruntime-node';
 import { LastlayerError, messageOf } from '../errors.js';
 import { transformId, type Transform } from '../images/index.js';
+import { decodeModel, encodeModel, takePixels } from '../onnx/index.js';
 import type { Model } from './model.js';
 
 /** Where the trunk runs. All but the processor need a build of onnxruntime-node that has the provider. */
@@ -27,7 +28,7 @@ export interface Features {
  * whose embeddings are all cached costs nothing. Nothing here ever changes a weight.
  */
 export class Backbone {
-  private session: Promise<ort.InferenceSession> | undefined;
+  private readonly sessions = new Map<ort.Tensor.Type, Promise<ort.InferenceSession>>();
 
   constructor(
     private readonly model: Model & { width: number },
@@ -70,28 +71,30 @@ export class Backbone {
   }
 
   /**
-   * Runs the network over a batch of normalised pictures.
-   * @param pixels [N, 3, crop, crop]
+   * Runs the network over a batch of pictures.
+   * @param pictures RGB bytes [N, crop, crop, 3], as decoded; or normalised planes [N, 3, crop, crop] in float32
    * @param options.logits give the logits of the network's own last layer too
    * @throws {LastlayerError} where the graph cannot be loaded or run, or has no logits and they are asked for
    */
-  async run(pixels: Float32Array, options: { logits?: boolean } = {}): Promise<Features> {
+  async run(pictures: Uint8Array | Float32Array, options: { logits?: boolean } = {}): Promise<Features> {
     const { crop } = this.transform;
-    const count = pixels.length / (3 * crop * crop);
+    const count = pictures.length / (3 * crop * crop);
     if (!Number.isInteger(count) || count === 0) {
       throw new LastlayerError(
-        `A batch of [N, 3, ${crop}, ${crop}] is expected; ${pixels.length} values make no such batch.`,
+        `A batch of N pictures of 3 × ${crop} × ${crop} values is expected; ${pictures.length} values make no such batch.`,
       );
     }
     if (options.logits && !this.hasLogits) {
       throw new LastlayerError(`${this.source} has no last layer of its own, so it gives no logits.`);
     }
-    const session = await this.open();
-    const input = session.inputNames[0] ?? 'input';
+    const tensor =
+      pictures instanceof Float32Array
+        ? new ort.Tensor('float32', pictures, [count, 3, crop, crop])
+        : new ort.Tensor('uint8', pictures, [count, crop, crop, 3]);
+    const session = await this.open(tensor.type);
     const wanted = options.logits ? ['embedding', 'logits'] : ['embedding'];
-    const feeds = { [input]: new ort.Tensor('float32', pixels, [count, 3, crop, crop]) };
     try {
-      const outputs = await session.run(feeds, wanted);
+      const outputs = await session.run({ [session.inputNames[0] ?? 'input']: tensor }, wanted);
       const embedding = floats(outputs.embedding, 'embedding');
       return options.logits ? { embedding, logits: floats(outputs.logits, 'logits') } : { embedding };
     } catch (error) {
@@ -101,14 +104,25 @@ export class Backbone {
 
   /** Frees the graph's memory; a later run loads it again. */
   async release(): Promise<void> {
-    const session = await this.session;
-    this.session = undefined;
-    await session?.release();
+    const sessions = [...this.sessions.values()];
+    this.sessions.clear();
+    for (const session of sessions) await (await session).release();
   }
 
-  private open(): Promise<ort.InferenceSession> {
-    this.session ??= createSession(this.model.bytes, this.source, this.options);
-    return this.session;
+  /** The session for an input of this type. */
+  private open(type: ort.Tensor.Type): Promise<ort.InferenceSession> {
+    let session = this.sessions.get(type);
+    if (!session) {
+      session = createSession(this.graphFor(type), this.source, this.options);
+      this.sessions.set(type, session);
+    }
+    return session;
+  }
+
+  private graphFor(type: ort.Tensor.Type): Uint8Array {
+    const { bytes, transform } = this.model;
+    if (type === 'float32') return bytes;
+    return encodeModel(takePixels(decodeModel(bytes, this.source), this.source, transform));
   }
 }
 

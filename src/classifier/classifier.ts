@@ -3,7 +3,7 @@ import pLimit from 'p-limit';
 import { loadBackbone, type Backbone, type BackboneOptions } from '../backbone/index.js';
 import { LastlayerError, messageOf } from '../errors.js';
 import { loadHead, type Head, type Prediction } from '../head/index.js';
-import { decodeImage, normalizeInto, type RawPixels } from '../images/index.js';
+import { decodeImage, joinPixels, type RawPixels } from '../images/index.js';
 
 /** A picture: the path of a file, a file's bytes, or pixels. */
 export type ImageSource = string | Uint8Array | RawPixels;
@@ -51,27 +51,17 @@ export class Classifier {
  * @throws {LastlayerError} where a picture cannot be read; the message names it
  */
 export async function embedImages(backbone: Backbone, images: readonly ImageSource[]): Promise<Float32Array> {
-  const { embedding } = await backbone.run(await tensorOf(backbone, images));
+  const { embedding } = await backbone.run(await pixelsOf(backbone, images));
   return embedding;
 }
 
-/** Decoded and normalised pictures, [images, 3, crop, crop]. */
-export async function tensorOf(
-  { transform }: Backbone,
-  images: readonly ImageSource[],
-): Promise<Float32Array> {
+/** The pixels of pictures, [images, crop, crop, 3]. */
+export async function pixelsOf({ transform }: Backbone, images: readonly ImageSource[]): Promise<Uint8Array> {
   const limit = pLimit(CONCURRENCY);
-  const decoded = await Promise.all(
-    images.map((image) =>
-      limit(async () => decodeImage(await bytesOf(image), transform).catch(named(image))),
-    ),
+  const decoded = images.map((image) =>
+    limit(async () => decodeImage(await bytesOf(image), transform).catch(named(image))),
   );
-  const length = 3 * transform.crop ** 2;
-  const pixels = new Float32Array(images.length * length);
-  decoded.forEach((image, i) => {
-    normalizeInto(pixels, i * length, image.pixels, transform);
-  });
-  return pixels;
+  return joinPixels(await Promise.all(decoded));
 }
 
 async function bytesOf(image: ImageSource): Promise<Uint8Array | RawPixels> {

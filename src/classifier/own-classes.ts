@@ -1,6 +1,6 @@
 import type { Backbone } from '../backbone/index.js';
 import type { Prediction } from '../head/index.js';
-import { tensorOf, type ImageSource } from './classifier.js';
+import { pixelsOf, type ImageSource } from './classifier.js';
 
 /**
  * What the network's own last layer makes of a picture, before any head: for torchvision's ResNet-18, the 1000 classes
@@ -15,7 +15,7 @@ export async function predictOwnClasses(
   image: ImageSource,
   { labels, topK = 5 }: { labels?: readonly string[]; topK?: number } = {},
 ): Promise<Prediction[]> {
-  const { logits = new Float32Array() } = await backbone.run(await tensorOf(backbone, [image]), {
+  const { logits = new Float32Array() } = await backbone.run(await pixelsOf(backbone, [image]), {
     logits: true,
   });
   const largest = logits.reduce((max, logit) => Math.max(max, logit), -Infinity);

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import pLimit from 'p-limit';
 import type { Backbone } from '../backbone/index.js';
 import { messageOf } from '../errors.js';
-import { decodeImage, normalizeInto, type DatasetEntry, type DecodedImage } from '../images/index.js';
+import { decodeImage, joinPixels, type DatasetEntry, type DecodedImage } from '../images/index.js';
 import type { Picture } from './plan.js';
 import type { EmbeddingRow } from './row.js';
 import type { RowStore } from './table.js';
@@ -145,11 +145,7 @@ export class Embedder {
     this.batch = [];
     if (batch.length === 0) return;
     const { backbone } = this.options;
-    const length = 3 * backbone.transform.crop ** 2;
-    const pixels = new Float32Array(batch.length * length);
-    batch.forEach(({ image }, i) => {
-      normalizeInto(pixels, i * length, image.pixels, backbone.transform);
-    });
+    const pixels = joinPixels(batch.map(({ image }) => image));
     const { embedding } = await backbone.run(pixels);
     for (const [i, { picture, sha256, image }] of batch.entries()) {
       const row = this.rowOf(picture, {

@@ -42,6 +42,17 @@ export async function decodeImage(
   }
 }
 
+/** Pictures of the same transform as one batch, [images, crop, crop, 3]. */
+export function joinPixels(images: readonly DecodedImage[]): Uint8Array {
+  const batch = new Uint8Array(images.reduce((length, { pixels }) => length + pixels.length, 0));
+  let position = 0;
+  for (const { pixels } of images) {
+    batch.set(pixels, position);
+    position += pixels.length;
+  }
+  return batch;
+}
+
 async function decode(image: Uint8Array | RawPixels, transform: Transform): Promise<DecodedImage> {
   const picture = open(image);
   const { width, height, hasAlpha } = await uprightSize(picture);

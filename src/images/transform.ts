@@ -53,27 +53,3 @@ export function cropOffset(length: number, crop: number): number {
   const floor = Math.floor(half);
   return half - floor === 0.5 && floor % 2 === 1 ? floor + 1 : floor;
 }
-
-/**
- * Normalises RGB pixels into a batch tensor: interleaved bytes [crop, crop, 3] become planes [3, crop, crop] of
- * (value / 255 − mean) / std, written from `offset` on.
- */
-export function normalizeInto(
-  target: Float32Array,
-  offset: number,
-  pixels: Uint8Array,
-  transform: Transform,
-): void {
-  const plane = transform.crop * transform.crop;
-  for (let channel = 0; channel < 3; channel++) {
-    const table = normalizationTable(transform.mean[channel] ?? 0, transform.std[channel] ?? 1);
-    const start = offset + channel * plane;
-    for (let i = 0; i < plane; i++) target[start + i] = table[pixels[3 * i + channel] ?? 0] ?? 0;
-  }
-}
-
-/** The normalised value of each byte, in float32 steps as torchvision's ToTensor and Normalize take them. */
-function normalizationTable(mean: number, std: number): Float32Array {
-  const [m, s] = [Math.fround(mean), Math.fround(std)];
-  return Float32Array.from({ length: 256 }, (_, byte) => Math.fround(Math.fround(byte / 255) - m) / s);
-}

@@ -19,6 +19,8 @@ import {
 const IR_VERSION = 8n;
 const OPSET = 17n;
 
+const ELEMENT_TYPES = { float32: DataType.FLOAT, int64: DataType.INT64, uint8: DataType.UINT8 };
+
 /** An attribute's value: whole numbers become INT or INTS; a FLOAT is written `{ float: 0.5 }`. */
 export type AttributeValue = number | number[] | string | { float: number };
 
@@ -86,14 +88,14 @@ export function intTensor(name: string, shape: number[], values: number[]): Tens
 export function tensorInfo(
   name: string,
   shape: (number | string)[],
-  elementType: 'float32' | 'int64' = 'float32',
+  elementType: keyof typeof ELEMENT_TYPES = 'float32',
 ): ValueInfoProto {
   const dim = shape.map((d) =>
     typeof d === 'string'
       ? { value: { case: 'dimParam' as const, value: d } }
       : { value: { case: 'dimValue' as const, value: BigInt(d) } },
   );
-  const elemType = elementType === 'float32' ? DataType.FLOAT : DataType.INT64;
+  const elemType = ELEMENT_TYPES[elementType];
   return create(ValueInfoProtoSchema, {
     name,
     type: { value: { case: 'tensorType', value: { elemType, shape: { dim } } } },

@@ -93,6 +93,23 @@ describe('a run', () => {
     }
   });
 
+  it('takes bytes as well as normalised planes, and gives the same embedding', async () => {
+    const backbone = await loadBackbone({ modelsDir });
+    const { mean, std } = backbone.transform;
+    const plane = 224 * 224;
+    const bytes = Uint8Array.from({ length: 2 * 3 * plane }, (_, i) => (i * i) % 251);
+    const planes = Float32Array.from({ length: bytes.length }, (_, i) => {
+      const [picture, c, p] = [Math.floor(i / (3 * plane)), Math.floor(i / plane) % 3, i % plane];
+      const byte = bytes[3 * (picture * plane + p) + c] ?? NaN;
+      return (byte / 255 - (mean[c] ?? NaN)) / (std[c] ?? NaN);
+    });
+    const fromPlanes = (await backbone.run(planes)).embedding;
+    const largest = fromPlanes.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+    (await backbone.run(bytes)).embedding.forEach((value, i) => {
+      expect(Math.abs(value - (fromPlanes[i] ?? NaN))).toBeLessThan(1e-5 * largest);
+    });
+  });
+
   it('never changes the trunk', async () => {
     const path = join(modelsDir, 'resnet18-untrained.onnx');
     const digest = () => createHash('sha256').update(readFileSync(path)).digest('hex');
@@ -107,7 +124,7 @@ describe('a run', () => {
   it('refuses what is no batch, and logits that there are none of', async () => {
     const backbone = await loadBackbone({ modelsDir });
     await expect(backbone.run(new Float32Array(10))).rejects.toThrow(
-      /\[N, 3, 224, 224\] is expected; 10 values/,
+      /N pictures of 3 × 224 × 224 values is expected; 10 values/,
     );
     await expect(backbone.run(new Float32Array(3 * 224 * 224), { logits: true })).rejects.toThrow(
       /no last layer/,
