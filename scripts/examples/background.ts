@@ -1,5 +1,5 @@
 import type { Random } from './random.js';
-import { element, group, path } from './svg.js';
+import { element, group, path } from '../svg.js';
 
 /** Where a subject is mostly found. */
 export interface Habitat {

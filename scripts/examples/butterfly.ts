@@ -1,7 +1,7 @@
 import { stripes } from './background.js';
 import type { Random } from './random.js';
 import type { Subject } from './scene.js';
-import { element, group, path } from './svg.js';
+import { element, group, path } from '../svg.js';
 
 /** Two pairs of wings, seen from above, with spots and a thin body. */
 export const butterfly: Subject = { draw, habitat: { hues: [270, 340], clutter: stripes } };

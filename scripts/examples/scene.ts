@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import { background, light, type Habitat } from './background.js';
 import type { Random } from './random.js';
-import { element, group } from './svg.js';
+import { element, group } from '../svg.js';
 
 /** A kind of thing. */
 export interface Subject {

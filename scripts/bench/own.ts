@@ -1,0 +1,35 @@
+import { access } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { runProcess } from './process.js';
+import type { Contestant, Setting } from './setting.js';
+
+/** lastlayer in float32 and, where the int8 model is there, in int8; and its head. */
+export async function ownContestants({ dataset, folder, model, int8, data }: Setting): Promise<Contestant[]> {
+  const models = [['lastlayer fp32', model]];
+  if (await exists(int8)) models.push(['lastlayer int8', int8]);
+  else process.stderr.write(`There is no ${int8}, so int8 is left out; \`npm run quantize\` makes it.\n`);
+  return [
+    ...models.flatMap(([name = '', path = '']) => [
+      { name, run: () => child('embed', [path, dataset, folder]) },
+      { name, run: () => child('latency', [path, dataset]) },
+    ]),
+    {
+      name: 'lastlayer',
+      run: () => child('head', [data.embeddings, data.labels, String(data.width), String(data.l2)]),
+    },
+  ];
+}
+
+/** Runs a script of this folder, which prints its figures as JSON. */
+async function child(script: string, args: string[]): Promise<Record<string, number>> {
+  const path = fileURLToPath(new URL(`./run-${script}.ts`, import.meta.url));
+  const output = await runProcess(process.execPath, ['--import', 'tsx', path, ...args]);
+  return JSON.parse(output) as Record<string, number>;
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,29 @@
+/** From files on disk to embeddings stored. Start-up and the model's loading are not counted, nor are the peer's. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { embedDataset, loadBackbone } from '../../src/index.js';
+import { RATE } from './setting.js';
+
+const [model = '', dataset = '', folder = ''] = process.argv.slice(2);
+const backbone = await loadBackbone({ model });
+await backbone.run(new Uint8Array(3 * backbone.transform.crop ** 2));
+
+const store = await mkdtemp(join(folder, 'store-'));
+const timed = async () => {
+  const start = performance.now();
+  const summary = await embedDataset(dataset, { backbone, store });
+  return { ...summary, seconds: (performance.now() - start) / 1000 };
+};
+const first = await timed();
+const peak = process.resourceUsage().maxRSS / 1024;
+const again = await timed();
+if (again.unchanged + again.failed !== first.total)
+  throw new Error('not all pictures were known the second time');
+await rm(store, { recursive: true });
+console.log(
+  JSON.stringify({
+    [RATE]: first.total / first.seconds,
+    'peak memory, MiB': peak,
+    'embedding again, nothing changed, s': again.seconds,
+  }),
+);

@@ -1,0 +1,67 @@
+import { RATE } from './setting.js';
+
+/** One figure of one run. */
+export interface Sample {
+  figure: string;
+  name: string;
+  value: number;
+}
+
+/** A contestant's figure over all rounds. */
+export interface Summary {
+  figure: string;
+  name: string;
+  median: number;
+  min: number;
+  max: number;
+}
+
+/** The figures in the order in which they first came, each with its contestants together. */
+export function summarize(samples: readonly Sample[]): Summary[] {
+  const names = (figure: string) =>
+    new Set(samples.filter((sample) => sample.figure === figure).map(({ name }) => name));
+  const figures = [...new Set(samples.map(({ figure }) => figure))];
+  return figures.flatMap((figure) =>
+    [...names(figure)].map((name) => {
+      const values = samples
+        .filter((sample) => sample.figure === figure && sample.name === name)
+        .map(({ value }) => value)
+        .sort((a, b) => a - b);
+      return { figure, name, median: median(values), min: values.at(0) ?? NaN, max: values.at(-1) ?? NaN };
+    }),
+  );
+}
+
+/** A Markdown table; the last column has our medians as multiples of the best peer's. */
+export function tableOf(figures: readonly Summary[]): string {
+  const rows = figures.map((summary) => {
+    const { figure, name, median: middle, min, max } = summary;
+    return [figure, name, short(middle), `${short(min)} – ${short(max)}`, ratio(summary, figures)];
+  });
+  const all = [['figure', 'of', 'median', 'range', 'ratio to the best peer'], ...rows];
+  const widths = (all[0] ?? []).map((_, c) => Math.max(...all.map((row) => (row[c] ?? '').length)));
+  const lines = all.map((row) => `| ${row.map((cell, c) => cell.padEnd(widths[c] ?? 0)).join(' | ')} |`);
+  lines.splice(1, 0, `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`);
+  return lines.join('\n');
+}
+
+function ratio({ figure, name, median: own }: Summary, figures: readonly Summary[]): string {
+  const peers = figures.filter((other) => other.figure === figure && !isOurs(other.name));
+  const best = peers.sort((a, b) => (figure === RATE ? b.median - a.median : a.median - b.median))[0];
+  return best && isOurs(name) ? `${(own / best.median).toFixed(2)} × ${best.name}` : '';
+}
+
+/** Whether a contestant is lastlayer itself. */
+export function isOurs(name: string): boolean {
+  return name.startsWith('lastlayer');
+}
+
+function median(sorted: readonly number[]): number {
+  const middle = Math.floor(sorted.length / 2);
+  const upper = sorted[middle] ?? NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2;
+}
+
+function short(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
