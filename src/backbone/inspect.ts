@@ -1,5 +1,5 @@
 import * as ort from 'onnxruntime-node';
-import { decodeModel, encodeModel, exposeAll, graphOf, type NodeProto } from '../onnx/index.js';
+import { decodeModel, encodeModel, expose, graphOf, type NodeProto } from '../onnx/index.js';
 import { createSession, type Backbone } from './backbone.js';
 
 /** One operator of the network. */
@@ -14,6 +14,9 @@ export interface Layer {
   parameters: number;
 }
 
+/** What is no layer: constants, and the rounding between the layers of an int8 network. */
+const HIDDEN = new Set(['Constant', 'QuantizeLinear', 'DequantizeLinear']);
+
 /**
  * The layers of the network, in the order of the data's way. Shapes are what one picture of the transform's size gives,
  * so the network is run once.
@@ -22,18 +25,24 @@ export interface Layer {
 export async function inspectBackbone(backbone: Backbone): Promise<Layer[]> {
   const model = decodeModel(backbone.onnx, backbone.source);
   const graph = graphOf(model, backbone.source);
-  const shapes = await outputShapes(encodeModel(exposeAll(model, backbone.source)), backbone);
+  const layers = graph.node.filter(({ opType }) => !HIDDEN.has(opType));
+  const results = layers.flatMap(({ output }) => output).filter((name) => name !== '');
+  const shapes = await outputShapes(encodeModel(expose(model, backbone.source, results)), backbone);
   const sizes = new Map(
     graph.initializer.map(({ name, dims }) => [name, dims.reduce((n, dim) => n * Number(dim), 1)]),
   );
-  return graph.node
-    .filter(({ opType }) => opType !== 'Constant')
-    .map((layer) => ({
-      path: pathOf(layer),
-      operator: describe(layer),
-      shape: shapes.get(layer.output[0] ?? '')?.slice(1) ?? [],
-      parameters: layer.input.reduce((n, name) => n + (sizes.get(name) ?? 0), 0),
-    }));
+  /** The weights of an int8 network, by the name that its layers read them under. */
+  const weights = new Map(
+    graph.node
+      .filter(({ opType }) => opType === 'DequantizeLinear')
+      .map(({ input, output }) => [output[0] ?? '', input[0] ?? '']),
+  );
+  return layers.map((layer) => ({
+    path: pathOf(layer),
+    operator: describe(layer),
+    shape: shapes.get(layer.output[0] ?? '')?.slice(1) ?? [],
+    parameters: layer.input.reduce((n, name) => n + (sizes.get(weights.get(name) ?? name) ?? 0), 0),
+  }));
 }
 
 async function outputShapes(

@@ -74,6 +74,26 @@ export function floatTensor(name: string, shape: number[], values: Float32Array)
   });
 }
 
+/** A constant of whole numbers, whose element type is that of the array; shape [] makes a scalar. */
+export function integerTensor(
+  name: string,
+  shape: number[],
+  values: Int8Array | Uint8Array | Int32Array,
+): TensorProto {
+  const dataType =
+    values instanceof Int8Array
+      ? DataType.INT8
+      : values instanceof Uint8Array
+        ? DataType.UINT8
+        : DataType.INT32;
+  return create(TensorProtoSchema, {
+    name,
+    dataType,
+    dims: shape.map(BigInt),
+    rawData: new Uint8Array(values.slice().buffer),
+  });
+}
+
 /** An int64 constant; shape [] makes a scalar. */
 export function intTensor(name: string, shape: number[], values: number[]): TensorProto {
   return create(TensorProtoSchema, {

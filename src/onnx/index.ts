@@ -1,7 +1,9 @@
-export { floatTensor, intTensor, model, node, tensorInfo } from './build.js';
+export { floatTensor, integerTensor, intTensor, model, node, tensorInfo } from './build.js';
 export type { AttributeValue, GraphParts } from './build.js';
-export { exposeAll } from './expose.js';
+export { constantFloats, constantShape } from './constants.js';
+export { expose } from './expose.js';
 export { dimensionsOf, inputSize, outputWidth, pictureInput } from './input-output.js';
+export { opsetOf, withMetadata } from './metadata.js';
 export { decodeModel, encodeModel, graphOf } from './model.js';
 export { takePixels } from './pixels.js';
 export type { GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto } from 'onnx-buf';
