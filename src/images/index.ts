@@ -1,7 +1,10 @@
+export { pictureBatches } from './batches.js';
+export type { BatchOptions, PictureBatch } from './batches.js';
 export { SPLITS, splitNamed } from './dataset.js';
 export type { Dataset, DatasetEntry, Split } from './dataset.js';
 export { decodeImage, joinPixels } from './decode.js';
 export type { DecodedImage, RawPixels } from './decode.js';
 export { openDataset } from './open-dataset.js';
+export { sampleEntries } from './sample.js';
 export { IMAGENET_TRANSFORM, imagenetTransform, transformId } from './transform.js';
 export type { Transform } from './transform.js';
