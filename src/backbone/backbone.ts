@@ -42,6 +42,16 @@ export class Backbone {
     return this.model.id;
   }
 
+  /** Of the ONNX graph. */
+  get sha256(): string {
+    return this.model.sha256;
+  }
+
+  /** The network's name, e.g. `resnet18`. */
+  get name(): string {
+    return this.model.name;
+  }
+
   /** Width of the embedding: 512 for a ResNet-18. */
   get width(): number {
     return this.model.width;
@@ -137,6 +147,9 @@ export async function createSession(
       executionProviders: [device],
       ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
       logSeverityLevel: 3,
+      // x86 processors without VNNI add pairs of uint8 × int8 products in 16 bits, which overflow; there, and only there,
+      // this has int8 weights turned into uint8, whose products are added in 32 (onnxruntime, MlasPlatformU8S8Overflow).
+      extra: { session: { x64quantprecision: '1' } },
     });
   } catch (error) {
     const hint =

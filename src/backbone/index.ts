@@ -11,3 +11,5 @@ export type { ModelCard } from './model-card.js';
 export { readModel } from './model.js';
 export type { Model } from './model.js';
 export { probeModel } from './probe.js';
+export { int8Backbone, quantizeBackbone, speedRatio } from './quantize/index.js';
+export type { QuantizedBackbone, QuantizeOptions, SpeedOptions } from './quantize/index.js';

@@ -1,7 +1,8 @@
-import { access, mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { LastlayerError, messageOf } from '../errors.js';
 import { Backbone, type SessionOptions } from './backbone.js';
+import { fileExists } from './file-exists.js';
 import { readCard, writeModel } from './model-card.js';
 import { readModel, toModel } from './model.js';
 import { probeModel } from './probe.js';
@@ -42,7 +43,7 @@ async function modelPath(folder: string, { model, modelId }: BackboneOptions): P
   const wanted = modelId === undefined ? undefined : await findModel(folder, modelId);
   if (wanted !== undefined) return wanted;
   const fetched = join(folder, 'resnet18.onnx');
-  return (await exists(fetched)) ? fetched : undefined;
+  return (await fileExists(fetched)) ? fetched : undefined;
 }
 
 /** The model of the folder whose card has this id. */
@@ -74,7 +75,7 @@ async function untrainedBackbone(
   notice: (line: string) => void,
 ): Promise<Backbone> {
   const path = join(folder, `${UNTRAINED}.onnx`);
-  if (await exists(path)) return backboneOf(path, options);
+  if (await fileExists(path)) return backboneOf(path, options);
   const model = { ...toModel(untrainedModel(), path, false), width: UNTRAINED_WIDTH };
   try {
     await mkdir(folder, { recursive: true });
@@ -83,11 +84,4 @@ async function untrainedBackbone(
     notice(`The untrained model could not be cached in ${folder}: ${messageOf(error)}.`);
   }
   return new Backbone(model, path, options);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

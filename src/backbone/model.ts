@@ -68,7 +68,7 @@ export function toModel(graph: ModelProto, path: string, foreign: boolean, encod
     width: outputWidth(graph, 'embedding'),
     classes: outputWidth(graph, 'logits'),
     hasLogits: graph.graph?.output.some((output) => output.name === 'logits') ?? false,
-    pretrained: name !== UNTRAINED,
+    pretrained: !name.startsWith(UNTRAINED),
     transform: transformOf(graph, path),
     foreign,
   };
