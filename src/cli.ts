@@ -5,6 +5,7 @@ import { evaluateCommand } from './commands/evaluate.js';
 import { fetchModelCommand } from './commands/fetch-model.js';
 import { inspectCommand } from './commands/inspect.js';
 import { predictCommand } from './commands/predict.js';
+import { quantizeCommand } from './commands/quantize.js';
 import { say } from './commands/terminal.js';
 import { trainHeadCommand } from './commands/train-head.js';
 import { codeOf, LastlayerError, UsageError } from './errors.js';
@@ -20,6 +21,7 @@ const commands = [
   predictCommand(),
   evaluateCommand(),
   inspectCommand(),
+  quantizeCommand(),
 ];
 for (const command of commands) {
   program.addCommand(command.exitOverride().showHelpAfterError('(--help shows the options, with examples)'));

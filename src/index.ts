@@ -1,5 +1,13 @@
 /** The public API. */
-export { Backbone, fetchModel, inspectBackbone, loadBackbone } from './backbone/index.js';
+export {
+  Backbone,
+  fetchModel,
+  inspectBackbone,
+  int8Backbone,
+  loadBackbone,
+  quantizeBackbone,
+  speedRatio,
+} from './backbone/index.js';
 export type {
   BackboneOptions,
   Device,
@@ -8,17 +16,24 @@ export type {
   FetchOptions,
   Layer,
   ModelCard,
+  QuantizedBackbone,
+  QuantizeOptions,
+  SpeedOptions,
 } from './backbone/index.js';
 export {
   Classifier,
   embedImages,
   evaluateDataset,
+  measureFidelity,
   predictOwnClasses,
   trainFromStore,
 } from './classifier/index.js';
 export type {
   DatasetEvaluation,
   EvaluateOptions,
+  Fidelity,
+  FidelityOptions,
+  HeadFidelity,
   ImageSource,
   TrainedHead,
   TrainOptions,

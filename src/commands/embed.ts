@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { loadBackbone } from '../backbone/index.js';
+import { int8Backbone, loadBackbone, type Backbone } from '../backbone/index.js';
 import { embedDataset, EmbeddingStore, type EmbedProgress, type EmbedSummary } from '../embeddings/index.js';
 import type { Split } from '../images/index.js';
 import { interruptible } from './interrupt.js';
@@ -19,6 +19,7 @@ import { print, Progress, say } from './terminal.js';
 
 interface EmbedFlags extends ModelFlags {
   store: string;
+  precision: 'fp32' | 'int8';
   batchSize: number;
   concurrency?: number;
   split?: Split;
@@ -49,6 +50,11 @@ export const embedCommand = (): Command =>
       ).argParser(wholeNumber),
     )
     .addOption(splitOption('embed only this split; name the split of a data set that has none'))
+    .addOption(
+      new Option('--precision <name>', 'int8 is about three times as fast; its embeddings are kept apart')
+        .choices(['fp32', 'int8'])
+        .default('fp32'),
+    )
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
@@ -56,12 +62,14 @@ export const embedCommand = (): Command =>
       'after',
       `
 What is embedded already is not embedded again, and files that did not change are not read.
+With --precision int8, the network's int8 model is used, and made from pictures of the data set where there is none.
 Exit code 3: done, but some pictures could not be read; they are listed at the end.
 
 Examples:
   npm run embed                                   the example pictures
   npm run embed -- ~/photos                       ~/photos/cat/1.jpg, ~/photos/dog/1.jpg, …
   npm run embed -- photos.csv --store embeddings  a manifest with the columns path, label, split
+  npm run embed -- ~/photos --precision int8      with int8 arithmetic
   npm run embed -- ~/photos --model resnet34.pth --json`,
     )
     .action(embed);
@@ -72,11 +80,12 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
     say(`No data set is named, so here are the example pictures: ${EXAMPLES}`);
     say('Your own: npm run embed -- FOLDER');
   }
-  const backbone = await loadBackbone({ ...backboneOptions(flags), onNotice: say });
-  const progress = new Progress('embedding', 'images');
+  const loaded = await loadBackbone({ ...backboneOptions(flags), onNotice: say });
   const started = Date.now();
   let last: EmbedProgress | undefined;
   const summary = await interruptible(async (signal) => {
+    const backbone = flags.precision === 'int8' ? await inInt8(loaded, dataset, flags, signal) : loaded;
+    const progress = new Progress('embedding', 'images');
     try {
       return await embedDataset(dataset, {
         backbone,
@@ -104,6 +113,28 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
   const errors = summary.failed > 0 ? await failures(summary, flags.split) : [];
   if (flags.json) print(JSON.stringify({ ...summary, seconds, errors }));
   else describe(summary, errors, seconds);
+}
+
+/** The int8 model of the network, with a progress bar while it is made. */
+async function inInt8(
+  backbone: Backbone,
+  dataset: string,
+  { device, threads }: EmbedFlags,
+  signal: AbortSignal,
+): Promise<Backbone> {
+  const progress = new Progress('calibrating', 'images');
+  try {
+    return await int8Backbone(backbone, dataset, {
+      session: { device, ...(threads === undefined ? {} : { threads }) },
+      signal,
+      onNotice: say,
+      onProgress: (done, total) => {
+        progress.update(done, total);
+      },
+    });
+  } finally {
+    progress.stop();
+  }
 }
 
 function describe(summary: EmbedSummary, errors: Failure[], seconds: number): void {

@@ -1,0 +1,332 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as ort from 'onnxruntime-node';
+import {
+  Backbone,
+  embedImages,
+  fetchModel,
+  inspectBackbone,
+  int8Backbone,
+  loadBackbone,
+  measureFidelity,
+  quantizeBackbone,
+} from '../../src/index.js';
+import { readModel } from '../../src/backbone/index.js';
+import { decodeModel, graphOf } from '../../src/onnx/index.js';
+import { lastlayer } from '../support/command-line.js';
+import { describeWith, SHARED, stripedDataset, temporaryFolder } from '../support/files.js';
+import { smallNetwork } from '../support/small-network.js';
+
+const root = await temporaryFolder();
+const modelsDir = join(root, 'models');
+const data = join(root, 'data');
+const paths = await stripedDataset(data, {
+  train: { flat: 6, steep: 6 },
+  val: { flat: 15, steep: 15 },
+});
+const validation = paths.filter((path) => path.includes('/val/'));
+const float32 = await loadBackbone({ modelsDir });
+const quantized = await quantizeBackbone(float32, data, { pictures: 4 });
+
+/** A small network of one's own in a new folder. */
+async function smallBackbone(name: string, scale = 1): Promise<Backbone> {
+  const folder = join(root, name);
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'source.onnx'), smallNetwork(scale));
+  const { path } = await fetchModel({ from: join(folder, 'source.onnx'), out: join(folder, 'small.onnx') });
+  return loadBackbone({ model: path });
+}
+
+describe('an int8 ResNet-18', () => {
+  it('is computed in integers from the picture to the average pooling, as onnxruntime optimises it', async () => {
+    const path = join(root, 'optimized.onnx');
+    const options = { optimizedModelFilePath: path, logSeverityLevel: 3 } as const;
+    const session = await ort.InferenceSession.create(quantized.backbone.onnx, options);
+    await session.release();
+    const { node } = graphOf(decodeModel(readFileSync(path), path), path);
+    const counts: Record<string, number> = {};
+    for (const { opType } of node) counts[opType] = (counts[opType] ?? 0) + 1;
+    // One rounding in and one out: everything between the two is on integers.
+    expect(counts).toMatchObject({ QuantizeLinear: 1, DequantizeLinear: 1, QLinearConv: 20, QLinearAdd: 8 });
+    for (const floating of ['Conv', 'FusedConv', 'Add', 'Relu']) expect(counts[floating]).toBeUndefined();
+  });
+
+  it('gives embeddings close to the float32 ones on other pictures, but not the same', async () => {
+    const one = await embedImages(float32, validation);
+    const two = await embedImages(quantized.backbone, validation);
+    const cosines = validation.map((_, i) => cosine(row(one, i, 512), row(two, i, 512)));
+    expect(Math.min(...cosines)).toBeGreaterThan(0.999);
+    expect(two).not.toEqual(one);
+  });
+
+  it('gives a picture the same embedding, whatever pictures are beside it', async () => {
+    const together = await embedImages(quantized.backbone, validation.slice(0, 3));
+    expect(await embedImages(quantized.backbone, validation.slice(1, 2))).toEqual(row(together, 1, 512));
+  });
+
+  it('is a model of its own beside the float32 one, whose card says what it came from', async () => {
+    const { path, card, calibratedOn } = quantized;
+    expect(path).toBe(join(modelsDir, 'resnet18-untrained.int8.onnx'));
+    expect(card.sha256).toBe(createHash('sha256').update(readFileSync(path)).digest('hex'));
+    expect(card).toMatchObject({
+      id: `resnet18-untrained.int8@${card.sha256.slice(0, 12)}`,
+      sourceSha256: createHash('sha256').update(float32.onnx).digest('hex'),
+      licence: 'MIT',
+      pretrained: false,
+      featureWidth: 512,
+      transform: float32.transform,
+    });
+    expect(card.source).toMatch(
+      `int8 of ${float32.id} (${float32.source}), calibrated on 4 pictures of ${data}`,
+    );
+    expect(calibratedOn.every(({ split }) => split === 'train')).toBe(true);
+    // Heads know their network by its id, which the models folder is searched for.
+    const found = await loadBackbone({ modelsDir, modelId: card.id });
+    expect([found.id, found.source, found.pretrained]).toEqual([card.id, path, false]);
+  });
+
+  it('takes a quarter of the space', () => {
+    expect(quantized.backbone.onnx.length / float32.onnx.length).toBeLessThan(0.27);
+  });
+
+  it('has the same layers and parameters', async () => {
+    const layers = await inspectBackbone(quantized.backbone);
+    expect(layers).toEqual(await inspectBackbone(float32));
+  });
+
+  it('comes out the same byte for byte from the same pictures', async () => {
+    const again = await quantizeBackbone(float32, data, { pictures: 4, out: join(root, 'again.onnx') });
+    expect(again.card.id).toBe(quantized.card.id);
+    const others = await quantizeBackbone(float32, data, { pictures: 2, out: join(root, 'others.onnx') });
+    expect(others.card.id).not.toBe(quantized.card.id);
+  });
+});
+
+describe("somebody else's network", () => {
+  it('keeps its input size, its logits and what integers cannot do', async () => {
+    const small = await smallBackbone('logits');
+    const { backbone, card } = await quantizeBackbone(small, data);
+    expect(card).toMatchObject({ classes: 5, featureWidth: 8 });
+    const pixels = Float32Array.from({ length: 2 * 3 * 224 * 224 }, (_, i) => Math.sin(0.01 * i));
+    const one = await small.run(pixels, { logits: true });
+    const two = await backbone.run(pixels, { logits: true });
+    expect(two.logits).toHaveLength(10);
+    expect(cosine(one.logits ?? one.embedding, two.logits ?? two.embedding)).toBeGreaterThan(0.999);
+  });
+});
+
+describe('the pictures to calibrate on', () => {
+  it('are half of the training pictures at most, and those that can be read', async () => {
+    const small = await smallBackbone('calibration');
+    const folder = join(root, 'half');
+    await stripedDataset(folder, { train: { flat: 3, steep: 2 }, val: { flat: 5 } });
+    const { calibratedOn } = await quantizeBackbone(small, folder);
+    expect(calibratedOn).toHaveLength(3);
+    expect(calibratedOn.every(({ split }) => split === 'train')).toBe(true);
+
+    const notices: string[] = [];
+    for (const { path } of calibratedOn.slice(0, 2)) await writeFile(path, 'no picture');
+    const rest = await quantizeBackbone(small, folder, { onNotice: (line) => notices.push(line) });
+    expect(rest.calibratedOn).toEqual(calibratedOn.slice(2));
+    expect(notices).toHaveLength(2);
+    for (const { path } of calibratedOn) await writeFile(path, 'no picture');
+    await expect(quantizeBackbone(small, folder)).rejects.toThrow(/None of the 3 pictures of .*half/);
+  });
+});
+
+describe('what makes no sense', () => {
+  it('is refused with what to do, and leaves nothing behind', async () => {
+    const small = await smallBackbone('refused');
+    const files = () => readdirSync(join(root, 'refused')).sort();
+    const before = files();
+    await expect(quantizeBackbone(quantized.backbone, data)).rejects.toThrow(/computes in integers already/);
+    await expect(quantizeBackbone(small, data, { out: small.source })).rejects.toThrow(
+      /the float32 model itself/,
+    );
+    await expect(quantizeBackbone(small, data, { out: join(root, 'x.bin') })).rejects.toThrow(
+      /ends in \.onnx/,
+    );
+    await expect(quantizeBackbone(small, data, { pictures: 0 })).rejects.toThrow(/pictures is 0/);
+    await expect(quantizeBackbone(small, join(root, 'none'))).rejects.toThrow(/no data set at .*none/);
+    const controller = new AbortController();
+    // 15 of 30 pictures, in more batches than one.
+    const stopped = quantizeBackbone(small, join(data, 'val'), {
+      signal: controller.signal,
+      onProgress: () => {
+        controller.abort(new Error('enough'));
+      },
+    });
+    await expect(stopped).rejects.toThrow('enough');
+    expect(files()).toEqual(before);
+  });
+});
+
+describe('the int8 model of a float32 one', () => {
+  /** A network that takes its time. */
+  class Slow extends Backbone {
+    override async run(...args: Parameters<Backbone['run']>) {
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      return super.run(...args);
+    }
+  }
+
+  /** A network that has its answer at once. */
+  class Fast extends Backbone {
+    override async run(pixels: Float32Array) {
+      return Promise.resolve({ embedding: new Float32Array((8 * pixels.length) / (3 * 224 * 224)) });
+    }
+  }
+
+  const modelOf = async ({ source }: Backbone) => ({ ...(await readModel(source)), width: 8 });
+
+  it('is made where there is none, found where there is, and made anew for another model', async () => {
+    const small = await smallBackbone('twin');
+    const slow = new Slow(await modelOf(small), small.source);
+    const notices: string[] = [];
+    const onNotice = (line: string) => notices.push(line);
+    const made = await int8Backbone(slow, data, { onNotice });
+    expect(made.source).toBe(join(root, 'twin', 'small.int8.onnx'));
+    expect(notices).toEqual([
+      expect.stringMatching(`no int8 model of ${small.id}.*making it, calibrated on`),
+      expect.stringMatching(`Made ${made.id}`),
+    ]);
+    expect((await int8Backbone(slow, data, { onNotice })).id).toBe(made.id);
+    expect((await int8Backbone(made, data, { onNotice })).id).toBe(made.id);
+    expect(notices).toHaveLength(2);
+
+    const changed = await smallBackbone('twin', 2);
+    const another = await int8Backbone(new Slow(await modelOf(changed), changed.source), data, { onNotice });
+    expect(another.id).not.toBe(made.id);
+    expect(notices).toHaveLength(4);
+  });
+
+  it('gives way to float32 where that is faster', async () => {
+    const small = await smallBackbone('faster');
+    const fast = new Fast(await modelOf(small), small.source);
+    const notices: string[] = [];
+    expect(await int8Backbone(fast, data, { onNotice: (line) => notices.push(line) })).toBe(fast);
+    expect(notices.at(-1)).toMatch(/int8 is slower than float32 here/);
+  });
+});
+
+describe('fidelity', () => {
+  it('is measured on other pictures than those that were calibrated on', async () => {
+    const [one, two] = [await smallBackbone('one', 1), await smallBackbone('two', -1)];
+    const except = quantized.calibratedOn;
+    const fidelity = await measureFidelity(one, two, data, { except });
+    const used = new Set(except.map(({ path }) => path));
+    const others = paths.filter((path) => !used.has(path));
+    const [a, b] = [await embedImages(one, others), await embedImages(two, others)];
+    const cosines = others.map((_, i) => cosine(row(a, i, 8), row(b, i, 8)));
+    expect(fidelity.pictures).toBe(42 - except.length);
+    expect(fidelity.meanCosine).toBeCloseTo(
+      cosines.reduce((sum, value) => sum + value, 0) / cosines.length,
+      6,
+    );
+    expect(fidelity.lowestCosine).toBeCloseTo(Math.min(...cosines), 6);
+    expect(fidelity.heads).toMatchObject({
+      classes: 2,
+      trainedOn: 12,
+      judgedOn: 30,
+      judgedBy: 'validation split',
+    });
+  });
+
+  it('compares no heads where there are too few labels', async () => {
+    const small = await smallBackbone('labels');
+    const folder = join(root, 'unlabelled');
+    const pictures = join(folder, '.', 'flat');
+    await stripedDataset(folder, { '.': { flat: 4 } });
+    const notices: string[] = [];
+    const fidelity = await measureFidelity(small, small, pictures, {
+      except: [],
+      onNotice: (line) => notices.push(line),
+    });
+    expect(fidelity).toMatchObject({ pictures: 4, heads: null });
+    expect(fidelity.lowestCosine).toBeCloseTo(1, 6);
+    expect(notices).toEqual([expect.stringMatching(/Too few labelled pictures/)]);
+  });
+});
+
+describe('npm run quantize', () => {
+  it('writes the model and reports on it as one JSON object; embed, train-head and evaluate go on with it', async () => {
+    const folder = join(root, 'line');
+    const models = join(folder, 'models');
+    await mkdir(folder);
+    const run = async (...args: string[]) => {
+      const { code, stdout, stderr } = await lastlayer(args, folder).outcome;
+      expect({ code, stderr }).toMatchObject({ code: 0 });
+      return { result: JSON.parse(stdout) as Record<string, unknown>, stderr };
+    };
+    const { result } = await run('quantize', '--calibrate', data, '--pictures', '4', '--json');
+    expect(result).toMatchObject({
+      path: join(models, 'resnet18-untrained.int8.onnx'),
+      id: quantized.card.id,
+      madeFrom: float32.id,
+      calibratedOn: 4,
+      fidelity: { pictures: 38, heads: { judgedOn: 30 } },
+    });
+    expect(Number(result.speedRatio)).toBeGreaterThan(0);
+
+    const embedded = await run('embed', data, '--precision', 'int8', '--json');
+    const gaveWay = embedded.stderr.includes('int8 is slower than float32 here');
+    expect(embedded.result.modelId).toBe(gaveWay ? float32.id : result.id);
+
+    // However fast it is here, the head of an int8 network finds it again by its id.
+    await run('embed', data, '--model', String(result.path), '--json');
+    await run('train-head', '--model', String(result.id), '--json');
+    expect((await run('evaluate', data, '--json')).result.modelId).toBe(result.id);
+    const predicted = await run('predict', validation[0] ?? '', '--json');
+    expect(predicted.result.predictions).toHaveLength(1);
+  });
+
+  it('refuses what makes no sense with exit code 2', async () => {
+    const { code, stderr } = await lastlayer(['quantize', '--out', 'model.bin'], root).outcome;
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/--out is .*model\.bin; a name that ends in \.onnx is expected/);
+  });
+});
+
+describeWith('data/hymenoptera', 'with features of natural pictures', (pictures) => {
+  it('int8 stays at a cosine of 0.999 to float32, and a head gives the same answers', async () => {
+    const folder = join(root, 'natural');
+    const manifest = join(folder, 'pictures.csv');
+    const weights = join(SHARED, 'weights', 'resnet18-natural.safetensors');
+    await mkdir(folder);
+    await writeFile(manifest, manifestOf(pictures, 25));
+    const { path } = await fetchModel({ from: weights, out: join(folder, 'resnet18.onnx') });
+    const natural = await loadBackbone({ model: path });
+    const { backbone, calibratedOn } = await quantizeBackbone(natural, manifest, { pictures: 24 });
+    const fidelity = await measureFidelity(natural, backbone, manifest, { except: calibratedOn });
+    expect(fidelity).toMatchObject({ pictures: 76, heads: { trainedOn: 50, judgedOn: 50 } });
+    expect(fidelity.meanCosine).toBeGreaterThan(0.999);
+    expect(fidelity.lowestCosine).toBeGreaterThan(0.99);
+    expect(fidelity.heads?.agreement).toBeGreaterThanOrEqual(0.95);
+    expect(fidelity.heads?.accuracy.reference).toBeGreaterThan(0.7);
+  });
+});
+
+/** The first pictures of each class and split, as a CSV manifest. */
+function manifestOf(folder: string, perClass: number): string {
+  const rows = ['train', 'val'].flatMap((split) =>
+    readdirSync(join(folder, split)).flatMap((label) =>
+      readdirSync(join(folder, split, label))
+        .sort()
+        .slice(0, perClass)
+        .map((file) => `${join(folder, split, label, file)},${label},${split}`),
+    ),
+  );
+  return ['path,label,split', ...rows].join('\n');
+}
+
+function row(embeddings: Float32Array, i: number, width: number): Float32Array {
+  return embeddings.slice(i * width, (i + 1) * width);
+}
+
+function cosine(a: Float32Array, b: Float32Array): number {
+  const dot = (x: Float32Array, y: Float32Array) =>
+    x.reduce((sum, value, i) => sum + value * (y[i] ?? NaN), 0);
+  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+}
