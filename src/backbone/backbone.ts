@@ -2,6 +2,7 @@ import * as ort from 'onnxruntime-node';
 import { LastlayerError, messageOf } from '../errors.js';
 import { transformId, type Transform } from '../images/index.js';
 import { decodeModel, encodeModel, takePixels } from '../onnx/index.js';
+import { int8Overflows } from './int8-overflow.js';
 import type { Model } from './model.js';
 
 /** Where the trunk runs. All but the processor need a build of onnxruntime-node that has the provider. */
@@ -55,6 +56,11 @@ export class Backbone {
   /** Width of the embedding: 512 for a ResNet-18. */
   get width(): number {
     return this.model.width;
+  }
+
+  /** Whether the network computes in integers. */
+  get quantized(): boolean {
+    return this.model.quantized;
   }
 
   /** Whether the network has its last layer still, so that `run` can give logits. */
@@ -123,33 +129,40 @@ export class Backbone {
   private open(type: ort.Tensor.Type): Promise<ort.InferenceSession> {
     let session = this.sessions.get(type);
     if (!session) {
-      session = createSession(this.graphFor(type), this.source, this.options);
+      session = this.load(type);
       this.sessions.set(type, session);
     }
     return session;
   }
 
-  private graphFor(type: ort.Tensor.Type): Uint8Array {
+  private async load(type: ort.Tensor.Type): Promise<ort.InferenceSession> {
     const { bytes, transform } = this.model;
-    if (type === 'float32') return bytes;
-    return encodeModel(takePixels(decodeModel(bytes, this.source), this.source, transform));
+    const graph =
+      type === 'uint8'
+        ? encodeModel(takePixels(decodeModel(bytes, this.source), this.source, transform))
+        : bytes;
+    const widen = this.quantized && (await int8Overflows());
+    return createSession(graph, this.source, { ...this.options, widen });
   }
 }
 
-/** Loads a graph. @throws {LastlayerError} where onnxruntime refuses it or has no such device */
+/**
+ * Loads a graph.
+ * @param options.widen add the products of an int8 network in more bits, for processors on which they overflow; slow
+ * @throws {LastlayerError} where onnxruntime refuses it or has no such device
+ */
 export async function createSession(
   bytes: Uint8Array,
   source: string,
-  { device = 'cpu', threads }: SessionOptions,
+  { device = 'cpu', threads, widen = false }: SessionOptions & { widen?: boolean },
 ): Promise<ort.InferenceSession> {
   try {
     return await ort.InferenceSession.create(bytes, {
       executionProviders: [device],
       ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
       logSeverityLevel: 3,
-      // x86 processors without VNNI add pairs of uint8 × int8 products in 16 bits, which overflow; there, and only there,
-      // this has int8 weights turned into uint8, whose products are added in 32 (onnxruntime, MlasPlatformU8S8Overflow).
-      extra: { session: { x64quantprecision: '1' } },
+      // Turns int8 weights into uint8, whose products with activations are added in 32 bits everywhere.
+      ...(widen ? { extra: { session: { x64quantprecision: '1' } } } : {}),
     });
   } catch (error) {
     const hint =

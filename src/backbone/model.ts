@@ -28,6 +28,8 @@ export interface Model {
   classes: number | undefined;
   hasLogits: boolean;
   pretrained: boolean;
+  /** Whether it computes in integers. */
+  quantized: boolean;
   transform: Transform;
   /** Whether the graph is our own work, so that its shape needs no trial. */
   foreign: boolean;
@@ -69,6 +71,7 @@ export function toModel(graph: ModelProto, path: string, foreign: boolean, encod
     classes: outputWidth(graph, 'logits'),
     hasLogits: graph.graph?.output.some((output) => output.name === 'logits') ?? false,
     pretrained: !name.startsWith(UNTRAINED),
+    quantized: graph.graph?.node.some(({ opType }) => opType === 'QuantizeLinear') ?? false,
     transform: transformOf(graph, path),
     foreign,
   };

@@ -13,7 +13,7 @@ import {
   measureFidelity,
   quantizeBackbone,
 } from '../../src/index.js';
-import { readModel } from '../../src/backbone/index.js';
+import { createSession, readModel } from '../../src/backbone/index.js';
 import { decodeModel, graphOf } from '../../src/onnx/index.js';
 import { lastlayer } from '../support/command-line.js';
 import { describeWith, SHARED, stripedDataset, temporaryFolder } from '../support/files.js';
@@ -64,6 +64,14 @@ describe('an int8 ResNet-18', () => {
   it('gives a picture the same embedding, whatever pictures are beside it', async () => {
     const together = await embedImages(quantized.backbone, validation.slice(0, 3));
     expect(await embedImages(quantized.backbone, validation.slice(1, 2))).toEqual(row(together, 1, 512));
+  });
+
+  it('gives the same embeddings as on processors whose 16-bit sums overflow', async () => {
+    const pixels = Float32Array.from({ length: 2 * 3 * 224 * 224 }, (_, i) => 2 * Math.sin(0.37 * i));
+    const widened = await createSession(quantized.backbone.onnx, 'int8', { widen: true });
+    const { embedding } = await widened.run({ input: new ort.Tensor('float32', pixels, [2, 3, 224, 224]) });
+    await widened.release();
+    expect(embedding?.data).toEqual((await quantized.backbone.run(pixels)).embedding);
   });
 
   it('is a model of its own beside the float32 one, whose card says what it came from', async () => {

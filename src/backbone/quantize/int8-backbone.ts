@@ -1,9 +1,7 @@
-import { decodeModel, graphOf } from '../../onnx/index.js';
 import type { Backbone } from '../backbone.js';
 import { fileExists } from '../file-exists.js';
 import { loadBackbone } from '../load.js';
 import { readCard } from '../model-card.js';
-import { isQuantized } from './integer-values.js';
 import { int8Path, quantizeBackbone, type QuantizeOptions } from './quantize-backbone.js';
 import { speedRatio } from './speed.js';
 
@@ -20,7 +18,7 @@ export async function int8Backbone(
   options: Omit<QuantizeOptions, 'out'> = {},
 ): Promise<Backbone> {
   const { onNotice, signal } = options;
-  if (isQuantized(graphOf(decodeModel(float32.onnx, float32.source), float32.source))) return float32;
+  if (float32.quantized) return float32;
   const int8 = (await existing(float32, options)) ?? (await make(float32, dataset, options));
   const ratio = await speedRatio(int8, float32, signal && { signal });
   if (ratio >= 1) {

@@ -45,8 +45,3 @@ function resultOf({ output }: NodeProto, graph: GraphProto): string {
   const merges = readers.length === 1 && (reader?.opType === 'Relu' || reader?.opType === 'Clip');
   return merges ? (reader.output[0] ?? own) : own;
 }
-
-/** Whether a network, or part of it, computes in integers already. */
-export function isQuantized({ node }: GraphProto): boolean {
-  return node.some(({ opType }) => opType === 'QuantizeLinear');
-}

@@ -7,7 +7,7 @@ import { Backbone, type SessionOptions } from '../backbone.js';
 import { readCard, writeModel, type ModelCard } from '../model-card.js';
 import { toModel } from '../model.js';
 import { calibrate, type CalibrationOptions } from './calibration.js';
-import { integerValues, isQuantized } from './integer-values.js';
+import { integerValues } from './integer-values.js';
 import { quantizeGraph } from './quantize-graph.js';
 
 /** The first operator set whose DequantizeLinear takes a scale for each channel. */
@@ -47,6 +47,11 @@ export async function quantizeBackbone(
   const { source, name, width } = backbone;
   const path = outputPath(source, options.out);
   const network = decodeModel(backbone.onnx, source);
+  if (backbone.quantized) {
+    throw new LastlayerError(
+      `${source} computes in integers already. Name the float32 model that it was made from.`,
+    );
+  }
   refuseUnsuitable(network, source);
   const names = [...integerValues(graphOf(network, source)).keys()];
   const { activations, calibratedOn } = await calibrate(backbone, names, dataset, options);
@@ -73,19 +78,13 @@ function outputPath(source: string, out = int8Path(source)): string {
 }
 
 function refuseUnsuitable(network: ModelProto, source: string): void {
-  const graph = graphOf(network, source);
-  if (isQuantized(graph)) {
-    throw new LastlayerError(
-      `${source} computes in integers already. Name the float32 model that it was made from.`,
-    );
-  }
   if (opsetOf(network) < LEAST_OPSET) {
     throw new LastlayerError(
       `${source} is written for version ${opsetOf(network)} of ONNX's operators, which has no int8 weights by channel. ` +
         `Export the network for opset ${LEAST_OPSET} or later.`,
     );
   }
-  if (integerValues(graph).size === 0) {
+  if (integerValues(graphOf(network, source)).size === 0) {
     throw new LastlayerError(
       `${source} has no convolution with constant weights, so nothing of it can be computed in integers.`,
     );
