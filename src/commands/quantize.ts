@@ -129,7 +129,7 @@ function describe({ quantized, fidelity, speed }: Report, float32: Backbone): vo
   if (heads) {
     const { accuracy, agreement, judgedBy, judgedOn, trainedOn } = heads;
     print(
-      `  a head's accuracy  float32 ${percent(accuracy.reference)}, int8 ${percent(accuracy.other)}; the same answer for ` +
+      `  head accuracy    float32 ${percent(accuracy.reference)}, int8 ${percent(accuracy.other)}; the same answer for ` +
         `${percent(agreement)} (${trainedOn} to train, ${judgedOn} to judge: ${judgedBy})`,
     );
   }

@@ -14,7 +14,15 @@ import {
   quantizeBackbone,
 } from '../../src/index.js';
 import { createSession, readModel } from '../../src/backbone/index.js';
-import { decodeModel, graphOf } from '../../src/onnx/index.js';
+import {
+  decodeModel,
+  encodeModel,
+  floatTensor,
+  graphOf,
+  model,
+  node,
+  tensorInfo,
+} from '../../src/onnx/index.js';
 import { lastlayer } from '../support/command-line.js';
 import { describeWith, SHARED, stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
@@ -41,13 +49,7 @@ async function smallBackbone(name: string, scale = 1): Promise<Backbone> {
 
 describe('an int8 ResNet-18', () => {
   it('is computed in integers from the picture to the average pooling, as onnxruntime optimises it', async () => {
-    const path = join(root, 'optimized.onnx');
-    const options = { optimizedModelFilePath: path, logSeverityLevel: 3 } as const;
-    const session = await ort.InferenceSession.create(quantized.backbone.onnx, options);
-    await session.release();
-    const { node } = graphOf(decodeModel(readFileSync(path), path), path);
-    const counts: Record<string, number> = {};
-    for (const { opType } of node) counts[opType] = (counts[opType] ?? 0) + 1;
+    const counts = await optimizedOperators(quantized.backbone.onnx);
     // One rounding in and one out: everything between the two is on integers.
     expect(counts).toMatchObject({ QuantizeLinear: 1, DequantizeLinear: 1, QLinearConv: 20, QLinearAdd: 8 });
     for (const floating of ['Conv', 'FusedConv', 'Add', 'Relu']) expect(counts[floating]).toBeUndefined();
@@ -122,6 +124,22 @@ describe("somebody else's network", () => {
     const two = await backbone.run(pixels, { logits: true });
     expect(two.logits).toHaveLength(10);
     expect(cosine(one.logits ?? one.embedding, two.logits ?? two.embedding)).toBeGreaterThan(0.999);
+  });
+});
+
+describe('a network of another kind', () => {
+  it('has its depthwise convolutions and Clips in integers too, and the rest as it was', async () => {
+    const path = join(root, 'depthwise.onnx');
+    await writeFile(path, depthwiseNetwork());
+    const network = await loadBackbone({ model: path });
+    const { backbone } = await quantizeBackbone(network, data);
+    const operators = await optimizedOperators(backbone.onnx);
+    expect(operators).toMatchObject({ QLinearConv: 2, QLinearAdd: 1, Mul: 1 });
+    expect([operators.Conv, operators.FusedConv, operators.Clip]).toEqual([undefined, undefined, undefined]);
+    const one = await embedImages(network, validation);
+    const two = await embedImages(backbone, validation);
+    expect(cosine(one, two)).toBeGreaterThan(0.999);
+    expect(two).not.toEqual(one);
   });
 });
 
@@ -327,6 +345,60 @@ function manifestOf(folder: string, perClass: number): string {
     ),
   );
   return ['path,label,split', ...rows].join('\n');
+}
+
+/** How often each operator occurs in a network as onnxruntime optimises it. */
+async function optimizedOperators(onnx: Uint8Array): Promise<Record<string, number>> {
+  const path = join(root, 'optimized.onnx');
+  const options = { optimizedModelFilePath: path, logSeverityLevel: 3 } as const;
+  const session = await ort.InferenceSession.create(onnx, options);
+  await session.release();
+  const counts: Record<string, number> = {};
+  for (const { opType } of graphOf(decodeModel(readFileSync(path), path), path).node) {
+    counts[opType] = (counts[opType] ?? 0) + 1;
+  }
+  return counts;
+}
+
+/** A depthwise convolution with a shortcut, and a product with its own mean, as mobile networks have them. */
+function depthwiseNetwork(): Uint8Array {
+  const weights = (name: string, shape: number[], fan: number) => {
+    const length = shape.reduce((product, n) => product * n, 1);
+    return floatTensor(
+      name,
+      shape,
+      Float32Array.from({ length }, (_, i) => (2 * Math.cos(i * i)) / fan),
+    );
+  };
+  return encodeModel(
+    model({
+      name: 'depthwise',
+      nodes: [
+        node('Conv', ['x', 'stem', 'bias'], ['stem.out'], { kernel_shape: [3, 3], strides: [4, 4] }),
+        node('Clip', ['stem.out', 'zero', 'six'], ['stem.clip']),
+        node('Conv', ['stem.clip', 'depth'], ['depth.out'], {
+          kernel_shape: [3, 3],
+          pads: [1, 1, 1, 1],
+          group: 16,
+        }),
+        node('Clip', ['depth.out', 'zero', 'six'], ['depth.clip']),
+        node('Add', ['depth.clip', 'stem.clip'], ['sum']),
+        node('ReduceMax', ['sum'], ['peak'], { axes: [2, 3], keepdims: 1 }),
+        node('Mul', ['sum', 'peak'], ['product']),
+        node('GlobalAveragePool', ['product'], ['pooled']),
+        node('Flatten', ['pooled'], ['embedding']),
+      ],
+      initializers: [
+        weights('stem', [16, 3, 3, 3], 5),
+        weights('bias', [16], 4),
+        weights('depth', [16, 1, 3, 3], 3),
+        floatTensor('zero', [], Float32Array.of(0)),
+        floatTensor('six', [], Float32Array.of(6)),
+      ],
+      inputs: [tensorInfo('x', ['n', 3, 'h', 'w'])],
+      outputs: [tensorInfo('embedding', ['n', 16])],
+    }),
+  );
 }
 
 function row(embeddings: Float32Array, i: number, width: number): Float32Array {
