@@ -1,6 +1,6 @@
 import * as ort from 'onnxruntime-node';
 import { LastlayerError, messageOf } from '../../errors.js';
-import { decodeModel, encodeModel, expose, graphOf, pictureInput } from '../../onnx/index.js';
+import { decodeModel, encodeModel, expose, takePixels } from '../../onnx/index.js';
 import { createSession, type Backbone } from '../backbone.js';
 import { Histogram } from './histogram.js';
 
@@ -15,28 +15,27 @@ export interface Activation {
  * Runs a network over pictures and keeps statistics of its activations; the activations themselves are held for one
  * batch only.
  * @param names the activations to look at: results of operators, or the network's input
- * @param batches normalised pictures, each [N, 3, crop, crop]
+ * @param batches pictures as RGB bytes, each [N, crop, crop, 3]
  * @returns the statistics by name, of those that are float32
  * @throws {LastlayerError} where the network does not run, or gives values that are not finite
  * @throws what the batches throw
  */
 export async function observe(
-  { onnx, source, transform: { crop } }: Backbone,
+  { onnx, source, transform }: Backbone,
   names: readonly string[],
-  batches: AsyncIterable<Float32Array>,
+  batches: AsyncIterable<Uint8Array>,
 ): Promise<Map<string, Activation>> {
-  const model = decodeModel(onnx, source);
-  const input = pictureInput(graphOf(model, source), source).name;
-  const inner = names.filter((name) => name !== input);
-  const session = await createSession(encodeModel(expose(model, source, inner)), source, {});
+  // Behind its normalisation, the network's own input is a result like the others.
+  const model = takePixels(decodeModel(onnx, source), source, transform);
+  const session = await createSession(encodeModel(expose(model, source, names)), source, {});
   const observers = new Map(names.map((name) => [name, new Observer()]));
   try {
     for await (const pixels of batches) {
-      const picture = new ort.Tensor('float32', pixels, [pixels.length / (3 * crop * crop), 3, crop, crop]);
-      const results = await session.run({ [input]: picture }, inner).catch((error: unknown) => {
+      const { crop } = transform;
+      const input = new ort.Tensor('uint8', pixels, [pixels.length / (3 * crop * crop), crop, crop, 3]);
+      const activations = await session.run({ pixels: input }, [...names]).catch((error: unknown) => {
         throw new LastlayerError(`${source} failed on pictures to calibrate with: ${messageOf(error)}.`);
       });
-      const activations = { ...results, [input]: picture };
       for (const [name, observer] of observers) observer.add(activations[name]);
     }
   } finally {

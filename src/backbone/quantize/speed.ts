@@ -20,7 +20,10 @@ export async function speedRatio(
   { batchSize = 8, rounds = 8, signal }: SpeedOptions = {},
 ): Promise<number> {
   const { crop } = fast.transform;
-  const pixels = Float32Array.from({ length: batchSize * 3 * crop * crop }, (_, i) => 2 * Math.sin(0.37 * i));
+  const pixels = Uint8Array.from(
+    { length: batchSize * 3 * crop * crop },
+    (_, i) => 128 + 100 * Math.sin(0.37 * i),
+  );
   const timed = async (backbone: Backbone) => {
     signal?.throwIfAborted();
     const started = performance.now();
