@@ -9,12 +9,14 @@ export interface TrainingReport {
   converged: boolean;
   /** Why the optimiser stopped. */
   reason: StopReason;
-  /** The objective at the end: mean cross-entropy in nats + λ/2 ‖W‖², on standardised features where `standardize` is on. */
+  /** The objective at the end: weighted mean cross-entropy in nats + λ/2 ‖W‖², on standardised features where `standardize` is on. */
   loss: number;
   /** ‖∇f‖∞ at the end. */
   gradientNorm: number;
   tolerance: number;
   standardize: boolean;
+  /** ε; 0 where it is absent. */
+  labelSmoothing?: number;
 }
 
 /** A value that JSON can hold. */

@@ -6,5 +6,7 @@ export { Evaluation } from './metrics.js';
 export type { ClassMetrics, EvaluationResult } from './metrics.js';
 export { holdOut } from './split.js';
 export type { HoldOut, HoldOutOptions } from './split.js';
-export { DEFAULT_L2, trainHead } from './train.js';
+export type { ClassWeights } from './class-weights.js';
+export { DEFAULT_L2 } from './fit-head.js';
+export { trainHead } from './train.js';
 export type { TrainHeadOptions } from './train.js';

@@ -1,5 +1,4 @@
 import { Matrix } from 'ml-matrix';
-import { scale as scaleBy } from './vector.js';
 
 /**
  * A feature whose standard deviation is below this part of its mean is taken for constant: float32 features that differ
@@ -17,30 +16,64 @@ export interface Scaling {
 }
 
 /**
- * The mean and standard deviation of each feature, dividing by the number of rows as scikit-learn's StandardScaler does,
- * in float64 and two passes.
- * @param features [rows × width] row-major, finite, at least one row
+ * Rows counted, their mean and their sums of squared deviations, in float64. Blocks are joined by the formula of Chan,
+ * Golub and LeVeque (1983, "Algorithms for computing the sample variance", equation 2.1), so one pass is as exact as two.
  */
-export function fitScaling(features: Float32Array, width: number): Scaling {
-  const rows = features.length / width;
-  const mean = new Float64Array(width);
-  for (let start = 0; start < features.length; start += width) {
-    for (let j = 0; j < width; j++) mean[j] = (mean[j] ?? 0) + (features[start + j] ?? 0);
-  }
-  scaleBy(mean, 1 / rows);
+export class Moments {
+  private rows = 0;
+  private readonly mean: Float64Array;
+  private readonly squares: Float64Array;
 
-  const variance = new Float64Array(width);
-  for (let start = 0; start < features.length; start += width) {
-    for (let j = 0; j < width; j++) {
-      const deviation = (features[start + j] ?? 0) - (mean[j] ?? 0);
-      variance[j] = (variance[j] ?? 0) + deviation * deviation;
-    }
+  constructor(private readonly width: number) {
+    this.mean = new Float64Array(width);
+    this.squares = new Float64Array(width);
   }
-  const scale = variance.map((sum, j) => {
-    const deviation = Math.sqrt(sum / rows);
-    return deviation > Math.max(TINY, CONSTANT * Math.abs(mean[j] ?? 0)) ? deviation : 1;
-  });
-  return { mean, scale };
+
+  /** @param features [rows × width] row-major, finite */
+  add(features: Float32Array): this {
+    const { width } = this;
+    const block = new Moments(width);
+    block.rows = features.length / width;
+    for (let at = 0; at < features.length; at += width) {
+      for (let j = 0; j < width; j++) block.mean[j] = (block.mean[j] ?? 0) + (features[at + j] ?? 0);
+    }
+    for (let j = 0; j < width; j++) block.mean[j] = (block.mean[j] ?? 0) / block.rows;
+    for (let at = 0; at < features.length; at += width) {
+      for (let j = 0; j < width; j++) {
+        const deviation = (features[at + j] ?? 0) - (block.mean[j] ?? 0);
+        block.squares[j] = (block.squares[j] ?? 0) + deviation * deviation;
+      }
+    }
+    return this.join(block);
+  }
+
+  /** Adds what another one counted. */
+  join({ rows, mean, squares }: Moments): this {
+    if (rows === 0) return this;
+    const total = this.rows + rows;
+    for (let j = 0; j < this.width; j++) {
+      const difference = (mean[j] ?? 0) - (this.mean[j] ?? 0);
+      this.mean[j] = (this.mean[j] ?? 0) + (difference * rows) / total;
+      this.squares[j] =
+        (this.squares[j] ?? 0) + (squares[j] ?? 0) + (difference * difference * this.rows * rows) / total;
+    }
+    this.rows = total;
+    return this;
+  }
+
+  /** Mean and standard deviation, dividing by the number of rows as scikit-learn's StandardScaler does. */
+  scaling(): Scaling {
+    const scale = this.squares.map((sum, j) => {
+      const deviation = Math.sqrt(sum / this.rows);
+      return deviation > Math.max(TINY, CONSTANT * Math.abs(this.mean[j] ?? 0)) ? deviation : 1;
+    });
+    return { mean: this.mean.slice(), scale };
+  }
+}
+
+/** What leaves features as they are. */
+export function noScaling(width: number): Scaling {
+  return { mean: new Float64Array(width), scale: new Float64Array(width).fill(1) };
 }
 
 /**

@@ -59,10 +59,15 @@ export function encodeLabels(labels: readonly string[]): EncodedLabels {
 }
 
 /**
- * Sees to it that embeddings and labels fit together and that every number can be computed with.
+ * Sees to it that embeddings, labels and weights fit together and that every number can be computed with.
  * @throws {LastlayerError} where they do not, or there are no rows
  */
-export function checkEmbeddings(embeddings: Float32Array, width: number, labels: readonly string[]): void {
+export function checkEmbeddings(
+  embeddings: Float32Array,
+  width: number,
+  labels: readonly string[],
+  weights?: ArrayLike<number>,
+): void {
   if (!Number.isInteger(width) || width < 1) {
     throw new LastlayerError(
       `The width of an embedding is ${width}; it must be a whole number of 1 or more.`,
@@ -80,6 +85,11 @@ export function checkEmbeddings(embeddings: Float32Array, width: number, labels:
   if (labels.length > 0 && labels.length !== rows) {
     throw new LastlayerError(
       `There are ${rows} embeddings but ${labels.length} labels. Pass one label a row.`,
+    );
+  }
+  if (weights && weights.length !== rows) {
+    throw new LastlayerError(
+      `There are ${rows} embeddings but ${weights.length} sample weights. Pass one weight a row, or none.`,
     );
   }
   let bad = 0;

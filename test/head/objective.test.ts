@@ -1,4 +1,10 @@
-import { SoftmaxObjective, type RowBlock } from '../../src/head/objective.js';
+import {
+  blockRows,
+  softmaxObjective,
+  type ObjectiveOptions,
+  type RowBlock,
+} from '../../src/head/objective.js';
+import { SoftmaxGraph } from '../../src/head/softmax-graph.js';
 import { overlapping, uniform } from './data.js';
 
 const { embeddings, width, classes } = overlapping();
@@ -7,10 +13,21 @@ function block(from: number, to: number): RowBlock {
   return { features: embeddings.subarray(from * width, to * width), classes: classes.subarray(from, to) };
 }
 
+const graph = await SoftmaxGraph.create();
+afterAll(() => graph.release());
+
+function objectiveOf(blocks: Iterable<RowBlock> | AsyncIterable<RowBlock>, options: ObjectiveOptions) {
+  return softmaxObjective(graph, blocks, options);
+}
+
 /** The objective in plain float64 loops. */
-function reference(parameters: Float64Array, l2: number): number {
+function reference(
+  parameters: Float64Array,
+  l2: number,
+  { weights = classes.map(() => 1), smoothing = 0 }: { weights?: ArrayLike<number>; smoothing?: number } = {},
+): number {
   const at = (i: number): number => parameters[i] ?? 0;
-  let loss = 0;
+  let [loss, sumOfWeights] = [0, 0];
   classes.forEach((y, i) => {
     const logits = [0, 1, 2].map((n) => {
       let logit = at(3 * width + n);
@@ -19,10 +36,12 @@ function reference(parameters: Float64Array, l2: number): number {
     });
     const largest = Math.max(...logits);
     const sum = logits.reduce((total, logit) => total + Math.exp(logit - largest), 0);
-    loss += largest + Math.log(sum) - (logits[y] ?? 0);
+    const target = (1 - smoothing) * (logits[y] ?? 0) + (smoothing / 3) * logits.reduce((a, b) => a + b);
+    loss += (weights[i] ?? 0) * (largest + Math.log(sum) - target);
+    sumOfWeights += weights[i] ?? 0;
   });
   const penalty = parameters.subarray(0, 3 * width).reduce((total, w) => total + w * w, 0);
-  return loss / classes.length + (l2 / 2) * penalty;
+  return loss / sumOfWeights + (l2 / 2) * penalty;
 }
 
 function randomParameters(seed: number, scale: number): Float64Array {
@@ -32,9 +51,9 @@ function randomParameters(seed: number, scale: number): Float64Array {
 
 test('loss and gradient are those of mean cross-entropy + λ/2 ‖W‖², the bias unpenalised', async () => {
   const l2 = 0.3;
-  const objective = await SoftmaxObjective.create([block(0, 60)], { classes: 3, width, l2 });
+  const objective = objectiveOf([block(0, 60)], { classes: 3, width, l2 });
   const x = randomParameters(1, 0.05);
-  const { loss, gradient } = await objective.evaluate(x);
+  const { loss, gradient } = await objective(x);
   expect(loss).toBeCloseTo(reference(x, l2), 6);
   gradient.forEach((slope, i) => {
     const h = 1e-5;
@@ -42,21 +61,40 @@ test('loss and gradient are those of mean cross-entropy + λ/2 ‖W‖², the bi
     const expected = (shifted(h) - shifted(-h)) / (2 * h);
     expect(Math.abs(slope - expected)).toBeLessThan(1e-5 * Math.max(1, Math.abs(expected)));
   });
-  await objective.release();
+});
+
+test('with sample weights and label smoothing, too', async () => {
+  const random = uniform(11);
+  const weights = Float32Array.from(classes, () => 0.25 + 3 * random());
+  const [l2, smoothing] = [0.3, 0.2];
+  const whole = { ...block(0, 60), weights };
+  const objective = objectiveOf([whole], { classes: 3, width, l2, labelSmoothing: smoothing });
+  const x = randomParameters(6, 0.05);
+  const { loss, gradient } = await objective(x);
+  const at = (moved: Float64Array): number => reference(moved, l2, { weights, smoothing });
+  expect(loss).toBeCloseTo(at(x), 6);
+  gradient.forEach((slope, i) => {
+    const h = 1e-5;
+    const expected = (at(x.with(i, (x[i] ?? 0) + h)) - at(x.with(i, (x[i] ?? 0) - h))) / (2 * h);
+    expect(Math.abs(slope - expected)).toBeLessThan(1e-5 * Math.max(1, Math.abs(expected)));
+  });
+});
+
+test('a block of more classes has fewer rows, so that logits do not fill the memory', () => {
+  expect([2, 1000, 10_000].map(blockRows)).toEqual([1024, 1024, 104]);
 });
 
 test('the loss follows its gradient (float32 finite differences along a direction)', async () => {
-  const objective = await SoftmaxObjective.create([block(0, 60)], { classes: 3, width, l2: 0.1 });
+  const objective = objectiveOf([block(0, 60)], { classes: 3, width, l2: 0.1 });
   const [x, direction] = [randomParameters(2, 0.02), randomParameters(3, 1)];
-  const { gradient } = await objective.evaluate(x);
+  const { gradient } = await objective(x);
   const h = 2 ** -10;
   const at = async (step: number): Promise<number> =>
-    (await objective.evaluate(x.map((value, i) => value + step * (direction[i] ?? 0)))).loss;
+    (await objective(x.map((value, i) => value + step * (direction[i] ?? 0)))).loss;
   const measured = ((await at(h)) - (await at(-h))) / (2 * h);
   const expected = gradient.reduce((sum, slope, i) => sum + slope * (direction[i] ?? 0), 0);
   expect(Math.abs(expected)).toBeGreaterThan(0.5);
   expect(measured / expected).toBeCloseTo(1, 3);
-  await objective.release();
 });
 
 test('blocks add up to the whole, be they an array or an asynchronous source', async () => {
@@ -68,43 +106,41 @@ test('blocks add up to the whole, be they an array or an asynchronous source', a
       yield block(40, 60);
     },
   };
-  const whole = await SoftmaxObjective.create([block(0, 60)], options);
-  const parts = await SoftmaxObjective.create(source, options);
+  const whole = objectiveOf([block(0, 60)], options);
+  const parts = objectiveOf(source, options);
   const x = randomParameters(4, 0.05);
-  const expected = await whole.evaluate(x);
+  const expected = await whole(x);
   for (let time = 0; time < 2; time++) {
-    const { loss, gradient } = await parts.evaluate(x);
+    const { loss, gradient } = await parts(x);
     expect(loss).toBeCloseTo(expected.loss, 6);
     gradient.forEach((value, i) => {
       expect(value).toBeCloseTo(expected.gradient[i] ?? NaN, 5);
     });
   }
-  await Promise.all([whole.release(), parts.release()]);
 });
 
 test('huge logits neither overflow nor lose the loss', async () => {
-  const objective = await SoftmaxObjective.create(
-    [{ features: Float32Array.of(1000, -1000), classes: Int32Array.of(0, 0) }],
-    { classes: 2, width: 1, l2: 0 },
-  );
+  const objective = objectiveOf([{ features: Float32Array.of(1000, -1000), classes: Int32Array.of(0, 0) }], {
+    classes: 2,
+    width: 1,
+    l2: 0,
+  });
   // Logits ±10⁶: the first row is surely right, the second surely wrong, by 2 · 10⁶ nats.
-  const { loss, gradient } = await objective.evaluate(Float64Array.of(1000, -1000, 0, 0));
+  const { loss, gradient } = await objective(Float64Array.of(1000, -1000, 0, 0));
   expect(loss).toBe(1e6);
   expect([...gradient]).toEqual([500, -500, -0.5, 0.5]);
-  await objective.release();
 });
 
 test('the same input gives the same bits', async () => {
   const random = uniform(5);
   const features = Float32Array.from({ length: 1000 * 64 }, random);
   const y = Int32Array.from({ length: 1000 }, (_, i) => i % 10);
-  const objective = await SoftmaxObjective.create([{ features, classes: y }], {
+  const objective = objectiveOf([{ features, classes: y }], {
     classes: 10,
     width: 64,
     l2: 0.1,
   });
-  const x = Float64Array.from({ length: objective.size }, random);
-  const first = await objective.evaluate(x);
-  for (let time = 0; time < 20; time++) expect(await objective.evaluate(x)).toEqual(first);
-  await objective.release();
+  const x = Float64Array.from({ length: 10 * 65 }, random);
+  const first = await objective(x);
+  for (let time = 0; time < 20; time++) expect(await objective(x)).toEqual(first);
 });

@@ -1,6 +1,10 @@
 import { Matrix } from 'ml-matrix';
-import { fitScaling, foldScaling, standardize } from '../../src/head/standardize.js';
+import { foldScaling, Moments, standardize, type Scaling } from '../../src/head/standardize.js';
 import { overlapping, uniform } from './data.js';
+
+function fitScaling(features: Float32Array, width: number): Scaling {
+  return new Moments(width).add(features).scaling();
+}
 
 test('standardised features have mean 0 and deviation 1', () => {
   const { embeddings, width } = overlapping();
@@ -23,6 +27,18 @@ test('means and deviations are exact, dividing by the number of rows', () => {
 test('a large mean does not drown the deviation', () => {
   const { mean, scale } = fitScaling(Float32Array.of(1e6, 1e6 + 2, 1e6, 1e6 + 2), 1);
   expect([mean[0], scale[0]]).toEqual([1e6 + 1, 1]);
+});
+
+test('blocks and joined parts give what all rows together give', () => {
+  const { embeddings, width } = overlapping();
+  const part = (from: number, to: number) => new Moments(width).add(embeddings.subarray(4 * from, 4 * to));
+  const joined = new Moments(width).join(part(0, 7)).join(part(7, 40).add(embeddings.subarray(160)));
+  const expected = fitScaling(embeddings, width);
+  for (const key of ['mean', 'scale'] as const) {
+    joined.scaling()[key].forEach((value, j) => {
+      expect(value / (expected[key][j] ?? NaN)).toBeCloseTo(1, 12);
+    });
+  }
 });
 
 test('constant features become 0, also where they are constant but for rounding', () => {
