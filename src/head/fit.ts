@@ -16,6 +16,8 @@ export interface FitOptions extends ObjectiveOptions {
   tolerance: number;
   /** Default 1000. */
   maxIterations?: number;
+  /** Take whatever is found where there is no finite optimum, as for part of the data; default false. */
+  allowSeparable?: boolean;
   signal?: AbortSignal;
   onIteration?: (progress: Iteration) => void;
 }
@@ -30,9 +32,10 @@ export interface FitOptions extends ObjectiveOptions {
 export async function fit(
   graph: SoftmaxGraph,
   blocks: Iterable<RowBlock> | AsyncIterable<RowBlock>,
-  { start, tolerance, maxIterations = DEFAULT_MAX_ITERATIONS, signal, onIteration, ...options }: FitOptions,
+  options: FitOptions,
 ): Promise<LbfgsResult> {
-  const { classes, width, l2, labelSmoothing = 0 } = options;
+  const { classes, width, l2, labelSmoothing = 0, allowSeparable = false } = options;
+  const { start, tolerance, maxIterations = DEFAULT_MAX_ITERATIONS, signal, onIteration } = options;
   const objective = softmaxObjective(graph, blocks, options);
   const found = await minimize(objective, start ?? new Float64Array(classes * (width + 1)), {
     tolerance,
@@ -41,7 +44,8 @@ export async function fit(
     ...(signal && { signal }),
     ...(onIteration && { onIteration }),
   });
-  if (l2 === 0 && labelSmoothing === 0 && (await separates(graph, blocks, found.x, classes))) {
+  const mayBeInfinite = l2 === 0 && labelSmoothing === 0 && !allowSeparable;
+  if (mayBeInfinite && (await separates(graph, blocks, found.x, classes))) {
     throw new LastlayerError(
       'There is no finite optimum: the classes can be told apart without a mistake on the training examples, so with ' +
         'l2 = 0 ever larger weights are ever better. Leave --l2 out to have it chosen, or give a value above 0, such ' +

@@ -39,6 +39,10 @@ export interface HeadFields {
   /** Examples of each class, in the order of `labels`. */
   counts: { train: readonly number[]; validation: readonly number[] };
   training: TrainingReport;
+  /** T > 0: probabilities are softmax(logits / T); default 1. */
+  temperature?: number;
+  /** Pictures whose top probability is below this are none of the classes, 0 … 1; null, the default, for no such rule. */
+  unknownThreshold?: number | null;
   /** Whatever was measured of the head; null where nothing was. */
   metrics: JsonValue;
   /** When it was trained; ISO 8601. */
@@ -53,7 +57,7 @@ export interface Prediction {
 }
 
 /**
- * A trained last layer: logits = W x + b, probabilities = softmax(logits). It never changes; what
+ * A trained last layer: logits = W x + b, probabilities = softmax(logits / T). It never changes; what
  * is found out later makes another one: `head.with({ metrics })`.
  */
 export class Head implements HeadFields {
@@ -65,10 +69,12 @@ export class Head implements HeadFields {
   readonly l2: number;
   readonly counts: { train: readonly number[]; validation: readonly number[] };
   readonly training: TrainingReport;
+  readonly temperature: number;
+  readonly unknownThreshold: number | null;
   readonly metrics: JsonValue;
   readonly created: string;
 
-  /** @throws {LastlayerError} where the shapes of weights, bias, labels and counts disagree, or a weight is not finite */
+  /** @throws {LastlayerError} where the shapes of weights, bias, labels and counts disagree, or a number is out of its range */
   constructor(fields: HeadFields) {
     this.weights = fields.weights;
     this.bias = fields.bias;
@@ -78,16 +84,20 @@ export class Head implements HeadFields {
     this.l2 = fields.l2;
     this.counts = fields.counts;
     this.training = fields.training;
+    this.temperature = fields.temperature ?? 1;
+    this.unknownThreshold = fields.unknownThreshold ?? null;
     this.metrics = fields.metrics;
     this.created = fields.created;
-    checkShapes(this);
+    checkFields(this);
   }
 
   /** The same head but for the given fields. @throws {LastlayerError} as the constructor does */
   with(changes: Partial<HeadFields>): Head {
     const { weights, bias, labels, modelId, transformId, l2, counts, training, metrics, created } = this;
+    const { temperature, unknownThreshold } = this;
     return new Head({
       ...{ weights, bias, labels, modelId, transformId, l2, counts, training, metrics, created },
+      ...{ temperature, unknownThreshold },
       ...changes,
     });
   }
@@ -131,7 +141,7 @@ export class Head implements HeadFields {
   }
 
   /**
-   * softmax(X Wᵀ + b), with the largest logit subtracted first so that nothing overflows.
+   * softmax((X Wᵀ + b) / T), with the largest logit subtracted first so that nothing overflows.
    * @param embeddings [rows × width] row-major
    * @returns [rows, N]; every row sums to 1
    * @throws {LastlayerError} as {@link logits} does
@@ -140,7 +150,7 @@ export class Head implements HeadFields {
     const logits = this.logits(embeddings);
     for (let i = 0; i < logits.rows; i++) {
       const largest = logits.maxRow(i);
-      const exponentials = logits.getRow(i).map((logit) => Math.exp(logit - largest));
+      const exponentials = logits.getRow(i).map((logit) => Math.exp((logit - largest) / this.temperature));
       const sum = exponentials.reduce((total, value) => total + value, 0);
       logits.setRow(
         i,
@@ -148,6 +158,16 @@ export class Head implements HeadFields {
       );
     }
     return logits;
+  }
+
+  /**
+   * Whether a picture is probably none of the classes, by its top probability: `unknownThreshold` says below which. It
+   * catches pictures that look like no class or like several; one that looks like a class is taken for it, whatever it is.
+   * @param probability of the predicted class, 0 … 1
+   * @returns false for a head without such a threshold
+   */
+  isUnknown(probability: number): boolean {
+    return this.unknownThreshold !== null && probability < this.unknownThreshold;
   }
 
   /**
@@ -171,7 +191,7 @@ export class Head implements HeadFields {
   }
 }
 
-function checkShapes({ weights, bias, labels, counts }: Head): void {
+function checkFields({ weights, bias, labels, counts, temperature, unknownThreshold }: Head): void {
   const found = {
     'rows of weights': weights.rows,
     biases: bias.length,
@@ -188,5 +208,11 @@ function checkShapes({ weights, bias, labels, counts }: Head): void {
   if (new Set(labels).size < labels.length) throw new LastlayerError('The head names one label twice.');
   if (!weights.to1DArray().every(Number.isFinite) || !bias.every(Number.isFinite)) {
     throw new LastlayerError('The head holds weights that are NaN or infinite.');
+  }
+  if (!(temperature > 0 && Number.isFinite(temperature))) {
+    throw new LastlayerError(`The head's temperature is ${temperature}; it must be a number above 0.`);
+  }
+  if (unknownThreshold !== null && !(unknownThreshold >= 0 && unknownThreshold <= 1)) {
+    throw new LastlayerError(`The head's threshold is ${unknownThreshold}; it must be between 0 and 1.`);
   }
 }

@@ -18,6 +18,8 @@ export function encodeMetadata(head: Head): Record<string, string> {
     l2: JSON.stringify(head.l2),
     counts: JSON.stringify(head.counts),
     training: JSON.stringify(head.training),
+    temperature: JSON.stringify(head.temperature),
+    unknownThreshold: JSON.stringify(head.unknownThreshold),
     metrics: JSON.stringify(head.metrics),
     created: head.created,
   };
@@ -57,6 +59,9 @@ export function decodeMetadata(metadata: Readonly<Record<string, string>>, path:
     l2: json('l2', isNumber),
     counts: json('counts', isCounts),
     training: json('training', isTrainingReport),
+    // Heads of before calibration lack these two.
+    temperature: 'temperature' in metadata ? json('temperature', isNumber) : 1,
+    unknownThreshold: 'unknownThreshold' in metadata ? json('unknownThreshold', isNumberOrNull) : null,
     metrics: json('metrics', isJson),
     created: text('created'),
   };
@@ -78,6 +83,10 @@ function isJson(value: unknown): value is JsonValue {
 
 function isNumber(value: unknown): value is number {
   return typeof value === 'number';
+}
+
+function isNumberOrNull(value: unknown): value is number | null {
+  return value === null || isNumber(value);
 }
 
 function isStrings(value: unknown): value is string[] {

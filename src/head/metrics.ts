@@ -1,5 +1,7 @@
 import { Matrix } from 'ml-matrix';
 import { UsageError } from '../errors.js';
+import { Reliability, type Calibration } from './reliability.js';
+import { wilsonInterval } from './wilson.js';
 
 /** Probabilities are clipped to at least this in the log loss, as scikit-learn does for float64: one sure mistake costs 36 nats. */
 const SMALLEST_PROBABILITY = Number.EPSILON;
@@ -22,10 +24,16 @@ export interface EvaluationResult {
   /** Examples of known classes: all figures but `unknown` are about these. */
   count: number;
   accuracy: number | null;
+  /** Its 95 % confidence interval, by Wilson. */
+  accuracyInterval: [number, number] | null;
+  /** The mean of recall over the classes that have examples, in which a rare class counts as much as a frequent one. */
+  balancedAccuracy: number | null;
   /** The part of the examples whose true class is among the k most probable. */
   topK: { k: number; accuracy: number | null };
   /** −1/M Σ log p(true class), in nats, with p clipped to [2⁻⁵², 1]. */
   logLoss: number | null;
+  /** Whether probabilities mean what they say. */
+  calibration: Calibration;
   /** [N, N]: entry (i, j) counts the examples of class i that were taken for class j. */
   confusion: Matrix;
   perClass: ClassMetrics[];
@@ -42,6 +50,7 @@ export class Evaluation {
   private count = 0;
   private amongTopK = 0;
   private lossSum = 0;
+  private readonly reliability = new Reliability();
   private readonly k: number;
 
   /**
@@ -67,21 +76,24 @@ export class Evaluation {
    * @throws {RangeError} where there is no such class, or not one probability a class
    */
   add(trueClass: number, probabilities: ArrayLike<number>): void {
-    const p = Array.from(probabilities);
-    const ofTrueClass = p[trueClass];
-    if (ofTrueClass === undefined || p.length !== this.labels.length) {
+    const ofTrueClass = probabilities[trueClass];
+    if (ofTrueClass === undefined || probabilities.length !== this.labels.length) {
       throw new RangeError(
-        `Class ${trueClass} with ${p.length} probabilities, of ${this.labels.length} classes.`,
+        `Class ${trueClass} with ${probabilities.length} probabilities, of ${this.labels.length} classes.`,
       );
     }
-    const rank = p.filter(
-      (value, n) => value > ofTrueClass || (value === ofTrueClass && n < trueClass),
-    ).length;
-    const predicted = p.indexOf(Math.max(...p));
+    // Plain loops: of a thousand classes, a million examples may be judged.
+    let [rank, predicted, top] = [0, 0, -Infinity];
+    for (let n = 0; n < probabilities.length; n++) {
+      const value = probabilities[n] ?? 0;
+      if (value > ofTrueClass || (value === ofTrueClass && n < trueClass)) rank++;
+      if (value > top) [predicted, top] = [n, value];
+    }
     this.confusion.set(trueClass, predicted, this.confusion.get(trueClass, predicted) + 1);
     this.count++;
     if (rank < this.k) this.amongTopK++;
     this.lossSum -= Math.log(Math.max(ofTrueClass, SMALLEST_PROBABILITY));
+    this.reliability.add(top, predicted === trueClass);
   }
 
   /** Counts an example whose true label is none of the head's. */
@@ -92,18 +104,18 @@ export class Evaluation {
   /** The figures of all that was added so far. */
   result(): EvaluationResult {
     const perClass = this.labels.map((label, n) => classMetrics(label, n, this.confusion));
-    const f1 = perClass.flatMap((metrics) => metrics.f1 ?? []);
+    const right = this.confusion.trace();
     return {
       count: this.count,
-      accuracy: ratio(this.confusion.trace(), this.count),
+      accuracy: ratio(right, this.count),
+      accuracyInterval: wilsonInterval(right, this.count),
+      balancedAccuracy: mean(perClass.flatMap(({ recall }) => recall ?? [])),
       topK: { k: this.k, accuracy: ratio(this.amongTopK, this.count) },
       logLoss: ratio(this.lossSum, this.count),
+      calibration: this.reliability.result(),
       confusion: this.confusion.clone(),
       perClass,
-      macroF1: ratio(
-        f1.reduce((sum, value) => sum + value, 0),
-        f1.length,
-      ),
+      macroF1: mean(perClass.flatMap(({ f1 }) => f1 ?? [])),
       unknown: [...this.unknown].map(([label, count]) => ({ label, count })),
     };
   }
@@ -124,6 +136,10 @@ function classMetrics(label: string, n: number, confusion: Matrix): ClassMetrics
 
 function ratio(part: number, whole: number): number | null {
   return whole === 0 ? null : part / whole;
+}
+
+function mean(values: readonly number[]): number | null {
+  return ratio(sum(values), values.length);
 }
 
 function sum(values: readonly number[]): number {

@@ -65,6 +65,59 @@ test('with standardisation the optimum is scikit-learn’s on standardised featu
   expect(right.length / 60).toBeCloseTo(0.6166666666666667, 12);
 });
 
+/** Of the classes, 20, 10 and 5 rows, with the weights ½, 1, 1½, 2, 2½ in turn. */
+function imbalanced() {
+  const kept = DATA.labels
+    .map((_, i) => i)
+    .filter((i) => i % 3 === 0 || (i % 3 === 1 && i % 2 === 0) || i % 12 === 5);
+  return {
+    ...IDS,
+    width: 4,
+    embeddings: Float32Array.from(kept.flatMap((i) => [...DATA.embeddings.subarray(4 * i, 4 * i + 4)])),
+    labels: kept.map((i) => DATA.labels[i] ?? ''),
+    sampleWeights: kept.map((i) => 0.5 + (i % 5) / 2),
+  };
+}
+
+// Expected: scikit-learn 1.9 as above, with sample_weight, class_weight='balanced' and both; C = 1 / (Σw λ).
+test('weights are scikit-learn’s sample_weight and class_weight', async () => {
+  const { sampleWeights, ...data } = imbalanced();
+  const all = DATA.labels.map((_, i) => 0.5 + (i % 5) / 2);
+  const weighted = await trainHead({ ...DATA, l2: 0.05, sampleWeights: all });
+  expect(weighted.training.loss / 0.877016246378958).toBeCloseTo(1, 6);
+  const balanced = await trainHead({ ...data, l2: 0.05, classWeights: 'balanced' });
+  expect(balanced.counts.train).toEqual([20, 10, 5]);
+  expect(balanced.training.loss / 0.8023696734810735).toBeCloseTo(1, 6);
+  const both = await trainHead({ ...data, sampleWeights, l2: 0.05, classWeights: 'balanced' });
+  expect(both.training.loss / 0.8723264481543996).toBeCloseTo(1, 6);
+});
+
+test('a whole weight is so many copies of the row', async () => {
+  const standardize = false;
+  const weighted = await trainHead({
+    ...DATA,
+    standardize,
+    sampleWeights: DATA.labels.map((_, i) => (i < 20 ? 3 : 1)),
+  });
+  const copied = await trainHead({
+    ...DATA,
+    standardize,
+    embeddings: Float32Array.of(
+      ...DATA.embeddings,
+      ...DATA.embeddings.subarray(0, 80),
+      ...DATA.embeddings.subarray(0, 80),
+    ),
+    labels: [...DATA.labels, ...DATA.labels.slice(0, 20), ...DATA.labels.slice(0, 20)],
+  });
+  expectClose(weighted.weights.to1DArray(), copied.weights.to1DArray(), 1e-4);
+  const byClass = await trainHead({ ...DATA, classWeights: { bee: 2 } });
+  const byRow = await trainHead({
+    ...DATA,
+    sampleWeights: DATA.labels.map((label) => (label === 'bee' ? 2 : 1)),
+  });
+  expect(byClass.weights).toEqual(byRow.weights);
+});
+
 test('the head knows what it was made of', async () => {
   const head = await trainHead(DATA);
   expect(head).toMatchObject({ ...IDS, labels: ['ant', 'bee', 'wasp'], l2: DEFAULT_L2, metrics: null });
@@ -203,6 +256,31 @@ const CHANGED: [string, typeof LastlayerError, Partial<TrainHeadOptions>][] = [
     { width: 7 },
   ],
   ['The width of an embedding is 0; it must be a whole number of 1 or more.', LastlayerError, { width: 0 }],
+  [
+    'There are 60 embeddings but 2 sample weights. Pass one weight a row, or none.',
+    LastlayerError,
+    { sampleWeights: [1, 2] },
+  ],
+  [
+    'The weight of row 1 is 0; it must be a number above 0. Leave out rows that are not to count.',
+    LastlayerError,
+    { sampleWeights: DATA.labels.map((_, i) => (i === 1 ? 0 : 1)) },
+  ],
+  [
+    'A weight is given to the class "moth", which is not among the training examples. The classes are ant, bee, wasp.',
+    UsageError,
+    { classWeights: { moth: 2 } },
+  ],
+  [
+    'The weight of the class "bee" is -1; it must be a number above 0.',
+    UsageError,
+    { classWeights: { bee: -1 } },
+  ],
+  [
+    'The label smoothing is 1; it must be from 0 to less than 1, such as 0.1.',
+    UsageError,
+    { labelSmoothing: 1 },
+  ],
   ['l2 is -1; it must be a number of 0 or more, such as 0.1.', UsageError, { l2: -1 }],
   ['l2 is NaN; it must be a number of 0 or more, such as 0.1.', UsageError, { l2: NaN }],
   ['tolerance is -1; it must be a number of 0 or more, such as 0.000001.', UsageError, { tolerance: -1 }],

@@ -1,0 +1,152 @@
+import {
+  generateBlocks,
+  momentsOf,
+  partBlocks,
+  type Examples,
+  type Part,
+  type PartBlock,
+} from './examples.js';
+import { fit } from './fit.js';
+import { chooseL2, isPastBest, l2Candidates, toPathPoint } from './l2-path.js';
+import type { FoldScore, L2Rule, PathPoint } from './l2-path.js';
+import { toParameters } from './objective.js';
+import { argmax, logSumExp } from './softmax.js';
+import type { SoftmaxGraph } from './softmax-graph.js';
+import { Moments, noScaling, type Scaling } from './standardize.js';
+
+/** Coarser than the final fit's: it changes log losses by less than 0.0001, and takes half as long. */
+const TOLERANCE = 1e-4;
+
+export interface CrossValidationOptions {
+  /** The rows to go by. */
+  part: Part;
+  /** Each row's fold; below 0 for rows that are never held out; [M]. */
+  foldOf: Int32Array;
+  folds: number;
+  /** The one λ to judge; by default a path of them is gone along. */
+  l2?: number;
+  /** Default `best`. */
+  rule?: L2Rule;
+  labelSmoothing?: number;
+  standardize?: boolean;
+  signal?: AbortSignal;
+  /** Called before each fit. */
+  onFit?: (progress: { l2: number; fits: number }) => void;
+}
+
+/** A head that has not seen one fold. */
+export interface FoldModel {
+  fold: number;
+  /** W [N × D] then b [N], for features standardised by `scaling`. */
+  x: Float64Array;
+  /** Fitted to what the head was trained on, without the fold. */
+  scaling: Scaling;
+}
+
+export interface CrossValidation {
+  folds: number;
+  rule: L2Rule;
+  /** What was tried, the largest λ first. */
+  path: PathPoint[];
+  chosen: PathPoint;
+  /** Of the chosen λ. */
+  models: FoldModel[];
+}
+
+/**
+ * Judges values of λ by K-fold cross-validation: for each fold a head is trained on all the others, along a path from the
+ * largest λ to smaller ones until these do no better. Each fit starts from the last one's optimum.
+ * @throws as {@link fit} does
+ */
+export async function crossValidate(
+  graph: SoftmaxGraph,
+  examples: Examples,
+  options: CrossValidationOptions,
+): Promise<CrossValidation> {
+  const { folds, foldOf, part, rule = 'best', signal, onFit, labelSmoothing = 0 } = options;
+  const scalings = await scalingsOf(examples, options);
+  const [classes, width] = [examples.names.length, examples.source.width];
+  const path: PathPoint[] = [];
+  const models: FoldModel[][] = [];
+  for (const l2 of options.l2 === undefined ? l2Candidates() : [options.l2]) {
+    const scores: FoldScore[] = [];
+    const ofL2: FoldModel[] = [];
+    for (const [fold, scaling] of scalings.entries()) {
+      onFit?.({ l2, fits: path.length * folds + fold });
+      const blocks = await partBlocks(examples, (row) => part(row) && foldOf[row] !== fold, scaling);
+      const start = models.at(-1)?.[fold]?.x;
+      const { x } = await fit(graph, blocks, {
+        ...{ classes, width, l2, labelSmoothing, tolerance: TOLERANCE, allowSeparable: true },
+        ...(start && { start }),
+        ...(signal && { signal }),
+      });
+      const model = { fold, x, scaling };
+      ofL2.push(model);
+      scores.push(await score(outOfFold(graph, examples, options, [model]), classes));
+    }
+    path.push(toPathPoint(l2, scores));
+    models.push(ofL2);
+    if (isPastBest(path)) break;
+  }
+  const index = chooseL2(path, rule);
+  const [chosen, ofChosen] = [path[index], models[index]];
+  if (!chosen || !ofChosen) throw new RangeError('There was no λ to try.');
+  return { folds, rule, path, chosen, models: ofChosen };
+}
+
+/** Held-out rows and their logits. */
+export interface HeldOut extends PartBlock {
+  /** [rows × classes], row-major. */
+  logits: Float32Array;
+}
+
+/** The logits of every row that is held out once, each from the head that has not seen it. */
+export async function* outOfFold(
+  graph: SoftmaxGraph,
+  examples: Examples,
+  { part, foldOf }: Pick<CrossValidationOptions, 'part' | 'foldOf'>,
+  models: readonly FoldModel[],
+): AsyncGenerator<HeldOut> {
+  for (const { fold, x, scaling } of models) {
+    const parameters = toParameters(x, examples.names.length);
+    for await (const block of generateBlocks(examples, (row) => part(row) && foldOf[row] === fold, scaling)) {
+      yield { ...block, logits: await graph.logits(block.features, parameters) };
+    }
+  }
+}
+
+/** For each fold, the scaling of the rows that are not in it. */
+async function scalingsOf(
+  { source, classes }: Examples,
+  { part, foldOf, folds, standardize = true }: CrossValidationOptions,
+): Promise<Scaling[]> {
+  if (!standardize) return Array.from({ length: folds }, () => noScaling(source.width));
+  // Rows that are never held out are counted last.
+  const partOf = (row: number): number => {
+    if ((classes[row] ?? -1) < 0 || !part(row)) return -1;
+    const fold = foldOf[row] ?? -1;
+    return fold < 0 ? folds : fold;
+  };
+  const moments = await momentsOf(source, folds + 1, partOf);
+  return Array.from({ length: folds }, (_, fold) => {
+    const others = new Moments(source.width);
+    moments.forEach((each, k) => {
+      if (k !== fold) others.join(each);
+    });
+    return others.scaling();
+  });
+}
+
+async function score(blocks: AsyncIterable<HeldOut>, count: number): Promise<FoldScore> {
+  const result = { weight: 0, loss: 0, rows: 0, right: 0 };
+  for await (const { logits, classes, weights } of blocks) {
+    for (let i = 0; i < classes.length; i++) {
+      const [at, c, w] = [i * count, classes[i] ?? 0, weights?.[i] ?? 1];
+      result.weight += w;
+      result.loss += w * (logSumExp(logits, at, count) - (logits[at + c] ?? 0));
+      result.rows++;
+      if (argmax(logits, at, count) === c) result.right++;
+    }
+  }
+  return result;
+}
