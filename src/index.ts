@@ -50,11 +50,20 @@ export type {
 export { LastlayerError, UsageError } from './errors.js';
 export { DEFAULT_L2, Evaluation, Head, loadHead, saveHead, trainHead } from './head/index.js';
 export type {
+  Baselines,
+  Calibration,
   ClassMetrics,
+  ClassWeights,
+  CurvePoint,
   EvaluationResult,
+  HeldOutResult,
   Iteration,
+  L2Rule,
+  PathPoint,
   Prediction,
   TrainHeadOptions,
   TrainingReport,
+  TuneProgress,
+  UnknownRule,
 } from './head/index.js';
 export type { RawPixels, Split, Transform } from './images/index.js';

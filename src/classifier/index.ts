@@ -6,5 +6,6 @@ export { measureFidelity } from './fidelity.js';
 export type { Fidelity, FidelityOptions, HeadFidelity } from './fidelity.js';
 export { metricsJson } from './metrics-json.js';
 export { predictOwnClasses } from './own-classes.js';
+export { trainingJson } from './training-json.js';
 export { trainFromStore } from './train.js';
 export type { TrainedHead, TrainOptions } from './train.js';

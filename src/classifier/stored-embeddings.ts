@@ -1,17 +1,23 @@
 import { resolve } from 'node:path';
 import { EmbeddingStore, type DatasetRecord, type EmbeddingTable } from '../embeddings/index.js';
 import { LastlayerError } from '../errors.js';
+import type { FeatureSource } from '../head/index.js';
 import type { Split } from '../images/index.js';
+import { Columns } from './columns.js';
+import { storedFeatures } from './stored-features.js';
 
-/** The labelled embeddings of a data set, row by row. */
+/** The labelled embeddings of a data set, in the order of the paths. M rows. */
 export interface StoredEmbeddings {
   record: DatasetRecord;
-  /** [rows × record.width], row-major */
-  embeddings: Float32Array;
+  source: FeatureSource;
+  paths: string[];
   labels: string[];
   splits: (Split | undefined)[];
   /** sha256 of each picture */
   contents: string[];
+  groups: (string | undefined)[];
+  /** [M]; undefined where no picture has a weight. */
+  weights: Float64Array | undefined;
   /** Pictures without an embedding, which are not among the rows. */
   failed: number;
   /** Pictures without a label, which are not among the rows. */
@@ -25,14 +31,21 @@ export interface Selection {
   dataset?: string;
   /** Id of the model, or its name where that is enough. */
   model?: string;
+  /** Bytes that may be filled; by default what is free. */
+  memory?: number;
   onNotice?: (line: string) => void;
 }
 
 /**
- * Reads the embeddings of one data set by one model from the store, in the order of the paths.
+ * Reads the embeddings of one data set by one model from the store. Those that would fill the memory stay in the store,
+ * and are read block by block whenever they are gone through.
+ * @param use is given the embeddings; the store is open until it is done
  * @throws {LastlayerError} where there are none, or those of several models and none is chosen
  */
-export async function readStoredEmbeddings(selection: Selection): Promise<StoredEmbeddings> {
+export async function withStoredEmbeddings<Result>(
+  selection: Selection,
+  use: (stored: StoredEmbeddings) => Promise<Result>,
+): Promise<Result> {
   const store = await EmbeddingStore.open(selection.store, { create: false });
   try {
     const record = choose(await store.datasets(), selection, store.location);
@@ -41,7 +54,7 @@ export async function readStoredEmbeddings(selection: Selection): Promise<Stored
         `${record.dataset} was not embedded to the end; training on what is there. \`npm run embed\` goes on with it.`,
       );
     }
-    return await read(await store.tableOf(record), record);
+    return await use(await read(await store.tableOf(record), record, selection));
   } finally {
     store.close();
   }
@@ -90,43 +103,22 @@ function choose(
   return record;
 }
 
-async function read(table: EmbeddingTable, record: DatasetRecord): Promise<StoredEmbeddings> {
-  const { dataset, width } = record;
-  const rows: {
-    path: string;
-    label: string;
-    split: Split | undefined;
-    sha256: string;
-    embedding: Float32Array;
-  }[] = [];
+async function read(
+  table: EmbeddingTable,
+  record: DatasetRecord,
+  { memory, onNotice }: Selection,
+): Promise<StoredEmbeddings> {
+  const { dataset } = record;
+  const rows = new Columns();
   let unlabelled = 0;
-  const columns = ['path', 'label', 'split', 'sha256', 'embedding'] as const;
+  const columns = ['path', 'label', 'split', 'sha256', 'group', 'weight'] as const;
   for await (const block of table.read({ dataset, failed: false }, columns)) {
-    for (const { path, label, split, sha256, embedding } of block) {
-      if (label === null) unlabelled++;
-      else if (embedding) {
-        rows.push({
-          path,
-          label,
-          split: (split ?? undefined) as Split | undefined,
-          sha256: sha256 ?? path,
-          embedding,
-        });
-      }
-    }
+    for (const row of block) if (!rows.add(row)) unlabelled++;
   }
-  rows.sort((a, b) => (a.path < b.path ? -1 : 1));
-  const embeddings = new Float32Array(rows.length * width);
-  rows.forEach(({ embedding }, i) => {
-    embeddings.set(embedding, i * width);
+  const sorted = rows.sorted();
+  const source = await storedFeatures(table, dataset, sorted.paths, {
+    ...(memory !== undefined && { memory }),
+    ...(onNotice && { onNotice }),
   });
-  return {
-    record,
-    embeddings,
-    labels: rows.map(({ label }) => label),
-    splits: rows.map(({ split }) => split),
-    contents: rows.map(({ sha256 }) => sha256),
-    failed: await table.count({ dataset, failed: true }),
-    unlabelled,
-  };
+  return { record, source, ...sorted, failed: await table.count({ dataset, failed: true }), unlabelled };
 }

@@ -1,137 +1,150 @@
 import { DEFAULT_STORE, type DatasetRecord } from '../embeddings/index.js';
 import { LastlayerError } from '../errors.js';
 import {
-  DEFAULT_L2,
+  baselines,
   Evaluation,
-  holdOut,
-  trainHead,
+  judgeHead,
+  learningCurve,
+  rowWeights,
+  SoftmaxGraph,
+  tuneHead,
+  type Baselines,
+  type ClassWeights,
+  type CurvePoint,
   type EvaluationResult,
+  type Examples,
   type Head,
+  type HeldOutResult,
   type Iteration,
+  type L2Rule,
+  type Part,
+  type TuneProgress,
 } from '../head/index.js';
-import { metricsJson } from './metrics-json.js';
-import { readStoredEmbeddings, type Selection, type StoredEmbeddings } from './stored-embeddings.js';
-
-const EVALUATION_BLOCK = 1024;
+import { divide, type Division } from './divide.js';
+import { withStoredEmbeddings, type Selection, type StoredEmbeddings } from './stored-embeddings.js';
+import { trainingJson } from './training-json.js';
 
 export interface TrainOptions extends Omit<Selection, 'store'> {
   /** Folder or address of the store. Default: `embeddings`. */
   store?: string;
-  /** λ of the penalty λ/2 ‖W‖² on the weights of standardised features. */
+  /** λ of the penalty λ/2 ‖W‖² on the weights of standardised features; by default chosen by cross-validation. */
   l2?: number;
-  /** Where the data set has no validation split: the part of each class to hold out for validation, 0 for none. Default: 0.2. */
+  /** The λ of the least log loss, or the largest within one standard error of it. Default: `best`. */
+  l2Rule?: L2Rule;
+  /** K of K-fold cross-validation, 0 for none. Default: 5, or 3 or 4 where the smallest class is that small. */
+  folds?: number;
+  /** Where the data set has no validation split: the part of each class to hold out for one. Default: 0. */
   holdOut?: number;
+  /** How much each class counts. Default: `none`, all examples alike. */
+  classWeights?: ClassWeights;
+  /** ε, 0 ≤ ε < 1. Default: 0. */
+  labelSmoothing?: number;
+  /** Measure how accuracy grows with the number of pictures. Default: false. */
+  learningCurve?: boolean;
   signal?: AbortSignal;
   onIteration?: (progress: Iteration) => void;
+  onFit?: (progress: TuneProgress) => void;
 }
 
 export interface TrainedHead {
   head: Head;
   dataset: DatasetRecord;
   train: EvaluationResult;
-  /** Undefined where nothing was kept for validation. */
+  /** On pictures that the head, or in cross-validation the fold's head, has not seen; undefined where there are none. */
   validation: EvaluationResult | undefined;
   /** Where the validation pictures come from. */
-  validatedOn: 'validation split' | 'held-out part' | 'nothing';
+  validatedOn: Division['from'];
+  /** Undefined where there was none. */
+  crossValidation: HeldOutResult | undefined;
+  /** On the validation pictures; undefined where there are none. */
+  baselines: Baselines | undefined;
+  /** Undefined where it was not asked for, or there are no validation pictures. */
+  learningCurve: CurvePoint[] | undefined;
   /** Pictures of the data set that were not used: unreadable, without a label, or of the test split. */
   unused: { failed: number; unlabelled: number; test: number };
 }
 
 /**
- * Trains a head on the stored embeddings of a data set, and measures it on the validation split or, where there is
- * none, on a part of each class that is held out: always the same part, and equal pictures never on both sides.
- * The test split is not touched.
- * @throws {LastlayerError} where there is nothing to train on: see `trainHead` and {@link readStoredEmbeddings}
+ * Trains a head on the stored embeddings of a data set; see `tuneHead`. It is judged on the validation split or, where
+ * there is none, by cross-validation: on each picture by a head that has not seen it. The test split is not touched.
+ * @throws {LastlayerError} where there is nothing to train on: see `tuneHead` and {@link withStoredEmbeddings}
+ * @throws {UsageError} where an option is out of its range
  * @throws the signal's reason, once it aborts
  */
 export async function trainFromStore(options: TrainOptions = {}): Promise<TrainedHead> {
-  const { l2 = DEFAULT_L2, signal, onIteration } = options;
-  const stored = await readStoredEmbeddings({ ...options, store: options.store ?? DEFAULT_STORE });
-  const { record, failed, unlabelled, labels } = stored;
-  if (labels.length === 0) {
-    throw new LastlayerError(
-      `${record.dataset} has no labelled pictures (${unlabelled} without a label, ${failed} unreadable). Put each ` +
-        `picture in a folder named after its class, or give labels in a manifest.`,
-    );
-  }
-  const parts = divide(stored, options.holdOut ?? 0.2);
-  const trained = await trainHead({
-    embeddings: rowsOf(stored, parts.train),
-    width: record.width,
-    labels: parts.train.map((i) => labels[i] ?? ''),
-    modelId: record.model_id,
-    transformId: record.transform_id,
-    l2,
-    ...(signal && { signal }),
-    ...(onIteration && { onIteration }),
+  const { store = DEFAULT_STORE } = options;
+  return withStoredEmbeddings({ ...options, store }, async (stored) => {
+    const { record, failed, unlabelled, labels, splits } = stored;
+    if (labels.length === 0) {
+      throw new LastlayerError(
+        `${record.dataset} has no labelled pictures (${unlabelled} without a label, ${failed} unreadable). Put each ` +
+          `picture in a folder named after its class, or give labels in a manifest.`,
+      );
+    }
+    const graph = await SoftmaxGraph.create();
+    try {
+      const test = splits.filter((split) => split === 'test').length;
+      return { ...(await train(graph, stored, options)), unused: { failed, unlabelled, test } };
+    } finally {
+      await graph.release();
+    }
   });
-  const train = evaluate(trained, stored, parts.train);
-  const validation = parts.validation.length > 0 ? evaluate(trained, stored, parts.validation) : undefined;
-  const head = trained.with({
-    counts: {
-      train: trained.counts.train,
-      validation: validation
-        ? validation.perClass.map(({ support }) => support)
-        : trained.labels.map(() => 0),
-    },
-    metrics: { train: metricsJson(train), validation: validation ? metricsJson(validation) : null },
+}
+
+async function train(
+  graph: SoftmaxGraph,
+  stored: StoredEmbeddings,
+  options: TrainOptions,
+): Promise<Omit<TrainedHead, 'unused'>> {
+  const { record, labels } = stored;
+  const division = divide(stored, options);
+  const { names, classes, train: part, validation: heldOut, from, groups } = division;
+  const examples: Examples = { source: stored.source, names, classes };
+  const weights = rowWeights({
+    names,
+    classes: classes.map((c, row) => (part(row) ? c : -1)),
+    ...(stored.weights && { sampleWeights: stored.weights }),
+    ...(options.classWeights && { classWeights: options.classWeights }),
   });
-  const test = stored.splits.filter((split) => split === 'test').length;
-  return {
+  if (weights) examples.weights = weights;
+  const ids = { modelId: record.model_id, transformId: record.transform_id };
+  const { head, crossValidation } = await tuneHead(graph, examples, { ...options, ...ids, part, groups });
+
+  const judge = async (judged: Part): Promise<EvaluationResult> => {
+    const evaluation = new Evaluation(names);
+    await judgeHead(graph, examples, judged, head, evaluation);
+    labels.forEach((label, row) => {
+      if (classes[row] === -1 && judged(row)) evaluation.addUnknown(label);
+    });
+    return evaluation.result();
+  };
+  const isHeldOut = from === 'validation split' || from === 'held-out part';
+  const trials = isHeldOut ? [{ train: part, judge: heldOut }] : (crossValidation?.trials ?? []);
+  const validation = isHeldOut ? await judge(heldOut) : crossValidation?.evaluation;
+  const { l2, training } = head;
+  const result = {
     head,
     dataset: record,
-    train,
+    train: await judge(part),
     validation,
-    validatedOn: parts.from,
-    unused: { failed, unlabelled, test },
+    validatedOn: !isHeldOut && crossValidation ? ('cross-validation' as const) : from,
+    crossValidation,
+    baselines: trials.length > 0 ? await baselines(graph, examples, trials) : undefined,
+    learningCurve:
+      options.learningCurve && trials.length > 0
+        ? await learningCurve(graph, examples, {
+            ...{ ...ids, l2, trials, groups, labelSmoothing: training.labelSmoothing ?? 0 },
+            ...(options.signal && { signal: options.signal }),
+          })
+        : undefined,
   };
-}
-
-interface Parts {
-  train: number[];
-  validation: number[];
-  from: TrainedHead['validatedOn'];
-}
-
-/** Pictures without a split train, unless they are held out. */
-function divide({ splits, labels, contents }: StoredEmbeddings, fraction: number): Parts {
-  const indices = splits.map((_, i) => i);
-  const train = indices.filter((i) => splits[i] === 'train' || splits[i] === undefined);
-  const validation = indices.filter((i) => splits[i] === 'val');
-  if (validation.length > 0) return { train, validation, from: 'validation split' };
-  if (fraction === 0) return { train, validation: [], from: 'nothing' };
-  const held = holdOut({
-    labels: train.map((i) => labels[i] ?? ''),
-    ids: train.map((i) => contents[i] ?? ''),
-    fraction,
-  });
-  const original = (i: number) => train[i] ?? 0;
+  const validationCounts =
+    isHeldOut && validation ? validation.perClass.map(({ support }) => support) : undefined;
   return {
-    train: held.train.map(original),
-    validation: held.validation.map(original),
-    from: 'held-out part',
+    ...result,
+    head: head.with({
+      counts: { train: head.counts.train, validation: validationCounts ?? head.counts.validation },
+      metrics: trainingJson(result),
+    }),
   };
-}
-
-function rowsOf({ embeddings, record: { width } }: StoredEmbeddings, rows: readonly number[]): Float32Array {
-  const chosen = new Float32Array(rows.length * width);
-  rows.forEach((row, i) => {
-    chosen.set(embeddings.subarray(row * width, (row + 1) * width), i * width);
-  });
-  return chosen;
-}
-
-function evaluate(head: Head, stored: StoredEmbeddings, rows: readonly number[]): EvaluationResult {
-  const evaluation = new Evaluation(head.labels);
-  for (let start = 0; start < rows.length; start += EVALUATION_BLOCK) {
-    const block = rows.slice(start, start + EVALUATION_BLOCK);
-    const probabilities = head.predictProba(rowsOf(stored, block));
-    for (const [i, row] of block.entries()) {
-      const label = stored.labels[row] ?? '';
-      const index = head.indexOf(label);
-      if (index === undefined) evaluation.addUnknown(label);
-      else evaluation.add(index, probabilities.getRow(i));
-    }
-  }
-  return evaluation.result();
 }

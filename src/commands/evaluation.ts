@@ -1,5 +1,5 @@
 import type { EvaluationResult } from '../head/index.js';
-import { percent, table } from './terminal.js';
+import { interval, percent, table } from './terminal.js';
 
 /** Classes up to which a confusion matrix is printed. */
 const CONFUSION_UP_TO = 12;
@@ -7,15 +7,22 @@ const CONFUSION_UP_TO = 12;
 /** An evaluation in words and figures. */
 export function describeEvaluation(
   name: string,
-  { count, accuracy, topK, logLoss, macroF1, perClass, confusion, unknown }: EvaluationResult,
+  result: EvaluationResult,
   show: { perClass?: boolean; confusion?: boolean; topK?: boolean },
 ): string {
+  const { count, accuracy, accuracyInterval, balancedAccuracy, topK, logLoss, calibration } = result;
+  const { macroF1, perClass, confusion, unknown } = result;
   const lines = [
     `\n${name}: accuracy ${percent(accuracy)} of ${count}` +
-      (show.topK && topK.k < perClass.length ? `, top-${topK.k} ${percent(topK.accuracy)}` : '') +
-      `, log loss ${logLoss?.toFixed(3) ?? '–'}` +
-      (show.perClass ? `, macro F1 ${percent(macroF1)}` : ''),
+      (show.perClass ? `, 95 % interval ${interval(accuracyInterval)}` : `, log loss ${number(logLoss)}`),
   ];
+  if (show.perClass) {
+    lines.push(
+      `  balanced accuracy ${percent(balancedAccuracy)}, macro F1 ${percent(macroF1)}` +
+        (show.topK && topK.k < perClass.length ? `, top-${topK.k} ${percent(topK.accuracy)}` : '') +
+        `, log loss ${number(logLoss)}, calibration error ${percent(calibration.ece)}`,
+    );
+  }
   if (show.perClass) {
     const rows = perClass.map(({ label, precision, recall, f1, support }) => [
       `  ${label}`,
@@ -36,4 +43,8 @@ export function describeEvaluation(
     lines.push(`not counted, of classes that the head does not know: ${classes}`);
   }
   return lines.join('\n');
+}
+
+function number(value: number | null): string {
+  return value?.toFixed(3) ?? '–';
 }

@@ -56,6 +56,20 @@ export function notNegative(text: string): number {
   return value;
 }
 
+/** A number from 0 on that is less than 1. */
+export function fraction(text: string): number {
+  const value = notNegative(text);
+  if (value >= 1) throw new InvalidArgumentError('A number from 0 to less than 1 is expected, such as 0.2.');
+  return value;
+}
+
+/** Bytes, of a number of GiB above 0. */
+export function gibibytes(text: string): number {
+  const value = notNegative(text);
+  if (value === 0) throw new InvalidArgumentError('A number of GiB above 0 is expected.');
+  return value * 2 ** 30;
+}
+
 /** Loads the trunk as the flags say; undefined flags are left out, as exact optional properties want it. */
 export function backboneOptions({ model, device, threads }: ModelFlags) {
   return {

@@ -43,6 +43,10 @@ export const predictCommand = (): Command =>
     .addHelpText(
       'after',
       `
+unknown: the head is less sure than of 95 % of the pictures that it got right when it was trained, so that the picture is
+probably none of its classes. A picture that looks like one of the classes is taken for it, whatever it shows: no head can
+tell what it never learnt. The first label shown is the best guess all the same.
+
 Exit code 3: done, but some pictures could not be read.
 
 Examples:
@@ -52,7 +56,14 @@ Examples:
     )
     .action(run);
 
-type Answer = { path: string; predictions: Prediction[] } | { path: string; error: string };
+/** What is told of a picture. */
+interface Found {
+  predictions: Prediction[];
+  /** Whether it is probably none of the classes; the network's own last layer cannot say. */
+  unknown?: boolean;
+}
+
+type Answer = ({ path: string } & Found) | { path: string; error: string };
 
 async function run(images: string[], flags: PredictFlags): Promise<void> {
   const predict = await predictor(flags);
@@ -69,21 +80,26 @@ async function run(images: string[], flags: PredictFlags): Promise<void> {
   if (answers.some((answer) => 'error' in answer)) process.exitCode = 3;
 }
 
-async function predictor(flags: PredictFlags): Promise<(path: string) => Promise<Prediction[]>> {
+async function predictor(flags: PredictFlags): Promise<(path: string) => Promise<Found>> {
   const { topK } = flags;
   const options = { ...backboneOptions(flags), onNotice: say };
   if (flags.ownClasses) {
     const backbone = await loadBackbone(options);
     const labels = flags.labels === undefined ? undefined : await linesOf(flags.labels);
-    return (path) => predictOwnClasses(backbone, path, { topK, ...(labels && { labels }) });
+    return async (path) => ({
+      predictions: await predictOwnClasses(backbone, path, { topK, ...(labels && { labels }) }),
+    });
   }
   const classifier = await Classifier.load(flags.head, options);
-  return (path) => classifier.predict(path, { topK });
+  return async (path) => {
+    const predictions = await classifier.predict(path, { topK });
+    return { predictions, unknown: classifier.head.isUnknown(predictions[0]?.probability ?? 0) };
+  };
 }
 
-async function answerFor(path: string, predict: (path: string) => Promise<Prediction[]>): Promise<Answer> {
+async function answerFor(path: string, predict: (path: string) => Promise<Found>): Promise<Answer> {
   try {
-    return { path, predictions: await predict(path) };
+    return { path, ...(await predict(path)) };
   } catch (error) {
     if (!(error instanceof LastlayerError)) throw error;
     return { path, error: error.message };
@@ -95,7 +111,7 @@ function show(answer: Answer): void {
     say(`Error: ${answer.error}`);
     return;
   }
-  print(answer.path);
+  print(answer.unknown ? `${answer.path}: unknown, probably none of the classes` : answer.path);
   print(table(answer.predictions.map(({ label, probability }) => [`  ${label}`, percent(probability)])));
 }
 

@@ -94,3 +94,8 @@ export function table(rows: readonly (readonly string[])[]): string {
 export function percent(share: number | null | undefined): string {
   return share === null || share === undefined ? '–' : `${(100 * share).toFixed(1)} %`;
 }
+
+/** [0.8367, 0.9342] as `83.7 – 93.4 %`; `–` where there is none. */
+export function interval(bounds: readonly [number, number] | null): string {
+  return bounds ? `${bounds.map((share) => (100 * share).toFixed(1)).join(' – ')} %` : '–';
+}

@@ -1,19 +1,26 @@
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { metricsJson, trainFromStore, type TrainedHead } from '../classifier/index.js';
-import { DEFAULT_L2, saveHead } from '../head/index.js';
-import { describeEvaluation } from './evaluation.js';
+import { trainFromStore, trainingJson, type TrainedHead, type TrainOptions } from '../classifier/index.js';
+import { L2_RULES, saveHead, type L2Rule } from '../head/index.js';
+import { readClassWeights } from './class-weights.js';
 import { interruptible } from './interrupt.js';
-import { jsonOption, notNegative, storeOption } from './options.js';
-import { print, say } from './terminal.js';
+import { fraction, gibibytes, jsonOption, notNegative, storeOption } from './options.js';
+import { print, Progress, say } from './terminal.js';
+import { describeTraining } from './training.js';
 
 interface TrainFlags {
   store: string;
   dataset?: string;
   model?: string;
   out: string;
-  l2: number;
-  holdOut: number;
+  l2?: number;
+  l2Rule: L2Rule;
+  folds?: number;
+  holdOut?: number;
+  classWeights: string;
+  labelSmoothing: number;
+  learningCurve?: true;
+  memory?: number;
   json?: true;
 }
 
@@ -24,85 +31,109 @@ export const trainHeadCommand = (): Command =>
     .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')
     .option('--model <id>', 'the network, where the data set was embedded by several')
     .option('--out <file>', 'where to write the head', 'head.safetensors')
+    .option('--learning-curve', 'measure what more pictures would bring: accuracy with 10 to 100 % of them')
     .addOption(
-      new Option('--l2 <lambda>', 'weight of the L2 penalty on the weights')
-        .argParser(notNegative)
-        .default(DEFAULT_L2),
+      new Option(
+        '--class-weights <weights>',
+        'none: all pictures count alike; balanced: all classes do; or weights by class, as JSON or a file of it',
+      ).default('none'),
+    )
+    .addOption(
+      new Option('--label-smoothing <epsilon>', 'against wrong labels: spread this part over all classes')
+        .argParser(fraction)
+        .default(0),
+    )
+    .addOption(
+      new Option(
+        '--l2 <lambda>',
+        'strength of the pull towards small weights (default: chosen by cross-validation)',
+      ).argParser(notNegative),
+    )
+    .addOption(
+      new Option(
+        '--l2-rule <rule>',
+        'best: the least log loss; one-se: the largest lambda within one standard error',
+      )
+        .choices(L2_RULES)
+        .default('best'),
+    )
+    .addOption(
+      new Option(
+        '--folds <k>',
+        'parts of the cross-validation, 0 for none (default: 5; 3 or 4 where a class is that small)',
+      ).argParser(notNegative),
     )
     .addOption(
       new Option(
         '--hold-out <fraction>',
-        'part of each class to validate on, where there is no validation split; 0 for none',
-      )
-        .argParser(notNegative)
-        .default(0.2),
+        'where there is no validation split, keep this part of each class for one',
+      ).argParser(fraction),
+    )
+    .addOption(
+      new Option(
+        '--memory <GiB>',
+        'what may be filled (default: what is free); larger data sets are read in blocks',
+      ).argParser(gibibytes),
     )
     .addOption(jsonOption())
-    .addHelpText(
-      'after',
-      `
-Minimises mean cross-entropy + λ/2 ‖W‖² by L-BFGS; features are standardised, and the scaling is folded back into the
-head. The trunk is frozen: nothing but this layer is trained.
+    .addHelpText('after', HELP)
+    .action(run);
+
+const HELP = `
+No option is needed. The penalty, lambda, is chosen by cross-validation; so are the temperature, which makes
+probabilities mean what they say, and the threshold below which predict calls a picture unknown. The head is judged on
+the validation split or, where there is none, by cross-validation: each picture by a head that has not seen it. Equal
+pictures, and those of one group (a column of the manifest, such as the subject), stay together.
+
+Unknown means: less sure than of 95 % of the pictures that it got right. That catches pictures that look like no class
+or like several; it can not catch a picture that looks like one of the classes and is something else.
+
+Minimises the mean cross-entropy + lambda/2 ‖W‖² by L-BFGS, on standardised features; the scaling is folded back. The
+mean is weighted by class, if you say so, and by the manifest's column weight, as scikit-learn's LogisticRegression does
+with class_weight and sample_weight. The trunk is frozen: nothing but this layer is trained.
 
 Examples:
   npm run train-head
-  npm run train-head -- --out ants-and-bees.safetensors --l2 0.01
-  npm run train-head -- --dataset ~/photos --json`,
-    )
-    .action(run);
+  npm run train-head -- --learning-curve
+  npm run train-head -- --class-weights balanced --out ants-and-bees.safetensors
+  npm run train-head -- --class-weights '{"rare": 5}' --label-smoothing 0.1
+  npm run train-head -- --l2 0.01 --folds 0
+  npm run train-head -- --dataset ~/photos --json`;
 
-async function run({ json, out, ...flags }: TrainFlags): Promise<void> {
-  const trained = await interruptible((signal) => trainFromStore({ ...flags, signal, onNotice: say }));
+async function run({ json, out, classWeights, ...flags }: TrainFlags): Promise<void> {
+  const options: TrainOptions = { ...flags, classWeights: await readClassWeights(classWeights) };
+  const progress = new Progress('training', 'fits');
+  const trained = await interruptible(async (signal) => {
+    try {
+      return await trainFromStore({
+        ...options,
+        signal,
+        onNotice: say,
+        onFit: ({ fits }) => {
+          progress.update(fits, undefined);
+        },
+      });
+    } finally {
+      progress.stop();
+    }
+  });
   const path = resolve(out);
   await saveHead(path, trained.head);
   if (json) print(JSON.stringify(toJson(trained, path)));
-  else describe(trained, path);
-}
-
-function describe(
-  { head, dataset, train, validation, validatedOn, unused }: TrainedHead,
-  path: string,
-): void {
-  const { training, labels, width } = head;
-  print(`${dataset.dataset}, embedded by ${dataset.model_id}`);
-  print(
-    `Linear(${width}, ${labels.length}) trained on ${train.count} pictures of ${labels.length} classes, λ = ${head.l2}`,
-  );
-  print(
-    training.converged
-      ? `  converged in ${training.iterations} iterations: loss ${training.loss.toFixed(4)}, gradient ${training.gradientNorm.toExponential(1)}`
-      : `  NOT converged after ${training.iterations} iterations (${training.reason}): gradient ${training.gradientNorm.toExponential(1)}`,
-  );
-  print(describeEvaluation('training', train, { perClass: !validation }));
-  if (validation) {
-    print(describeEvaluation(`validation (${validatedOn})`, validation, { perClass: true }));
-  } else {
-    say('Nothing was kept for validation, so how good the head is on new pictures is not known.');
+  else {
+    print(describeTraining(trained));
+    print(`\nThe head is in ${path}`);
   }
-  const left = [
-    [unused.failed, 'unreadable'],
-    [unused.unlabelled, 'without a label'],
-    [unused.test, 'of the test split'],
-  ] as const;
-  const shown = left.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`);
-  if (shown.length > 0) say(`Pictures left out: ${shown.join(', ')}`);
-  print(`\nThe head is in ${path}`);
 }
 
-function toJson({ head, dataset, train, validation, validatedOn, unused }: TrainedHead, path: string) {
-  const { labels, modelId, transformId, l2, counts, training } = head;
+function toJson(trained: TrainedHead, path: string) {
+  const { head, dataset, unused } = trained;
+  const { labels, modelId, transformId, l2, temperature, unknownThreshold, counts, training } = head;
   return {
     head: path,
     dataset: dataset.dataset,
-    labels,
-    modelId,
-    transformId,
-    l2,
-    counts,
-    training,
-    train: metricsJson(train),
-    validation: validation ? metricsJson(validation) : null,
-    validatedOn,
+    ...{ labels, modelId, transformId, l2, temperature, unknownThreshold, counts, training },
+    ...trainingJson(trained),
     unused,
   };
 }

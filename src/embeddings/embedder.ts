@@ -66,7 +66,7 @@ export class Embedder {
     await this.enqueue(() => this.prepare(picture, sizeKnown));
   }
 
-  /** Gives a picture, under its new label, split or data set, the embedding that its content has in the store. */
+  /** Gives a picture, under its new label, split, group, weight or data set, the embedding that its content has in the store. */
   async relabel(picture: Picture, sha256: string): Promise<void> {
     await this.enqueue(async () => {
       const known = await this.options.table.withContent(sha256);
@@ -186,6 +186,8 @@ export class Embedder {
       dataset: this.options.dataset,
       label: entry.label ?? null,
       split: entry.split ?? null,
+      group: entry.group ?? null,
+      weight: entry.weight ?? null,
       sha256: null,
       size,
       modified,

@@ -20,7 +20,7 @@ export interface Picture {
 /** What is to be done about a picture. */
 export type Step<Row extends KnownRow> =
   | { kind: 'unchanged'; row: Row }
-  /** The same file under another label, split or data set. */
+  /** The same file under another label, split, group, weight or data set. */
   | { kind: 'relabel'; picture: Picture; sha256: string }
   /** `sizeKnown`: the store has a file of this size, so maybe this very content. */
   | { kind: 'read'; picture: Picture; sizeKnown: boolean }
@@ -70,7 +70,8 @@ async function stepFor<Row extends KnownRow>(
     return { kind: 'read', picture, sizeKnown: false };
   }
   const listedAsBefore =
-    row.dataset === dataset && row.label === (entry.label ?? null) && row.split === (entry.split ?? null);
+    row.dataset === dataset &&
+    (['label', 'split', 'group', 'weight'] as const).every((name) => row[name] === (entry[name] ?? null));
   return listedAsBefore ? { kind: 'unchanged', row } : { kind: 'relabel', picture, sha256: row.sha256 };
 }
 

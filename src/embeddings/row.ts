@@ -18,6 +18,10 @@ export interface EmbeddingRow {
   dataset: string;
   label: string | null;
   split: string | null;
+  /** What else of the data set has to stay on the same side of a split. */
+  group: string | null;
+  /** In training, above 0; null for 1. */
+  weight: number | null;
   /** Of the file's bytes; null where they could not be read. */
   sha256: string | null;
   /** Bytes; null where there was no file. */
@@ -42,6 +46,8 @@ const COLUMNS = {
   dataset: new Utf8(),
   label: new Utf8(),
   split: new Utf8(),
+  group: new Utf8(),
+  weight: new Float64(),
   sha256: new Utf8(),
   size: new Float64(),
   modified: new Float64(),
@@ -68,6 +74,8 @@ export function rowsOf(batch: RecordBatch): EmbeddingRow[] {
     dataset: text(batch, 'dataset', i) ?? '',
     label: text(batch, 'label', i),
     split: text(batch, 'split', i),
+    group: text(batch, 'group', i),
+    weight: number(batch, 'weight', i),
     sha256: text(batch, 'sha256', i),
     size: number(batch, 'size', i),
     modified: number(batch, 'modified', i),
@@ -79,6 +87,20 @@ export function rowsOf(batch: RecordBatch): EmbeddingRow[] {
     transform_id: text(batch, 'transform_id', i) ?? '',
     error: text(batch, 'error', i),
   }));
+}
+
+/**
+ * Paths and embeddings out of what a query gave, the latter without an object for each.
+ * @returns embeddings [rows × width], row-major: a view of the batch
+ */
+export function embeddingsOf(
+  batch: RecordBatch,
+  width: number,
+): { paths: string[]; embeddings: Float32Array } {
+  const paths = Array.from({ length: batch.numRows }, (_, i) => text(batch, 'path', i) ?? '');
+  const values: unknown = batch.getChild('embedding')?.data[0]?.children[0]?.values;
+  if (!(values instanceof Float32Array)) throw new TypeError('The batch holds no embeddings.');
+  return { paths, embeddings: values.subarray(0, batch.numRows * width) };
 }
 
 function text(batch: RecordBatch, column: string, i: number): string | null {

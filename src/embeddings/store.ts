@@ -76,10 +76,11 @@ export class EmbeddingStore {
     return isAddress(location) || (await isFolder(resolve(location)));
   }
 
-  /** The table of a model and a transform; made where it is not there yet. */
+  /** The table of a model and a transform, to write to; made where it is not there yet, and given new columns. */
   async table(modelId: string, transformId: string, width: number): Promise<EmbeddingTable> {
     const name = tableName(modelId, transformId);
     const table = await this.openOrCreate(name, rowSchema(width));
+    await addMissingColumns(table, rowSchema(width));
     return new EmbeddingTable(table, modelId, transformId, width);
   }
 
@@ -130,6 +131,13 @@ export class EmbeddingStore {
   private async openOrCreate(name: string, schema: Schema): Promise<Table> {
     return this.connection.createEmptyTable(name, schema, { mode: 'create', existOk: true });
   }
+}
+
+/** Gives a table that an earlier version made the columns that it lacks; all of them may be null. */
+async function addMissingColumns(table: Table, wanted: Schema): Promise<void> {
+  const present = new Set((await table.schema()).names.map(String));
+  const missing = wanted.fields.filter(({ name }) => !present.has(name));
+  if (missing.length > 0) await table.addColumns(new Schema(missing));
 }
 
 /** Letters, digits and `.-_` only, as LanceDB's table names want it. */

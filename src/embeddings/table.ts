@@ -1,6 +1,6 @@
 import { Index, makeArrowTable, type Table } from '@lancedb/lancedb';
 import { ContentLookup } from './content-lookup.js';
-import { rowSchema, rowsOf, type EmbeddingRow } from './row.js';
+import { embeddingsOf, rowSchema, rowsOf, type EmbeddingRow } from './row.js';
 import { isIn, quote } from './sql.js';
 
 /** Rows are written in blocks of this many, or whatever there is after so many milliseconds. */
@@ -125,13 +125,26 @@ export class EmbeddingTable implements RowStore {
     return this.table.countRows(conditionOf(filter));
   }
 
-  /** Rows in blocks, in no particular order. Columns that are not asked for come out null or empty. */
+  /**
+   * Rows in blocks, in no particular order. Columns that are not asked for, or that an earlier version did not write, come
+   * out null or empty.
+   */
   async *read(filter: RowFilter, columns: readonly (keyof EmbeddingRow)[]): AsyncGenerator<EmbeddingRow[]> {
+    const present = new Set((await this.table.schema()).names.map(String));
     const query = this.table
       .query()
       .where(conditionOf(filter) ?? 'true')
-      .select([...columns]);
+      .select(columns.filter((name) => present.has(name)));
     for await (const batch of query) yield rowsOf(batch);
+  }
+
+  /** The paths and embeddings of rows without an error, in blocks: much faster than {@link read} gives them. */
+  async *readEmbeddings(filter: RowFilter): AsyncGenerator<{ paths: string[]; embeddings: Float32Array }> {
+    const query = this.table
+      .query()
+      .where(conditionOf({ ...filter, failed: false }) ?? 'true')
+      .select(['path', 'embedding']);
+    for await (const batch of query) yield embeddingsOf(batch, this.width);
   }
 
   /** Removes the rows of these files of a data set. */

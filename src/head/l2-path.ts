@@ -70,16 +70,16 @@ export function toPathPoint(l2: number, scores: readonly FoldScore[]): PathPoint
 /**
  * The λ of a path.
  * @param path not empty
- * @returns its index; of equals the larger λ. `one-se` is the one-standard-error rule (Breiman et al. 1984,
- *   Classification and Regression Trees, section 3.4.3)
+ * @returns its index; of log losses that differ by no more than 0.001, the larger λ's. `one-se` is the one-standard-error
+ *   rule (Breiman et al. 1984, Classification and Regression Trees, section 3.4.3)
  */
 export function chooseL2(path: readonly PathPoint[], rule: L2Rule): number {
   const least = path.reduce((best, point, i) => (point.logLoss < (path[best]?.logLoss ?? 0) ? i : best), 0);
-  if (rule === 'best') return least;
   const { logLoss = 0, standardError = 0 } = path[least] ?? {};
+  const margin = rule === 'best' ? BETTER : Math.max(BETTER, standardError);
   let chosen = least;
   path.forEach((point, i) => {
-    if (point.logLoss <= logLoss + standardError && point.l2 > (path[chosen]?.l2 ?? 0)) chosen = i;
+    if (point.logLoss <= logLoss + margin && point.l2 > (path[chosen]?.l2 ?? 0)) chosen = i;
   });
   return chosen;
 }

@@ -8,6 +8,10 @@ export interface DatasetEntry {
   path: string;
   label?: string;
   split?: Split;
+  /** What the picture shares with others that must stay on its side of a split, such as the subject. */
+  group?: string;
+  /** How much the picture counts in training, above 0; 1 where it is absent. */
+  weight?: number;
 }
 
 /** A data set as it was found; its pictures are listed one by one, anew by every call, and never held together. */

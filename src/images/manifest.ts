@@ -9,9 +9,10 @@ type Fields = Record<string, unknown>;
 
 /**
  * Reads a manifest: a CSV file with a header, or JSON Lines, with `path` (relative to the manifest's own folder, or
- * absolute) and, optionally, `label` and `split` (train, val or test).
+ * absolute) and, optionally, `label`, `split` (train, val or test), `group` (pictures of one group, such as one subject,
+ * are never both learnt from and judged by) and `weight` (how much the picture counts in training: above 0, default 1).
  *
- * `entries` throws a LastlayerError that names the line where a row has no path, an unknown split, or a path that an
+ * `entries` throws a LastlayerError that names the line where a row has no path, an unknown split, a bad weight, or a path that an
  * earlier row has too; to know the latter it keeps the paths, so memory does grow with the manifest itself.
  */
 export function openManifest(path: string, format: 'csv' | 'jsonl'): Dataset {
@@ -54,7 +55,7 @@ function toEntry(fields: Fields, manifest: string, line: number): DatasetEntry {
   const path = text(fields, 'path', manifest, line);
   if (path === undefined) {
     throw new LastlayerError(
-      `${manifest}, line ${line}: no path. A manifest has the columns path, label and split; this row has ` +
+      `${manifest}, line ${line}: no path. A manifest has the columns path, label, split, group and weight; this row has ` +
         `${Object.keys(fields).join(', ') || 'none'}.`,
     );
   }
@@ -71,7 +72,20 @@ function toEntry(fields: Fields, manifest: string, line: number): DatasetEntry {
     }
     entry.split = split;
   }
+  const group = text(fields, 'group', manifest, line);
+  if (group !== undefined) entry.group = group;
+  const weight = text(fields, 'weight', manifest, line);
+  if (weight !== undefined) entry.weight = positive(weight, manifest, line);
   return entry;
+}
+
+function positive(weight: string, manifest: string, line: number): number {
+  const value = Number(weight);
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new LastlayerError(
+    `${manifest}, line ${line}: the weight is "${weight}"; it must be a number above 0. Leave the row out if the picture ` +
+      `is not to count.`,
+  );
 }
 
 /** A field's text; undefined where it is absent, null or empty. Numbers serve as labels as they are written. */

@@ -1,0 +1,82 @@
+import type { EmbeddingTable } from '../embeddings/index.js';
+import { LastlayerError } from '../errors.js';
+import { featuresInMemory, type FeatureBlock, type FeatureSource } from '../head/index.js';
+
+/** Embeddings and their standardised copy may take this part of the memory at hand. */
+const SHARE_OF_MEMORY = 0.5;
+
+/**
+ * The embeddings of some files of a data set: in memory where they and a copy of them take no more than half of it, else
+ * read from the store each time.
+ * @param paths of the files; row i is the i-th
+ * @param options.memory bytes that may be filled; by default what the machine, or the container, has free
+ * @throws {LastlayerError} where the store holds a number that is NaN or infinite, naming the file; or where it was changed
+ *   since the paths were read
+ */
+export async function storedFeatures(
+  table: EmbeddingTable,
+  dataset: string,
+  paths: readonly string[],
+  options: { memory?: number; onNotice?: (line: string) => void } = {},
+): Promise<FeatureSource> {
+  const { width } = table;
+  const rowOf = new Map(paths.map((path, row) => [path, row]));
+  const blocks = () => readBlocks(table, dataset, rowOf);
+  const [needed, memory] = [2 * 4 * width * paths.length, options.memory ?? process.availableMemory()];
+  if (needed > SHARE_OF_MEMORY * memory) {
+    const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+    options.onNotice?.(
+      `The embeddings and a copy would take ${gigabytes(needed)} of ${gigabytes(memory)} of memory; they are read from ` +
+        `the store again and again instead, which gives the same head and takes longer.`,
+    );
+    return { width, inMemory: false, blocks };
+  }
+  const features = new Float32Array(paths.length * width);
+  for await (const block of blocks()) {
+    block.rows.forEach((row, i) => {
+      features.set(block.features.subarray(i * width, (i + 1) * width), row * width);
+    });
+  }
+  return featuresInMemory(features, width);
+}
+
+async function* readBlocks(
+  table: EmbeddingTable,
+  dataset: string,
+  rowOf: ReadonlyMap<string, number>,
+): AsyncGenerator<FeatureBlock> {
+  const { width } = table;
+  let seen = 0;
+  for await (const { paths, embeddings } of table.readEmbeddings({ dataset })) {
+    const rows = new Int32Array(paths.length);
+    const features = new Float32Array(embeddings.length);
+    let count = 0;
+    for (const [i, path] of paths.entries()) {
+      const row = rowOf.get(path);
+      // Pictures without a label are not among the rows.
+      if (row === undefined) continue;
+      const embedding = embeddings.subarray(i * width, (i + 1) * width);
+      checkFinite(embedding, path);
+      features.set(embedding, count * width);
+      rows[count++] = row;
+    }
+    seen += count;
+    if (count > 0) yield { rows: rows.subarray(0, count), features: features.subarray(0, count * width) };
+  }
+  if (seen !== rowOf.size) {
+    throw new LastlayerError(
+      `The embeddings of ${dataset} were changed while they were read: ${rowOf.size} pictures had a label, and ${seen} ` +
+        `are left. Train again once they have been embedded.`,
+    );
+  }
+}
+
+function checkFinite(embedding: Float32Array, path: string): void {
+  let sum = 0;
+  for (let j = 0; j < embedding.length; j++) sum += embedding[j] ?? 0;
+  if (Number.isFinite(sum)) return;
+  throw new LastlayerError(
+    `The store holds NaN or infinite values for ${path}. Remove the picture from the data set and embed that again, or ` +
+      `embed into a new store.`,
+  );
+}

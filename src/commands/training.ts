@@ -1,0 +1,100 @@
+import type { TrainedHead } from '../classifier/index.js';
+import type { Baselines, CurvePoint, HeldOutResult } from '../head/index.js';
+import { describeEvaluation } from './evaluation.js';
+import { interval, percent, table } from './terminal.js';
+
+/** What training gave, for people to read. */
+export function describeTraining(trained: TrainedHead): string {
+  const { head, dataset, train, validation, validatedOn, crossValidation, unused } = trained;
+  const { training, labels, width } = head;
+  const lines = [
+    `${dataset.dataset}, embedded by ${dataset.model_id}`,
+    `Linear(${width}, ${labels.length}) trained on ${train.count} pictures of ${labels.length} classes`,
+    training.converged
+      ? `  converged in ${training.iterations} iterations: loss ${training.loss.toFixed(4)}, gradient ${training.gradientNorm.toExponential(1)}`
+      : `  NOT converged after ${training.iterations} iterations (${training.reason}): gradient ${training.gradientNorm.toExponential(1)}`,
+    crossValidation?.rule ? describePath(crossValidation) : `  λ ${head.l2}`,
+  ];
+  if (crossValidation) lines.push(...describeCalibration(crossValidation));
+  lines.push(describeEvaluation('training pictures', train, { perClass: !validation }));
+  if (validation) {
+    const on = {
+      'validation split': 'validation split',
+      'held-out part': 'held-out part',
+      'cross-validation': `new pictures, by ${crossValidation?.folds ?? 0}-fold cross-validation`,
+      nothing: '',
+    };
+    lines.push(describeEvaluation(on[validatedOn], validation, { perClass: true }));
+  } else {
+    lines.push('\nNothing was kept to judge by, so how good the head is on new pictures is not known.');
+  }
+  if (trained.baselines) lines.push(describeBaselines(trained.baselines));
+  if (trained.learningCurve) lines.push(describeCurve(trained.learningCurve));
+  const left = [
+    [unused.failed, 'unreadable'],
+    [unused.unlabelled, 'without a label'],
+    [unused.test, 'of the test split'],
+  ] as const;
+  const shown = left.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`);
+  if (shown.length > 0) lines.push(`\npictures left out: ${shown.join(', ')}`);
+  return lines.join('\n');
+}
+
+function describePath({ folds, rule, path, chosen }: HeldOutResult): string {
+  const rows = path.map((point) => [
+    `  ${point === chosen ? '→' : ' '} ${point.l2}`,
+    `${point.logLoss.toFixed(3)} ± ${point.standardError.toFixed(3)}`,
+    percent(point.accuracy),
+  ]);
+  const how =
+    rule === 'best' ? 'the least log loss' : 'the largest within one standard error of the least log loss';
+  return [
+    `  λ ${chosen.l2}, ${how} in ${folds}-fold cross-validation:`,
+    table([['    λ', 'log loss', 'accuracy'], ...rows]),
+  ].join('\n');
+}
+
+function describeCalibration({
+  temperature,
+  unknown,
+  evaluation,
+  uncalibrated,
+  neverHeld,
+}: HeldOutResult): string[] {
+  const lines = [
+    `  temperature ${temperature.toFixed(2)}: calibration error ${percent(uncalibrated.ece)} without, ` +
+      `${percent(evaluation.calibration.ece)} with it`,
+  ];
+  if (unknown) {
+    lines.push(
+      `  unknown below ${percent(unknown.threshold)}: of right answers ${percent(1 - unknown.keptRight)} are, of wrong ` +
+        `ones ${percent(unknown.flaggedWrong)}`,
+    );
+  }
+  if (neverHeld > 0) {
+    lines.push(
+      `  ${neverHeld} pictures of classes in a single group could not be left out, so not be judged`,
+    );
+  }
+  return lines;
+}
+
+function describeBaselines({ nearestCentroid, nearestNeighbours }: Baselines): string {
+  return (
+    `to compare, without training: nearest class mean ${percent(nearestCentroid.accuracy)}, ` +
+    `${nearestNeighbours.k} nearest neighbours ${percent(nearestNeighbours.accuracy)}`
+  );
+}
+
+function describeCurve(points: readonly CurvePoint[]): string {
+  const rows = points.map(({ share, rows: pictures, accuracy, accuracyInterval }) => [
+    `  ${(100 * share).toFixed(0)} %`,
+    String(pictures),
+    percent(accuracy),
+    interval(accuracyInterval),
+  ]);
+  return [
+    '\nlearning curve: if accuracy still rises at the end, more pictures will help',
+    table([['  share', 'pictures', 'accuracy', '95 % interval'], ...rows]),
+  ].join('\n');
+}
