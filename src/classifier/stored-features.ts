@@ -48,20 +48,14 @@ async function* readBlocks(
   const { width } = table;
   let seen = 0;
   for await (const { paths, embeddings } of table.readEmbeddings({ dataset })) {
-    const rows = new Int32Array(paths.length);
-    const features = new Float32Array(embeddings.length);
-    let count = 0;
-    for (const [i, path] of paths.entries()) {
-      const row = rowOf.get(path);
-      // Pictures without a label are not among the rows.
-      if (row === undefined) continue;
-      const embedding = embeddings.subarray(i * width, (i + 1) * width);
-      checkFinite(embedding, path);
-      features.set(embedding, count * width);
-      rows[count++] = row;
-    }
-    seen += count;
-    if (count > 0) yield { rows: rows.subarray(0, count), features: features.subarray(0, count * width) };
+    // Pictures without a label are not among the rows.
+    const known = paths.flatMap((path, i) => (rowOf.has(path) ? [i] : []));
+    if (known.length === 0) continue;
+    const features = known.length < paths.length ? gather(embeddings, known, width) : embeddings;
+    const rows = Int32Array.from(known, (i) => rowOf.get(paths[i] ?? '') ?? 0);
+    checkFinite(features, width, (i) => paths[known[i] ?? 0] ?? '');
+    seen += rows.length;
+    yield { rows, features };
   }
   if (seen !== rowOf.size) {
     throw new LastlayerError(
@@ -71,12 +65,22 @@ async function* readBlocks(
   }
 }
 
-function checkFinite(embedding: Float32Array, path: string): void {
+function gather(embeddings: Float32Array, rows: readonly number[], width: number): Float32Array {
+  const features = new Float32Array(rows.length * width);
+  rows.forEach((row, i) => {
+    features.set(embeddings.subarray(row * width, (row + 1) * width), i * width);
+  });
+  return features;
+}
+
+function checkFinite(features: Float32Array, width: number, pathOf: (i: number) => string): void {
+  // A sum is finite if all its terms are: float64 holds any sum of float32 numbers.
   let sum = 0;
-  for (let j = 0; j < embedding.length; j++) sum += embedding[j] ?? 0;
+  for (let k = 0; k < features.length; k++) sum += features[k] ?? 0;
   if (Number.isFinite(sum)) return;
+  const bad = features.findIndex((value) => !Number.isFinite(value));
   throw new LastlayerError(
-    `The store holds NaN or infinite values for ${path}. Remove the picture from the data set and embed that again, or ` +
-      `embed into a new store.`,
+    `The store holds NaN or infinite values for ${pathOf(Math.floor(bad / width))}. Take the picture out of the data ` +
+      `set and embed that again, or embed it into a new store.`,
   );
 }

@@ -4,6 +4,10 @@ import { interval, percent, table } from './terminal.js';
 /** Classes up to which a confusion matrix is printed. */
 const CONFUSION_UP_TO = 12;
 
+/** Classes up to which all are shown, and how many are where there are more. */
+const CLASSES_UP_TO = 20;
+const HARDEST = 10;
+
 /** An evaluation in words and figures. */
 export function describeEvaluation(
   name: string,
@@ -24,7 +28,10 @@ export function describeEvaluation(
     );
   }
   if (show.perClass) {
-    const rows = perClass.map(({ label, precision, recall, f1, support }) => [
+    const all = perClass.length <= CLASSES_UP_TO;
+    const hardest = perClass.toSorted((a, b) => (a.f1 ?? 1) - (b.f1 ?? 1)).slice(0, HARDEST);
+    if (!all) lines.push(`  the ${HARDEST} of ${perClass.length} classes with the lowest F1; --json has all`);
+    const rows = (all ? perClass : hardest).map(({ label, precision, recall, f1, support }) => [
       `  ${label}`,
       percent(precision),
       percent(recall),

@@ -1,5 +1,8 @@
 import { SingleBar } from 'cli-progress';
 
+/** Where stderr is no terminal, progress is told this often. */
+const LINE_EVERY_MS = 10_000;
+
 /** A line for the user, on stderr, so that stdout holds nothing but results. */
 export function say(line: string): void {
   process.stderr.write(`${line}\n`);
@@ -40,7 +43,7 @@ export class Progress {
       `${this.inSeconds(Math.round(rate * 10) / 10)} ${this.unit}/s` +
       (left === undefined ? '' : `, ${duration(left)} left`);
     if (process.stderr.isTTY) this.draw(state, done, total);
-    else if (Date.now() - this.lastLine >= 10_000) {
+    else if (Date.now() - this.lastLine >= LINE_EVERY_MS) {
       this.lastLine = Date.now();
       say(`${this.what}: ${state}`);
     }
@@ -62,6 +65,31 @@ export class Progress {
       this.bar.start(total ?? 0, done, { state });
     }
     this.bar.update(done, { state });
+  }
+}
+
+/** Shows what long work is at, where nobody knows how far it goes: a line that changes on a terminal, else one at times. */
+export class Status {
+  private lastLine = Date.now();
+  private shown = false;
+
+  /** @param what e.g. `training` */
+  constructor(private readonly what: string) {}
+
+  update(state: string): void {
+    if (process.stderr.isTTY) {
+      this.shown = true;
+      // To the beginning of the line, which is cleared.
+      process.stderr.write(`\r\u001b[K${this.what}: ${state}`);
+    } else if (Date.now() - this.lastLine >= LINE_EVERY_MS) {
+      this.lastLine = Date.now();
+      say(`${this.what}: ${state}`);
+    }
+  }
+
+  /** Clears the line. */
+  stop(): void {
+    if (this.shown) process.stderr.write('\r\u001b[K');
   }
 }
 

@@ -5,7 +5,7 @@ import { L2_RULES, saveHead, type L2Rule } from '../head/index.js';
 import { readClassWeights } from './class-weights.js';
 import { interruptible } from './interrupt.js';
 import { fraction, gibibytes, jsonOption, notNegative, storeOption } from './options.js';
-import { print, Progress, say } from './terminal.js';
+import { print, say, Status } from './terminal.js';
 import { describeTraining } from './training.js';
 
 interface TrainFlags {
@@ -102,19 +102,19 @@ Examples:
 
 async function run({ json, out, classWeights, ...flags }: TrainFlags): Promise<void> {
   const options: TrainOptions = { ...flags, classWeights: await readClassWeights(classWeights) };
-  const progress = new Progress('training', 'fits');
+  const status = new Status('training');
   const trained = await interruptible(async (signal) => {
     try {
       return await trainFromStore({
         ...options,
         signal,
         onNotice: say,
-        onFit: ({ fits }) => {
-          progress.update(fits, undefined);
+        onFit: ({ phase, l2, fits }) => {
+          status.update(phase === 'final fit' ? `λ ${l2}, on all pictures` : `λ ${l2}, fit ${fits + 1}`);
         },
       });
     } finally {
-      progress.stop();
+      status.stop();
     }
   });
   const path = resolve(out);

@@ -129,6 +129,8 @@ export class EmbeddingStore {
   }
 
   private async openOrCreate(name: string, schema: Schema): Promise<Table> {
+    // An earlier version's table may have another schema, at which createEmptyTable takes offence.
+    if ((await this.connection.tableNames()).includes(name)) return this.connection.openTable(name);
     return this.connection.createEmptyTable(name, schema, { mode: 'create', existOk: true });
   }
 }
@@ -136,8 +138,14 @@ export class EmbeddingStore {
 /** Gives a table that an earlier version made the columns that it lacks; all of them may be null. */
 async function addMissingColumns(table: Table, wanted: Schema): Promise<void> {
   const present = new Set((await table.schema()).names.map(String));
-  const missing = wanted.fields.filter(({ name }) => !present.has(name));
-  if (missing.length > 0) await table.addColumns(new Schema(missing));
+  // As SQL: LanceDB loads Arrow as CommonJS, this file as an ES module, and it does not know the latter's fields.
+  const missing = wanted.fields
+    .filter(({ name }) => !present.has(name))
+    .map(({ name, type }) => ({
+      name,
+      valueSql: `CAST(NULL AS ${type instanceof Utf8 ? 'STRING' : 'DOUBLE'})`,
+    }));
+  if (missing.length > 0) await table.addColumns(missing);
 }
 
 /** Letters, digits and `.-_` only, as LanceDB's table names want it. */

@@ -14,6 +14,8 @@ beforeAll(async () => {
   head = trained.with({
     counts: { ...trained.counts, validation: [3, 0, 1] },
     metrics: { validation: { accuracy: 0.75, precision: null, confusion: [[3, 0]] } },
+    temperature: 1.25,
+    unknownThreshold: 0.6,
   });
 });
 
@@ -34,6 +36,14 @@ async function rewrite(change: (file: ReturnType<typeof readSafetensors>) => voi
 
 test('a head comes back exactly', async () => {
   expect(await loadHead(path)).toEqual(head);
+});
+
+test('a head of before calibration has temperature 1 and calls nothing unknown', async () => {
+  await rewrite(({ metadata }) => {
+    delete metadata['temperature'];
+    delete metadata['unknownThreshold'];
+  });
+  expect(await loadHead(path)).toEqual(head.with({ temperature: 1, unknownThreshold: null }));
 });
 
 test('a label may be any text', async () => {
@@ -141,6 +151,14 @@ test.each<[string, (file: File) => void]>([
   [
     'PATH is damaged: its metadata hold no valid training. Train it again.',
     ({ metadata }) => (metadata['training'] = '{"iterations":3}'),
+  ],
+  [
+    'PATH is damaged: its metadata hold no valid temperature. Train it again.',
+    ({ metadata }) => (metadata['temperature'] = 'warm'),
+  ],
+  [
+    "PATH is damaged: The head's temperature is -1; it must be a number above 0. Train it again.",
+    ({ metadata }) => (metadata['temperature'] = '-1'),
   ],
   [
     'PATH is damaged: its metadata hold no valid metrics. Train it again.',

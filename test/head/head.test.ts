@@ -55,6 +55,21 @@ test('predict gives the most probable classes, best first, and of equals the fir
   expect(head.predict(Float32Array.of(1, 2), 9)[0]).toHaveLength(3);
 });
 
+test('the temperature flattens probabilities and leaves the order as it is', () => {
+  const warm = head.with({ temperature: 2 });
+  const [p, q] = [head, warm].map((each) => each.predictProba(Float32Array.of(1, 3)).getRow(0));
+  const sum = Math.exp(0.5) + Math.exp(1.75) + Math.exp(2.25);
+  expect(q?.[2]).toBeCloseTo(Math.exp(2.25) / sum, 14);
+  expect(q?.[2]).toBeLessThan(p?.[2] ?? 0);
+  expect(warm.logits(Float32Array.of(1, 3))).toEqual(head.logits(Float32Array.of(1, 3)));
+});
+
+test('a picture is unknown below the threshold, and never where there is none', () => {
+  const strict = head.with({ unknownThreshold: 0.7 });
+  expect([0.69, 0.7].map((p) => strict.isUnknown(p))).toEqual([true, false]);
+  expect(head.isUnknown(0.01)).toBe(false);
+});
+
 test('indexOf finds a class, or says that there is none', () => {
   expect([head.indexOf('fly'), head.indexOf('moth')]).toEqual([2, undefined]);
 });
@@ -91,6 +106,14 @@ test.each<[string, () => unknown]>([
     () => new Head({ ...FIELDS, counts: { train: [1], validation: [0, 0, 0] } }),
   ],
   ['The head names one label twice.', () => new Head({ ...FIELDS, labels: ['ant', 'bee', 'ant'] })],
+  [
+    "The head's temperature is 0; it must be a number above 0.",
+    () => new Head({ ...FIELDS, temperature: 0 }),
+  ],
+  [
+    "The head's threshold is 95; it must be between 0 and 1.",
+    () => new Head({ ...FIELDS, unknownThreshold: 95 }),
+  ],
   [
     'The head holds weights that are NaN or infinite.',
     () => new Head({ ...FIELDS, bias: Float32Array.of(0, Infinity, 0) }),

@@ -61,9 +61,40 @@ test('equal probabilities predict the first class', () => {
   expect([topK.accuracy, accuracy]).toEqual([0, 0]);
 });
 
+// Expected: scikit-learn 1.9's balanced_accuracy_score, statsmodels' proportion_confint(method='wilson').
+test('a rare class counts as much as a frequent one in the balanced accuracy', () => {
+  expect(evaluate(2).result().balancedAccuracy).toBeCloseTo((2 / 3 + 1 / 2 + 2 / 3 + 0) / 4, 14);
+});
+
+test('accuracy has its 95 % interval, which is none of width 0 where all are right', () => {
+  const [low, high] = evaluate(2).result().accuracyInterval ?? [];
+  expect(low).toBeCloseTo(0.236593, 6);
+  expect(high).toBeCloseTo(0.763407, 6);
+  const faultless = new Evaluation(['ant', 'bee']);
+  for (let i = 0; i < 10; i++) faultless.add(0, [0.9, 0.1]);
+  expect(faultless.result().accuracyInterval?.[0]).toBeCloseTo(0.722467, 6);
+  expect(faultless.result().accuracyInterval?.[1]).toBeCloseTo(1, 12);
+});
+
+test('the calibration error compares how sure the answers are with how often they are right', () => {
+  const evaluation = new Evaluation(['ant', 'bee']);
+  // Ten answers of 0.9, seven of them right; ten of 0.6, six of them right.
+  for (let i = 0; i < 10; i++) evaluation.add(i < 7 ? 0 : 1, [0.9, 0.1]);
+  for (let i = 0; i < 10; i++) evaluation.add(i < 6 ? 1 : 0, [0.4, 0.6]);
+  const { ece, bins } = evaluation.result().calibration;
+  expect(ece).toBeCloseTo((10 * 0.2 + 10 * 0) / 20, 14);
+  expect(bins).toHaveLength(15);
+  expect(bins.filter(({ count }) => count > 0).map(({ count, accuracy }) => [count, accuracy])).toEqual([
+    [10, 0.6],
+    [10, 0.7],
+  ]);
+  expect(bins[0]).toEqual({ from: 0, to: 1 / 15, count: 0, confidence: null, accuracy: null });
+});
+
 test('what cannot be computed is null, not NaN', () => {
   const empty = new Evaluation(['ant', 'bee']).result();
   expect(empty).toMatchObject({ count: 0, accuracy: null, logLoss: null, macroF1: null });
+  expect(empty).toMatchObject({ accuracyInterval: null, balancedAccuracy: null, calibration: { ece: null } });
   expect(empty.topK).toEqual({ k: 2, accuracy: null });
 
   const evaluation = new Evaluation(['ant', 'bee', 'fly']);

@@ -97,6 +97,20 @@ describe('a manifest', () => {
     expect(await listed(join(path, 'set.jsonl'))).toEqual({ '1.jpg': '7 -', '2.jpg': '- test' });
   });
 
+  it('gives groups and weights where it has them', async () => {
+    const csv = 'path,group,weight\n1.jpg,subject 7,0.5\n2.jpg,,\n';
+    const jsonl = '{"path": "1.jpg", "group": 7, "weight": 2.5}\n{"path": "2.jpg", "group": null}\n';
+    const path = await folder([], { 'set.csv': csv, 'set.jsonl': jsonl });
+    const entriesOf = async (name: string) => {
+      const found = [];
+      for await (const { group, weight } of (await openDataset(join(path, name))).entries())
+        found.push({ group, weight });
+      return found;
+    };
+    expect(await entriesOf('set.csv')).toEqual([{ group: 'subject 7', weight: 0.5 }, {}]);
+    expect(await entriesOf('set.jsonl')).toEqual([{ group: '7', weight: 2.5 }, {}]);
+  });
+
   it.each([
     ['no path', 'set.csv', 'file,label\n1.jpg,a\n', /line 2: no path.*this row has file, label/],
     [
@@ -104,6 +118,18 @@ describe('a manifest', () => {
       'set.csv',
       'path,split\n1.jpg,train\n2.jpg,dev\n',
       /line 3: the split is "dev"; write train/,
+    ],
+    [
+      'a weight of 0',
+      'set.csv',
+      'path,weight\n1.jpg,0\n',
+      /line 2: the weight is "0"; it must be a number above 0/,
+    ],
+    [
+      'a weight that is none',
+      'set.jsonl',
+      '{"path": "1.jpg", "weight": "much"}',
+      /line 1: the weight is "much"/,
     ],
     ['a path twice', 'set.csv', 'path\n1.jpg\n./1.jpg\n', /line 3: .*1\.jpg is listed on line 2 already/],
     ['ragged rows', 'set.csv', 'path,label\n1.jpg\n', /set\.csv: .*columns/i],

@@ -1,0 +1,91 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { loadHead, saveHead } from '../../src/index.js';
+import { lastlayer } from '../support/command-line.js';
+import { stripedDataset, temporaryFolder } from '../support/files.js';
+import { smallNetwork } from '../support/small-network.js';
+
+const root = await temporaryFolder();
+const data = join(root, 'data');
+const model = ['--model', 'small.onnx'];
+
+async function run(...args: string[]) {
+  return lastlayer(args, root).outcome;
+}
+
+beforeAll(async () => {
+  await writeFile(join(root, 'small.onnx'), smallNetwork());
+  await stripedDataset(data, { '.': { flat: 12, steep: 12 } });
+  expect((await run('embed', data, ...model)).code).toBe(0);
+});
+
+test('no option is needed: λ is chosen, the head judged by cross-validation, and that is told', async () => {
+  const { code, stdout } = await run('train-head');
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/λ [\d.e-]+, the least log loss in 5-fold cross-validation:/);
+  expect(stdout).toMatch(/\n {2}→ [\d.e-]+ +\d\.\d{3} ± \d\.\d{3} +[\d.]+ %\n/);
+  expect(stdout).toMatch(/temperature \d+\.\d\d: calibration error/);
+  expect(stdout).toMatch(/new pictures, by 5-fold cross-validation: accuracy [\d.]+ % of 24, 95 % interval/);
+  expect(stdout).toMatch(/nearest class mean [\d.]+ %, 10 nearest neighbours/);
+  expect(stdout).toContain(`The head is in ${join(root, 'head.safetensors')}`);
+});
+
+test('--json has it all as one object, and options are heeded', async () => {
+  const options = [
+    '--l2-rule',
+    'one-se',
+    '--folds',
+    '3',
+    '--class-weights',
+    '{"flat": 2}',
+    '--learning-curve',
+  ];
+  const { code, stdout } = await run('train-head', ...options, '--label-smoothing', '0.1', '--json');
+  expect(code).toBe(0);
+  const result: unknown = JSON.parse(stdout);
+  expect(result).toMatchObject({
+    labels: ['flat', 'steep'],
+    training: { labelSmoothing: 0.1 },
+    validatedOn: 'cross-validation',
+    crossValidation: { folds: 3, rule: 'one-se', path: expect.any(Array) as [] },
+    learningCurve: [{ share: 0.1 }, { share: 0.2 }, { share: 0.4 }, { share: 0.8 }, { share: 1 }],
+  });
+});
+
+test('predict says of a picture that it is unknown, and names the likeliest class all the same', async () => {
+  const head = await loadHead(join(root, 'head.safetensors'));
+  const picture = join(data, 'flat', '0.png');
+  for (const unknownThreshold of [0, 1]) {
+    await saveHead(join(root, 'strict.safetensors'), head.with({ unknownThreshold, temperature: 5 }));
+    const args = ['predict', '--head', 'strict.safetensors', ...model, picture];
+    const { stdout } = await run(...args, '--json');
+    const result = JSON.parse(stdout) as { predictions: unknown };
+    expect(result.predictions).toMatchObject([
+      {
+        path: picture,
+        unknown: unknownThreshold === 1,
+        predictions: [{ label: 'flat' }, { label: 'steep' }],
+      },
+    ]);
+    expect((await run(...args)).stdout).toMatch(
+      unknownThreshold === 1 ? /0\.png: unknown, probably none of the classes\n {2}flat/ : /0\.png\n {2}flat/,
+    );
+  }
+});
+
+test.each([
+  ['{"flat": "two"}', /--class-weights holds \{"flat":"two"\}; write for example/],
+  ['{"flat": 2', /--class-weights is no JSON/],
+  ['missing.json', /--class-weights is missing\.json: neither none, balanced, JSON nor a readable file/],
+  ['{"wasp": 2}', /A weight is given to the class "wasp", which is not among the training examples/],
+])('--class-weights %s is refused', async (weights, message) => {
+  const { code, stderr } = await run('train-head', '--class-weights', weights);
+  expect(code).toBe(2);
+  expect(stderr).toMatch(message);
+});
+
+test('λ = 0 on classes that can be told apart has no optimum, which is no crash', async () => {
+  const { code, stderr } = await run('train-head', '--l2', '0', '--folds', '0');
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/There is no finite optimum: .* Leave --l2 out to have it chosen/);
+});

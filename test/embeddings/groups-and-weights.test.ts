@@ -1,0 +1,65 @@
+import { writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { connect } from '@lancedb/lancedb';
+import { embedDataset, EmbeddingStore, loadBackbone, type EmbeddingRow } from '../../src/index.js';
+import { stripedDataset, temporaryFolder } from '../support/files.js';
+import { smallNetwork } from '../support/small-network.js';
+
+const root = await temporaryFolder();
+await writeFile(join(root, 'small.onnx'), smallNetwork());
+const backbone = await loadBackbone({ model: join(root, 'small.onnx') });
+const paths = await stripedDataset(join(root, 'data'), { train: { flat: 3, steep: 3 } });
+const manifest = join(root, 'list.csv');
+
+async function embed(store: string, line: (path: string, i: number) => string) {
+  const lines = paths.map((path, i) => line(relative(root, path), i));
+  await writeFile(manifest, `path,label,group,weight\n${lines.join('\n')}\n`);
+  return embedDataset(manifest, { backbone, store });
+}
+
+async function rowsOf(location: string): Promise<Partial<EmbeddingRow>[]> {
+  const store = await EmbeddingStore.open(location, { create: false });
+  const [record] = await store.datasets();
+  const rows: Partial<EmbeddingRow>[] = [];
+  if (!record) return rows;
+  const table = await store.tableOf(record);
+  for await (const block of table.read({}, ['path', 'group', 'weight'])) rows.push(...block);
+  store.close();
+  return rows.sort((a, b) => ((a.path ?? '') < (b.path ?? '') ? -1 : 1));
+}
+
+async function dropColumns(location: string): Promise<void> {
+  const database = await connect(location);
+  const [name] = (await database.tableNames()).filter((table) => table !== 'datasets');
+  await (await database.openTable(name ?? '')).dropColumns(['group', 'weight']);
+  database.close();
+}
+
+test('groups and weights of a manifest are kept, and a change of them is no reason to embed again', async () => {
+  const store = join(root, 'store');
+  expect(await embed(store, (path) => `${path},a,,`)).toMatchObject({ embedded: 6 });
+  expect((await rowsOf(store))[2]).toMatchObject({ group: null, weight: null });
+  const changed = await embed(store, (path, i) => `${path},a,subject ${i % 2},${i === 2 ? 2.5 : ''}`);
+  expect(changed).toMatchObject({ embedded: 0, reused: 6, unchanged: 0 });
+  expect((await rowsOf(store)).map(({ group, weight }) => [group, weight])).toEqual([
+    ['subject 0', null],
+    ['subject 1', null],
+    ['subject 0', 2.5],
+    ['subject 1', null],
+    ['subject 0', null],
+    ['subject 1', null],
+  ]);
+});
+
+test('a store that an earlier version wrote gets the columns when it is written to', async () => {
+  const store = join(root, 'old');
+  await embed(store, (path) => `${path},a,,`);
+  await dropColumns(store);
+  expect((await rowsOf(store)).map(({ group }) => group)).toEqual([null, null, null, null, null, null]);
+  expect(await embed(store, (path) => `${path},a,,`)).toMatchObject({ unchanged: 6 });
+  await dropColumns(store);
+  expect(await embed(store, (path) => `${path},a,one,2`)).toMatchObject({ embedded: 0, reused: 6 });
+  expect(
+    new Set((await rowsOf(store)).map(({ group, weight }) => `${group ?? ''} ${weight ?? NaN}`)),
+  ).toEqual(new Set(['one 2']));
+});

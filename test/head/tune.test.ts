@@ -1,0 +1,223 @@
+import {
+  baselines,
+  featuresInMemory,
+  learningCurve,
+  SoftmaxGraph,
+  tuneHead,
+  type Examples,
+  type FeatureSource,
+  type TuneOptions,
+} from '../../src/head/index.js';
+import { IDS, uniform } from './data.js';
+
+const graph = await SoftmaxGraph.create();
+afterAll(() => graph.release());
+
+const [ROWS, WIDTH] = [120, 12];
+
+/** Three classes that overlap, 60, 40 and 20 rows, told apart by three of twelve features. */
+function examples(): Examples & { features: Float32Array } {
+  const random = uniform(99);
+  const classes = Int32Array.from({ length: ROWS }, (_, i) => (i < 60 ? 0 : i < 100 ? 1 : 2));
+  const features = new Float32Array(ROWS * WIDTH);
+  classes.forEach((c, i) => {
+    for (let j = 0; j < WIDTH; j++) features[i * WIDTH + j] = 4 * random() + (j === c ? 2 : 0);
+  });
+  return { source: featuresInMemory(features, WIDTH), names: ['a', 'b', 'c'], classes, features };
+}
+
+const DATA = examples();
+const GROUPS = Array.from({ length: ROWS }, (_, i) => `picture-${i}`);
+
+function tune(options: Partial<TuneOptions> = {}, data: Examples = DATA) {
+  return tuneHead(graph, data, { ...IDS, part: () => true, groups: GROUPS, ...options });
+}
+
+test('λ is chosen where held-out rows are told best, and the head is trained with it on all rows', async () => {
+  const { head, crossValidation } = await tune();
+  expect(crossValidation).toMatchObject({ folds: 5, rule: 'best', neverHeld: 0 });
+  const path = crossValidation?.path ?? [];
+  expect(path[0]?.l2).toBe(10);
+  expect(path.length).toBeGreaterThan(3);
+  const least = Math.min(...path.map(({ logLoss }) => logLoss));
+  const chosen = path.find(({ l2 }) => l2 === head.l2);
+  expect(chosen).toEqual(crossValidation?.chosen);
+  expect(chosen?.logLoss).toBeLessThanOrEqual(least + 1e-3);
+  expect(head.counts.train).toEqual([60, 40, 20]);
+  expect(head.training).toMatchObject({ converged: true });
+  expect(crossValidation?.evaluation.count).toBe(ROWS);
+  expect(crossValidation?.evaluation.accuracy).toBe(chosen?.accuracy);
+});
+
+test('one-se takes a larger or equal λ', async () => {
+  const [best, oneSe] = [await tune(), await tune({ l2Rule: 'one-se' })];
+  expect(oneSe.head.l2).toBeGreaterThan(best.head.l2);
+});
+
+test('two runs give the same bits', async () => {
+  const [first, second] = [await tune(), await tune()];
+  expect(second.head.weights).toEqual(first.head.weights);
+  expect([second.head.temperature, second.head.unknownThreshold]).toEqual([
+    first.head.temperature,
+    first.head.unknownThreshold,
+  ]);
+  expect(second.crossValidation?.path).toEqual(first.crossValidation?.path);
+});
+
+test('held-out rows have no say in the head that judges them', async () => {
+  // Labels at random: only heads that saw a row could know its class.
+  const random = uniform(5);
+  const classes = DATA.classes.map(() => Math.floor(2 * random()));
+  const { crossValidation } = await tune({ l2: 1e-4 }, { ...DATA, names: ['a', 'b'], classes });
+  expect(crossValidation?.evaluation.accuracy).toBeLessThan(0.65);
+  expect(crossValidation?.rule).toBeUndefined();
+});
+
+test('equal rows are never on both sides of a fold', async () => {
+  // Each row four times under a random label: with copies in training, each would be known by heart.
+  const random = uniform(8);
+  const copies = Array.from({ length: ROWS }, (_, i) => Math.floor(i / 4));
+  const features = Float32Array.from(
+    copies.flatMap((i) => [...DATA.features.subarray(WIDTH * i, WIDTH * (i + 1))]),
+  );
+  const labels = copies.map(() => 0);
+  copies.forEach((i, row) => {
+    labels[row] = row % 4 === 0 ? Math.floor(2 * random()) : (labels[4 * i] ?? 0);
+  });
+  const data = {
+    names: ['a', 'b'],
+    classes: Int32Array.from(labels),
+    source: featuresInMemory(features, WIDTH),
+  };
+  const apart = await tune({ l2: 1e-4, groups: copies.map((i) => `picture-${i}`) }, data);
+  const together = await tune({ l2: 1e-4 }, data);
+  expect(apart.crossValidation?.evaluation.accuracy).toBeLessThan(0.7);
+  expect(together.crossValidation?.evaluation.accuracy).toBeGreaterThan(0.75);
+});
+
+test('the temperature makes out-of-fold log loss no worse, and probabilities heed it', async () => {
+  const { head, crossValidation } = await tune({ l2: 1e-4 });
+  expect(head.temperature).toBeGreaterThan(1.05);
+  expect(head.temperature).toBe(crossValidation?.temperature);
+  expect(crossValidation?.evaluation.logLoss).toBeLessThan(crossValidation?.uncalibrated.logLoss ?? 0);
+  const [row] = head.predictProba(DATA.features.subarray(0, WIDTH)).to2DArray();
+  const [plain] = head.with({ temperature: 1 }).predictProba(DATA.features.subarray(0, WIDTH)).to2DArray();
+  expect(Math.max(...(row ?? []))).toBeLessThan(Math.max(...(plain ?? [])));
+});
+
+test('features that are read anew each time give the same head', async () => {
+  let passes = 0;
+  const source: FeatureSource = {
+    width: WIDTH,
+    inMemory: false,
+    blocks: async function* () {
+      passes++;
+      // In another order and in other blocks than in memory.
+      for (const [from, to] of [
+        [70, 120],
+        [0, 33],
+        [33, 70],
+      ] as const) {
+        yield await Promise.resolve({
+          rows: Int32Array.from({ length: to - from }, (_, i) => from + i),
+          features: DATA.features.slice(from * WIDTH, to * WIDTH),
+        });
+      }
+    },
+  };
+  const [streamed, inMemory] = [await tune({ l2: 0.1 }, { ...DATA, source }), await tune({ l2: 0.1 })];
+  expect(passes).toBeGreaterThan(20);
+  expect(streamed.head.training.converged).toBe(true);
+  expect(streamed.head.training.loss).toBeCloseTo(inMemory.head.training.loss, 6);
+  streamed.head.weights.to1DArray().forEach((w, i) => {
+    expect(w).toBeCloseTo(inMemory.head.weights.to1DArray()[i] ?? NaN, 4);
+  });
+});
+
+test('rows outside of the part, and rows without a class, change nothing', async () => {
+  const features = DATA.features.slice().fill(1e6, 0, 3 * WIDTH);
+  const classes = DATA.classes.with(2, -1);
+  const data = { ...DATA, classes, source: featuresInMemory(features, WIDTH) };
+  const part = (row: number) => row >= 2;
+  const { head } = await tune({ part, l2: 0.1 }, data);
+  const [shorter, labels] = [features.subarray(3 * WIDTH), classes.subarray(3)];
+  const alone = await tune(
+    { l2: 0.1, groups: GROUPS.slice(3) },
+    { ...DATA, classes: labels, source: featuresInMemory(shorter, WIDTH) },
+  );
+  expect(head.counts.train).toEqual([57, 40, 20]);
+  head.weights.to1DArray().forEach((w, i) => {
+    expect(w).toBeCloseTo(alone.head.weights.to1DArray()[i] ?? NaN, 4);
+  });
+});
+
+test('without folds λ is the given one and nothing is calibrated', async () => {
+  const { head, crossValidation } = await tune({ folds: 0, l2: 0.2 });
+  expect(crossValidation).toBeUndefined();
+  expect([head.l2, head.temperature, head.unknownThreshold]).toEqual([0.2, 1, null]);
+  // Where all rows are of one group there is nothing to hold out.
+  const alone = await tune({ groups: GROUPS.map(() => 'all') });
+  expect(alone.crossValidation).toBeUndefined();
+});
+
+test('a signal stops the cross-validation, and progress is told', async () => {
+  const controller = new AbortController();
+  const fits: number[] = [];
+  const tuning = tune({
+    signal: controller.signal,
+    onFit: ({ fits: done }) => {
+      fits.push(done);
+      if (done === 7) controller.abort();
+    },
+  });
+  await expect(tuning).rejects.toMatchObject({ name: 'AbortError' });
+  expect(fits).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+});
+
+test.each([1, 2.5, -1])('%d folds are refused', async (folds) => {
+  await expect(tune({ folds })).rejects.toThrow(
+    `The number of folds is ${folds}; it must be a whole number of 2 or more, or 0 for none.`,
+  );
+});
+
+describe('beside the head', () => {
+  const trials = [{ train: (row: number) => row % 2 === 0, judge: (row: number) => row % 2 === 1 }];
+
+  it('neighbours and centroids go by the angle alone', async () => {
+    // Two directions, of whatever length: both are always right.
+    const random = uniform(4);
+    const features = Float32Array.from({ length: 80 }, (_, k) => {
+      const i = Math.floor(k / 2);
+      return (1 + 9 * (i % 7)) * ((i % 4 < 2 ? 1 : 0.2) * (k % 2 === 0 ? 1 : 0.6) + 0.05 * random());
+    });
+    features.forEach((x, k) => {
+      if (Math.floor(k / 2) % 4 >= 2 && k % 2 === 0) features[k] = -x;
+    });
+    const classes = Int32Array.from({ length: 40 }, (_, i) => (i % 4 < 2 ? 0 : 1));
+    const data = { names: ['a', 'b'], classes, source: featuresInMemory(features, 2) };
+    const { nearestCentroid, nearestNeighbours } = await baselines(graph, data, trials);
+    expect(nearestCentroid).toMatchObject({ accuracy: 1, count: 20 });
+    expect(nearestNeighbours).toMatchObject({ k: 10, accuracy: 1, count: 20 });
+  });
+
+  it('neighbours vote: a class of two rows among ten never wins', async () => {
+    const classes = DATA.classes.map((_, i) => (i === 0 || i === 2 ? 1 : 0));
+    const { nearestNeighbours } = await baselines(graph, { ...DATA, names: ['a', 'b'], classes }, [
+      { train: (row) => row % 2 === 0, judge: (row) => row === 0 || row === 2 },
+    ]);
+    expect(nearestNeighbours).toMatchObject({ accuracy: 0, count: 2 });
+  });
+
+  it('the learning curve learns from ever more rows of each class, and ends with all', async () => {
+    const points = await learningCurve(graph, DATA, { ...IDS, l2: 0.3, trials, groups: GROUPS });
+    expect(points.map(({ share, rows }) => [share, rows])).toEqual([
+      [0.1, 6],
+      [0.2, 12],
+      [0.4, 24],
+      [0.8, 48],
+      [1, 60],
+    ]);
+    expect(points.at(-1)?.accuracy).toBeGreaterThan(points[0]?.accuracy ?? 1);
+    expect(points.at(-1)?.accuracyInterval?.[0]).toBeLessThan(points.at(-1)?.accuracy ?? 0);
+  });
+});
