@@ -27,6 +27,9 @@ export function divide(
   let from: Division['from'] = 'nothing';
   if (splits.includes('val')) {
     from = 'validation split';
+    if (fraction !== 0) {
+      onNotice?.(`${record.dataset} has a validation split, which is judged on; nothing more is held out.`);
+    }
     splits.forEach((split, row) => {
       if (split === 'val') held[row] = 1;
     });

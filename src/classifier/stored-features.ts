@@ -22,14 +22,17 @@ export async function storedFeatures(
   const { width } = table;
   const rowOf = new Map(paths.map((path, row) => [path, row]));
   const blocks = () => readBlocks(table, dataset, rowOf);
-  const [needed, memory] = [2 * 4 * width * paths.length, options.memory ?? process.availableMemory()];
-  if (needed > SHARE_OF_MEMORY * memory) {
+  const memory = options.memory ?? process.availableMemory();
+  const bytesPerRow = 2 * 4 * width;
+  const room = Math.floor((SHARE_OF_MEMORY * memory) / bytesPerRow);
+  if (paths.length > room) {
     const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
     options.onNotice?.(
-      `The embeddings and a copy would take ${gigabytes(needed)} of ${gigabytes(memory)} of memory; they are read from ` +
-        `the store again and again instead, which gives the same head and takes longer.`,
+      `The embeddings and a copy would take ${gigabytes(bytesPerRow * paths.length)} of ${gigabytes(memory)} of memory; ` +
+        `they are read from the store again and again instead. That takes longer and trains the same head, except that ` +
+        `cross-validation goes by as many pictures as find room.`,
     );
-    return { width, inMemory: false, blocks };
+    return { width, inMemory: false, room, blocks };
   }
   const features = new Float32Array(paths.length * width);
   for await (const block of blocks()) {

@@ -120,6 +120,7 @@ async function train(
   };
   const isHeldOut = from === 'validation split' || from === 'held-out part';
   const trials = isHeldOut ? [{ train: part, judge: heldOut }] : (crossValidation?.trials ?? []);
+  const tried = isHeldOut ? examples : (crossValidation?.examples ?? examples);
   const validation = isHeldOut ? await judge(heldOut) : crossValidation?.evaluation;
   const { l2, training } = head;
   const result = {
@@ -129,10 +130,10 @@ async function train(
     validation,
     validatedOn: !isHeldOut && crossValidation ? ('cross-validation' as const) : from,
     crossValidation,
-    baselines: trials.length > 0 ? await baselines(graph, examples, trials) : undefined,
+    baselines: trials.length > 0 ? await baselines(graph, tried, trials) : undefined,
     learningCurve:
       options.learningCurve && trials.length > 0
-        ? await learningCurve(graph, examples, {
+        ? await learningCurve(graph, tried, {
             ...{ ...ids, l2, trials, groups, labelSmoothing: training.labelSmoothing ?? 0 },
             ...(options.signal && { signal: options.signal }),
           })

@@ -26,12 +26,14 @@ export function trainingJson(
 }
 
 function crossValidationJson(found: NonNullable<TrainedHead['crossValidation']>): JsonValue {
-  const { folds, rule, path, chosen, neverHeld, temperature, unknown, evaluation, uncalibrated } = found;
+  const { folds, rule, path, chosen, rows, neverHeld, temperature, unknown, evaluation, uncalibrated } =
+    found;
   return {
     folds,
     rule: rule ?? null,
     path: path.map((point) => ({ ...point })),
     chosen: { ...chosen },
+    rows,
     neverHeld,
     temperature,
     unknown: unknown ? { ...unknown } : null,

@@ -13,7 +13,7 @@ export function describeTraining(trained: TrainedHead): string {
     training.converged
       ? `  converged in ${training.iterations} iterations: loss ${training.loss.toFixed(4)}, gradient ${training.gradientNorm.toExponential(1)}`
       : `  NOT converged after ${training.iterations} iterations (${training.reason}): gradient ${training.gradientNorm.toExponential(1)}`,
-    crossValidation?.rule ? describePath(crossValidation) : `  λ ${head.l2}`,
+    crossValidation?.rule ? describePath(crossValidation, train.count) : `  λ ${head.l2}`,
   ];
   if (crossValidation) lines.push(...describeCalibration(crossValidation));
   lines.push(describeEvaluation('training pictures', train, { perClass: !validation }));
@@ -40,17 +40,18 @@ export function describeTraining(trained: TrainedHead): string {
   return lines.join('\n');
 }
 
-function describePath({ folds, rule, path, chosen }: HeldOutResult): string {
-  const rows = path.map((point) => [
+function describePath({ folds, rule, path, chosen, rows }: HeldOutResult, trained: number): string {
+  const points = path.map((point) => [
     `  ${point === chosen ? '→' : ' '} ${point.l2}`,
     `${point.logLoss.toFixed(3)} ± ${point.standardError.toFixed(3)}`,
     percent(point.accuracy),
   ]);
   const how =
     rule === 'best' ? 'the least log loss' : 'the largest within one standard error of the least log loss';
+  const of = rows < trained ? ` of ${rows} pictures` : '';
   return [
-    `  λ ${chosen.l2}, ${how} in ${folds}-fold cross-validation:`,
-    table([['    λ', 'log loss', 'accuracy'], ...rows]),
+    `  λ ${chosen.l2}, ${how} in ${folds}-fold cross-validation${of}:`,
+    table([['    λ', 'log loss', 'accuracy'], ...points]),
   ].join('\n');
 }
 

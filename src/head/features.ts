@@ -15,6 +15,8 @@ export interface FeatureSource {
    * they are to be read, and standardised, block by block each time.
    */
   readonly inMemory: boolean;
+  /** How many rows, and a copy of them, would find room in memory. */
+  readonly room: number;
   /** Goes through every row once, each time in the same order. */
   blocks(): AsyncIterable<FeatureBlock>;
 }
@@ -29,6 +31,7 @@ export function featuresInMemory(features: Float32Array, width: number): Feature
   return {
     width,
     inMemory: true,
+    room: features.length / width,
     blocks: async function* () {
       for (let start = 0; start * width < features.length; start += BLOCK_ROWS) {
         const block = features.subarray(start * width, (start + BLOCK_ROWS) * width);

@@ -1,6 +1,7 @@
 import { UsageError } from '../errors.js';
 import { calibrate, type CalibratedHeldOut } from './calibrate.js';
 import { crossValidate, outOfFold, type CrossValidation } from './cross-validate.js';
+import { forCrossValidation } from './cv-examples.js';
 import type { Examples, Part } from './examples.js';
 import { checkFitOptions, DEFAULT_L2, fitHead, type FitHeadOptions } from './fit-head.js';
 import { stratifiedFolds } from './folds.js';
@@ -45,9 +46,14 @@ export interface HeldOutResult extends CalibratedHeldOut {
   rule: L2Rule | undefined;
   path: PathPoint[];
   chosen: PathPoint;
-  /** Rows that had to stay in training all the time, as their class is in no other group. */
+  /** Rows that took part: all that are learnt from, or as many as find room in memory. */
+  rows: number;
+  /** Those that had to stay in training all the time, as their class is in no other group. */
   neverHeld: number;
+  /** Its folds, as trials of {@link examples}. */
   trials: Trial[];
+  /** What it went by: with the same row numbers as what was given. */
+  examples: Examples;
 }
 
 /**
@@ -62,18 +68,17 @@ export async function tuneHead(
   options: TuneOptions,
 ): Promise<TunedHead> {
   checkFitOptions(options);
-  const found = await crossValidation(graph, examples, options);
+  const found = options.folds === 0 ? undefined : await crossValidation(graph, examples, options);
   const l2 = options.l2 ?? found?.chosen.l2 ?? DEFAULT_L2;
   options.onFit?.({ phase: 'final fit', l2, fits: found ? found.path.length * found.folds : 0 });
   const start = found && mean(found.models.map(({ x }) => x));
   const head = await fitHead(graph, examples, { ...options, l2, ...(start && { start }) });
   if (!found) return { head, crossValidation: undefined };
 
-  const { part, foldOf, folds } = found;
+  const { part, foldOf, folds, rows } = found;
   const held = foldOf.reduce((count, fold, row) => (fold >= 0 && part(row) ? count + 1 : count), 0);
-  const trained = head.counts.train.reduce((sum, count) => sum + count, 0);
   const calibrated = await calibrate(
-    () => outOfFold(graph, examples, found, found.models),
+    () => outOfFold(graph, found.examples, found, found.models),
     held,
     examples.names,
   );
@@ -86,8 +91,10 @@ export async function tuneHead(
       rule: options.l2 === undefined ? found.rule : undefined,
       path: found.path,
       chosen: found.chosen,
-      neverHeld: trained - held,
+      rows,
+      neverHeld: rows - held,
       trials: trialsOf(part, foldOf, folds),
+      examples: found.examples,
     },
   };
 }
@@ -96,24 +103,26 @@ async function crossValidation(
   graph: SoftmaxGraph,
   examples: Examples,
   { folds: wanted, groups, onFit, l2Rule, ...options }: TuneOptions,
-): Promise<(CrossValidation & { part: Part; foldOf: Int32Array }) | undefined> {
-  if (wanted === 0) return undefined;
+): Promise<
+  (CrossValidation & { examples: Examples; part: Part; rows: number; foldOf: Int32Array }) | undefined
+> {
   if (wanted !== undefined && (!Number.isInteger(wanted) || wanted < 2)) {
     throw new UsageError(
       `The number of folds is ${wanted}; it must be a whole number of 2 or more, or 0 for none.`,
     );
   }
-  const { part } = options;
-  const classes = examples.classes.map((c, row) => (part(row) ? c : -1));
+  const judged = await forCrossValidation(examples, options.part, groups);
+  const { part } = judged;
   const { foldOf, folds } = stratifiedFolds({
-    classes,
+    classes: examples.classes.map((c, row) => (part(row) ? c : -1)),
     count: examples.names.length,
     groups,
     ...(wanted !== undefined && { folds: wanted }),
   });
   if (folds < 2) return undefined;
-  const found = await crossValidate(graph, examples, {
+  const found = await crossValidate(graph, judged.examples, {
     ...options,
+    part,
     foldOf,
     folds,
     ...(l2Rule && { rule: l2Rule }),
@@ -123,7 +132,7 @@ async function crossValidation(
       },
     }),
   });
-  return { ...found, part, foldOf };
+  return { ...found, ...judged, foldOf };
 }
 
 /** A good start for the head of all rows: each fold's head has seen most of them. */

@@ -110,6 +110,7 @@ test('features that are read anew each time give the same head', async () => {
   const source: FeatureSource = {
     width: WIDTH,
     inMemory: false,
+    room: 0,
     blocks: async function* () {
       passes++;
       // In another order and in other blocks than in memory.
@@ -126,11 +127,45 @@ test('features that are read anew each time give the same head', async () => {
     },
   };
   const [streamed, inMemory] = [await tune({ l2: 0.1 }, { ...DATA, source }), await tune({ l2: 0.1 })];
-  expect(passes).toBeGreaterThan(20);
+  expect(passes).toBeGreaterThan(10);
   expect(streamed.head.training.converged).toBe(true);
   expect(streamed.head.training.loss).toBeCloseTo(inMemory.head.training.loss, 6);
   streamed.head.weights.to1DArray().forEach((w, i) => {
     expect(w).toBeCloseTo(inMemory.head.weights.to1DArray()[i] ?? NaN, 4);
+  });
+});
+
+test('of features without room, cross-validation takes as many as there is room for, of every class', async () => {
+  const rows = 7000;
+  const classes = Int32Array.from({ length: rows }, (_, i) => (i % 1000 === 0 ? 2 : i % 2));
+  const features = Float32Array.from(
+    { length: rows * 2 },
+    (_, k) => Math.sin(k * k) + (classes[k >> 1] ?? 0),
+  );
+  const source = { ...featuresInMemory(features, 2), inMemory: false, room: 6000 };
+  const groups = Array.from({ length: rows }, (_, i) => `picture-${i}`);
+  const found = await tune({ groups, l2: 0.1, folds: 2 }, { ...DATA, source, classes });
+  expect(found.head.counts.train).toEqual([3493, 3500, 7]);
+  const { rows: used = 0, evaluation } = found.crossValidation ?? {};
+  expect(used).toBeGreaterThanOrEqual(6000);
+  expect(used).toBeLessThan(6010);
+  expect(evaluation?.perClass.map(({ support }) => support)).toEqual([2994, 3000, 7]);
+});
+
+test('faultless and useless features both come to an end', async () => {
+  const faultless = Float32Array.from({ length: ROWS * 3 }, (_, k) =>
+    DATA.classes[Math.floor(k / 3)] === k % 3 ? 5 + Math.sin(k) : Math.cos(k),
+  );
+  const easy = await tune({}, { ...DATA, source: featuresInMemory(faultless, 3) });
+  expect(easy.crossValidation?.evaluation.accuracy).toBe(1);
+  expect(easy.head.temperature).toBeGreaterThan(0.05);
+  expect(easy.head.l2).toBeGreaterThan(0);
+  // All rows alike: nothing is left but the classes' shares, 60, 40 and 20.
+  const alike = await tune({}, { ...DATA, source: featuresInMemory(new Float32Array(ROWS * 3).fill(7), 3) });
+  expect(alike.head.l2).toBe(10);
+  const [row] = alike.head.predictProba(Float32Array.of(7, 7, 7)).to2DArray();
+  [1 / 2, 1 / 3, 1 / 6].forEach((share, n) => {
+    expect(row?.[n]).toBeCloseTo(share, 1);
   });
 });
 
