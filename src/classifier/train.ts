@@ -111,6 +111,7 @@ async function train(
   const { head, crossValidation } = await tuneHead(graph, examples, { ...options, ...ids, part, groups });
 
   const judge = async (judged: Part): Promise<EvaluationResult> => {
+    options.signal?.throwIfAborted();
     const evaluation = new Evaluation(names);
     await judgeHead(graph, examples, judged, head, evaluation);
     labels.forEach((label, row) => {

@@ -1,5 +1,6 @@
 import { LastlayerError } from '../errors.js';
-import type { Head, HeadFields, JsonValue, TrainingReport } from './head.js';
+import type { Head } from './head.js';
+import type { HeadFields, JsonValue, TrainingReport } from './head-fields.js';
 
 const FORMAT = 'lastlayer-head';
 const VERSION = '1';
