@@ -29,6 +29,7 @@ export {
   trainFromStore,
 } from './classifier/index.js';
 export type {
+  Classification,
   DatasetEvaluation,
   EvaluateOptions,
   Fidelity,
@@ -64,6 +65,7 @@ export type {
   TrainHeadOptions,
   TrainingReport,
   TuneProgress,
+  UnknownDetector,
   UnknownRule,
 } from './head/index.js';
 export type { RawPixels, Split, Transform } from './images/index.js';

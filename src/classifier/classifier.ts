@@ -8,6 +8,14 @@ import { decodeImage, joinPixels, type RawPixels } from '../images/index.js';
 /** A picture: the path of a file, a file's bytes, or pixels. */
 export type ImageSource = string | Uint8Array | RawPixels;
 
+/** What a head makes of a picture. */
+export interface Classification {
+  /** Best first. */
+  predictions: Prediction[];
+  /** Whether the picture is probably none of the classes. */
+  unknown: boolean;
+}
+
 const CONCURRENCY = 8;
 
 /** Trunk, head and labels: tells what is on a picture. */
@@ -40,8 +48,17 @@ export class Classifier {
    * @throws {LastlayerError} where the picture cannot be read
    */
   async predict(image: ImageSource, options: { topK?: number } = {}): Promise<Prediction[]> {
+    return (await this.classify(image, options)).predictions;
+  }
+
+  /**
+   * As {@link predict}, and whether the picture is probably none of the classes: see `Head.areUnknown`.
+   * @throws {LastlayerError} where the picture cannot be read
+   */
+  async classify(image: ImageSource, options: { topK?: number } = {}): Promise<Classification> {
     const embedding = await embedImages(this.backbone, [image]);
-    return this.head.predict(embedding, options.topK)[0] ?? [];
+    const [predictions = []] = this.head.predict(embedding, options.topK);
+    return { predictions, unknown: this.head.areUnknown(embedding)[0] ?? false };
   }
 }
 

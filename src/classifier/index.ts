@@ -1,5 +1,5 @@
 export { Classifier, embedImages } from './classifier.js';
-export type { ImageSource } from './classifier.js';
+export type { Classification, ImageSource } from './classifier.js';
 export { evaluateDataset } from './evaluate.js';
 export type { DatasetEvaluation, EvaluateOptions } from './evaluate.js';
 export { measureFidelity } from './fidelity.js';

@@ -108,7 +108,11 @@ async function train(
   });
   if (weights) examples.weights = weights;
   const ids = { modelId: record.model_id, transformId: record.transform_id };
-  const { head, crossValidation } = await tuneHead(graph, examples, { ...options, ...ids, part, groups });
+  const {
+    head,
+    crossValidation,
+    trials: tried,
+  } = await tuneHead(graph, examples, { ...options, ...ids, part, groups });
 
   const judge = async (judged: Part): Promise<EvaluationResult> => {
     options.signal?.throwIfAborted();
@@ -120,8 +124,13 @@ async function train(
     return evaluation.result();
   };
   const isHeldOut = from === 'validation split' || from === 'held-out part';
-  const trials = isHeldOut ? [{ train: part, judge: heldOut }] : (crossValidation?.trials ?? []);
-  const tried = isHeldOut ? examples : (crossValidation?.examples ?? examples);
+  const trials = isHeldOut ? { examples, folds: [{ train: part, judge: heldOut }] } : tried;
+  if (!crossValidation && options.folds !== 0) {
+    options.onNotice?.(
+      'There are too few pictures that differ for cross-validation, so that the penalty is not chosen by them, ' +
+        'probabilities are not calibrated and no picture is ever called unknown.',
+    );
+  }
   const validation = isHeldOut ? await judge(heldOut) : crossValidation?.evaluation;
   const { l2, training } = head;
   const result = {
@@ -131,11 +140,11 @@ async function train(
     validation,
     validatedOn: !isHeldOut && crossValidation ? ('cross-validation' as const) : from,
     crossValidation,
-    baselines: trials.length > 0 ? await baselines(graph, tried, trials) : undefined,
+    baselines: trials && (await baselines(graph, trials.examples, trials.folds)),
     learningCurve:
-      options.learningCurve && trials.length > 0
-        ? await learningCurve(graph, tried, {
-            ...{ ...ids, l2, trials, groups, labelSmoothing: training.labelSmoothing ?? 0 },
+      options.learningCurve && trials
+        ? await learningCurve(graph, trials.examples, {
+            ...{ ...ids, l2, trials: trials.folds, groups, labelSmoothing: training.labelSmoothing ?? 0 },
             ...(options.signal && { signal: options.signal }),
           })
         : undefined,

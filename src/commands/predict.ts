@@ -43,9 +43,9 @@ export const predictCommand = (): Command =>
     .addHelpText(
       'after',
       `
-unknown: the head is less sure than of 95 % of the pictures that it got right when it was trained, so that the picture is
-probably none of its classes. A picture that looks like one of the classes is taken for it, whatever it shows: no head can
-tell what it never learnt. The first label shown is the best guess all the same.
+unknown: the picture is less like any class than 95 % of the pictures that the head got right in training, so it is probably
+none of them. That catches most pictures of quite other things; it can not catch one that looks like one of the classes and
+is something else. The labels shown are the best guess all the same.
 
 Exit code 3: done, but some pictures could not be read.
 
@@ -91,10 +91,7 @@ async function predictor(flags: PredictFlags): Promise<(path: string) => Promise
     });
   }
   const classifier = await Classifier.load(flags.head, options);
-  return async (path) => {
-    const predictions = await classifier.predict(path, { topK });
-    return { predictions, unknown: classifier.head.isUnknown(predictions[0]?.probability ?? 0) };
-  };
+  return (path) => classifier.classify(path, { topK });
 }
 
 async function answerFor(path: string, predict: (path: string) => Promise<Found>): Promise<Answer> {

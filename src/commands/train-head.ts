@@ -85,8 +85,9 @@ probabilities mean what they say, and the threshold below which predict calls a 
 the validation split or, where there is none, by cross-validation: each picture by a head that has not seen it. Equal
 pictures, and those of one group (a column of the manifest, such as the subject), stay together.
 
-Unknown means: less sure than of 95 % of the pictures that it got right. That catches pictures that look like no class
-or like several; it can not catch a picture that looks like one of the classes and is something else.
+Unknown means: less like any class, by the cosine to the class means, than 95 % of the pictures that the head got right.
+That catches most pictures of quite other things, the more the more classes there are; it can not catch a picture that looks
+like one of the classes and is something else.
 
 Minimises the mean cross-entropy + lambda/2 ‖W‖² by L-BFGS, on standardised features; the scaling is folded back. The
 mean is weighted by class, if you say so, and by the manifest's column weight, as scikit-learn's LogisticRegression does
@@ -128,11 +129,20 @@ async function run({ json, out, classWeights, ...flags }: TrainFlags): Promise<v
 
 function toJson(trained: TrainedHead, path: string) {
   const { head, dataset, unused } = trained;
-  const { labels, modelId, transformId, l2, temperature, unknownThreshold, counts, training } = head;
+  const { labels, modelId, transformId, l2, temperature, unknown, counts, training } = head;
   return {
     head: path,
     dataset: dataset.dataset,
-    ...{ labels, modelId, transformId, l2, temperature, unknownThreshold, counts, training },
+    ...{
+      labels,
+      modelId,
+      transformId,
+      l2,
+      temperature,
+      unknownThreshold: unknown?.threshold ?? null,
+      counts,
+      training,
+    },
     ...trainingJson(trained),
     unused,
   };

@@ -68,7 +68,7 @@ function describeCalibration({
   ];
   if (unknown) {
     lines.push(
-      `  unknown below ${percent(unknown.threshold)}: of right answers ${percent(1 - unknown.keptRight)} are, of wrong ` +
+      `  unknown below ${unknown.threshold.toFixed(2)} of likeness to a class: of right answers ${percent(1 - unknown.keptRight)} are, of wrong ` +
         `ones ${percent(unknown.flaggedWrong)}`,
     );
   }

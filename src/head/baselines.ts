@@ -1,3 +1,4 @@
+import { classMeans, directions } from './class-means.js';
 import { generateBlocks, type Examples, type Part } from './examples.js';
 import type { Trial } from './judge.js';
 import { argmax } from './softmax.js';
@@ -40,9 +41,9 @@ export async function baselines(
   const classes = examples.names.length;
   let [count, centroid, neighbours] = [0, 0, 0];
   for (const { train, judge } of trials) {
-    const references = await directions(examples, train, MOST_REFERENCES);
-    const queries = await directions(examples, judge, MOST_QUERIES);
-    const centroids = centroidsOf(references, classes, examples.source.width);
+    const references = await sampleOf(examples, train, MOST_REFERENCES);
+    const queries = await sampleOf(examples, judge, MOST_QUERIES);
+    const centroids = await classMeans(examples, train);
     for (const { features, classes: y } of queries.blocks) {
       const toCentroids = await similarities(graph, features, centroids, classes);
       const toReferences = await similarities(
@@ -71,7 +72,7 @@ export async function baselines(
 }
 
 /** Rows of length 1. */
-interface Directions {
+interface Sample {
   /** [rows × width] */
   features: Float32Array;
   classes: Int32Array;
@@ -79,24 +80,19 @@ interface Directions {
 }
 
 /** A part's rows scaled to length 1; of many, evenly chosen ones. */
-async function directions(examples: Examples, part: Part, most: number): Promise<Directions> {
+async function sampleOf(examples: Examples, part: Part, most: number): Promise<Sample> {
   const { width } = examples.source;
   const total = examples.classes.reduce((n, c, row) => (c >= 0 && part(row) ? n + 1 : n), 0);
   const step = Math.max(1, Math.ceil(total / most));
   const rows = Math.ceil(total / step);
   const [all, allClasses] = [new Float32Array(rows * width), new Int32Array(rows)];
-  const blocks: Directions['blocks'] = [];
+  const blocks: Sample['blocks'] = [];
   let [seen, filled] = [0, 0];
   for await (const { features, classes } of generateBlocks(examples, part, noScaling(width))) {
     const first = filled;
     for (let i = 0; i < classes.length; i++) {
       if (seen++ % step !== 0) continue;
-      const row = features.subarray(i * width, (i + 1) * width);
-      const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0)) || 1;
-      all.set(
-        row.map((x) => x / length),
-        filled * width,
-      );
+      all.set(directions(features.subarray(i * width, (i + 1) * width), width), filled * width);
       allClasses[filled++] = classes[i] ?? 0;
     }
     if (filled > first) {
@@ -105,23 +101,6 @@ async function directions(examples: Examples, part: Part, most: number): Promise
     }
   }
   return { features: all, classes: allClasses, blocks };
-}
-
-/** The classes' mean directions, scaled to length 1; [classes × width]. */
-function centroidsOf({ features, classes }: Directions, count: number, width: number): Float32Array {
-  const sums = new Float64Array(count * width);
-  classes.forEach((c, i) => {
-    for (let j = 0; j < width; j++)
-      sums[c * width + j] = (sums[c * width + j] ?? 0) + (features[i * width + j] ?? 0);
-  });
-  for (let c = 0; c < count; c++) {
-    const row = sums.subarray(c * width, (c + 1) * width);
-    const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0)) || 1;
-    row.forEach((x, j) => {
-      row[j] = x / length;
-    });
-  }
-  return Float32Array.from(sums);
 }
 
 /** Scalar products of rows with others; [rows × others]. */

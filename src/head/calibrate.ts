@@ -1,6 +1,6 @@
 import { judgeLogits } from './judge.js';
 import { Evaluation, type EvaluationResult } from './metrics.js';
-import { argmax, softmaxInto } from './softmax.js';
+import { argmax } from './softmax.js';
 import { fitTemperature, type LogitBlock } from './temperature.js';
 import { chooseUnknown, type UnknownRule } from './unknown.js';
 
@@ -23,33 +23,32 @@ export interface CalibratedHeldOut {
  * they are judged on here, but they are two numbers against all rows, so the figures are hardly too good.
  * @param heldOut goes through the rows; called twice
  * @param rows how many they are
+ * @param similarities of each row to the nearest class mean, see `heldOutSimilarities`; [M]
  * @param labels the classes' names; [N]
  */
 export async function calibrate(
-  heldOut: () => AsyncIterable<LogitBlock>,
+  heldOut: () => AsyncIterable<LogitBlock & { rows: Int32Array }>,
   rows: number,
+  similarities: Float64Array,
   labels: readonly string[],
 ): Promise<CalibratedHeldOut> {
   const count = labels.length;
   const temperature = fitTemperature(await sample(heldOut(), rows, count), count);
   const [after, before] = [new Evaluation(labels), new Evaluation(labels)];
-  const [top, isRight] = [new Float64Array(rows), new Uint8Array(rows)];
-  const probabilities = new Float64Array(count);
-  let row = 0;
+  const [similarity, isRight] = [new Float64Array(rows), new Uint8Array(rows)];
+  let filled = 0;
   for await (const block of heldOut()) {
     judgeLogits(block, count, temperature, after);
     judgeLogits(block, count, 1, before);
     block.classes.forEach((c, i) => {
-      softmaxInto(probabilities, block.logits, i * count, temperature);
-      const predicted = argmax(probabilities, 0, count);
-      top[row] = probabilities[predicted] ?? 0;
-      isRight[row++] = predicted === c ? 1 : 0;
+      similarity[filled] = similarities[block.rows[i] ?? 0] ?? NaN;
+      isRight[filled++] = argmax(block.logits, i * count, count) === c ? 1 : 0;
     });
   }
   const { logLoss, calibration } = before.result();
   return {
     temperature,
-    unknown: chooseUnknown(top, isRight),
+    unknown: chooseUnknown(similarity, isRight),
     evaluation: after.result(),
     uncalibrated: { logLoss, ece: calibration.ece },
   };

@@ -7,18 +7,26 @@ import { encodeSafetensors, readSafetensors } from '../safetensors/index.js';
 import { Head } from './head.js';
 import { decodeMetadata, encodeMetadata } from './metadata.js';
 
+const CLASS_MEANS = 'class_means';
+
 /**
  * Writes a head as a safetensors file: `fc.weight` [N, D] and `fc.bias` [N] in float32, which torchvision's
- * `resnet18(num_classes=N).fc` takes as they are, and all else that the head knows in the metadata. The file is written
- * under another name first, so an interruption leaves the old one.
+ * `resnet18(num_classes=N).fc` takes as they are, `class_means` [N, D] where it can tell unknown pictures, and all else
+ * that the head knows in the metadata. The file is written under another name first, so an interruption leaves the old one.
  * @throws {LastlayerError} where it cannot be written
  */
 export async function saveHead(path: string, head: Head): Promise<void> {
-  const { weights, bias, labels, width } = head;
+  const { weights, bias, labels, width, unknown } = head;
   const tensors = new Map([
     ['fc.weight', { shape: [labels.length, width], data: Float32Array.from(weights.to1DArray()) }],
     ['fc.bias', { shape: [labels.length], data: bias }],
   ]);
+  if (unknown) {
+    tensors.set(CLASS_MEANS, {
+      shape: [labels.length, width],
+      data: Float32Array.from(unknown.means.to1DArray()),
+    });
+  }
   const bytes = encodeSafetensors(tensors, { ...encodeMetadata(head), lastlayer: await ownVersion() });
   try {
     await mkdir(dirname(path), { recursive: true });
@@ -35,7 +43,7 @@ export async function saveHead(path: string, head: Head): Promise<void> {
  */
 export async function loadHead(path: string): Promise<Head> {
   const { tensors, metadata } = readSafetensors(await readBytes(path), path);
-  const description = decodeMetadata(metadata, path);
+  const { unknownThreshold, ...description } = decodeMetadata(metadata, path);
   const weight = tensors.get('fc.weight');
   const bias = tensors.get('fc.bias');
   if (!weight || !bias) {
@@ -52,8 +60,14 @@ export async function loadHead(path: string): Promise<Head> {
     );
   }
   try {
+    const means = tensors.get(CLASS_MEANS);
+    const [rows = 0, columns = 0] = means?.shape ?? [];
     return new Head({
       ...description,
+      unknown:
+        means && unknownThreshold !== null
+          ? { means: Matrix.from1DArray(rows, columns, means.data), threshold: unknownThreshold }
+          : null,
       weights: Matrix.from1DArray(classes, width, weight.data),
       bias: bias.data,
     });

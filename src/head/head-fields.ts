@@ -22,6 +22,14 @@ export interface TrainingReport {
 /** A value that JSON can hold. */
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };
 
+/** A picture is unknown where the cosine of its embedding to each class mean is below the threshold. */
+export interface UnknownDetector {
+  /** The classes' mean directions, rows of length 1; [N, D]. */
+  means: Matrix;
+  /** −1 … 1 */
+  threshold: number;
+}
+
 /** What makes a head. */
 export interface HeadFields {
   /** W [N, D], for raw embeddings. */
@@ -41,8 +49,8 @@ export interface HeadFields {
   training: TrainingReport;
   /** T > 0: probabilities are softmax(logits / T); default 1. */
   temperature?: number;
-  /** Pictures whose top probability is below this are none of the classes, 0 … 1; null, the default, for no such rule. */
-  unknownThreshold?: number | null;
+  /** By which pictures are said to be none of the classes; null, the default, where none ever is. */
+  unknown?: UnknownDetector | null;
   /** Whatever was measured of the head; null where nothing was. */
   metrics: JsonValue;
   /** When it was trained; ISO 8601. */
@@ -51,7 +59,7 @@ export interface HeadFields {
 
 /** @throws {LastlayerError} where the shapes disagree or a number is out of its range */
 export function checkFields(fields: Required<HeadFields>): void {
-  const { weights, bias, labels, counts, temperature, unknownThreshold } = fields;
+  const { weights, bias, labels, counts, temperature, unknown } = fields;
   const found = {
     'rows of weights': weights.rows,
     biases: bias.length,
@@ -72,7 +80,14 @@ export function checkFields(fields: Required<HeadFields>): void {
   if (!(temperature > 0 && Number.isFinite(temperature))) {
     throw new LastlayerError(`The head's temperature is ${temperature}; it must be a number above 0.`);
   }
-  if (unknownThreshold !== null && !(unknownThreshold >= 0 && unknownThreshold <= 1)) {
-    throw new LastlayerError(`The head's threshold is ${unknownThreshold}; it must be between 0 and 1.`);
+  if (!unknown) return;
+  if (unknown.means.rows !== labels.length || unknown.means.columns !== weights.columns) {
+    throw new LastlayerError(
+      `The head's class means are [${unknown.means.rows}, ${unknown.means.columns}]; they must be as many as its weights, ` +
+        `[${weights.rows}, ${weights.columns}].`,
+    );
+  }
+  if (!(unknown.threshold >= -1 && unknown.threshold <= 1)) {
+    throw new LastlayerError(`The head's threshold is ${unknown.threshold}; it must be between -1 and 1.`);
   }
 }

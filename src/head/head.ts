@@ -1,6 +1,7 @@
 import { Matrix } from 'ml-matrix';
 import { LastlayerError, UsageError } from '../errors.js';
-import { checkFields, type HeadFields, type JsonValue, type TrainingReport } from './head-fields.js';
+import { checkFields } from './head-fields.js';
+import type { HeadFields, JsonValue, TrainingReport, UnknownDetector } from './head-fields.js';
 
 /** A class that a head gives to an embedding. */
 export interface Prediction {
@@ -23,7 +24,7 @@ export class Head implements HeadFields {
   readonly counts: { train: readonly number[]; validation: readonly number[] };
   readonly training: TrainingReport;
   readonly temperature: number;
-  readonly unknownThreshold: number | null;
+  readonly unknown: UnknownDetector | null;
   readonly metrics: JsonValue;
   readonly created: string;
 
@@ -38,7 +39,7 @@ export class Head implements HeadFields {
     this.counts = fields.counts;
     this.training = fields.training;
     this.temperature = fields.temperature ?? 1;
-    this.unknownThreshold = fields.unknownThreshold ?? null;
+    this.unknown = fields.unknown ?? null;
     this.metrics = fields.metrics;
     this.created = fields.created;
     checkFields(this);
@@ -47,10 +48,10 @@ export class Head implements HeadFields {
   /** The same head but for the given fields. @throws {LastlayerError} as the constructor does */
   with(changes: Partial<HeadFields>): Head {
     const { weights, bias, labels, modelId, transformId, l2, counts, training, metrics, created } = this;
-    const { temperature, unknownThreshold } = this;
+    const { temperature, unknown } = this;
     return new Head({
       ...{ weights, bias, labels, modelId, transformId, l2, counts, training, metrics, created },
-      ...{ temperature, unknownThreshold },
+      ...{ temperature, unknown },
       ...changes,
     });
   }
@@ -73,17 +74,8 @@ export class Head implements HeadFields {
    * @throws {LastlayerError} where the length is no multiple of the width, or a row holds NaN or infinity
    */
   logits(embeddings: Float32Array): Matrix {
-    const { width } = this;
-    if (embeddings.length % width !== 0) {
-      throw new LastlayerError(
-        `The head reads embeddings of ${width} numbers, and was given ${embeddings.length} numbers, which is no ` +
-          `multiple of that. Use the trunk that it was trained on (${this.modelId}).`,
-      );
-    }
-    const rows = embeddings.length / width;
-    const X = Matrix.from1DArray(rows, width, embeddings);
-    const logits = X.mmul(this.weights.transpose()).addRowVector(this.bias);
-    for (let i = 0; i < rows; i++) {
+    const logits = this.rowsOf(embeddings).mmul(this.weights.transpose()).addRowVector(this.bias);
+    for (let i = 0; i < logits.rows; i++) {
       if (!logits.getRow(i).every(Number.isFinite)) {
         throw new LastlayerError(
           `The embedding in row ${i} holds NaN or infinite values. Embed the picture again.`,
@@ -91,6 +83,17 @@ export class Head implements HeadFields {
       }
     }
     return logits;
+  }
+
+  private rowsOf(embeddings: Float32Array): Matrix {
+    const { width } = this;
+    if (embeddings.length % width !== 0) {
+      throw new LastlayerError(
+        `The head reads embeddings of ${width} numbers, and was given ${embeddings.length} numbers, which is no ` +
+          `multiple of that. Use the trunk that it was trained on (${this.modelId}).`,
+      );
+    }
+    return Matrix.from1DArray(embeddings.length / width, width, embeddings);
   }
 
   /**
@@ -114,13 +117,19 @@ export class Head implements HeadFields {
   }
 
   /**
-   * Whether a picture is probably none of the classes, by its top probability: `unknownThreshold` says below which. It
-   * catches pictures that look like no class or like several; one that looks like a class is taken for it, whatever it is.
-   * @param probability of the predicted class, 0 … 1
-   * @returns false for a head without such a threshold
+   * Whether pictures are probably none of the classes: less like any of them, by the cosine to the class means, than 95 %
+   * of the pictures that were classified rightly in training. That catches most pictures of quite other things; it can
+   * not catch one that looks like one of the classes and is something else.
+   * @param embeddings [rows × width] row-major
+   * @returns [rows]; false each for a head without class means
+   * @throws {LastlayerError} as {@link logits} does
    */
-  isUnknown(probability: number): boolean {
-    return this.unknownThreshold !== null && probability < this.unknownThreshold;
+  areUnknown(embeddings: Float32Array): boolean[] {
+    const X = this.rowsOf(embeddings);
+    const { unknown } = this;
+    if (!unknown) return Array.from({ length: X.rows }, () => false);
+    const products = X.mmul(unknown.means.transpose());
+    return X.to2DArray().map((row, i) => products.maxRow(i) / (Math.hypot(...row) || 1) < unknown.threshold);
   }
 
   /**

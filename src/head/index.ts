@@ -10,7 +10,7 @@ export { DEFAULT_L2 } from './fit-head.js';
 export { joinGroups } from './groups.js';
 export { Head } from './head.js';
 export type { Prediction } from './head.js';
-export type { HeadFields, JsonValue, TrainingReport } from './head-fields.js';
+export type { HeadFields, JsonValue, TrainingReport, UnknownDetector } from './head-fields.js';
 export { judgeHead } from './judge.js';
 export type { Trial } from './judge.js';
 export { L2_RULES } from './l2-path.js';

@@ -5,8 +5,10 @@ import type { HeadFields, JsonValue, TrainingReport } from './head-fields.js';
 const FORMAT = 'lastlayer-head';
 const VERSION = '1';
 
-/** All that a head knows but its weights. */
-export type HeadDescription = Omit<HeadFields, 'weights' | 'bias'>;
+/** All that a head knows but its tensors. */
+export type HeadDescription = Omit<HeadFields, 'weights' | 'bias' | 'unknown'> & {
+  unknownThreshold: number | null;
+};
 
 /** The metadata of a head's file, in which every value is text: strings as they are, all else as JSON. */
 export function encodeMetadata(head: Head): Record<string, string> {
@@ -20,7 +22,7 @@ export function encodeMetadata(head: Head): Record<string, string> {
     counts: JSON.stringify(head.counts),
     training: JSON.stringify(head.training),
     temperature: JSON.stringify(head.temperature),
-    unknownThreshold: JSON.stringify(head.unknownThreshold),
+    unknownThreshold: JSON.stringify(head.unknown?.threshold ?? null),
     metrics: JSON.stringify(head.metrics),
     created: head.created,
   };

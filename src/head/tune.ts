@@ -1,5 +1,7 @@
+import { Matrix } from 'ml-matrix';
 import { UsageError } from '../errors.js';
 import { calibrate, type CalibratedHeldOut } from './calibrate.js';
+import { classMeans, heldOutSimilarities } from './class-means.js';
 import { crossValidate, outOfFold, type CrossValidation } from './cross-validate.js';
 import { forCrossValidation } from './cv-examples.js';
 import type { Examples, Part } from './examples.js';
@@ -37,6 +39,8 @@ export interface TunedHead {
   head: Head;
   /** Undefined where there was none. */
   crossValidation: HeldOutResult | undefined;
+  /** The folds, and the examples that they are of: those that were given, or a part of them with the same row numbers. */
+  trials: { examples: Examples; folds: Trial[] } | undefined;
 }
 
 /** What cross-validation found. */
@@ -50,10 +54,6 @@ export interface HeldOutResult extends CalibratedHeldOut {
   rows: number;
   /** Those that had to stay in training all the time, as their class is in no other group. */
   neverHeld: number;
-  /** Its folds, as trials of {@link examples}. */
-  trials: Trial[];
-  /** What it went by: with the same row numbers as what was given. */
-  examples: Examples;
 }
 
 /**
@@ -73,18 +73,22 @@ export async function tuneHead(
   options.onFit?.({ phase: 'final fit', l2, fits: found ? found.path.length * found.folds : 0 });
   const start = found && mean(found.models.map(({ x }) => x));
   const head = await fitHead(graph, examples, { ...options, l2, ...(start && { start }) });
-  if (!found) return { head, crossValidation: undefined };
+  if (!found) return { head, crossValidation: undefined, trials: undefined };
 
   const { part, foldOf, folds, rows } = found;
   const held = foldOf.reduce((count, fold, row) => (fold >= 0 && part(row) ? count + 1 : count), 0);
+  const trials = trialsOf(part, foldOf, folds);
   const calibrated = await calibrate(
     () => outOfFold(graph, found.examples, found, found.models),
     held,
+    await heldOutSimilarities(graph, found.examples, trials),
     examples.names,
   );
   const { temperature, unknown } = calibrated;
+  const means = Matrix.from1DArray(head.labels.length, head.width, await classMeans(examples, options.part));
   return {
-    head: head.with({ temperature, unknownThreshold: unknown?.threshold ?? null }),
+    head: head.with({ temperature, unknown: unknown && { means, threshold: unknown.threshold } }),
+    trials: { examples: found.examples, folds: trials },
     crossValidation: {
       ...calibrated,
       folds,
@@ -93,8 +97,6 @@ export async function tuneHead(
       chosen: found.chosen,
       rows,
       neverHeld: rows - held,
-      trials: trialsOf(part, foldOf, folds),
-      examples: found.examples,
     },
   };
 }

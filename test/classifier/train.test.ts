@@ -72,7 +72,7 @@ describe('a head from the store', () => {
     const trained = await train(pictures(60, 1), { learningCurve: true });
     const path = join(root, 'measured.safetensors');
     await saveHead(path, trained.head);
-    const { metrics, temperature, unknownThreshold } = await loadHead(path);
+    const { metrics, temperature, unknown } = await loadHead(path);
     expect(metrics).toMatchObject({
       validatedOn: 'cross-validation',
       validation: {
@@ -84,7 +84,7 @@ describe('a head from the store', () => {
         folds: 5,
         path: trained.crossValidation?.path,
         temperature,
-        unknown: { threshold: unknownThreshold },
+        unknown: { threshold: unknown?.threshold },
       },
       baselines: { nearestNeighbours: { k: 10 } },
       learningCurve: trained.learningCurve,

@@ -55,20 +55,18 @@ test('--json has it all as one object, and options are heeded', async () => {
 test('predict says of a picture that it is unknown, and names the likeliest class all the same', async () => {
   const head = await loadHead(join(root, 'head.safetensors'));
   const picture = join(data, 'flat', '0.png');
-  for (const unknownThreshold of [0, 1]) {
-    await saveHead(join(root, 'strict.safetensors'), head.with({ unknownThreshold, temperature: 5 }));
+  for (const isUnknown of [false, true]) {
+    const unknown = head.unknown && { ...head.unknown, threshold: isUnknown ? 1 : -1 };
+    await saveHead(join(root, 'strict.safetensors'), head.with({ unknown }));
     const args = ['predict', '--head', 'strict.safetensors', ...model, picture];
     const { stdout } = await run(...args, '--json');
-    const result = JSON.parse(stdout) as { predictions: unknown };
-    expect(result.predictions).toMatchObject([
-      {
-        path: picture,
-        unknown: unknownThreshold === 1,
-        predictions: [{ label: 'flat' }, { label: 'steep' }],
-      },
-    ]);
+    expect(JSON.parse(stdout)).toMatchObject({
+      predictions: [
+        { path: picture, unknown: isUnknown, predictions: [{ label: 'flat' }, { label: 'steep' }] },
+      ],
+    });
     expect((await run(...args)).stdout).toMatch(
-      unknownThreshold === 1 ? /0\.png: unknown, probably none of the classes\n {2}flat/ : /0\.png\n {2}flat/,
+      isUnknown ? /0\.png: unknown, probably none of the classes\n {2}flat/ : /0\.png\n {2}flat/,
     );
   }
 });

@@ -1,6 +1,7 @@
 import { link, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Matrix } from 'ml-matrix';
 import { type Head, loadHead, saveHead, trainHead } from '../../src/head/index.js';
 import { encodeSafetensors, readSafetensors } from '../../src/safetensors/index.js';
 import { IDS, overlapping } from './data.js';
@@ -15,7 +16,10 @@ beforeAll(async () => {
     counts: { ...trained.counts, validation: [3, 0, 1] },
     metrics: { validation: { accuracy: 0.75, precision: null, confusion: [[3, 0]] } },
     temperature: 1.25,
-    unknownThreshold: 0.6,
+    unknown: {
+      means: new Matrix([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0.6, 0.8].map(Math.fround)]),
+      threshold: 0.6,
+    },
   });
 });
 
@@ -39,11 +43,12 @@ test('a head comes back exactly', async () => {
 });
 
 test('a head of before calibration has temperature 1 and calls nothing unknown', async () => {
-  await rewrite(({ metadata }) => {
+  await rewrite(({ metadata, tensors }) => {
     delete metadata['temperature'];
     delete metadata['unknownThreshold'];
+    tensors.delete('class_means');
   });
-  expect(await loadHead(path)).toEqual(head.with({ temperature: 1, unknownThreshold: null }));
+  expect(await loadHead(path)).toEqual(head.with({ temperature: 1, unknown: null }));
 });
 
 test('a label may be any text', async () => {
@@ -173,7 +178,7 @@ test.each<[string, (file: File) => void]>([
     ({ tensors }) => tensors.get('fc.weight')?.data.fill(NaN, 5, 6),
   ],
   [
-    'PATH is damaged: a head has the tensors fc.weight and fc.bias, and this file has fc.weight. Train it again.',
+    'PATH is damaged: a head has the tensors fc.weight and fc.bias, and this file has class_means, fc.weight. Train it again.',
     ({ tensors }) => tensors.delete('fc.bias'),
   ],
   [

@@ -64,10 +64,17 @@ test('the temperature flattens probabilities and leaves the order as it is', () 
   expect(warm.logits(Float32Array.of(1, 3))).toEqual(head.logits(Float32Array.of(1, 3)));
 });
 
-test('a picture is unknown below the threshold, and never where there is none', () => {
-  const strict = head.with({ unknownThreshold: 0.7 });
-  expect([0.69, 0.7].map((p) => strict.isUnknown(p))).toEqual([true, false]);
-  expect(head.isUnknown(0.01)).toBe(false);
+test('a picture is unknown where it is like no class mean, however long its embedding is', () => {
+  const means = new Matrix([
+    [1, 0],
+    [0.6, 0.8],
+    [0, 1],
+  ]);
+  const strict = head.with({ unknown: { means, threshold: 0.95 } });
+  // Cosines to the nearest mean: 1, 0.94, −0.71 and, of a row without a direction, 0.
+  const rows = Float32Array.of(9, 12, 0.0028, 0.001, -1, -1, 0, 0);
+  expect(strict.areUnknown(rows)).toEqual([false, true, true, true]);
+  expect(head.areUnknown(rows)).toEqual([false, false, false, false]);
 });
 
 test('indexOf finds a class, or says that there is none', () => {
@@ -111,8 +118,12 @@ test.each<[string, () => unknown]>([
     () => new Head({ ...FIELDS, temperature: 0 }),
   ],
   [
-    "The head's threshold is 95; it must be between 0 and 1.",
-    () => new Head({ ...FIELDS, unknownThreshold: 95 }),
+    "The head's threshold is 95; it must be between -1 and 1.",
+    () => new Head({ ...FIELDS, unknown: { means: FIELDS.weights, threshold: 95 } }),
+  ],
+  [
+    "The head's class means are [1, 2]; they must be as many as its weights, [3, 2].",
+    () => new Head({ ...FIELDS, unknown: { means: new Matrix([[1, 0]]), threshold: 0.5 } }),
   ],
   [
     'The head holds weights that are NaN or infinite.',

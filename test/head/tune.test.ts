@@ -57,9 +57,9 @@ test('one-se takes a larger or equal λ', async () => {
 test('two runs give the same bits', async () => {
   const [first, second] = [await tune(), await tune()];
   expect(second.head.weights).toEqual(first.head.weights);
-  expect([second.head.temperature, second.head.unknownThreshold]).toEqual([
+  expect([second.head.temperature, second.head.unknown]).toEqual([
     first.head.temperature,
-    first.head.unknownThreshold,
+    first.head.unknown,
   ]);
   expect(second.crossValidation?.path).toEqual(first.crossValidation?.path);
 });
@@ -103,6 +103,18 @@ test('the temperature makes out-of-fold log loss no worse, and probabilities hee
   const [row] = head.predictProba(DATA.features.subarray(0, WIDTH)).to2DArray();
   const [plain] = head.with({ temperature: 1 }).predictProba(DATA.features.subarray(0, WIDTH)).to2DArray();
   expect(Math.max(...(row ?? []))).toBeLessThan(Math.max(...(plain ?? [])));
+});
+
+test('a head knows a picture that is like none of its classes, and 19 in 20 of those that are', async () => {
+  const { head, crossValidation } = await tune();
+  const { keptRight = 0, threshold } = crossValidation?.unknown ?? {};
+  expect(keptRight).toBeGreaterThanOrEqual(0.95);
+  expect(keptRight).toBeLessThan(1);
+  expect(head.unknown?.threshold).toBe(threshold);
+  const known = head.areUnknown(DATA.features).filter((unknown) => !unknown).length;
+  expect(known / ROWS).toBeGreaterThan(0.9);
+  // All of the classes' features are positive.
+  expect(head.areUnknown(DATA.features.subarray(0, WIDTH).map((x) => -x))).toEqual([true]);
 });
 
 test('features that are read anew each time give the same head', async () => {
@@ -189,7 +201,7 @@ test('rows outside of the part, and rows without a class, change nothing', async
 test('without folds λ is the given one and nothing is calibrated', async () => {
   const { head, crossValidation } = await tune({ folds: 0, l2: 0.2 });
   expect(crossValidation).toBeUndefined();
-  expect([head.l2, head.temperature, head.unknownThreshold]).toEqual([0.2, 1, null]);
+  expect([head.l2, head.temperature, head.unknown]).toEqual([0.2, 1, null]);
   // Where all rows are of one group there is nothing to hold out.
   const alone = await tune({ groups: GROUPS.map(() => 'all') });
   expect(alone.crossValidation).toBeUndefined();
