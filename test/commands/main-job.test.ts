@@ -83,8 +83,8 @@ describe('from the example pictures to a head', () => {
   it('train-head in words names every class with its precision and recall', async () => {
     const { code, stdout } = await run('train-head');
     expect(code).toBe(0);
-    expect(stdout).toMatch(/training: accuracy .*%/);
-    expect(stdout).toMatch(/validation .*: accuracy .*%/);
+    expect(stdout).toMatch(/training pictures: accuracy .*%/);
+    expect(stdout).toMatch(/validation split: accuracy .*%/);
     expect(stdout).toMatch(/class +precision +recall/);
     for (const label of ['butterfly', 'fish', 'flower', 'mushroom']) {
       expect(stdout).toMatch(new RegExp(`${label}( +[\\d.]+ %){3} +10`));
@@ -166,7 +166,7 @@ describe('what makes no sense', () => {
   });
 
   it('is helped by --help, with examples', async () => {
-    for (const command of ['embed', 'train-head', 'predict', 'evaluate', 'fetch-model', 'inspect']) {
+    for (const command of ['embed', 'train-head', 'predict', 'evaluate', 'fetch-model', 'quantize', 'inspect']) {
       const { code, stdout } = await run(command, '--help');
       expect(code).toBe(0);
       expect(stdout).toContain(`npm run ${command}`);
