@@ -161,8 +161,14 @@ export async function createSession(
       executionProviders: [device],
       ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
       logSeverityLevel: 3,
-      // Turns int8 weights into uint8, whose products with activations are added in 32 bits everywhere.
-      ...(widen ? { extra: { session: { x64quantprecision: '1' } } } : {}),
+      extra: {
+        session: {
+          // Threads that wait for work by spinning take the processor from those that decode the next pictures.
+          intra_op: { allow_spinning: '0' },
+          // Turns int8 weights into uint8, whose products with activations are added in 32 bits everywhere.
+          ...(widen ? { x64quantprecision: '1' } : {}),
+        },
+      },
     });
   } catch (error) {
     const hint =

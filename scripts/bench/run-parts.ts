@@ -1,0 +1,41 @@
+/** The decoder alone and the trunk alone, and the rate that the two together allow on the same cores. */
+import { readFile } from 'node:fs/promises';
+import pLimit from 'p-limit';
+import { loadBackbone } from '../../src/index.js';
+import { decodeImage, openDataset } from '../../src/images/index.js';
+
+const BATCH = 32;
+const BATCHES = 8;
+
+const [model = '', dataset = ''] = process.argv.slice(2);
+const backbone = await loadBackbone({ model });
+
+const limit = pLimit(BATCH);
+const decodings: Promise<boolean>[] = [];
+const start = performance.now();
+for await (const { path } of (await openDataset(dataset)).entries()) {
+  const decode = async () => decodeImage(await readFile(path), backbone.transform);
+  decodings.push(
+    limit(decode).then(
+      () => true,
+      () => false,
+    ),
+  );
+}
+const decoded = (await Promise.all(decodings)).filter(Boolean).length;
+const decoder = decoded / ((performance.now() - start) / 1000);
+
+const pixels = new Uint8Array(BATCH * 3 * backbone.transform.crop ** 2).fill(100);
+await backbone.run(pixels);
+const started = performance.now();
+for (let i = 0; i < BATCHES; i++) await backbone.run(pixels);
+const trunk = (BATCH * BATCHES) / ((performance.now() - started) / 1000);
+
+console.log(
+  JSON.stringify({
+    'decoding alone, images/s': decoder,
+    'trunk alone, images/s': trunk,
+    // Both keep all cores busy, so a picture takes the sum of its times.
+    'what the two allow, images/s': 1 / (1 / decoder + 1 / trunk),
+  }),
+);
