@@ -11,6 +11,7 @@ export async function ownContestants({ dataset, folder, model, int8, data }: Set
   return [
     ...models.flatMap(([name = '', path = '']) => [
       { name, run: () => child('embed', [path, dataset, folder]) },
+      { name, run: () => child('parts', [path, dataset]) },
       { name, run: () => child('latency', [path, dataset]) },
     ]),
     {
