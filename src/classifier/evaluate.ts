@@ -19,6 +19,13 @@ export interface DatasetEvaluation extends EvaluationResult {
   failed: { path: string; error: string }[];
   /** Pictures without a label. */
   unlabelled: number;
+  /** Pictures that the head takes for none of its classes: see `Head.areUnknown`. */
+  calledUnknown: {
+    /** Of those that are of its classes: so many mistakes. */
+    known: number;
+    /** Of those that are of other classes. */
+    others: number;
+  };
 }
 
 /**
@@ -35,6 +42,7 @@ export async function evaluateDataset(
   const { split, total } = await partToJudge(path, options.split);
   const evaluation = new Evaluation(head.labels, options.topK === undefined ? {} : { topK: options.topK });
   const failed: { path: string; error: string }[] = [];
+  const calledUnknown = { known: 0, others: 0 };
   let [done, unlabelled] = [0, 0];
   await readEmbeddings(path, {
     ...options,
@@ -46,6 +54,7 @@ export async function evaluateDataset(
       else if (label === null) unlabelled++;
       else {
         const index = head.indexOf(label);
+        if (head.areUnknown(embedding)[0]) calledUnknown[index === undefined ? 'others' : 'known']++;
         if (index === undefined) evaluation.addUnknown(label);
         else evaluation.add(index, head.predictProba(embedding).getRow(0));
       }
@@ -61,7 +70,7 @@ export async function evaluateDataset(
     throw new LastlayerError(`No picture of ${path} can be judged: ${reasons.join(', ')}.`);
   }
   failed.sort((a, b) => (a.path < b.path ? -1 : 1));
-  return { ...result, dataset: path, split, failed, unlabelled };
+  return { ...result, dataset: path, split, failed, unlabelled, calledUnknown };
 }
 
 async function partToJudge(

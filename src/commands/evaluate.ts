@@ -71,7 +71,7 @@ async function run(
       progress.stop();
     }
   });
-  const { failed, unlabelled, ...evaluation } = result;
+  const { failed, unlabelled, calledUnknown, ...evaluation } = result;
   if (failed.length > 0) process.exitCode = 3;
   if (json) {
     print(
@@ -81,6 +81,7 @@ async function run(
         split: evaluation.split ?? null,
         modelId: classifier.backbone.id,
         metrics: metricsJson(evaluation),
+        calledUnknown,
         errors: failed,
         unlabelled,
       }),
@@ -89,6 +90,13 @@ async function run(
   }
   const name = evaluation.split ? `${dataset}, split ${evaluation.split}` : dataset;
   print(describeEvaluation(name, evaluation, { perClass: true, confusion: true, topK: true }));
+  if (classifier.head.unknown) {
+    const others = evaluation.unknown.reduce((sum, { count }) => sum + count, 0);
+    print(
+      `called unknown: ${calledUnknown.known} of ${evaluation.count}` +
+        (others > 0 ? `, and ${calledUnknown.others} of ${others} of other classes` : ''),
+    );
+  }
   if (unlabelled > 0) say(`${unlabelled} pictures without a label are not counted.`);
   for (const { path, error } of failed) say(`unreadable: ${path}: ${error}`);
 }

@@ -71,6 +71,19 @@ test('predict says of a picture that it is unknown, and names the likeliest clas
   }
 });
 
+test('evaluate counts the pictures that are called unknown', async () => {
+  const head = await loadHead(join(root, 'head.safetensors'));
+  const unknown = head.unknown && { ...head.unknown, threshold: 1 };
+  await saveHead(join(root, 'strict.safetensors'), head.with({ unknown }));
+  const args = ['evaluate', '--head', 'strict.safetensors', ...model, data];
+  expect((await run(...args)).stdout).toMatch(/called unknown: 24 of 24\n/);
+  const { stdout } = await run(...args, '--json');
+  expect(JSON.parse(stdout)).toMatchObject({
+    calledUnknown: { known: 24, others: 0 },
+    metrics: { count: 24, calibration: { bins: expect.any(Array) as [] } },
+  });
+});
+
 test.each([
   ['{"flat": "two"}', /--class-weights holds \{"flat":"two"\}; write for example/],
   ['{"flat": 2', /--class-weights is no JSON/],
