@@ -16,7 +16,7 @@ export function describeTraining(trained: TrainedHead): string {
     crossValidation?.rule ? describePath(crossValidation, train.count) : `  λ ${head.l2}`,
   ];
   if (crossValidation) lines.push(...describeCalibration(crossValidation));
-  lines.push(describeEvaluation('training pictures', train, { perClass: !validation }));
+  lines.push(describeEvaluation('training', train, { perClass: !validation }));
   if (validation) {
     const on = {
       'validation split': 'validation split',
