@@ -1,12 +1,12 @@
-import { access } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { fileExists } from '../../src/backbone/file-exists.js';
 import { runProcess } from './process.js';
 import type { Contestant, Setting } from './setting.js';
 
 /** lastlayer in float32 and, where the int8 model is there, in int8; and its head. */
 export async function ownContestants({ dataset, folder, model, int8, data }: Setting): Promise<Contestant[]> {
   const models = [['lastlayer fp32', model]];
-  if (await exists(int8)) models.push(['lastlayer int8', int8]);
+  if (await fileExists(int8)) models.push(['lastlayer int8', int8]);
   else process.stderr.write(`There is no ${int8}, so int8 is left out; \`npm run quantize\` makes it.\n`);
   return [
     ...models.flatMap(([name = '', path = '']) => [
@@ -26,11 +26,4 @@ async function child(script: string, args: string[]): Promise<Record<string, num
   const path = fileURLToPath(new URL(`./run-${script}.ts`, import.meta.url));
   const output = await runProcess(process.execPath, ['--import', 'tsx', path, ...args]);
   return JSON.parse(output) as Record<string, number>;
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,6 +1,7 @@
-import { access, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { fileExists } from '../file-exists.js';
 
 type Environment = Record<string, string | undefined>;
 
@@ -26,13 +27,6 @@ export async function cachedCheckpoints(
     join(torch, 'hub', 'checkpoints', fileName),
     ...revisions.sort().map((revision) => join(snapshots, revision, 'model.safetensors')),
   ];
-  const found = await Promise.all(candidates.map(exists));
+  const found = await Promise.all(candidates.map(fileExists));
   return candidates.filter((_, i) => found[i]);
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
