@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { Interrupted } from './commands/interrupt.js';
+import { checkDataCommand } from './commands/check-data.js';
 import { embedCommand } from './commands/embed.js';
 import { evaluateCommand } from './commands/evaluate.js';
 import { fetchModelCommand } from './commands/fetch-model.js';
@@ -20,6 +21,7 @@ const commands = [
   trainHeadCommand(),
   predictCommand(),
   evaluateCommand(),
+  checkDataCommand(),
   inspectCommand(),
   quantizeCommand(),
 ];

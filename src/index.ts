@@ -68,4 +68,6 @@ export type {
   UnknownDetector,
   UnknownRule,
 } from './head/index.js';
+export { checkData } from './quality/index.js';
+export type { CheckDataOptions, CheckProgress, DataCheck, Finding, Issue } from './quality/index.js';
 export type { RawPixels, Split, Transform } from './images/index.js';

@@ -48,7 +48,7 @@ export async function withStoredEmbeddings<Result>(
 ): Promise<Result> {
   const store = await EmbeddingStore.open(selection.store, { create: false });
   try {
-    const record = choose(await store.datasets(), selection, store.location);
+    const record = chooseDataset(await store.datasets(), selection, store.location);
     if (!record.complete) {
       selection.onNotice?.(
         `${record.dataset} was not embedded to the end; training on what is there. \`npm run embed\` goes on with it.`,
@@ -60,7 +60,11 @@ export async function withStoredEmbeddings<Result>(
   }
 }
 
-function choose(
+/**
+ * The data set, and the model that embedded it, that a selection means.
+ * @throws {LastlayerError} where there is none, or several that the selection does not choose between
+ */
+export function chooseDataset(
   records: readonly DatasetRecord[],
   { dataset, model, onNotice }: Selection,
   location: string,

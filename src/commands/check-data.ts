@@ -1,0 +1,108 @@
+import { relative, resolve } from 'node:path';
+import { Command } from 'commander';
+import writeFileAtomic from 'write-file-atomic';
+import { LastlayerError, messageOf } from '../errors.js';
+import { checkData, ISSUE_MEANINGS, ISSUES, toManifest, type DataCheck } from '../quality/index.js';
+import { interruptible } from './interrupt.js';
+import { jsonOption, storeOption } from './options.js';
+import { print, Progress, say, Status } from './terminal.js';
+
+interface CheckFlags {
+  store: string;
+  dataset?: string;
+  model?: string;
+  out?: string;
+  pixels: boolean;
+  json?: true;
+}
+
+/** Pictures that are listed of each issue; --json and --out have all. */
+const LISTED = 10;
+
+export const checkDataCommand = (): Command =>
+  new Command('check-data')
+    .description('Find duplicates, leaks, wrong labels and odd pictures in an embedded data set.')
+    .addOption(storeOption())
+    .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')
+    .option('--model <id>', 'the network, where the data set was embedded by several')
+    .option('--out <csv>', 'write a manifest with what was found, to be edited and embedded')
+    .option(
+      '--no-pixels',
+      'do not open the pictures: no empty or grey ones, and only the nearest of near duplicates',
+    )
+    .addOption(jsonOption())
+    .addHelpText('after', HELP)
+    .action(run);
+
+const HELP = `
+${ISSUES.map((issue) => `  ${issue.padEnd(18)}  ${ISSUE_MEANINGS[issue]}`).join('\n')}
+
+Nothing is changed. --out writes a row for each picture (path, label, split, … and issue, suggested_label, related, detail).
+Correct labels there, or delete rows, and embed the file: that is quick, as the pictures are known by content.
+
+Examples:
+  npm run check-data
+  npm run check-data -- --dataset ~/photos --out checked.csv
+  npm run embed -- checked.csv
+  npm run check-data -- --no-pixels --json`;
+
+async function run({ json, out, pixels, store, dataset, model }: CheckFlags): Promise<void> {
+  const progress = new Progress('looking at pictures', 'pictures');
+  const status = new Status('checking');
+  const checked = await interruptible(async (signal) => {
+    try {
+      return await checkData({
+        ...{ store, pixels, signal, onNotice: say },
+        ...(dataset !== undefined && { dataset }),
+        ...(model !== undefined && { model }),
+        onProgress: ({ phase, done, total }) => {
+          if (phase === 'pictures') progress.update(done, total);
+          else if (phase === 'labels') status.update(`labels, fit ${done + 1}`);
+          else status.update(`neighbours of ${done} of ${total ?? done} pictures`);
+        },
+      });
+    } finally {
+      progress.stop();
+      status.stop();
+    }
+  });
+  const path = out === undefined ? undefined : await write(resolve(out), toManifest(checked));
+  if (json) {
+    const { pictures, ...rest } = checked;
+    print(JSON.stringify({ ...rest, pictures: pictures.length, out: path ?? null }));
+    return;
+  }
+  print(describe(checked));
+  if (path) print(`\nThe manifest with all findings is in ${path}`);
+}
+
+async function write(path: string, text: string): Promise<string> {
+  try {
+    await writeFileAtomic(path, text);
+  } catch (error) {
+    throw new LastlayerError(
+      `--out ${path} cannot be written: ${messageOf(error)}. Name a file in a folder that is there.`,
+    );
+  }
+  return path;
+}
+
+function describe({ dataset, modelId, pictures, classes, findings, warnings }: DataCheck): string {
+  const lines = [
+    `${dataset}: ${pictures.length} pictures of ${classes.length} classes, embedded by ${modelId}`,
+  ];
+  for (const issue of ISSUES) {
+    const found = findings.filter((finding) => finding.issue === issue);
+    if (found.length === 0) continue;
+    lines.push('', `${issue}, ${found.length}: ${ISSUE_MEANINGS[issue]}`);
+    const root = /\.(csv|jsonl|ndjson)$/i.test(dataset) ? resolve(dataset, '..') : dataset;
+    for (const { path, detail, related } of found.slice(0, LISTED)) {
+      lines.push(`  ${relative(root, path)}: ${detail}${related ? `, see ${relative(root, related)}` : ''}`);
+    }
+    if (found.length > LISTED)
+      lines.push(`  … and ${found.length - LISTED} more; --out FILE.csv writes them all`);
+  }
+  if (findings.length === 0) lines.push('Nothing is wrong with the pictures, as far as the embeddings tell.');
+  if (warnings.length > 0) lines.push('', ...warnings);
+  return lines.join('\n');
+}

@@ -1,0 +1,40 @@
+import type { Finding } from './finding.js';
+import type { Pictures } from './pictures.js';
+import type { Thumbnail } from './thumbnails.js';
+
+/** Grey levels of deviation below which there is nothing to see: photographs of Imagenette, ants and bees have 7 or more. */
+const EMPTY_SPREAD = 3;
+
+/** Grey pictures out of JPEG files have 0; the faintest colour photographs of Imagenette more than this. */
+const GREY_CHROMA = 4;
+
+/** Where more of the pictures than this are grey, being so is nothing odd. */
+const MOSTLY = 0.5;
+
+/** The trunk sees pictures of 224 pixels; one of this many is enlarged to four times its size, and blurred. */
+const TINY_SIDE = 64;
+
+/** Pictures that are nearly of one colour or grey, which only thumbnails tell, or tiny. */
+export function findOddLooks(
+  { rows }: Pictures,
+  thumbnails: readonly (Thumbnail | undefined)[] | undefined,
+): Finding[] {
+  const findings: Finding[] = [];
+  const grey: Finding[] = [];
+  rows.forEach(({ path, width, height }, row) => {
+    if (Math.min(width, height) < TINY_SIDE) {
+      const detail = `${width} × ${height} pixels`;
+      findings.push({ issue: 'tiny', path, score: -Math.min(width, height), detail });
+    }
+    const thumbnail = thumbnails?.[row];
+    if (!thumbnail) return;
+    const { spread, chroma } = thumbnail;
+    if (spread < EMPTY_SPREAD) {
+      const detail = `brightness varies by ${spread.toFixed(1)} of 255 levels`;
+      findings.push({ issue: 'empty', path, score: -spread, detail });
+    } else if (chroma <= GREY_CHROMA) {
+      grey.push({ issue: 'grey', path, score: -chroma, detail: 'no colour' });
+    }
+  });
+  return grey.length > MOSTLY * rows.length ? findings : [...findings, ...grey];
+}

@@ -1,0 +1,113 @@
+import type { Selection } from '../classifier/index.js';
+import { DEFAULT_STORE } from '../embeddings/index.js';
+import { findOddLooks } from './appearance.js';
+import { balanceWarnings, countClasses, type ClassCount } from './balance.js';
+import { findDuplicates } from './duplicates.js';
+import { ISSUES, type Finding } from './finding.js';
+import { findLabelErrors } from './label-errors.js';
+import { nearestNeighbours } from './neighbours.js';
+import { findOutliers } from './outliers.js';
+import { withPictures, type Picture, type Pictures } from './pictures.js';
+import { thumbnailsOf } from './thumbnails.js';
+
+/** Neighbours of each picture: enough for outliers to be unlike several, and for sets of copies to hang together. */
+const K = 10;
+
+export interface CheckDataOptions extends Omit<Selection, 'store'> {
+  /** Folder or address of the store. Default: `embeddings`. */
+  store?: string;
+  /** Look at the pictures themselves, for what the embeddings do not tell. Default: true. */
+  pixels?: boolean;
+  signal?: AbortSignal;
+  onProgress?: (progress: CheckProgress) => void;
+}
+
+export interface CheckProgress {
+  phase: 'neighbours' | 'pictures' | 'labels';
+  done: number;
+  /** Undefined where nobody knows. */
+  total: number | undefined;
+}
+
+export interface DataCheck {
+  /** Absolute path of the data set. */
+  dataset: string;
+  modelId: string;
+  /** All pictures, by path: readable or not, with a label or without. */
+  pictures: Picture[];
+  classes: ClassCount[];
+  /** The gravest issue first, and of one issue the clearest finding. */
+  findings: Finding[];
+  /** About the data set as a whole, a sentence each. */
+  warnings: string[];
+}
+
+/**
+ * Looks for what is wrong with a data set: equal and nearly equal pictures, within and across splits; labels that are probably
+ * wrong; pictures that are unlike all others, nearly empty, tiny, or grey; classes with few pictures. All of it comes from the
+ * cached embeddings but for empty and grey pictures, and the confirmation of near duplicates, which take a look at the files.
+ * @throws {LastlayerError} where the store has no such data set
+ * @throws the signal's reason, once it aborts
+ */
+export async function checkData(options: CheckDataOptions = {}): Promise<DataCheck> {
+  return withPictures({ ...options, store: options.store ?? DEFAULT_STORE }, (pictures) =>
+    check(pictures, options),
+  );
+}
+
+async function check(
+  pictures: Pictures,
+  { pixels = true, signal, onProgress }: CheckDataOptions,
+): Promise<DataCheck> {
+  const { record, rows, source, failed } = pictures;
+  const progressOf = (phase: CheckProgress['phase']) => (done: number, total?: number) => {
+    onProgress?.({ phase, done, total });
+  };
+  const isFirst = firstOfContent(rows);
+  const neighbours = await nearestNeighbours(source, rows.length, {
+    ...{ part: (row) => isFirst[row] === 1, k: K, onProgress: progressOf('neighbours') },
+    ...(signal && { signal }),
+  });
+  const paths = rows.map(({ path }) => path);
+  const thumbnails = pixels
+    ? await thumbnailsOf(paths, { onProgress: progressOf('pictures'), ...(signal && { signal }) })
+    : undefined;
+  const duplicates = findDuplicates(pictures, neighbours, thumbnails);
+  const labels = await findLabelErrors(pictures, {
+    ...{ sets: duplicates.sets, onFit: progressOf('labels') },
+    ...(signal && { signal }),
+  });
+  const classes = countClasses(pictures);
+  const findings: Finding[] = [
+    ...duplicates.findings,
+    ...labels.findings,
+    ...findOutliers(pictures, neighbours),
+    ...findOddLooks(pictures, thumbnails),
+    ...failed.map(({ path, error }): Finding => ({ issue: 'unreadable', path, score: 1, detail: error })),
+  ];
+  const gone = thumbnails?.filter((thumbnail) => !thumbnail).length ?? 0;
+  return {
+    dataset: record.dataset,
+    modelId: record.model_id,
+    pictures: [...rows, ...failed]
+      .map(({ path, label, split, group, weight }) => ({ path, label, split, group, weight }))
+      .sort((a, b) => (a.path < b.path ? -1 : 1)),
+    classes,
+    findings: findings.sort(
+      (a, b) =>
+        ISSUES.indexOf(a.issue) - ISSUES.indexOf(b.issue) || b.score - a.score || (a.path < b.path ? -1 : 1),
+    ),
+    warnings: [
+      ...balanceWarnings(classes),
+      ...(labels.notice === undefined ? [] : [labels.notice]),
+      ...(gone > 0
+        ? [`${gone} files are gone or unreadable since they were embedded; embed the data set again.`]
+        : []),
+    ],
+  };
+}
+
+function firstOfContent(rows: Pictures['rows']): Uint8Array {
+  const seen = new Set<string>();
+  return Uint8Array.from(rows, ({ content }) => (seen.has(content) ? 0 : (seen.add(content), 1)));
+}

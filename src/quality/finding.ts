@@ -1,0 +1,42 @@
+/** What may be wrong with a picture, the gravest first. */
+export const ISSUES = [
+  'leak',
+  'conflicting labels',
+  'label error',
+  'exact duplicate',
+  'near duplicate',
+  'unreadable',
+  'empty',
+  'outlier',
+  'tiny',
+  'grey',
+] as const;
+export type Issue = (typeof ISSUES)[number];
+
+/** What each issue means and what to do about it, in a line. */
+export const ISSUE_MEANINGS: Readonly<Record<Issue, string>> = {
+  leak: 'a picture of training is in validation or test too: results there are too good',
+  'conflicting labels': 'the same picture under different labels',
+  'label error': 'heads that have not seen the picture are sure of another label',
+  'exact duplicate': 'the same file again',
+  'near duplicate': 'the same picture again: resized, re-encoded or mirrored',
+  unreadable: 'the file could not be read',
+  empty: 'nearly one colour: nothing to see',
+  outlier: 'unlike all others: perhaps it does not belong here',
+  tiny: 'so small that little is left to see',
+  grey: 'without colour, among pictures that have colour',
+};
+
+/** Something about one picture. */
+export interface Finding {
+  issue: Issue;
+  path: string;
+  /** How clear it is; the clearest come first, and what the number is depends on the issue. */
+  score: number;
+  /** In words. */
+  detail: string;
+  /** The label that the picture should perhaps have. */
+  suggestedLabel?: string;
+  /** The other picture that it is about. */
+  related?: string;
+}

@@ -1,0 +1,120 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { lastlayer } from '../support/command-line.js';
+import { describeWith, SHARED, stripedDataset, temporaryFolder } from '../support/files.js';
+import { smallNetwork } from '../support/small-network.js';
+import { plantFaults } from '../support/planted.js';
+
+const root = await temporaryFolder();
+const data = join(root, 'data');
+const model = ['--model', 'small.onnx'];
+
+interface Checked {
+  findings: { issue: string; path: string; related?: string; suggestedLabel?: string }[];
+  pictures: number;
+}
+
+async function run(...args: string[]) {
+  return lastlayer(args, root).outcome;
+}
+
+async function check(...args: string[]): Promise<Checked> {
+  const { code, stdout, stderr } = await run('check-data', '--json', ...args);
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+  return JSON.parse(stdout) as Checked;
+}
+
+function pathsOf({ findings }: Checked, issue: string): string[] {
+  return findings.filter((finding) => finding.issue === issue).map(({ path }) => path);
+}
+
+const copy = join(data, 'val', 'flat', 'copy.jpg');
+const mirrored = join(data, 'train', 'slanted', 'mirrored, "again".png');
+const black = join(data, 'train', 'flat', 'black.png');
+const grey = join(data, 'train', 'steep', 'grey.png');
+
+beforeAll(async () => {
+  await writeFile(join(root, 'small.onnx'), smallNetwork());
+  await stripedDataset(data, {
+    train: { flat: 8, steep: 8, slanted: 8 },
+    val: { flat: 3, steep: 3, slanted: 3 },
+  });
+  const original = join(data, 'train', 'flat', '2.png');
+  await sharp(original).resize(60).jpeg({ quality: 70 }).toFile(copy);
+  await sharp(join(data, 'train', 'slanted', '1.png'))
+    .flop()
+    .toFile(mirrored);
+  const pixels = { width: 90, height: 80, channels: 3, background: '#050505' } as const;
+  await sharp({ create: pixels }).png().toFile(black);
+  await sharp(join(data, 'val', 'steep', '0.png'))
+    .extract({ left: 8, top: 0, width: 66, height: 64 })
+    .greyscale()
+    .toFile(grey);
+  expect((await run('embed', data, ...model)).code).toBe(0);
+});
+
+test('what the pictures show is told, and a table by default', async () => {
+  const result = await check();
+  expect(pathsOf(result, 'leak')).toEqual([copy]);
+  expect(pathsOf(result, 'near duplicate')).toContain(copy);
+  expect(pathsOf(result, 'empty')).toEqual([black]);
+  expect(pathsOf(result, 'grey')).toEqual([grey]);
+  const { stdout } = await run('check-data');
+  expect(stdout).toMatch(/leak, 1: a picture of training is in validation/);
+  expect(stdout).toMatch(
+    /\n {2}val\/flat\/copy\.jpg: in val, and the same picture .* see train\/flat\/2\.png\n/,
+  );
+});
+
+test('--no-pixels opens no picture', async () => {
+  const result = await check('--no-pixels');
+  expect([...pathsOf(result, 'empty'), ...pathsOf(result, 'grey')]).toEqual([]);
+});
+
+test('--out writes a manifest that embed takes, whatever the names', async () => {
+  await check('--out', 'checked.csv');
+  const text = await readFile(join(root, 'checked.csv'), 'utf8');
+  expect(text).toMatch(/^path,label,split,group,weight,issue,suggested_label,related,detail\n/);
+  expect(text).toContain(`"${mirrored.replaceAll('"', '""')}",slanted,train`);
+  expect(text).toContain(`${copy},flat,val,,,leak; near duplicate`);
+  const { code, stdout } = await run('embed', 'checked.csv', ...model, '--json');
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({
+    total: 37,
+    embedded: 0,
+    reused: 37,
+    splits: { train: 27, val: 10 },
+  });
+});
+
+test('a folder that is not there for --out is told of', async () => {
+  const { code, stderr } = await run(
+    'check-data',
+    '--dataset',
+    data,
+    '--no-pixels',
+    '--out',
+    'missing/checked.csv',
+  );
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: expect.stringMatching(/--out .*cannot be written/) as string,
+  });
+});
+
+describeWith('data/imagenette-mini', 'faults planted among photographs', (photographs) => {
+  it('are found', async () => {
+    const planted = await plantFaults(photographs, join(root, 'planted'));
+    const weights = join(SHARED, 'weights', 'resnet18-natural.safetensors');
+    const { code } = await run('embed', planted.folder, '--model', weights, '--store', 'planted-store');
+    expect(code).toBe(0);
+    const result = await check('--store', 'planted-store');
+    expect(pathsOf(result, 'leak').sort()).toEqual(planted.copies);
+    expect(pathsOf(result, 'empty').sort()).toEqual(planted.black);
+    const suspects = pathsOf(result, 'label error');
+    const hits = suspects.filter((path) => planted.swapped.includes(path)).length;
+    expect(hits / planted.swapped.length).toBeGreaterThanOrEqual(0.8);
+    expect(hits / suspects.length).toBeGreaterThanOrEqual(0.5);
+  });
+});
