@@ -22,9 +22,10 @@ export interface LabelErrorOptions {
 
 /**
  * Likely label errors by confident learning (Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty
- * in Dataset Labels", section 3.1): each picture is predicted by a head that has not seen it; the threshold of a class is the
- * mean probability of the class over the pictures that bear its label; and a picture is suspect where the most probable of
- * the classes whose thresholds it reaches is another than its own. The score is 1 − p(own label).
+ * in Dataset Labels", sections 3.1 and 3.2): each picture is predicted by a head that has not seen it, a picture is
+ * confidently of a class where its probability reaches the mean one of the pictures that bear its label. Found are those that
+ * are confidently of another class than their label and, of each label, as many as these stand for, those whose own label is
+ * the least probable ("prune by class"). The score is 1 − p(own label).
  * @returns the findings, and why there can be none where there is nothing to judge by
  * @throws the signal's reason, once it aborts
  */
@@ -53,25 +54,57 @@ export async function findLabelErrors(
       }),
     });
     if (!predicted) return { findings: [], notice: 'Labels are not checked: too few pictures differ.' };
-    const thresholds = await classThresholds(predicted, names.length);
-    const findings: Finding[] = [];
-    await eachPrediction(predicted, names.length, (row, own, probabilities) => {
-      const other = confidentClass(probabilities, thresholds);
-      if (other === undefined || other === own) return;
-      const [p, suggestedLabel = ''] = [probabilities[own] ?? 0, names[other]];
-      const detail = `${suggestedLabel} ${percent(probabilities[other])}, ${names[own] ?? ''} ${percent(p)}`;
-      findings.push({
-        issue: 'label error',
-        path: rows[row]?.path ?? '',
-        score: 1 - p,
-        detail,
-        suggestedLabel,
-      });
+    const suspects = await suspectsOf(predicted, names.length);
+    const findings = suspects.map(({ row, own, other, pOwn, pOther }): Finding => {
+      const [label = '', suggestedLabel = ''] = [names[own], names[other]];
+      const detail = `${suggestedLabel} ${percent(pOther)}, ${label} ${percent(pOwn)}`;
+      return { issue: 'label error', path: rows[row]?.path ?? '', score: 1 - pOwn, detail, suggestedLabel };
     });
     return { findings };
   } finally {
     await graph.release();
   }
+}
+
+/** A picture for which the most probable other class is more probable than its own. */
+interface Suspect {
+  row: number;
+  own: number;
+  other: number;
+  pOwn: number;
+  pOther: number;
+  /** Whether it is confidently of another class. */
+  isConfident: boolean;
+}
+
+async function suspectsOf(predicted: OutOfFold, count: number): Promise<Suspect[]> {
+  const thresholds = await classThresholds(predicted, count);
+  const ofLabel = Array.from({ length: count }, () => ({
+    total: 0,
+    /** Of those, the ones that are confidently of any class, and of another than the label. */
+    confident: 0,
+    confidentlyOther: 0,
+    suspects: [] as Suspect[],
+  }));
+  await eachPrediction(predicted, count, (row, own, probabilities) => {
+    const label = ofLabel[own];
+    if (!label) return;
+    label.total++;
+    const confident = confidentClass(probabilities, thresholds);
+    if (confident !== undefined) label.confident++;
+    const isConfident = confident !== undefined && confident !== own;
+    if (isConfident) label.confidentlyOther++;
+    const other = mostProbable(probabilities);
+    const [pOwn, pOther] = [probabilities[own] ?? 0, probabilities[other] ?? 0];
+    if (pOther > pOwn) label.suspects.push({ row, own, other, pOwn, pOther, isConfident });
+  });
+  return ofLabel.flatMap(({ total, confident, confidentlyOther, suspects }) => {
+    // The confident pictures stand for all of their label.
+    const likely = confident > 0 ? (confidentlyOther / confident) * total : 0;
+    return suspects
+      .sort((a, b) => a.pOwn - b.pOwn)
+      .filter(({ isConfident }, i) => isConfident || i < Math.round(likely));
+  });
 }
 
 /** The mean probability of each class over the pictures that bear its label. */
@@ -91,6 +124,10 @@ function confidentClass(probabilities: Float64Array, thresholds: Float64Array): 
     if (p >= (thresholds[c] ?? 1) && p > (best === undefined ? 0 : (probabilities[best] ?? 0))) best = c;
   });
   return best;
+}
+
+function mostProbable(probabilities: Float64Array): number {
+  return probabilities.reduce((best, p, c) => (p > (probabilities[best] ?? 0) ? c : best), 0);
 }
 
 async function eachPrediction(

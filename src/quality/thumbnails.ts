@@ -5,6 +5,12 @@ import sharp from 'sharp';
 /** Side of the thumbnails, in pixels: enough to tell pictures apart, too few to see how they were compressed. */
 const SIDE = 24;
 
+/**
+ * Each of them is the mean of so many by so many: libvips places the samples of a strong reduction by up to half a pixel
+ * differently from size to size. Of 20 resized copies the least alike had 0.84 without this, and has 0.998.
+ */
+const FINER = 4;
+
 const CONCURRENCY = 16;
 
 /** A picture made small, and what that tells. */
@@ -62,17 +68,24 @@ export function likeness({ pattern: a }: Thumbnail, { pattern: b }: Thumbnail): 
 }
 
 async function thumbnail(path: string): Promise<Thumbnail> {
+  const side = SIDE * FINER;
   const pixels = await sharp(await readFile(path), { failOn: 'none', ignoreIcc: true, pages: 1 })
     .autoOrient()
     .flatten({ background: '#ffffff' })
-    .resize(SIDE, SIDE, { fit: 'fill', kernel: 'linear' })
+    .resize(side, side, { fit: 'fill', kernel: 'linear' })
     .toColourspace('srgb')
     .raw({ depth: 'uchar' })
     .toBuffer();
+  const rgb = new Float32Array(3 * SIDE * SIDE);
+  pixels.forEach((value, i) => {
+    const [x, y] = [Math.floor(i / 3) % side, Math.floor(i / 3 / side)];
+    const at = 3 * (Math.floor(y / FINER) * SIDE + Math.floor(x / FINER)) + (i % 3);
+    rgb[at] = (rgb[at] ?? 0) + value / FINER ** 2;
+  });
   const pattern = new Float32Array(SIDE * SIDE);
   let [sum, chroma] = [0, 0];
   for (let i = 0; i < pattern.length; i++) {
-    const [r = 0, g = 0, b = 0] = pixels.subarray(3 * i, 3 * i + 3);
+    const [r = 0, g = 0, b = 0] = rgb.subarray(3 * i, 3 * i + 3);
     // Luma as Rec. 601 weighs it.
     pattern[i] = 0.299 * r + 0.587 * g + 0.114 * b;
     sum += pattern[i] ?? 0;
