@@ -36,7 +36,7 @@ export interface EmbedSummary extends Omit<EmbedProgress, 'phase' | 'done'> {
   transformId: string;
   /** Width of the embeddings. */
   width: number;
-  /** Pictures for each label; those without one under ''. */
+  /** Pictures for each label; those without one, and those whose list of labels is empty, under ''. */
   labels: Record<string, number>;
   /** Pictures for each split; those without one under ''. */
   splits: Record<string, number>;
@@ -124,7 +124,8 @@ async function list(
   const splits = new Map<string, number>();
   for await (const entry of entriesOf(dataset, split)) {
     signal?.throwIfAborted();
-    count(labels, entry.label ?? '');
+    const { labels: list } = entry;
+    for (const label of list?.length ? list : [entry.label ?? '']) count(labels, label);
     count(splits, entry.split ?? '');
     progress.add('total');
   }

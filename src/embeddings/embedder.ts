@@ -5,7 +5,7 @@ import type { Backbone } from '../backbone/index.js';
 import { messageOf } from '../errors.js';
 import { decodeImage, joinPixels, type DatasetEntry, type DecodedImage } from '../images/index.js';
 import type { Picture } from './plan.js';
-import type { EmbeddingRow } from './row.js';
+import { listedAs, type EmbeddingRow } from './row.js';
 import type { RowStore } from './table.js';
 
 /** Batches that are decoded, or being decoded, while the trunk is at work. */
@@ -66,7 +66,7 @@ export class Embedder {
     await this.enqueue(() => this.prepare(picture, sizeKnown));
   }
 
-  /** Gives a picture, under its new label, split, group, weight or data set, the embedding that its content has in the store. */
+  /** Gives a picture, under its new label or labels, split, group, weight or data set, the embedding that its content has in the store. */
   async relabel(picture: Picture, sha256: string): Promise<void> {
     await this.enqueue(async () => {
       const known = await this.options.table.withContent(sha256);
@@ -184,10 +184,7 @@ export class Embedder {
     return {
       path: entry.path,
       dataset: this.options.dataset,
-      label: entry.label ?? null,
-      split: entry.split ?? null,
-      group: entry.group ?? null,
-      weight: entry.weight ?? null,
+      ...listedAs(entry),
       sha256: null,
       size,
       modified,

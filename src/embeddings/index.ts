@@ -3,6 +3,7 @@ export type { EmbedOptions, EmbedProgress, EmbedSummary } from './embed.js';
 export { readEmbeddings } from './read-through.js';
 export type { ReadThroughOptions } from './read-through.js';
 export type { PassOptions } from './pass.js';
+export { labelsIn } from './row.js';
 export type { EmbeddingRow } from './row.js';
 export { DEFAULT_STORE, EmbeddingStore } from './store.js';
 export type { DatasetRecord } from './store.js';

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { messageOf } from '../errors.js';
 import type { DatasetEntry } from '../images/index.js';
+import { listedAs } from './row.js';
 import type { KnownRow, RowStore } from './table.js';
 
 /** Pictures that are looked up in the store at a time. */
@@ -20,7 +21,7 @@ export interface Picture {
 /** What is to be done about a picture. */
 export type Step<Row extends KnownRow> =
   | { kind: 'unchanged'; row: Row }
-  /** The same file under another label, split, group, weight or data set. */
+  /** The same file under another label or labels, split, group, weight or data set. */
   | { kind: 'relabel'; picture: Picture; sha256: string }
   /** `sizeKnown`: the store has a file of this size, so maybe this very content. */
   | { kind: 'read'; picture: Picture; sizeKnown: boolean }
@@ -69,9 +70,10 @@ async function stepFor<Row extends KnownRow>(
   if (!row || row.sha256 === null || row.size !== file.size || row.modified !== file.mtimeMs) {
     return { kind: 'read', picture, sizeKnown: false };
   }
+  const listed = listedAs(entry);
   const listedAsBefore =
     row.dataset === dataset &&
-    (['label', 'split', 'group', 'weight'] as const).every((name) => row[name] === (entry[name] ?? null));
+    (['label', 'labels', 'split', 'group', 'weight'] as const).every((name) => row[name] === listed[name]);
   return listedAsBefore ? { kind: 'unchanged', row } : { kind: 'relabel', picture, sha256: row.sha256 };
 }
 

@@ -9,6 +9,7 @@ import {
   type RecordBatch,
   type Vector,
 } from 'apache-arrow';
+import type { DatasetEntry } from '../images/index.js';
 
 /** One picture of a data set, as the store keeps it. */
 export interface EmbeddingRow {
@@ -17,6 +18,8 @@ export interface EmbeddingRow {
   /** Absolute path of the folder or manifest that lists the picture. With `path`, the key. */
   dataset: string;
   label: string | null;
+  /** All that the picture shows, as the JSON text of a list of texts, where its data set has such lists. */
+  labels: string | null;
   split: string | null;
   /** What else of the data set has to stay on the same side of a split. */
   group: string | null;
@@ -45,6 +48,7 @@ const COLUMNS = {
   path: new Utf8(),
   dataset: new Utf8(),
   label: new Utf8(),
+  labels: new Utf8(),
   split: new Utf8(),
   group: new Utf8(),
   weight: new Float64(),
@@ -60,6 +64,23 @@ const COLUMNS = {
 };
 const REQUIRED = new Set(['path', 'dataset', 'view', 'model_id', 'transform_id']);
 
+/** What a data set says of a picture, as its row keeps it. */
+export function listedAs({ label, labels, split, group, weight }: DatasetEntry) {
+  return {
+    label: label ?? null,
+    labels: labels ? JSON.stringify(labels) : null,
+    split: split ?? null,
+    group: group ?? null,
+    weight: weight ?? null,
+  };
+}
+
+/** The list that the column `labels` holds as text; empty where it holds none. */
+export function labelsIn(text: string | null): readonly string[] {
+  const list: unknown = text === null ? [] : JSON.parse(text);
+  return Array.isArray(list) ? list.filter((label) => typeof label === 'string') : [];
+}
+
 /** The Arrow schema of a table whose embeddings have the given width. */
 export function rowSchema(width: number): Schema {
   const plain = Object.entries(COLUMNS).map(([name, type]) => new Field(name, type, !REQUIRED.has(name)));
@@ -73,6 +94,7 @@ export function rowsOf(batch: RecordBatch): EmbeddingRow[] {
     path: text(batch, 'path', i) ?? '',
     dataset: text(batch, 'dataset', i) ?? '',
     label: text(batch, 'label', i),
+    labels: text(batch, 'labels', i),
     split: text(batch, 'split', i),
     group: text(batch, 'group', i),
     weight: number(batch, 'weight', i),

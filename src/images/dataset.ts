@@ -7,6 +7,8 @@ export interface DatasetEntry {
   /** Absolute path of the file. */
   path: string;
   label?: string;
+  /** All that the picture shows, of several labels that do not rule each other out; distinct, in code unit order. */
+  labels?: readonly string[];
   split?: Split;
   /** What the picture shares with others that must stay on its side of a split, such as the subject. */
   group?: string;

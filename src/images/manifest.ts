@@ -4,16 +4,19 @@ import { createInterface } from 'node:readline';
 import { parse } from 'csv-parse';
 import { LastlayerError, messageOf } from '../errors.js';
 import { splitNamed, type Dataset, type DatasetEntry } from './dataset.js';
+import { readLabels } from './manifest-labels.js';
 
 type Fields = Record<string, unknown>;
 
 /**
  * Reads a manifest: a CSV file with a header, or JSON Lines, with `path` (relative to the manifest's own folder, or
- * absolute) and, optionally, `label`, `split` (train, val or test), `group` (pictures of one group, such as one subject,
+ * absolute) and, optionally, `label` or `labels` (all that the picture shows: a list, or text with `;` between; an empty
+ * one says that it shows none of them), `split` (train, val or test), `group` (pictures of one group, such as one subject,
  * are never both learnt from and judged by) and `weight` (how much the picture counts in training: above 0, default 1).
  *
- * `entries` throws a LastlayerError that names the line where a row has no path, an unknown split, a bad weight, or a path that an
- * earlier row has too; to know the latter it keeps the paths, so memory does grow with the manifest itself.
+ * `entries` throws a LastlayerError that names the line where a row has no path, an unknown split, a bad weight, both label
+ * and labels or labels that are no texts, or a path that an earlier row has too; to know the latter it keeps the paths, so
+ * memory does grow with the manifest itself.
  */
 export function openManifest(path: string, format: 'csv' | 'jsonl'): Dataset {
   const entries = () => entriesOf(path, format === 'csv' ? csvRows(path) : jsonRows(path));
@@ -55,13 +58,13 @@ function toEntry(fields: Fields, manifest: string, line: number): DatasetEntry {
   const path = text(fields, 'path', manifest, line);
   if (path === undefined) {
     throw new LastlayerError(
-      `${manifest}, line ${line}: no path. A manifest has the columns path, label, split, group and weight; this row has ` +
+      `${manifest}, line ${line}: no path. A manifest has the columns path, label or labels, split, group and weight; this row has ` +
         `${Object.keys(fields).join(', ') || 'none'}.`,
     );
   }
   const entry: DatasetEntry = { path: resolve(dirname(manifest), path) };
   const label = text(fields, 'label', manifest, line);
-  if (label !== undefined) entry.label = label;
+  Object.assign(entry, readLabels(label, fields['labels'], `${manifest}, line ${line}`));
   const splitName = text(fields, 'split', manifest, line);
   if (splitName !== undefined) {
     const split = splitNamed(splitName);

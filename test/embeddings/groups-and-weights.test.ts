@@ -11,9 +11,13 @@ const backbone = await loadBackbone({ model: join(root, 'small.onnx') });
 const paths = await stripedDataset(join(root, 'data'), { train: { flat: 3, steep: 3 } });
 const manifest = join(root, 'list.csv');
 
-async function embed(store: string, line: (path: string, i: number) => string) {
+async function embed(
+  store: string,
+  line: (path: string, i: number) => string,
+  header = 'path,label,group,weight',
+) {
   const lines = paths.map((path, i) => line(relative(root, path), i));
-  await writeFile(manifest, `path,label,group,weight\n${lines.join('\n')}\n`);
+  await writeFile(manifest, `${header}\n${lines.join('\n')}\n`);
   return embedDataset(manifest, { backbone, store });
 }
 
@@ -23,7 +27,7 @@ async function rowsOf(location: string): Promise<Partial<EmbeddingRow>[]> {
   const rows: Partial<EmbeddingRow>[] = [];
   if (!record) return rows;
   const table = await store.tableOf(record);
-  for await (const block of table.read({}, ['path', 'group', 'weight'])) rows.push(...block);
+  for await (const block of table.read({}, ['path', 'labels', 'group', 'weight'])) rows.push(...block);
   store.close();
   return rows.sort((a, b) => ((a.path ?? '') < (b.path ?? '') ? -1 : 1));
 }
@@ -31,7 +35,7 @@ async function rowsOf(location: string): Promise<Partial<EmbeddingRow>[]> {
 async function dropColumns(location: string): Promise<void> {
   const database = await connect(location);
   const [name] = (await database.tableNames()).filter((table) => table !== 'datasets');
-  await (await database.openTable(name ?? '')).dropColumns(['group', 'weight']);
+  await (await database.openTable(name ?? '')).dropColumns(['labels', 'group', 'weight']);
   database.close();
 }
 
@@ -49,6 +53,19 @@ test('groups and weights of a manifest are kept, and a change of them is no reas
     ['subject 0', null],
     ['subject 1', null],
   ]);
+});
+
+test('so are lists of labels, of which an empty one is none', async () => {
+  const store = join(root, 'labels');
+  const header = 'path,labels';
+  await embed(store, (path) => `${path},`, header);
+  await dropColumns(store);
+  const changed = await embed(store, (path, i) => `${path},${i === 0 ? 'b;a' : ''}`, header);
+  expect(changed).toMatchObject({ embedded: 0, reused: 6, labels: { a: 1, b: 1, '': 5 } });
+  expect(await embed(store, (path, i) => `${path},${i === 0 ? 'a;b' : ''}`, header)).toMatchObject({
+    unchanged: 6,
+  });
+  expect((await rowsOf(store)).map(({ labels }) => labels).slice(0, 2)).toEqual(['["a","b"]', '[]']);
 });
 
 test('a store that an earlier version wrote gets the columns when it is written to', async () => {

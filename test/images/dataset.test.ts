@@ -111,7 +111,44 @@ describe('a manifest', () => {
     expect(await entriesOf('set.jsonl')).toEqual([{ group: '7', weight: 2.5 }, {}]);
   });
 
+  it('gives lists of labels where it has them, sorted and each once; an empty one is a list, too', async () => {
+    const csv = 'path,labels\n1.jpg,dog; cat;dog\n2.jpg,\n';
+    const jsonl =
+      '{"path": "1.jpg", "labels": ["dog", 7]}\n{"path": "2.jpg", "labels": []}\n{"path": "3.jpg"}\n';
+    const both = 'path,label,labels\n1.jpg,cat,\n2.jpg,,cat\n';
+    const path = await folder([], { 'set.csv': csv, 'set.jsonl': jsonl, 'both.csv': both });
+    const entriesOf = async (name: string) => {
+      const found = [];
+      for await (const { label, labels } of (await openDataset(join(path, name))).entries()) {
+        found.push({ label, labels });
+      }
+      return found;
+    };
+    expect(await entriesOf('set.csv')).toEqual([{ labels: ['cat', 'dog'] }, { labels: [] }]);
+    expect(await entriesOf('set.jsonl')).toEqual([{ labels: ['7', 'dog'] }, { labels: [] }, {}]);
+    expect(await entriesOf('both.csv')).toEqual([{ label: 'cat' }, { labels: ['cat'] }]);
+  });
+
   it.each([
+    [
+      'both a label and labels',
+      'set.jsonl',
+      '{"path": "1.jpg", "labels": []}\n{"path": "2.jpg", "label": "cat", "labels": ["dog"]}\n',
+      /line 2: there are both label, "cat", and labels, \["dog"\]/,
+    ],
+    [
+      'a label with a NUL',
+      'set.jsonl',
+      '{"path": "1.jpg", "labels": ["a\\u0000b"]}\n',
+      /line 1: the label "a\\u0000b" holds a NUL/,
+    ],
+    [
+      'labels that are no texts',
+      'set.jsonl',
+      '{"path": "1.jpg", "labels": [null]}\n',
+      /line 1: labels holds null where text is expected/,
+    ],
+    ['labels that are no list', 'set.jsonl', '{"path": "1.jpg", "labels": {}}\n', /line 1: labels is \{\}/],
     ['no path', 'set.csv', 'file,label\n1.jpg,a\n', /line 2: no path.*this row has file, label/],
     [
       'an unknown split',

@@ -17,6 +17,7 @@ export async function writeStore(location: string, rows: readonly PlainRow[], wi
         ...{
           dataset: '/data',
           label: null,
+          labels: null,
           split: null,
           group: null,
           weight: null,
