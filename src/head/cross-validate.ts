@@ -12,6 +12,7 @@ import type { FoldScore, L2Rule, PathPoint } from './l2-path.js';
 import { toParameters } from './objective.js';
 import { argmax, logSumExp } from './softmax.js';
 import type { SoftmaxGraph } from './softmax-graph.js';
+import { scoreSets } from './score-sets.js';
 import { Moments, noScaling, type Scaling } from './standardize.js';
 
 /** Coarser than the final fit's: it changes log losses by less than 0.0001, and takes half as long. */
@@ -66,6 +67,7 @@ export async function crossValidate(
   const { folds, foldOf, part, rule = 'best', signal, onFit, labelSmoothing = 0 } = options;
   const scalings = await scalingsOf(examples, options);
   const [classes, width] = [examples.names.length, examples.source.width];
+  const { sets } = examples;
   const path: PathPoint[] = [];
   const models: FoldModel[][] = [];
   for (const l2 of options.l2 === undefined ? l2Candidates() : [options.l2]) {
@@ -77,12 +79,14 @@ export async function crossValidate(
       const start = models.at(-1)?.[fold]?.x;
       const { x } = await fit(graph, blocks, {
         ...{ classes, width, l2, labelSmoothing, tolerance: TOLERANCE, allowSeparable: true },
+        ...(sets && { sets }),
         ...(start && { start }),
         ...(signal && { signal }),
       });
       const model = { fold, x, scaling };
       ofL2.push(model);
-      scores.push(await score(outOfFold(graph, examples, options, [model]), classes));
+      const heldOut = outOfFold(graph, examples, options, [model]);
+      scores.push(await (sets ? scoreSets(heldOut, sets, classes) : score(heldOut, classes)));
     }
     path.push(toPathPoint(l2, scores));
     models.push(ofL2);

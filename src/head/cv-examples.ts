@@ -1,4 +1,5 @@
 import type { Examples, Part } from './examples.js';
+import { strataOf } from './strata.js';
 import { loadPart, shuffledRows, subsetOf } from './subset.js';
 
 /** So many rows are loaded in any case. */
@@ -22,7 +23,10 @@ export async function forCrossValidation(
   const all = count(part);
   if (source.inMemory) return { examples, part, rows: all };
   const share = Math.min(1, Math.max(LEAST_ROWS, source.room) / all);
-  const some = subsetOf(examples, part, shuffledRows(groups), { share, least: LEAST_OF_CLASS });
+  const some = subsetOf(strataOf(examples, part), part, shuffledRows(groups), {
+    share,
+    least: LEAST_OF_CLASS,
+  });
   const rows = count(some);
   return { examples: { ...examples, source: await loadPart(source, some, rows) }, part: some, rows };
 }

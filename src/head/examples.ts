@@ -1,4 +1,5 @@
 import type { FeatureSource } from './features.js';
+import type { LabelSets } from './label-sets.js';
 import { blockRows, type RowBlock } from './objective.js';
 import { Moments, standardize, type Scaling } from './standardize.js';
 
@@ -7,8 +8,10 @@ export interface Examples {
   source: FeatureSource;
   /** The classes' names, in the order of their numbers. */
   names: readonly string[];
-  /** Each row's class, 0 … N − 1, or −1 where it has none of them; [M]. */
+  /** Each row's class, 0 … N − 1, or −1 where it has none of them; where there are `sets`, the row's set; [M]. */
   classes: Int32Array;
+  /** For a multi-label head: the sets of labels that rows have, each as places in `names`. */
+  sets?: LabelSets;
   /** Each row's weight, above 0; [M]; 1 each where there are none. */
   weights?: Float64Array;
 }

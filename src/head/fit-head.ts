@@ -61,17 +61,21 @@ export async function fitHead(
   examples: Examples,
   options: FitHeadOptions & { part?: Part; start?: Float64Array },
 ): Promise<Head> {
-  const { source, names } = examples;
+  const { source, names, sets } = examples;
   const { l2 = DEFAULT_L2, tolerance = DEFAULT_TOLERANCE, standardize: standardized = true } = options;
   const { part = () => true, labelSmoothing = 0, modelId, transformId } = options;
   const [classes, width] = [names.length, source.width];
   const scaling = standardized ? await scalingOf(examples, part) : noScaling(width);
   const blocks = await partBlocks(examples, part, scaling);
-  const found = await fit(graph, blocks, { ...options, classes, width, l2, tolerance });
+  const found = await fit(graph, blocks, {
+    ...{ ...options, classes, width, l2, tolerance },
+    ...(sets && { sets }),
+  });
   const { iterations, converged, reason, loss, gradientNorm } = found;
   const W = Matrix.from1DArray(classes, width, found.x.subarray(0, classes * width));
   return new Head({
     ...foldScaling(W, found.x.subarray(classes * width), scaling),
+    kind: sets ? 'multilabel' : 'softmax',
     labels: names,
     modelId,
     transformId,
@@ -91,11 +95,12 @@ async function scalingOf({ source, classes }: Examples, part: Part) {
   return moments ? moments.scaling() : noScaling(source.width);
 }
 
-/** How many rows of a part each class has; [N]. */
-export function countClasses({ names, classes }: Examples, part: Part): number[] {
+/** How many rows of a part each class, or label, has; [N]. */
+export function countClasses({ names, classes, sets }: Examples, part: Part): number[] {
   const counts = names.map(() => 0);
   classes.forEach((c, row) => {
-    if (c >= 0 && part(row)) counts[c] = (counts[c] ?? 0) + 1;
+    if (c < 0 || !part(row)) return;
+    for (const n of sets?.[c] ?? [c]) counts[n] = (counts[n] ?? 0) + 1;
   });
   return counts;
 }

@@ -1,4 +1,5 @@
 import { LastlayerError } from '../errors.js';
+import type { LabelSets } from './label-sets.js';
 import { minimizeLbfgs, type Iteration, type LbfgsResult } from './lbfgs.js';
 import { softmaxObjective, toParameters, type ObjectiveOptions, type RowBlock } from './objective.js';
 import { argmax } from './softmax.js';
@@ -23,10 +24,10 @@ export interface FitOptions extends ObjectiveOptions {
 }
 
 /**
- * The optimum of softmax regression on some blocks of standardised rows. The same input gives the same bits on one
+ * The optimum of softmax regression, or with `sets` of logistic regressions, on some blocks of standardised rows. The same input gives the same bits on one
  * machine.
  * @throws {LastlayerError} where the features are too large for float32, or there is no finite optimum: no penalty, no
- *   smoothing, and classes that a plane separates
+ *   smoothing, and classes, or a label's two sides, that a plane separates
  * @throws the signal's reason, once it is aborted
  */
 export async function fit(
@@ -34,7 +35,7 @@ export async function fit(
   blocks: Iterable<RowBlock> | AsyncIterable<RowBlock>,
   options: FitOptions,
 ): Promise<LbfgsResult> {
-  const { classes, width, l2, labelSmoothing = 0, allowSeparable = false } = options;
+  const { classes, sets, width, l2, labelSmoothing = 0, allowSeparable = false } = options;
   const { start, tolerance, maxIterations = DEFAULT_MAX_ITERATIONS, signal, onIteration } = options;
   const objective = softmaxObjective(graph, blocks, options);
   const found = await minimize(objective, start ?? new Float64Array(classes * (width + 1)), {
@@ -45,10 +46,14 @@ export async function fit(
     ...(onIteration && { onIteration }),
   });
   const mayBeInfinite = l2 === 0 && labelSmoothing === 0 && !allowSeparable;
-  if (mayBeInfinite && (await separates(graph, blocks, found.x, classes))) {
+  const isSeparated = () =>
+    sets
+      ? separatesLabel(graph, blocks, found.x, { classes, sets })
+      : separates(graph, blocks, found.x, classes);
+  if (mayBeInfinite && (await isSeparated())) {
     throw new LastlayerError(
-      'There is no finite optimum: the classes can be told apart without a mistake on the training examples, so with ' +
-        'l2 = 0 ever larger weights are ever better. Leave --l2 out to have it chosen, or give a value above 0, such ' +
+      `There is no finite optimum: ${sets ? 'a label' : 'the classes'} can be told apart without a mistake on the training ` +
+        'examples, so with l2 = 0 ever larger weights are ever better. Leave --l2 out to have it chosen, or give a value above 0, such ' +
         'as 0.001.',
     );
   }
@@ -81,4 +86,24 @@ async function separates(
     }
   }
   return true;
+}
+
+/** Whether, for some label, W x + b is above 0 on just the rows that have it. */
+async function separatesLabel(
+  graph: SoftmaxGraph,
+  blocks: Iterable<RowBlock> | AsyncIterable<RowBlock>,
+  x: Float64Array,
+  { classes, sets }: { classes: number; sets: LabelSets },
+): Promise<boolean> {
+  const isSeparated = new Uint8Array(classes).fill(1);
+  for await (const { features, classes: y } of blocks) {
+    const logits = await graph.logits(features, toParameters(x, classes));
+    for (let i = 0; i < y.length; i++) {
+      const set = sets[y[i] ?? 0] ?? [];
+      for (let n = 0; n < classes; n++) {
+        if ((logits[i * classes + n] ?? 0) > 0 !== set.includes(n)) isSeparated[n] = 0;
+      }
+    }
+  }
+  return isSeparated.includes(1);
 }

@@ -2,6 +2,10 @@ import type { Matrix } from 'ml-matrix';
 import { LastlayerError } from '../errors.js';
 import type { StopReason } from './lbfgs.js';
 
+/** One class a row of embeddings, or any number of labels, each by itself. */
+export type HeadKind = 'softmax' | 'multilabel';
+export const HEAD_KINDS: readonly HeadKind[] = ['softmax', 'multilabel'];
+
 /** How a head's training went. */
 export interface TrainingReport {
   iterations: number;
@@ -9,7 +13,7 @@ export interface TrainingReport {
   converged: boolean;
   /** Why the optimiser stopped. */
   reason: StopReason;
-  /** The objective at the end: weighted mean cross-entropy in nats + λ/2 ‖W‖², on standardised features where `standardize` is on. */
+  /** The objective at the end: weighted mean cross-entropy in nats, of several labels their sum, + λ/2 ‖W‖², on standardised features where `standardize` is on. */
   loss: number;
   /** ‖∇f‖∞ at the end. */
   gradientNorm: number;
@@ -32,6 +36,8 @@ export interface UnknownDetector {
 
 /** What makes a head. */
 export interface HeadFields {
+  /** Default `softmax`. */
+  kind?: HeadKind;
   /** W [N, D], for raw embeddings. */
   weights: Matrix;
   /** b [N] */
@@ -47,7 +53,9 @@ export interface HeadFields {
   /** Examples of each class, in the order of `labels`. */
   counts: { train: readonly number[]; validation: readonly number[] };
   training: TrainingReport;
-  /** T > 0: probabilities are softmax(logits / T); default 1. */
+  /** From which probability on each label is given, 0 … 1; [N]; for `multilabel` alone, default ½ each. */
+  thresholds?: readonly number[] | null;
+  /** T > 0: probabilities are softmax(logits / T), or sigmoid(logits / T); default 1. */
   temperature?: number;
   /** By which pictures are said to be none of the classes; null, the default, where none ever is. */
   unknown?: UnknownDetector | null;
@@ -59,12 +67,13 @@ export interface HeadFields {
 
 /** @throws {LastlayerError} where the shapes disagree or a number is out of its range */
 export function checkFields(fields: Required<HeadFields>): void {
-  const { weights, bias, labels, counts, temperature, unknown } = fields;
+  const { kind, thresholds, weights, bias, labels, counts, temperature, unknown } = fields;
   const found = {
     'rows of weights': weights.rows,
     biases: bias.length,
     'training counts': counts.train.length,
     'validation counts': counts.validation.length,
+    ...(thresholds && { thresholds: thresholds.length }),
   };
   for (const [what, number] of Object.entries(found)) {
     if (number !== labels.length) {
@@ -79,6 +88,15 @@ export function checkFields(fields: Required<HeadFields>): void {
   }
   if (!(temperature > 0 && Number.isFinite(temperature))) {
     throw new LastlayerError(`The head's temperature is ${temperature}; it must be a number above 0.`);
+  }
+  if ((kind === 'multilabel') !== (thresholds !== null)) {
+    throw new LastlayerError(
+      `The head's thresholds do not fit its kind, ${kind}: multilabel heads alone have them.`,
+    );
+  }
+  const bad = thresholds?.find((threshold) => !(threshold >= 0 && threshold <= 1));
+  if (bad !== undefined) {
+    throw new LastlayerError(`The head has the threshold ${bad}; it must be between 0 and 1.`);
   }
   if (!unknown) return;
   if (unknown.means.rows !== labels.length || unknown.means.columns !== weights.columns) {

@@ -1,7 +1,9 @@
 import { Matrix } from 'ml-matrix';
 import { LastlayerError, UsageError } from '../errors.js';
 import { checkFields } from './head-fields.js';
-import type { HeadFields, JsonValue, TrainingReport, UnknownDetector } from './head-fields.js';
+import type { HeadFields, HeadKind, JsonValue, TrainingReport, UnknownDetector } from './head-fields.js';
+import { DEFAULT_THRESHOLD } from './ranking.js';
+import { sigmoid } from './sigmoid.js';
 
 /** A class that a head gives to an embedding. */
 export interface Prediction {
@@ -11,10 +13,11 @@ export interface Prediction {
 }
 
 /**
- * A trained last layer: logits = W x + b, probabilities = softmax(logits / T). It never changes; what
- * is found out later makes another one: `head.with({ metrics })`.
+ * A trained last layer: logits = W x + b, probabilities = softmax(logits / T) or, where it is `multilabel`, sigmoid(logits /
+ * T), each label by itself. It never changes; what is found out later makes another one: `head.with({ metrics })`.
  */
 export class Head implements HeadFields {
+  readonly kind: HeadKind;
   readonly weights: Matrix;
   readonly bias: Float32Array;
   readonly labels: readonly string[];
@@ -23,6 +26,7 @@ export class Head implements HeadFields {
   readonly l2: number;
   readonly counts: { train: readonly number[]; validation: readonly number[] };
   readonly training: TrainingReport;
+  readonly thresholds: readonly number[] | null;
   readonly temperature: number;
   readonly unknown: UnknownDetector | null;
   readonly metrics: JsonValue;
@@ -30,6 +34,7 @@ export class Head implements HeadFields {
 
   /** @throws {LastlayerError} where the shapes of weights, bias, labels and counts disagree, or a number is out of its range */
   constructor(fields: HeadFields) {
+    this.kind = fields.kind ?? 'softmax';
     this.weights = fields.weights;
     this.bias = fields.bias;
     this.labels = fields.labels;
@@ -38,6 +43,8 @@ export class Head implements HeadFields {
     this.l2 = fields.l2;
     this.counts = fields.counts;
     this.training = fields.training;
+    this.thresholds =
+      fields.thresholds ?? (this.kind === 'multilabel' ? fields.labels.map(() => DEFAULT_THRESHOLD) : null);
     this.temperature = fields.temperature ?? 1;
     this.unknown = fields.unknown ?? null;
     this.metrics = fields.metrics;
@@ -48,10 +55,10 @@ export class Head implements HeadFields {
   /** The same head but for the given fields. @throws {LastlayerError} as the constructor does */
   with(changes: Partial<HeadFields>): Head {
     const { weights, bias, labels, modelId, transformId, l2, counts, training, metrics, created } = this;
-    const { temperature, unknown } = this;
+    const { kind, thresholds, temperature, unknown } = this;
     return new Head({
       ...{ weights, bias, labels, modelId, transformId, l2, counts, training, metrics, created },
-      ...{ temperature, unknown },
+      ...{ kind, thresholds, temperature, unknown },
       ...changes,
     });
   }
@@ -97,13 +104,17 @@ export class Head implements HeadFields {
   }
 
   /**
-   * softmax((X Wᵀ + b) / T), with the largest logit subtracted first so that nothing overflows.
+   * softmax((X Wᵀ + b) / T), with the largest logit subtracted first so that nothing overflows; of a multilabel head,
+   * sigmoid((X Wᵀ + b) / T).
    * @param embeddings [rows × width] row-major
-   * @returns [rows, N]; every row sums to 1
+   * @returns [rows, N]; with softmax every row sums to 1
    * @throws {LastlayerError} as {@link logits} does
    */
   predictProba(embeddings: Float32Array): Matrix {
     const logits = this.logits(embeddings);
+    if (this.kind === 'multilabel') {
+      return new Matrix(logits.to2DArray().map((row) => row.map((z) => sigmoid(z / this.temperature))));
+    }
     for (let i = 0; i < logits.rows; i++) {
       const largest = logits.maxRow(i);
       const exponentials = logits.getRow(i).map((logit) => Math.exp((logit - largest) / this.temperature));
@@ -130,6 +141,19 @@ export class Head implements HeadFields {
     if (!unknown) return Array.from({ length: X.rows }, () => false);
     const products = X.mmul(unknown.means.transpose());
     return X.to2DArray().map((row, i) => products.maxRow(i) / (Math.hypot(...row) || 1) < unknown.threshold);
+  }
+
+  /**
+   * The labels that a multilabel head gives to each embedding: those whose probability reaches their threshold.
+   * @param embeddings [rows × width] row-major
+   * @returns [rows], each in the order of `labels`; none each for a softmax head, which has `predict`
+   * @throws {LastlayerError} as {@link logits} does
+   */
+  labelsOf(embeddings: Float32Array): string[][] {
+    const { thresholds, labels } = this;
+    return this.predictProba(embeddings)
+      .to2DArray()
+      .map((row) => (thresholds ? labels.filter((_, n) => (row[n] ?? 0) >= (thresholds[n] ?? 1)) : []));
   }
 
   /**

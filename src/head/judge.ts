@@ -49,6 +49,7 @@ export function judgeLogits(
   });
 }
 
-function parametersOf({ weights, bias }: Head): Parameters {
+/** W and b as the graph takes them. */
+export function parametersOf({ weights, bias }: Head): Parameters {
   return { W: Float32Array.from(weights.to1DArray()), b: bias };
 }

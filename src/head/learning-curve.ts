@@ -3,6 +3,7 @@ import { fitHead, type FitHeadOptions } from './fit-head.js';
 import { judgeHead, type Trial } from './judge.js';
 import { Evaluation } from './metrics.js';
 import type { SoftmaxGraph } from './softmax-graph.js';
+import { strataOf } from './strata.js';
 import { shuffledRows, subsetOf } from './subset.js';
 
 /** The parts of the training rows that are learnt from. */
@@ -36,7 +37,7 @@ export async function learningCurve(
     const evaluation = new Evaluation(examples.names);
     let rows = 0;
     for (const { train, judge } of trials) {
-      const part = subsetOf(examples, train, order, { share });
+      const part = subsetOf(strataOf(examples, train), train, order, { share });
       const head = await fitHead(graph, examples, { ...options, part });
       rows += head.counts.train.reduce((sum, count) => sum + count, 0);
       await judgeHead(graph, examples, judge, head, evaluation);

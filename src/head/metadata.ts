@@ -1,9 +1,18 @@
 import { LastlayerError } from '../errors.js';
 import type { Head } from './head.js';
-import type { HeadFields, JsonValue, TrainingReport } from './head-fields.js';
+import {
+  HEAD_KINDS,
+  type HeadFields,
+  type HeadKind,
+  type JsonValue,
+  type TrainingReport,
+} from './head-fields.js';
 
 const FORMAT = 'lastlayer-head';
 const VERSION = '1';
+
+/** Of multilabel heads: what knows version 1 alone would take them for softmax, and so refuses them. */
+const MULTILABEL_VERSION = '2';
 
 /** All that a head knows but its tensors. */
 export type HeadDescription = Omit<HeadFields, 'weights' | 'bias' | 'unknown'> & {
@@ -14,7 +23,9 @@ export type HeadDescription = Omit<HeadFields, 'weights' | 'bias' | 'unknown'> &
 export function encodeMetadata(head: Head): Record<string, string> {
   return {
     format: FORMAT,
-    version: VERSION,
+    version: head.kind === 'softmax' ? VERSION : MULTILABEL_VERSION,
+    kind: head.kind,
+    thresholds: JSON.stringify(head.thresholds),
     labels: JSON.stringify(head.labels),
     modelId: head.modelId,
     transformId: head.transformId,
@@ -39,9 +50,10 @@ export function decodeMetadata(metadata: Readonly<Record<string, string>>, path:
       `${path} is not a head: its metadata do not say format ${JSON.stringify(FORMAT)}. Pass a file that train-head wrote.`,
     );
   }
-  if (metadata['version'] !== VERSION) {
+  const versions: unknown[] = [VERSION, MULTILABEL_VERSION];
+  if (!versions.includes(metadata['version'])) {
     throw new LastlayerError(
-      `${path} is a head of version ${metadata['version'] ?? '(none)'}, and this lastlayer reads version ${VERSION}. ` +
+      `${path} is a head of version ${metadata['version'] ?? '(none)'}, and this lastlayer reads versions ${VERSION} and ${MULTILABEL_VERSION}. ` +
         `Use the lastlayer that wrote it, or train it again.`,
     );
   }
@@ -56,6 +68,8 @@ export function decodeMetadata(metadata: Readonly<Record<string, string>>, path:
     throw new LastlayerError(`${path} is damaged: its metadata hold no valid ${key}. Train it again.`);
   };
   return {
+    kind: kindOf(metadata['kind'], path),
+    thresholds: 'thresholds' in metadata ? json('thresholds', isNumbersOrNull) : null,
     labels: json('labels', isStrings),
     modelId: text('modelId'),
     transformId: text('transformId'),
@@ -68,6 +82,16 @@ export function decodeMetadata(metadata: Readonly<Record<string, string>>, path:
     metrics: json('metrics', isJson),
     created: text('created'),
   };
+}
+
+/** Heads of before multilabel ones do not say. */
+function kindOf(text: string | undefined, path: string): HeadKind {
+  const kind = HEAD_KINDS.find((known) => known === (text ?? 'softmax'));
+  if (kind) return kind;
+  throw new LastlayerError(
+    `${path} is a head of the kind ${JSON.stringify(text)}, and this lastlayer knows ${HEAD_KINDS.join(' and ')}. Use the ` +
+      `lastlayer that wrote it.`,
+  );
 }
 
 /** undefined, which JSON cannot hold, where the text is no JSON. */
@@ -98,6 +122,10 @@ function isStrings(value: unknown): value is string[] {
 
 function isNumbers(value: unknown): value is number[] {
   return Array.isArray(value) && value.every(isNumber);
+}
+
+function isNumbersOrNull(value: unknown): value is number[] | null {
+  return value === null || isNumbers(value);
 }
 
 function isCounts(value: unknown): value is HeadFields['counts'] {

@@ -1,3 +1,4 @@
+import type { LabelSets } from './label-sets.js';
 import type { Objective } from './lbfgs.js';
 import type { Parameters, SoftmaxGraph } from './softmax-graph.js';
 import { addScaled, dot, scale } from './vector.js';
@@ -15,15 +16,17 @@ const MOST_LOGITS = 2 ** 20;
 export interface RowBlock {
   /** [rows × width], row-major. */
   features: Float32Array;
-  /** Each row's class, 0 … classes − 1; [rows]. */
+  /** Each row's class, 0 … classes − 1, or its set of labels; [rows]. */
   classes: Int32Array;
   /** Each row's weight, above 0; [rows]; 1 each where there are none. */
   weights?: Float32Array;
 }
 
 export interface ObjectiveOptions {
-  /** N ≥ 2 */
+  /** N ≥ 2 classes, or N ≥ 1 labels. */
   classes: number;
+  /** The sets of labels that rows have, where these are labels and not classes. The graph has to be of that kind. */
+  sets?: LabelSets;
   /** D, the number of features. */
   width: number;
   /** λ ≥ 0 */
@@ -44,6 +47,9 @@ export function blockRows(classes: number): number {
  * 2016, "Rethinking the Inception Architecture", section 7). The mean is weighted as scikit-learn's LogisticRegression
  * has it with sample_weight; the bias is not penalised. Blocks, and the losses of rows, are summed in float64. Large
  * logits do no harm: LogSoftmax subtracts the largest one first.
+ *
+ * With `sets`, the objective of one logistic regression a label: in place of H, the sum over labels of the binary
+ * cross-entropies of sigmoid(W xᵢ + b), whose targets are (1 − ε) tᵢ + ε/2.
  * @param blocks the data, at least one row; gone through anew by each evaluation
  * @returns f of the parameters W [classes × width] row-major, then b [classes], which are rounded to float32 for the
  *   products
@@ -51,9 +57,9 @@ export function blockRows(classes: number): number {
 export function softmaxObjective(
   graph: SoftmaxGraph,
   blocks: Iterable<RowBlock> | AsyncIterable<RowBlock>,
-  { classes, width, l2, labelSmoothing = 0 }: ObjectiveOptions,
+  { classes, width, l2, labelSmoothing = 0, sets }: ObjectiveOptions,
 ): Objective {
-  const targets = new Targets(classes, labelSmoothing);
+  const targets = new Targets(classes, labelSmoothing, sets);
   return async (x) => {
     const weights = x.subarray(0, classes * width);
     const parameters = toParameters(x, classes);
@@ -90,13 +96,18 @@ class Targets {
   constructor(
     private readonly classes: number,
     private readonly smoothing: number,
+    private readonly sets: LabelSets | undefined,
   ) {}
 
   of(y: Int32Array): Float32Array {
-    const { classes, smoothing } = this;
-    const everywhere = smoothing / classes;
+    const { classes, smoothing, sets } = this;
+    const everywhere = smoothing / (sets ? 2 : classes);
     for (const place of this.places) this.memory[place] = everywhere;
-    this.places = Array.from(y, (c, i) => i * classes + c);
+    this.places = [];
+    for (const [i, c] of y.entries()) {
+      if (!sets) this.places.push(i * classes + c);
+      else for (const n of sets[c] ?? []) this.places.push(i * classes + n);
+    }
     if (this.memory.length < y.length * classes) {
       this.memory = new Float32Array(y.length * classes).fill(everywhere);
     }

@@ -1,9 +1,10 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { encodeModel, intTensor, model, node, tensorInfo } from '../onnx/index.js';
+import type { HeadKind } from './head-fields.js';
+import { gradientGraph, logitsGraph } from './regression-graphs.js';
 
 /** What one block of rows adds to the objective: sums over its rows. */
 export interface BlockGradient {
-  /** Each row's cross-entropy in nats; [rows]. */
+  /** Each row's cross-entropy in nats, of several labels their sum; [rows]. */
   crossEntropy: Float32Array;
   /** Σ wᵢ (pᵢ − tᵢ) xᵢᵀ; [classes × width], row-major. */
   dW: Float32Array;
@@ -18,19 +19,22 @@ export interface Parameters {
 }
 
 /**
- * The arithmetic of softmax regression as two small ONNX graphs, in float32. The same input gives the same bits again
+ * The arithmetic of softmax regression, or of logistic regressions side by side, as two small ONNX graphs, in float32. The same input gives the same bits again
  * on one machine: onnxruntime's threads share out rows and columns, never the terms of one sum.
  */
 export class SoftmaxGraph {
   private constructor(
+    /** Which of the two regressions the gradients are of. */
+    readonly kind: HeadKind,
     private readonly gradientSession: InferenceSession,
     private readonly logitsSession: InferenceSession,
   ) {}
 
   /** Makes the graphs, which serve any number of classes and features. */
-  static async create(): Promise<SoftmaxGraph> {
+  static async create(kind: HeadKind = 'softmax'): Promise<SoftmaxGraph> {
     return new SoftmaxGraph(
-      await InferenceSession.create(gradientGraph()),
+      kind,
+      await InferenceSession.create(gradientGraph(kind)),
       await InferenceSession.create(logitsGraph()),
     );
   }
@@ -38,7 +42,7 @@ export class SoftmaxGraph {
   /**
    * The cross-entropies of a block's rows and the gradient of their weighted sum.
    * @param features X [rows × width], row-major
-   * @param targets T [rows × classes]: the probabilities that each row should have; rows sum to 1
+   * @param targets T [rows × classes]: the probabilities that each row should have; rows of softmax regression sum to 1
    * @param weights w [rows]
    */
   async gradient(
@@ -79,59 +83,6 @@ export class SoftmaxGraph {
     await this.gradientSession.release();
     await this.logitsSession.release();
   }
-}
-
-/**
- * Cross-entropy −Σₙ Tₙ log softmax(X Wᵀ + b)ₙ of each row, and the weighted sums over rows of its gradient (Bishop,
- * Pattern Recognition and Machine Learning, equation 4.109, which holds for any targets that sum to 1).
- */
-function gradientGraph(): Uint8Array {
-  return encodeModel(
-    model({
-      name: 'softmax-regression',
-      inputs: [
-        tensorInfo('X', ['rows', 'width']),
-        tensorInfo('T', ['rows', 'classes']),
-        tensorInfo('w', ['rows', 1]),
-        tensorInfo('W', ['classes', 'width']),
-        tensorInfo('b', ['classes']),
-      ],
-      initializers: [intTensor('rowAxis', [1], [0]), intTensor('classAxis', [1], [1])],
-      nodes: [
-        node('Gemm', ['X', 'W', 'b'], ['logits'], { transB: 1 }),
-        node('LogSoftmax', ['logits'], ['logP'], { axis: 1 }),
-        node('Mul', ['logP', 'T'], ['logPOfTarget']),
-        node('ReduceSum', ['logPOfTarget', 'classAxis'], ['logLikelihood'], { keepdims: 0 }),
-        node('Neg', ['logLikelihood'], ['crossEntropy']),
-        node('Exp', ['logP'], ['P']),
-        node('Sub', ['P', 'T'], ['difference']),
-        node('Mul', ['difference', 'w'], ['residual']),
-        node('Gemm', ['residual', 'X'], ['dW'], { transA: 1 }),
-        node('ReduceSum', ['residual', 'rowAxis'], ['db'], { keepdims: 0 }),
-      ],
-      outputs: [
-        tensorInfo('crossEntropy', ['rows']),
-        tensorInfo('dW', ['classes', 'width']),
-        tensorInfo('db', ['classes']),
-      ],
-    }),
-  );
-}
-
-function logitsGraph(): Uint8Array {
-  return encodeModel(
-    model({
-      name: 'logits',
-      inputs: [
-        tensorInfo('X', ['rows', 'width']),
-        tensorInfo('W', ['classes', 'width']),
-        tensorInfo('b', ['classes']),
-      ],
-      initializers: [],
-      nodes: [node('Gemm', ['X', 'W', 'b'], ['logits'], { transB: 1 })],
-      outputs: [tensorInfo('logits', ['rows', 'classes'])],
-    }),
-  );
 }
 
 function floats(tensor: Tensor | undefined): Float32Array {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { Examples, Part } from './examples.js';
+import type { Part } from './examples.js';
 import { featuresInMemory, type FeatureSource } from './features.js';
+import type { Strata } from './strata.js';
 
 /**
  * The rows in an order that depends on nothing but what they belong to: that of the sha256 of their groups.
@@ -15,18 +16,18 @@ export function shuffledRows(groups: readonly string[]): Int32Array {
 }
 
 /**
- * The first rows of each class.
+ * The first rows of each class, or stratum.
  * @param order the rows, see {@link shuffledRows}
  * @param share of each class, rounded up; 0 … 1
  * @param least rows of each class, where it has so many
  */
 export function subsetOf(
-  { classes, names }: Pick<Examples, 'classes' | 'names'>,
+  { of: classes, count }: Strata,
   part: Part,
   order: Int32Array,
   { share, least = 1 }: { share: number; least?: number },
 ): Part {
-  const sizes = new Float64Array(names.length);
+  const sizes = new Float64Array(count);
   const isIn = (row: number): boolean => (classes[row] ?? -1) >= 0 && part(row);
   for (const row of order) if (isIn(row)) sizes[classes[row] ?? 0] = (sizes[classes[row] ?? 0] ?? 0) + 1;
   const wanted = sizes.map((size) => Math.max(least, Math.ceil(share * size)));

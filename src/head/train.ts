@@ -2,7 +2,9 @@ import { rowWeights, type ClassWeights } from './class-weights.js';
 import { featuresInMemory } from './features.js';
 import { checkFitOptions, fitHead, type FitHeadOptions } from './fit-head.js';
 import type { Head } from './head.js';
+import type { Examples } from './examples.js';
 import { SoftmaxGraph } from './softmax-graph.js';
+import { encodeLabelSets } from './label-sets.js';
 import { checkEmbeddings, encodeLabels } from './training-data.js';
 
 export interface TrainHeadOptions extends FitHeadOptions {
@@ -34,10 +36,40 @@ export async function trainHead(options: TrainHeadOptions): Promise<Head> {
   checkEmbeddings(embeddings, width, labels, options.sampleWeights);
   const { names, classes } = encodeLabels(labels);
   const weights = rowWeights({ ...options, names, classes });
-  const source = featuresInMemory(embeddings, width);
-  const graph = await SoftmaxGraph.create();
+  return fitInMemory({ names, classes, ...(weights && { weights }) }, options);
+}
+
+export interface TrainMultilabelHeadOptions extends Omit<TrainHeadOptions, 'labels' | 'classWeights'> {
+  /** Each row's labels, none or more; [M]. */
+  labels: readonly (readonly string[])[];
+}
+
+/**
+ * Trains a logistic regression for each label: the W and b that minimise the weighted mean of the sums over labels of the
+ * binary cross-entropies + λ/2 ‖W‖². All else is as in {@link trainHead}; thresholds are ½.
+ * @throws {LastlayerError} as {@link trainHead} does, and where fewer than two rows have, or lack, a label
+ * @throws {UsageError} where an option is out of its range
+ * @throws the signal's reason, once it is aborted
+ */
+export async function trainMultilabelHead(options: TrainMultilabelHeadOptions): Promise<Head> {
+  const { embeddings, width, labels } = options;
+  checkFitOptions(options);
+  checkEmbeddings(embeddings, width, labels, options.sampleWeights);
+  const encoded = encodeLabelSets(labels);
+  const weights = rowWeights({
+    ...encoded,
+    ...(options.sampleWeights && { sampleWeights: options.sampleWeights }),
+  });
+  return fitInMemory({ ...encoded, ...(weights && { weights }) }, options);
+}
+
+async function fitInMemory(
+  examples: Omit<Examples, 'source'>,
+  { embeddings, width, ...options }: FitHeadOptions & { embeddings: Float32Array; width: number },
+): Promise<Head> {
+  const graph = await SoftmaxGraph.create(examples.sets ? 'multilabel' : 'softmax');
   try {
-    return await fitHead(graph, { source, names, classes, ...(weights && { weights }) }, options);
+    return await fitHead(graph, { ...examples, source: featuresInMemory(embeddings, width) }, options);
   } finally {
     await graph.release();
   }

@@ -65,7 +65,7 @@ export function encodeLabels(labels: readonly string[]): EncodedLabels {
 export function checkEmbeddings(
   embeddings: Float32Array,
   width: number,
-  labels: readonly string[],
+  labels: readonly unknown[],
   weights?: ArrayLike<number>,
 ): void {
   if (!Number.isInteger(width) || width < 1) {

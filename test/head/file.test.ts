@@ -133,8 +133,8 @@ test.each<[string, (file: File) => void]>([
     ({ metadata }) => delete metadata['format'],
   ],
   [
-    'PATH is a head of version 2, and this lastlayer reads version 1. Use the lastlayer that wrote it, or train it again.',
-    ({ metadata }) => (metadata['version'] = '2'),
+    'PATH is a head of version 3, and this lastlayer reads versions 1 and 2. Use the lastlayer that wrote it, or train it again.',
+    ({ metadata }) => (metadata['version'] = '3'),
   ],
   [
     'PATH is damaged: its metadata lack transformId. Train it again.',

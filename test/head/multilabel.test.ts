@@ -1,0 +1,198 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { LastlayerError, UsageError } from '../../src/errors.js';
+import {
+  encodeLabelSets,
+  featuresInMemory,
+  loadHead,
+  MultilabelEvaluation,
+  saveHead,
+  SoftmaxGraph,
+  trainMultilabelHead,
+  tuneMultilabelHead,
+  type TrainMultilabelHeadOptions,
+} from '../../src/head/index.js';
+import { temporaryFolder } from '../support/files.js';
+import { IDS, separable, uniform } from './data.js';
+import { labelled } from './multilabel-data.js';
+
+const DATA = { ...IDS, ...labelled(), l2: 0.05 };
+const ROWS = 60;
+const folder = await temporaryFolder();
+
+function expectClose(found: readonly number[], expected: readonly number[]): void {
+  const largest = Math.max(...expected.map(Math.abs));
+  found.forEach((value, i) => {
+    expect(Math.abs(value - (expected[i] ?? NaN))).toBeLessThan(1e-4 * largest);
+  });
+}
+
+// Expected: scikit-learn 1.9, OneVsRestClassifier(LogisticRegression(C=1 / (60 * 0.05), solver='newton-cholesky',
+// tol=1e-12)) on StandardScaler's output, with the scaling folded back.
+test('the optimum is that of scikit-learn’s one-vs-rest logistic regressions', async () => {
+  const head = await trainMultilabelHead(DATA);
+  expect(head).toMatchObject({
+    kind: 'multilabel',
+    labels: ['ant', 'bee', 'wasp'],
+    thresholds: [0.5, 0.5, 0.5],
+  });
+  expect(head.counts.train).toEqual([26, 20, 15]);
+  expect(head.training.converged).toBe(true);
+  expect(head.training.loss / 1.644843914882972).toBeCloseTo(1, 6);
+  const expected = [
+    [11.0918884, -0.676647, -0.0187457, 0.0009548],
+    [-9.0438299, 1.1457817, -0.0589509, 0.0027967],
+    [-5.6534763, 0.0311448, -0.0579509, -0.0059724],
+  ];
+  for (let j = 0; j < 4; j++) {
+    expectClose(
+      head.weights.getColumn(j),
+      expected.map((row) => row[j] ?? NaN),
+    );
+  }
+  expectClose([...head.bias], [0.251389, -1.702496, -0.851701]);
+  const [first = []] = head.predictProba(DATA.embeddings.subarray(0, 4)).to2DArray();
+  expectClose(first, [0.4910768405967549, 0.3204632403580144, 0.39162743089347335]);
+});
+
+test('weights are scikit-learn’s sample_weight', async () => {
+  const sampleWeights = DATA.labels.map((_, i) => 0.5 + (i % 5) / 2);
+  const head = await trainMultilabelHead({ ...DATA, sampleWeights });
+  expect(head.training.loss / 1.7026186992052394).toBeCloseTo(1, 6);
+  expectClose(head.weights.getColumn(0), [8.4304324, -4.8909896, -4.2557569]);
+});
+
+// Expected: scikit-learn's average_precision_score, precision_score, recall_score, f1_score and accuracy_score; the log loss from its coefficients.
+test('the figures are scikit-learn’s', async () => {
+  const head = await trainMultilabelHead(DATA);
+  const evaluation = new MultilabelEvaluation(head.labels);
+  head
+    .predictProba(DATA.embeddings)
+    .to2DArray()
+    .forEach((row, i) => {
+      const truth = (DATA.labels[i] ?? []).flatMap((label) => head.indexOf(label) ?? []);
+      evaluation.add(truth, Float64Array.from(row), head.thresholds ?? []);
+    });
+  const result = evaluation.result();
+  expect(result.count).toBe(ROWS);
+  expect(result.meanAveragePrecision).toBeCloseTo(0.6332680074043466, 10);
+  expect(result.macroF1).toBeCloseTo(0.41125869702719803, 10);
+  expect(result.microF1).toBeCloseTo(0.4897959183673469, 10);
+  expect(result.subsetAccuracy).toBeCloseTo(0.4, 10);
+  expect(result.logLoss).toBeCloseTo(1.59365019021989, 5);
+  expect(result.perLabel.map(({ averagePrecision }) => averagePrecision)).toEqual(
+    [0.7665112209775203, 0.6491250941442758, 0.4841677070912437].map(
+      (value) => expect.closeTo(value, 10) as number,
+    ),
+  );
+  expect(result.perLabel[1]).toMatchObject({
+    ...{ label: 'bee', support: 20, recall: 0.4 },
+    precision: expect.closeTo(8 / 11, 10) as number,
+    f1: expect.closeTo(0.5161290322580645, 10) as number,
+  });
+});
+
+describe('cross-validation', () => {
+  /** Two labels, on a tenth and a third of 150 rows, each with a feature of its own. */
+  function rare() {
+    const random = uniform(31);
+    const labels = Array.from({ length: 150 }, (_, i) => [
+      ...(i % 10 === 0 ? ['rare'] : []),
+      ...(i % 3 === 0 ? ['often'] : []),
+    ]);
+    const embeddings = Float32Array.from({ length: 150 * 5 }, (_, k) => {
+      const [set, j] = [labels[Math.floor(k / 5)] ?? [], k % 5];
+      return 3 * random() + (set.includes(j === 0 ? 'rare' : j === 1 ? 'often' : '') ? 2 : 0);
+    });
+    return { labels, embeddings };
+  }
+
+  it('chooses λ, and thresholds low enough to find a rare label, and judges every row', async () => {
+    const { labels, embeddings } = rare();
+    const graph = await SoftmaxGraph.create('multilabel');
+    const { head, crossValidation } = await tuneMultilabelHead(
+      graph,
+      { ...encodeLabelSets(labels), source: featuresInMemory(embeddings, 5) },
+      { ...IDS, part: () => true, groups: labels.map((_, i) => `picture ${i}`) },
+    );
+    await graph.release();
+    expect(crossValidation).toMatchObject({
+      folds: 5,
+      rule: 'best',
+      neverHeld: 0,
+      evaluation: { count: 150 },
+    });
+    expect(head.l2).toBe(crossValidation?.chosen.l2);
+    const [often = 1, seldom = 1] = head.thresholds ?? [];
+    expect(seldom).toBeLessThan(0.5);
+    expect(often).not.toBe(0.5);
+    // With ½ the rare label would hardly be given to any row.
+    const [, given] = crossValidation?.evaluation.perLabel ?? [];
+    expect(given?.recall).toBeGreaterThan(0.5);
+    expect(crossValidation?.evaluation.meanAveragePrecision).toBeGreaterThan(0.6);
+  });
+});
+
+describe('a file', () => {
+  it('brings kind and thresholds back, and lastlayers that know version 1 alone refuse it', async () => {
+    const path = join(folder, 'head.safetensors');
+    const head = (await trainMultilabelHead(DATA)).with({ thresholds: [0.25, 0.5, 1] });
+    await saveHead(path, head);
+    expect(await loadHead(path)).toEqual(head);
+    expect((await readFile(path)).toString('latin1')).toContain('"version":"2"');
+  });
+
+  it('of a kind that is not known is refused', async () => {
+    const path = join(folder, 'other.safetensors');
+    await saveHead(path, await trainMultilabelHead(DATA));
+    const bytes = (await readFile(path)).toString('latin1');
+    await writeFile(path, Buffer.from(bytes.replace('"kind":"multilabel"', '"kind":"multilabol"'), 'latin1'));
+    await expect(loadHead(path)).rejects.toThrow(
+      /head of the kind "multilabol".*knows softmax and multilabel/,
+    );
+  });
+});
+
+test('labels are given from their threshold on, none or several', async () => {
+  const head = await trainMultilabelHead(DATA);
+  const picture = DATA.embeddings.subarray(0, 4);
+  const given = (...thresholds: number[]) => head.with({ thresholds }).labelsOf(picture)[0];
+  expect(given(0.49, 0.4, 0.39)).toEqual(['ant', 'wasp']);
+  expect(given(0.5, 0.5, 0.5)).toEqual([]);
+  expect(head.predict(picture, 2)[0]?.map(({ label }) => label)).toEqual(['ant', 'wasp']);
+  expect(() => given(0.5)).toThrow('The head has 3 labels and 1 thresholds: they must be as many.');
+  expect(() => given(0.5, 0.5, 2)).toThrow('The head has the threshold 2; it must be between 0 and 1.');
+  expect(() => head.with({ kind: 'softmax' })).toThrow(/multilabel heads alone have them/);
+});
+
+const sparse = (few: number): string[][] => DATA.labels.map((_, i) => (i < few ? ['moth'] : []));
+
+const REFUSED: [string, typeof LastlayerError, Partial<TrainMultilabelHeadOptions>][] = [
+  [
+    'The label "moth" is on 1 of the 60 rows to learn from: too few positives.',
+    LastlayerError,
+    { labels: sparse(1) },
+  ],
+  [
+    'The label "moth" is on 60 of the 60 rows to learn from: too few negatives.',
+    LastlayerError,
+    { labels: sparse(60) },
+  ],
+  ['None of the 60 rows to learn from has a label,', LastlayerError, { labels: sparse(0) }],
+  ['There are 60 embeddings but 1 labels.', LastlayerError, { labels: [[]] }],
+  [
+    'There is no finite optimum: a label can be told apart',
+    LastlayerError,
+    {
+      ...{ embeddings: separable().embeddings, width: 2, l2: 0 },
+      labels: separable().labels.map((label) => (label === 'left' ? [label] : [])),
+    },
+  ],
+  ['The label smoothing is 1;', UsageError, { labelSmoothing: 1 }],
+];
+
+test.each(REFUSED)('says: %s', async (message, type, change) => {
+  const training = trainMultilabelHead({ ...DATA, ...change });
+  await expect(training).rejects.toThrow(message);
+  await expect(training).rejects.toBeInstanceOf(type);
+});
