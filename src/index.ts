@@ -24,8 +24,10 @@ export {
   Classifier,
   embedImages,
   evaluateDataset,
+  evaluateMultilabelDataset,
   measureFidelity,
   predictOwnClasses,
+  trainAnyFromStore,
   trainFromStore,
 } from './classifier/index.js';
 export type {
@@ -36,7 +38,9 @@ export type {
   FidelityOptions,
   HeadFidelity,
   ImageSource,
+  MultilabelDatasetEvaluation,
   TrainedHead,
+  TrainedMultilabelHead,
   TrainOptions,
 } from './classifier/index.js';
 export { embedDataset, EmbeddingStore, EmbeddingTable } from './embeddings/index.js';
@@ -49,7 +53,16 @@ export type {
   RowFilter,
 } from './embeddings/index.js';
 export { LastlayerError, UsageError } from './errors.js';
-export { DEFAULT_L2, Evaluation, Head, loadHead, saveHead, trainHead } from './head/index.js';
+export {
+  DEFAULT_L2,
+  Evaluation,
+  Head,
+  loadHead,
+  MultilabelEvaluation,
+  saveHead,
+  trainHead,
+  trainMultilabelHead,
+} from './head/index.js';
 export type {
   Baselines,
   Calibration,
@@ -57,12 +70,17 @@ export type {
   ClassWeights,
   CurvePoint,
   EvaluationResult,
+  HeadKind,
   HeldOutResult,
   Iteration,
   L2Rule,
+  LabelMetrics,
+  MultilabelHeldOutResult,
+  MultilabelResult,
   PathPoint,
   Prediction,
   TrainHeadOptions,
+  TrainMultilabelHeadOptions,
   TrainingReport,
   TuneProgress,
   UnknownDetector,

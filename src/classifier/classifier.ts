@@ -14,6 +14,8 @@ export interface Classification {
   predictions: Prediction[];
   /** Whether the picture is probably none of the classes. */
   unknown: boolean;
+  /** Of a multilabel head: the labels whose probability reaches their threshold, maybe none. */
+  labels?: string[];
 }
 
 const CONCURRENCY = 8;
@@ -52,13 +54,16 @@ export class Classifier {
   }
 
   /**
-   * As {@link predict}, and whether the picture is probably none of the classes: see `Head.areUnknown`.
+   * As {@link predict}, and whether the picture is probably none of the classes, see `Head.areUnknown`, or which labels it
+   * is given, see `Head.labelsOf`.
    * @throws {LastlayerError} where the picture cannot be read
    */
   async classify(image: ImageSource, options: { topK?: number } = {}): Promise<Classification> {
     const embedding = await embedImages(this.backbone, [image]);
     const [predictions = []] = this.head.predict(embedding, options.topK);
-    return { predictions, unknown: this.head.areUnknown(embedding)[0] ?? false };
+    const unknown = this.head.areUnknown(embedding)[0] ?? false;
+    if (this.head.kind === 'softmax') return { predictions, unknown };
+    return { predictions, unknown, labels: this.head.labelsOf(embedding)[0] ?? [] };
   }
 }
 

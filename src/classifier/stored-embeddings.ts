@@ -11,7 +11,10 @@ export interface StoredEmbeddings {
   record: DatasetRecord;
   source: FeatureSource;
   paths: string[];
+  /** The classes; '' each where the rows have `labelSets` instead. */
   labels: string[];
+  /** All labels of each row, where the data set has lists of them. */
+  labelSets: (readonly string[])[] | undefined;
   splits: (Split | undefined)[];
   /** sha256 of each picture */
   contents: string[];
@@ -115,9 +118,17 @@ async function read(
   const { dataset } = record;
   const rows = new Columns();
   let unlabelled = 0;
-  const columns = ['path', 'label', 'split', 'sha256', 'group', 'weight'] as const;
+  const columns = ['path', 'label', 'labels', 'split', 'sha256', 'group', 'weight'] as const;
   for await (const block of table.read({ dataset, failed: false }, columns)) {
     for (const row of block) if (!rows.add(row)) unlabelled++;
+  }
+  const { counts } = rows;
+  if (counts.label > 0 && counts.labels > 0) {
+    throw new LastlayerError(
+      `${dataset} mixes pictures of one class with pictures of any number of labels: ${counts.label} have a label and ` +
+        `${counts.labels} have labels. Give all of them labels (a list of one is a list, too) or all of them a label, and ` +
+        `embed it again.`,
+    );
   }
   const sorted = rows.sorted();
   const source = await storedFeatures(table, dataset, sorted.paths, {

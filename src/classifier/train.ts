@@ -1,4 +1,4 @@
-import { DEFAULT_STORE, type DatasetRecord } from '../embeddings/index.js';
+import type { DatasetRecord } from '../embeddings/index.js';
 import { LastlayerError } from '../errors.js';
 import {
   baselines,
@@ -21,7 +21,8 @@ import {
   type TuneProgress,
 } from '../head/index.js';
 import { divide, type Division } from './divide.js';
-import { withStoredEmbeddings, type Selection, type StoredEmbeddings } from './stored-embeddings.js';
+import { unusedOf, withLabelledEmbeddings, type Unused } from './labelled-embeddings.js';
+import type { Selection, StoredEmbeddings } from './stored-embeddings.js';
 import { trainingJson } from './training-json.js';
 
 export interface TrainOptions extends Omit<Selection, 'store'> {
@@ -47,6 +48,7 @@ export interface TrainOptions extends Omit<Selection, 'store'> {
 }
 
 export interface TrainedHead {
+  kind: 'softmax';
   head: Head;
   dataset: DatasetRecord;
   train: EvaluationResult;
@@ -60,35 +62,35 @@ export interface TrainedHead {
   baselines: Baselines | undefined;
   /** Undefined where it was not asked for, or there are no validation pictures. */
   learningCurve: CurvePoint[] | undefined;
-  /** Pictures of the data set that were not used: unreadable, without a label, or of the test split. */
-  unused: { failed: number; unlabelled: number; test: number };
+  unused: Unused;
 }
 
 /**
  * Trains a head on the stored embeddings of a data set; see `tuneHead`. It is judged on the validation split or, where
  * there is none, by cross-validation: on each picture by a head that has not seen it. The test split is not touched.
- * @throws {LastlayerError} where there is nothing to train on: see `tuneHead` and {@link withStoredEmbeddings}
+ * @throws {LastlayerError} where there is nothing to train on, see `tuneHead` and `withStoredEmbeddings`; where pictures
+ *   have lists of labels, see `trainAnyFromStore`
  * @throws {UsageError} where an option is out of its range
  * @throws the signal's reason, once it aborts
  */
 export async function trainFromStore(options: TrainOptions = {}): Promise<TrainedHead> {
-  const { store = DEFAULT_STORE } = options;
-  return withStoredEmbeddings({ ...options, store }, async (stored) => {
-    const { record, failed, unlabelled, labels, splits } = stored;
-    if (labels.length === 0) {
-      throw new LastlayerError(
-        `${record.dataset} has no labelled pictures (${unlabelled} without a label, ${failed} unreadable). Put each ` +
-          `picture in a folder named after its class, or give labels in a manifest.`,
-      );
-    }
-    const graph = await SoftmaxGraph.create();
-    try {
-      const test = splits.filter((split) => split === 'test').length;
-      return { ...(await train(graph, stored, options)), unused: { failed, unlabelled, test } };
-    } finally {
-      await graph.release();
-    }
+  return withLabelledEmbeddings(options, async (stored) => {
+    if (!stored.labelSets) return trainClasses(stored, options);
+    throw new LastlayerError(
+      `The pictures of ${stored.record.dataset} have lists of labels, for which trainFromStore makes no head. Call ` +
+        `trainAnyFromStore, which trains a multilabel one.`,
+    );
   });
+}
+
+/** Trains a softmax head on embeddings that are read. @throws as {@link trainFromStore} does */
+export async function trainClasses(stored: StoredEmbeddings, options: TrainOptions): Promise<TrainedHead> {
+  const graph = await SoftmaxGraph.create();
+  try {
+    return { ...(await train(graph, stored, options)), unused: unusedOf(stored) };
+  } finally {
+    await graph.release();
+  }
 }
 
 async function train(
@@ -134,6 +136,7 @@ async function train(
   const validation = isHeldOut ? await judge(heldOut) : crossValidation?.evaluation;
   const { l2, training } = head;
   const result = {
+    kind: 'softmax' as const,
     head,
     dataset: record,
     train: await judge(part),

@@ -1,8 +1,17 @@
 import { Command, Option } from 'commander';
-import { Classifier, evaluateDataset, metricsJson } from '../classifier/index.js';
+import {
+  Classifier,
+  evaluateDataset,
+  evaluateMultilabelDataset,
+  metricsJson,
+  multilabelMetricsJson,
+  type DatasetEvaluation,
+  type MultilabelDatasetEvaluation,
+} from '../classifier/index.js';
 import type { Split } from '../images/index.js';
 import { describeEvaluation } from './evaluation.js';
 import { interruptible } from './interrupt.js';
+import { describeMultilabel } from './multilabel.js';
 import {
   backboneOptions,
   deviceOption,
@@ -58,45 +67,61 @@ async function run(
   const progress = new Progress('evaluating', 'images');
   const result = await interruptible(async (signal) => {
     try {
-      return await evaluateDataset(classifier, dataset, {
+      const options = {
         store,
-        topK,
         ...(split === undefined ? {} : { split }),
         signal,
-        onProgress: ({ done, total }) => {
+        onProgress: ({ done, total }: { done: number; total: number }) => {
           progress.update(done, total);
         },
-      });
+      };
+      return classifier.head.kind === 'softmax'
+        ? await evaluateDataset(classifier, dataset, { ...options, topK })
+        : await evaluateMultilabelDataset(classifier, dataset, options);
     } finally {
       progress.stop();
     }
   });
-  const { failed, unlabelled, calledUnknown, ...evaluation } = result;
+  const { failed, unlabelled, ...evaluation } = result;
   if (failed.length > 0) process.exitCode = 3;
   if (json) {
     print(
       JSON.stringify({
         head,
         dataset,
-        split: evaluation.split ?? null,
+        split: result.split ?? null,
         modelId: classifier.backbone.id,
-        metrics: metricsJson(evaluation),
-        calledUnknown,
+        ...figuresJson(evaluation),
         errors: failed,
         unlabelled,
       }),
     );
     return;
   }
-  const name = evaluation.split ? `${dataset}, split ${evaluation.split}` : dataset;
-  print(describeEvaluation(name, evaluation, { perClass: true, confusion: true, topK: true }));
-  if (classifier.head.unknown) {
-    const others = evaluation.unknown.reduce((sum, { count }) => sum + count, 0);
-    print(
-      `called unknown: ${calledUnknown.known} of ${evaluation.count}` +
-        (others > 0 ? `, and ${calledUnknown.others} of ${others} of other classes` : ''),
-    );
+  const name = result.split ? `${dataset}, split ${result.split}` : dataset;
+  if ('perLabel' in result) {
+    const { thresholds } = classifier.head;
+    print(describeMultilabel(name, result, { perLabel: true, ...(thresholds && { thresholds }) }));
+  } else {
+    print(describeEvaluation(name, result, { perClass: true, confusion: true, topK: true }));
+    if (classifier.head.unknown) print(describeCalledUnknown(result));
   }
   if (unlabelled > 0) say(`${unlabelled} pictures without a label are not counted.`);
   for (const { path, error } of failed) say(`unreadable: ${path}: ${error}`);
+}
+
+type Figures<Evaluation> = Omit<Evaluation, 'failed' | 'unlabelled'>;
+
+function figuresJson(result: Figures<DatasetEvaluation> | Figures<MultilabelDatasetEvaluation>) {
+  if ('perLabel' in result) return { metrics: multilabelMetricsJson(result) };
+  const { calledUnknown, ...evaluation } = result;
+  return { metrics: metricsJson(evaluation), calledUnknown };
+}
+
+function describeCalledUnknown({ calledUnknown, count, unknown }: DatasetEvaluation): string {
+  const others = unknown.reduce((sum, each) => sum + each.count, 0);
+  return (
+    `called unknown: ${calledUnknown.known} of ${count}` +
+    (others > 0 ? `, and ${calledUnknown.others} of ${others} of other classes` : '')
+  );
 }

@@ -1,5 +1,5 @@
 import type { EvaluationResult } from '../head/index.js';
-import { interval, percent, table } from './terminal.js';
+import { interval, number, percent, table } from './terminal.js';
 
 /** Classes up to which a confusion matrix is printed. */
 const CONFUSION_UP_TO = 12;
@@ -50,8 +50,4 @@ export function describeEvaluation(
     lines.push(`not counted, of classes that the head does not know: ${classes}`);
   }
   return lines.join('\n');
-}
-
-function number(value: number | null): string {
-  return value?.toFixed(3) ?? '–';
 }

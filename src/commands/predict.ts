@@ -47,6 +47,9 @@ unknown: the picture is less like any class than 95 % of the pictures that the h
 none of them. That catches most pictures of quite other things; it can not catch one that looks like one of the classes and
 is something else. The labels shown are the best guess all the same.
 
+A head of any number of labels gives those whose probability reaches their threshold, beside the name of the picture; below
+it are the most probable ones all the same.
+
 Exit code 3: done, but some pictures could not be read.
 
 Examples:
@@ -61,6 +64,8 @@ interface Found {
   predictions: Prediction[];
   /** Whether it is probably none of the classes; the network's own last layer cannot say. */
   unknown?: boolean;
+  /** Of a multilabel head: the labels that it gives. */
+  labels?: string[];
 }
 
 type Answer = ({ path: string } & Found) | { path: string; error: string };
@@ -108,8 +113,13 @@ function show(answer: Answer): void {
     say(`Error: ${answer.error}`);
     return;
   }
-  print(answer.unknown ? `${answer.path}: unknown, probably none of the classes` : answer.path);
+  print(`${answer.path}${verdict(answer)}`);
   print(table(answer.predictions.map(({ label, probability }) => [`  ${label}`, percent(probability)])));
+}
+
+function verdict({ unknown, labels }: Found): string {
+  if (labels) return `: ${labels.join(', ') || 'none of the labels'}`;
+  return unknown ? ': unknown, probably none of the classes' : '';
 }
 
 async function* filesOf(images: readonly string[]): AsyncGenerator<string> {

@@ -127,3 +127,8 @@ export function percent(share: number | null | undefined): string {
 export function interval(bounds: readonly [number, number] | null): string {
   return bounds ? `${bounds.map((share) => (100 * share).toFixed(1)).join(' – ')} %` : '–';
 }
+
+/** With three decimals; a dash where there is none. */
+export function number(value: number | null): string {
+  return value?.toFixed(3) ?? '–';
+}

@@ -1,9 +1,17 @@
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { trainFromStore, trainingJson, type TrainedHead, type TrainOptions } from '../classifier/index.js';
+import {
+  multilabelTrainingJson,
+  trainAnyFromStore,
+  trainingJson,
+  type TrainedHead,
+  type TrainedMultilabelHead,
+  type TrainOptions,
+} from '../classifier/index.js';
 import { L2_RULES, saveHead, type L2Rule } from '../head/index.js';
 import { readClassWeights } from './class-weights.js';
 import { interruptible } from './interrupt.js';
+import { describeMultilabelTraining } from './multilabel.js';
 import { fraction, gibibytes, jsonOption, notNegative, storeOption } from './options.js';
 import { print, say, Status } from './terminal.js';
 import { describeTraining } from './training.js';
@@ -26,7 +34,9 @@ interface TrainFlags {
 
 export const trainHeadCommand = (): Command =>
   new Command('train-head')
-    .description('Train the last layer, a softmax regression, on the cached embeddings.')
+    .description(
+      'Train the last layer, a softmax regression or one of any number of labels, on the cached embeddings.',
+    )
     .addOption(storeOption())
     .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')
     .option('--model <id>', 'the network, where the data set was embedded by several')
@@ -89,6 +99,9 @@ Unknown means: less like any class, by the cosine to the class means, than 95 % 
 That catches most pictures of quite other things, the more the more classes there are; it can not catch a picture that looks
 like one of the classes and is something else.
 
+Where the manifest has the column labels, a list of all that a picture shows, each label is told by itself: by a logistic
+regression, and from a threshold on, which is chosen by cross-validation for the best F1. Such a head is judged by mAP.
+
 Minimises the mean cross-entropy + lambda/2 ‖W‖² by L-BFGS, on standardised features; the scaling is folded back. The
 mean is weighted by class, if you say so, and by the manifest's column weight, as scikit-learn's LogisticRegression does
 with class_weight and sample_weight. The trunk is frozen: nothing but this layer is trained.
@@ -106,7 +119,7 @@ async function run({ json, out, classWeights, ...flags }: TrainFlags): Promise<v
   const status = new Status('training');
   const trained = await interruptible(async (signal) => {
     try {
-      return await trainFromStore({
+      return await trainAnyFromStore({
         ...options,
         signal,
         onNotice: say,
@@ -122,28 +135,30 @@ async function run({ json, out, classWeights, ...flags }: TrainFlags): Promise<v
   await saveHead(path, trained.head);
   if (json) print(JSON.stringify(toJson(trained, path)));
   else {
-    print(describeTraining(trained));
+    print(trained.kind === 'softmax' ? describeTraining(trained) : describeMultilabelTraining(trained));
     print(`\nThe head is in ${path}`);
   }
 }
 
-function toJson(trained: TrainedHead, path: string) {
+function toJson(trained: TrainedHead | TrainedMultilabelHead, path: string) {
   const { head, dataset, unused } = trained;
-  const { labels, modelId, transformId, l2, temperature, unknown, counts, training } = head;
+  const { kind, labels, modelId, transformId, l2, thresholds, temperature, unknown, counts, training } = head;
   return {
     head: path,
     dataset: dataset.dataset,
     ...{
+      kind,
       labels,
       modelId,
       transformId,
       l2,
+      thresholds,
       temperature,
       unknownThreshold: unknown?.threshold ?? null,
       counts,
       training,
     },
-    ...trainingJson(trained),
+    ...(trained.kind === 'softmax' ? trainingJson(trained) : multilabelTrainingJson(trained)),
     unused,
   };
 }

@@ -1,46 +1,67 @@
 import type { TrainedHead } from '../classifier/index.js';
-import type { Baselines, CurvePoint, HeldOutResult } from '../head/index.js';
+import type { Baselines, CurvePoint, HeldOutResult, TrainingReport } from '../head/index.js';
 import { describeEvaluation } from './evaluation.js';
 import { interval, percent, table } from './terminal.js';
 
 /** What training gave, for people to read. */
 export function describeTraining(trained: TrainedHead): string {
   const { head, dataset, train, validation, validatedOn, crossValidation, unused } = trained;
-  const { training, labels, width } = head;
+  const { labels, width } = head;
   const lines = [
     `${dataset.dataset}, embedded by ${dataset.model_id}`,
     `Linear(${width}, ${labels.length}) trained on ${train.count} pictures of ${labels.length} classes`,
-    training.converged
-      ? `  converged in ${training.iterations} iterations: loss ${training.loss.toFixed(4)}, gradient ${training.gradientNorm.toExponential(1)}`
-      : `  NOT converged after ${training.iterations} iterations (${training.reason}): gradient ${training.gradientNorm.toExponential(1)}`,
-    crossValidation?.rule ? describePath(crossValidation, train.count) : `  λ ${head.l2}`,
+    describeFit(head.training),
+    crossValidation?.rule ? describePath(crossValidation, train.count, 'accuracy') : `  λ ${head.l2}`,
   ];
   if (crossValidation) lines.push(...describeCalibration(crossValidation));
   lines.push(describeEvaluation('training', train, { perClass: !validation }));
   if (validation) {
-    const on = {
-      'validation split': 'validation split',
-      'held-out part': 'held-out part',
-      'cross-validation': `new pictures, by ${crossValidation?.folds ?? 0}-fold cross-validation`,
-      nothing: '',
-    };
-    lines.push(describeEvaluation(on[validatedOn], validation, { perClass: true }));
+    const on = validatedOnName(validatedOn, crossValidation?.folds ?? 0);
+    lines.push(describeEvaluation(on, validation, { perClass: true }));
   } else {
     lines.push('\nNothing was kept to judge by, so how good the head is on new pictures is not known.');
   }
   if (trained.baselines) lines.push(describeBaselines(trained.baselines));
   if (trained.learningCurve) lines.push(describeCurve(trained.learningCurve));
-  const left = [
-    [unused.failed, 'unreadable'],
-    [unused.unlabelled, 'without a label'],
-    [unused.test, 'of the test split'],
-  ] as const;
-  const shown = left.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`);
-  if (shown.length > 0) lines.push(`\npictures left out: ${shown.join(', ')}`);
+  const left = describeUnused(unused);
+  if (left !== '') lines.push(left);
   return lines.join('\n');
 }
 
-function describePath({ folds, rule, path, chosen, rows }: HeldOutResult, trained: number): string {
+/** Whether the optimiser came to its end. */
+export function describeFit({ converged, iterations, loss, gradientNorm, reason }: TrainingReport): string {
+  return converged
+    ? `  converged in ${iterations} iterations: loss ${loss.toFixed(4)}, gradient ${gradientNorm.toExponential(1)}`
+    : `  NOT converged after ${iterations} iterations (${reason}): gradient ${gradientNorm.toExponential(1)}`;
+}
+
+/** Where the pictures come from that a head was judged on. */
+export function validatedOnName(from: TrainedHead['validatedOn'], folds: number): string {
+  return {
+    'validation split': 'validation split',
+    'held-out part': 'held-out part',
+    'cross-validation': `new pictures, by ${folds}-fold cross-validation`,
+    nothing: '',
+  }[from];
+}
+
+/** Which pictures were left out; '' where none was. */
+export function describeUnused({ failed, unlabelled, test }: TrainedHead['unused']): string {
+  const left = [
+    [failed, 'unreadable'],
+    [unlabelled, 'without a label'],
+    [test, 'of the test split'],
+  ] as const;
+  const shown = left.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`);
+  return shown.length > 0 ? `\npictures left out: ${shown.join(', ')}` : '';
+}
+
+/** How the λ did that were tried. @param right what the part of right rows is called */
+export function describePath(
+  { folds, rule, path, chosen, rows }: Pick<HeldOutResult, 'folds' | 'rule' | 'path' | 'chosen' | 'rows'>,
+  trained: number,
+  right: string,
+): string {
   const points = path.map((point) => [
     `  ${point === chosen ? '→' : ' '} ${point.l2}`,
     `${point.logLoss.toFixed(3)} ± ${point.standardError.toFixed(3)}`,
@@ -51,7 +72,7 @@ function describePath({ folds, rule, path, chosen, rows }: HeldOutResult, traine
   const of = rows < trained ? ` of ${rows} pictures` : '';
   return [
     `  λ ${chosen.l2}, ${how} in ${folds}-fold cross-validation${of}:`,
-    table([['    λ', 'log loss', 'accuracy'], ...points]),
+    table([['    λ', 'log loss', right], ...points]),
   ].join('\n');
 }
 
