@@ -1,6 +1,7 @@
 import { crossValidate, outOfFold, type HeldOut } from './cross-validate.js';
 import type { Examples, Part } from './examples.js';
 import { stratifiedFolds } from './folds.js';
+import { strataOf } from './strata.js';
 import { shuffledRows, subsetOf } from './subset.js';
 import type { SoftmaxGraph } from './softmax-graph.js';
 
@@ -54,7 +55,10 @@ export async function predictOutOfFold(
   if (l2 === undefined) {
     const rows = examples.classes.reduce((n, c, row) => (c >= 0 && part(row) ? n + 1 : n), 0);
     const share = Math.min(1, ROWS_FOR_L2 / rows);
-    const some = subsetOf(examples, part, shuffledRows(groups), { share, least: LEAST_OF_CLASS });
+    const some = subsetOf(strataOf(examples, part), part, shuffledRows(groups), {
+      share,
+      least: LEAST_OF_CLASS,
+    });
     const chosen = await crossValidate(graph, examples, { ...options, ...(share < 1 ? dealt(some) : all) });
     l2 = chosen.chosen.l2;
   }

@@ -1,5 +1,6 @@
 import { chooseDataset, storedFeatures, type Selection } from '../classifier/index.js';
 import { EmbeddingStore, type DatasetRecord, type EmbeddingRow } from '../embeddings/index.js';
+import { LastlayerError } from '../errors.js';
 import type { FeatureSource } from '../head/index.js';
 import { splitNamed, type Split } from '../images/index.js';
 
@@ -28,12 +29,24 @@ export interface Pictures {
   failed: (Picture & { error: string })[];
 }
 
-const COLUMNS = ['path', 'label', 'split', 'group', 'weight', 'sha256', 'width', 'height', 'error'] as const;
+const COLUMNS = [
+  'path',
+  'label',
+  'labels',
+  'split',
+  'group',
+  'weight',
+  'sha256',
+  'width',
+  'height',
+  'error',
+] as const;
 
 /**
  * Reads all pictures of a data set, with or without a label, from the store.
  * @param use is given them; the store is open until it is done
- * @throws {LastlayerError} where there are none, or those of several models and none is chosen
+ * @throws {LastlayerError} where there are none, or those of several models and none is chosen; where pictures have lists of
+ *   labels
  */
 export async function withPictures<Result>(
   selection: Selection,
@@ -46,6 +59,11 @@ export async function withPictures<Result>(
     const [rows, failed]: [Pictures['rows'], Pictures['failed']] = [[], []];
     for await (const block of table.read({ dataset: record.dataset }, COLUMNS)) {
       for (const row of block) {
+        if (row.labels !== null) {
+          throw new LastlayerError(
+            `${record.dataset} lists any number of labels for a picture; data is checked where each has one label.`,
+          );
+        }
         if (row.error !== null) failed.push({ ...pictureOf(row), error: row.error });
         else {
           const { sha256, path, width, height } = row;

@@ -103,6 +103,17 @@ test('a folder that is not there for --out is told of', async () => {
   });
 });
 
+test('pictures with lists of labels are told of', async () => {
+  const manifest = join(root, 'lists.jsonl');
+  await writeFile(manifest, JSON.stringify({ path: copy, labels: ['flat', 'steep'] }));
+  await run('embed', manifest, ...model, '--store', 'lists');
+  const { code, stderr } = await run('check-data', '--store', 'lists');
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: expect.stringMatching(/lists\.jsonl lists any number of labels/) as string,
+  });
+});
+
 describeWith('data/imagenette-mini', 'faults planted among photographs', (photographs) => {
   it('are found', async () => {
     const planted = await plantFaults(photographs, join(root, 'planted'));

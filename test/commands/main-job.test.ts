@@ -166,7 +166,15 @@ describe('what makes no sense', () => {
   });
 
   it('is helped by --help, with examples', async () => {
-    for (const command of ['embed', 'train-head', 'predict', 'evaluate', 'fetch-model', 'quantize', 'inspect']) {
+    for (const command of [
+      'embed',
+      'train-head',
+      'predict',
+      'evaluate',
+      'fetch-model',
+      'quantize',
+      'inspect',
+    ]) {
       const { code, stdout } = await run(command, '--help');
       expect(code).toBe(0);
       expect(stdout).toContain(`npm run ${command}`);

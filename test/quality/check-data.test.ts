@@ -27,7 +27,10 @@ function rowsOf(count: number): (PlainRow & { embedding: Float32Array })[] {
       split: i % 5 === 0 ? 'val' : 'train',
       width: 300,
       height: 200,
-      embedding: Float32Array.from({ length: WIDTH }, (__, j) => (j % LABELS.length === c ? 1.5 : 0) + noise()),
+      embedding: Float32Array.from(
+        { length: WIDTH },
+        (__, j) => (j % LABELS.length === c ? 1.5 : 0) + noise(),
+      ),
     };
   });
 }
