@@ -7,6 +7,7 @@ import { fetchModelCommand } from './commands/fetch-model.js';
 import { inspectCommand } from './commands/inspect.js';
 import { predictCommand } from './commands/predict.js';
 import { quantizeCommand } from './commands/quantize.js';
+import { reportCommand } from './commands/report.js';
 import { say } from './commands/terminal.js';
 import { trainHeadCommand } from './commands/train-head.js';
 import { codeOf, LastlayerError, UsageError } from './errors.js';
@@ -22,6 +23,7 @@ const commands = [
   predictCommand(),
   evaluateCommand(),
   checkDataCommand(),
+  reportCommand(),
   inspectCommand(),
   quantizeCommand(),
 ];

@@ -88,4 +88,6 @@ export type {
 } from './head/index.js';
 export { checkData } from './quality/index.js';
 export type { CheckDataOptions, CheckProgress, DataCheck, Finding, Issue } from './quality/index.js';
+export { makeReport } from './report/index.js';
+export type { Report, ReportOptions } from './report/index.js';
 export type { RawPixels, Split, Transform } from './images/index.js';

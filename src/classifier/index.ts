@@ -1,5 +1,6 @@
 export { Classifier, embedImages } from './classifier.js';
 export type { Classification, ImageSource } from './classifier.js';
+export { divide } from './divide.js';
 export { evaluateDataset } from './evaluate.js';
 export type { DatasetEvaluation, EvaluateOptions } from './evaluate.js';
 export { evaluateMultilabelDataset } from './evaluate-multilabel.js';
@@ -9,8 +10,8 @@ export type { Fidelity, FidelityOptions, HeadFidelity } from './fidelity.js';
 export { metricsJson } from './metrics-json.js';
 export { multilabelMetricsJson, multilabelTrainingJson } from './multilabel-json.js';
 export { predictOwnClasses } from './own-classes.js';
-export { chooseDataset } from './stored-embeddings.js';
-export type { Selection } from './stored-embeddings.js';
+export { chooseDataset, withStoredEmbeddings } from './stored-embeddings.js';
+export type { Selection, StoredEmbeddings } from './stored-embeddings.js';
 export { storedFeatures } from './stored-features.js';
 export { trainingJson } from './training-json.js';
 export { trainFromStore } from './train.js';

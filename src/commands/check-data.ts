@@ -1,11 +1,10 @@
 import { relative, resolve } from 'node:path';
 import { Command } from 'commander';
-import writeFileAtomic from 'write-file-atomic';
-import { LastlayerError, messageOf } from '../errors.js';
 import { checkData, ISSUE_MEANINGS, ISSUES, toManifest, type DataCheck } from '../quality/index.js';
 import { interruptible } from './interrupt.js';
 import { jsonOption, storeOption } from './options.js';
 import { print, Progress, say, Status } from './terminal.js';
+import { writeResult } from './write-result.js';
 
 interface CheckFlags {
   store: string;
@@ -66,7 +65,7 @@ async function run({ json, out, pixels, store, dataset, model }: CheckFlags): Pr
       status.stop();
     }
   });
-  const path = out === undefined ? undefined : await write(resolve(out), toManifest(checked));
+  const path = out === undefined ? undefined : await writeResult('--out', resolve(out), toManifest(checked));
   if (json) {
     const { pictures, ...rest } = checked;
     print(JSON.stringify({ ...rest, pictures: pictures.length, out: path ?? null }));
@@ -74,17 +73,6 @@ async function run({ json, out, pixels, store, dataset, model }: CheckFlags): Pr
   }
   print(describe(checked));
   if (path) print(`\nThe manifest with all findings is in ${path}`);
-}
-
-async function write(path: string, text: string): Promise<string> {
-  try {
-    await writeFileAtomic(path, text);
-  } catch (error) {
-    throw new LastlayerError(
-      `--out ${path} cannot be written: ${messageOf(error)}. Name a file in a folder that is there.`,
-    );
-  }
-  return path;
 }
 
 function describe({ dataset, modelId, pictures, classes, findings, warnings }: DataCheck): string {

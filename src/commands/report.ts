@@ -1,0 +1,60 @@
+import { resolve } from 'node:path';
+import { Command } from 'commander';
+import { makeReport } from '../report/index.js';
+import { interruptible } from './interrupt.js';
+import { headOption, jsonOption, storeOption } from './options.js';
+import { percent, print, say, Status } from './terminal.js';
+import { writeResult } from './write-result.js';
+
+interface ReportFlags {
+  head: string;
+  store: string;
+  dataset?: string;
+  out: string;
+  json?: true;
+}
+
+export const reportCommand = (): Command =>
+  new Command('report')
+    .description('Show how good a head is and where it fails, as one HTML file.')
+    .addOption(headOption())
+    .addOption(storeOption())
+    .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')
+    .option('--out <file>', 'where to write the report', 'report.html')
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+Accuracy beside that of simple methods, the confusion matrix with the pictures behind each cell, the most confident mistakes,
+calibration, the learning curve (where train-head was given --learning-curve), a map of the pictures, and what check-data finds.
+The file needs no network, so it can be sent as it is: the thumbnails of some of the pictures are in it.
+
+Examples:
+  npm run report
+  npm run report -- --head ants-and-bees.safetensors --out ants-and-bees.html`,
+    )
+    .action(run);
+
+async function run({ json, out, head, store, dataset }: ReportFlags): Promise<void> {
+  const status = new Status('report');
+  const report = await interruptible(async (signal) => {
+    try {
+      return await makeReport({
+        ...{ head, store, signal, onNotice: say },
+        ...(dataset !== undefined && { dataset }),
+        onProgress: (state) => {
+          status.update(state);
+        },
+      });
+    } finally {
+      status.stop();
+    }
+  });
+  const { html, ...figures } = report;
+  const path = await writeResult('--out', resolve(out), html);
+  if (json) print(JSON.stringify({ out: path, bytes: Buffer.byteLength(html), ...figures }));
+  else {
+    print(`accuracy ${percent(report.accuracy)} of ${report.count}, on ${report.judgedOn}`);
+    print(`The report is in ${path} (${(Buffer.byteLength(html) / 1e6).toFixed(1)} MB)`);
+  }
+}

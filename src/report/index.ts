@@ -1,0 +1,2 @@
+export { makeReport } from './report.js';
+export type { Report, ReportOptions } from './report.js';

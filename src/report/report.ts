@@ -1,0 +1,113 @@
+import { readFile } from 'node:fs/promises';
+import { withStoredEmbeddings, type Selection } from '../classifier/index.js';
+import { DEFAULT_STORE } from '../embeddings/index.js';
+import { LastlayerError } from '../errors.js';
+import { loadHead } from '../head/index.js';
+import { checkData, ISSUES, type DataCheck } from '../quality/index.js';
+import { mapEmbeddings } from './embedding-map.js';
+import { judgePictures } from './judged.js';
+import { page } from './page.js';
+import { FINDINGS_SHOWN } from './sections.js';
+import { choosePictures, type Shown } from './selection.js';
+import { Thumbnails } from './thumbnails.js';
+
+/** Of more pictures than this, check-data goes by the embeddings alone, as opening them all takes minutes. */
+const LOOK_AT = 5_000;
+
+export interface ReportOptions extends Omit<Selection, 'store' | 'model'> {
+  /** File of the head. */
+  head: string;
+  /** Folder or address of the store. Default: `embeddings`. */
+  store?: string;
+  signal?: AbortSignal;
+  onProgress?: (state: string) => void;
+}
+
+export interface Report {
+  /** One HTML file. */
+  html: string;
+  accuracy: number | null;
+  /** Pictures that it was judged on. */
+  count: number;
+  /** What they are, in words. */
+  judgedOn: string;
+  findings: number;
+}
+
+/**
+ * Makes a report on a head: how good it is on the validation split (or, where there is none, by cross-validation), where it
+ * fails, and what may be wrong with the data. Predictions are computed anew from the stored embeddings.
+ * @throws {LastlayerError} where the head cannot be read, or the store has no embeddings of its network
+ * @throws the signal's reason, once it aborts
+ */
+export async function makeReport(options: ReportOptions): Promise<Report> {
+  const { store = DEFAULT_STORE, signal, onProgress, ...rest } = options;
+  const head = await loadHead(options.head);
+  const selection = { ...rest, store, model: head.modelId };
+  return withStoredEmbeddings(selection, async (stored) => {
+    const { record, source, paths } = stored;
+    if (record.transform_id !== head.transformId) {
+      throw new LastlayerError(
+        `The head ${options.head} was trained on pictures transformed by ${head.transformId}, and ${record.dataset} was embedded ` +
+          `by ${record.transform_id}. Train the head anew.`,
+      );
+    }
+    onProgress?.('predicting');
+    const judged = await judgePictures(stored, head, signal);
+    const shown = choosePictures(judged.pictures);
+    onProgress?.('drawing the map');
+    const maps = await mapEmbeddings(source, shown.map.map(({ row }) => row)); // prettier-ignore
+    signal?.throwIfAborted();
+    const lookedAt = paths.length <= LOOK_AT;
+    const check = await checkData({
+      ...{ store, dataset: record.dataset, model: record.model_id, pixels: lookedAt },
+      ...(signal && { signal }),
+      onProgress: ({ phase, done, total }) => {
+        onProgress?.(`checking the data: ${phase}, ${done}${total === undefined ? '' : ` of ${total}`}`);
+      },
+    });
+    const thumbnails = new Thumbnails();
+    await thumbnails.add(pathsOf(shown, check), signal, (done, total) => {
+      onProgress?.(`thumbnails, ${done} of ${total}`);
+    });
+    const facts = await factsOf(record.dataset, record.layout);
+    const { evaluation, on } = judged;
+    return {
+      html: page({ head, dataset: record.dataset, judged, shown, maps, check, lookedAt, thumbnails, facts }),
+      ...{ accuracy: evaluation.accuracy, count: evaluation.count, judgedOn: on },
+      findings: check.findings.length,
+    };
+  });
+}
+
+function* pathsOf({ mistakes, uncertain, cells, map }: Shown, { findings }: DataCheck): Generator<string> {
+  for (const pictures of [mistakes, uncertain, ...cells.values(), map]) {
+    for (const { path } of pictures) yield path;
+  }
+  for (const issue of ISSUES) {
+    for (const { path, related } of findings
+      .filter((each) => each.issue === issue)
+      .slice(0, FINDINGS_SHOWN)) {
+      yield path;
+      if (related !== undefined) yield related;
+    }
+  }
+}
+
+async function factsOf(dataset: string, layout: string): Promise<[string, string][]> {
+  return [
+    ['data set', `${dataset} (${layout})`],
+    ['made', new Date().toISOString()],
+    [
+      'versions',
+      `lastlayer ${await versionIn('../../package.json')}, onnxruntime ${await versionIn('../../node_modules/onnxruntime-node/package.json')}, Node ${process.versions.node}`,
+    ],
+  ];
+}
+
+async function versionIn(path: string): Promise<string> {
+  const text = await readFile(new URL(path, import.meta.url), 'utf8').catch(() => '{}');
+  const parsed: unknown = JSON.parse(text);
+  const isVersioned = typeof parsed === 'object' && parsed !== null && 'version' in parsed;
+  return isVersioned ? String(parsed.version) : 'unknown';
+}

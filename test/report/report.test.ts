@@ -1,0 +1,187 @@
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { chromium, type Browser, type Page } from 'playwright-core';
+import { CHROMIUM, describeWithBrowser } from '../support/browser.js';
+import { lastlayer } from '../support/command-line.js';
+import { stripedDataset, temporaryFolder } from '../support/files.js';
+import { smallNetwork } from '../support/small-network.js';
+
+const root = await temporaryFolder();
+const data = join(root, 'data');
+const file = join(root, 'report.html');
+const evil = '<img src=x onerror=alert(1)>"\'&';
+
+async function run(...args: string[]) {
+  return lastlayer(args, root).outcome;
+}
+
+beforeAll(async () => {
+  await writeFile(join(root, 'small.onnx'), smallNetwork());
+  const paths = await stripedDataset(data, {
+    train: { flat: 14, steep: 14, slanted: 14 },
+    val: { flat: 8, steep: 8, slanted: 8 },
+  });
+  // Swapped labels in validation make sure of mistakes.
+  const rows = paths.map((path, i) => {
+    const [split = '', label = ''] = path.split('/').slice(-3);
+    const shown = split === 'val' && i % 8 === 0 ? 'flat' : label;
+    return `"${path}","${(shown === 'steep' ? evil : shown).replaceAll('"', '""')}",${split}`;
+  });
+  await writeFile(join(root, 'data.csv'), ['path,label,split', ...rows].join('\n'));
+  for (const args of [
+    ['embed', 'data.csv', '--model', 'small.onnx'],
+    ['train-head', '--learning-curve'],
+    ['report'],
+  ]) {
+    const { code, stderr } = await run(...args);
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+  }
+});
+
+test('report tells where the file is, and --json the figures', async () => {
+  const { code, stdout } = await run('report', '--json', '--out', 'again.html');
+  expect(code).toBe(0);
+  const { size } = await stat(join(root, 'again.html'));
+  expect(JSON.parse(stdout)).toMatchObject({
+    out: join(root, 'again.html'),
+    bytes: size,
+    count: 24,
+    judgedOn: 'the validation split',
+  });
+});
+
+test('labels are text and never markup, and nothing is loaded from elsewhere', async () => {
+  const html = await readFile(file, 'utf8');
+  expect(html).not.toContain('<img src=x');
+  expect(html).toContain('&lt;img src=x onerror=alert(1)&gt;&quot;&#39;&amp;');
+  expect(html.match(/(src|href)="(?!data:|#)[^"]*"/g)).toBeNull();
+});
+
+test('without a validation split, pictures are judged by heads that have not seen them', async () => {
+  expect((await run('embed', join(data, 'train'), '--model', 'small.onnx', '--store', 'other')).code).toBe(0);
+  expect((await run('train-head', '--store', 'other', '--out', 'other.safetensors')).code).toBe(0);
+  const { code, stdout } = await run(
+    'report',
+    '--store',
+    'other',
+    '--head',
+    'other.safetensors',
+    '--out',
+    'o.html',
+  );
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/of 42, on 5-fold cross-validation: each picture by a head that has not seen it/);
+});
+
+test('a head of another network is refused', async () => {
+  await writeFile(join(root, 'other.onnx'), smallNetwork(2));
+  expect((await run('embed', join(data, 'val'), '--model', 'other.onnx', '--store', 'strange')).code).toBe(0);
+  const { code, stderr } = await run('report', '--store', 'strange');
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: expect.stringMatching(
+      /was embedded by network@\w+, not by network@\w+\. Embed it with that model/,
+    ) as string,
+  });
+});
+
+describeWithBrowser('in a browser', () => {
+  const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+  let browser: Browser;
+  const complaints: string[] = [];
+
+  beforeAll(async () => {
+    browser = await chromium.launch({
+      ...(CHROMIUM !== undefined && { executablePath: CHROMIUM }),
+      args: ['--no-sandbox', '--disable-gpu', '--disable-quic'],
+    });
+  });
+  afterAll(() => browser.close());
+  beforeEach(() => {
+    complaints.length = 0;
+  });
+
+  async function open(options: Parameters<Browser['newPage']>[0] = {}): Promise<Page> {
+    const page = await browser.newPage({ bypassCSP: true, ...options });
+    page.on('console', (message) => complaints.push(message.text()));
+    page.on('pageerror', (error) => complaints.push(error.message));
+    page.on('request', (request) => {
+      if (!/^(file|data):/.test(request.url())) complaints.push(request.url());
+    });
+    await page.goto(pathToFileURL(file).href);
+    return page;
+  }
+
+  it('every figure is drawn, under the policy of the page itself', async () => {
+    const page = await open({ bypassCSP: false });
+    const drawn: number[] = [];
+    for (const id of ['reliability', 'learning-curve', 'l2-path', 'map-umap']) {
+      const box = await page.locator(`#${id} svg`).boundingBox();
+      expect(box?.height).toBeGreaterThan(100);
+      drawn.push(await page.locator(`#${id} svg :is(path, rect, circle)`).count());
+    }
+    expect(Math.min(...drawn)).toBeGreaterThanOrEqual(5);
+    expect(await page.locator('#map-umap [data-point]').count()).toBe(24);
+    expect(await page.locator('.gallery img').evaluateAll((all) => all.length)).toBeGreaterThan(24);
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
+
+  it.each(['mouse', 'keyboard'])('a cell opens the pictures behind it, by %s', async (way) => {
+    const page = await open({ bypassCSP: false });
+    const cell = page.locator('button[data-cell].wrong').first();
+    const count = Number(await cell.textContent());
+    if (way === 'mouse') await cell.click();
+    else {
+      await cell.focus();
+      await page.keyboard.press('Enter');
+    }
+    const dialog = page.locator('dialog');
+    expect(await dialog.isVisible()).toBe(true);
+    expect(await dialog.locator('img').count()).toBe(count);
+    expect(await dialog.locator('h2').textContent()).toMatch(/, taken for /);
+    await page.keyboard.press('Escape');
+    expect(await dialog.isVisible()).toBe(false);
+    expect(await page.locator('button[data-cell].wrong:focus').count()).toBe(1);
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
+
+  it('a point of the map shows its picture, by mouse and by arrow keys', async () => {
+    const page = await open({ bypassCSP: false });
+    const shown = () => page.locator('#preview small').textContent();
+    await page.locator('#map-umap [data-point]').first().hover({ force: true });
+    const first = await shown();
+    expect(await page.locator('#preview img').count()).toBe(1);
+    await page.mouse.move(0, 0);
+    await page.locator('.map').first().focus();
+    const seen = new Set([first]);
+    for (const key of ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown']) {
+      await page.keyboard.press(key);
+      seen.add(await shown());
+    }
+    expect(seen.size).toBeGreaterThan(1);
+    await page.close();
+  });
+
+  it.each([
+    ['light', 1200],
+    ['dark', 1200],
+    ['light', 390],
+  ] as const)(
+    'breaks no rule of accessibility, and nothing sticks out: %s, %i pixels wide',
+    async (colorScheme, width) => {
+      const page = await open({ colorScheme, viewport: { width, height: 900 } });
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
+      await page.evaluate('document.querySelectorAll("details").forEach((one) => { one.open = true; })');
+      await page.addScriptTag({ path: axe });
+      const violations: unknown = await page.evaluate(
+        'axe.run().then(({ violations }) => violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html }) => html.slice(0, 150)).join(" | ")}`))',
+      );
+      expect(violations).toEqual([]);
+      await page.close();
+    },
+  );
+});
