@@ -83,7 +83,7 @@ describe('from the example pictures to a head', () => {
   it('train-head in words names every class with its precision and recall', async () => {
     const { code, stdout } = await run('train-head');
     expect(code).toBe(0);
-    expect(stdout).toMatch(/training pictures: accuracy .*%/);
+    expect(stdout).toMatch(/training: accuracy .*%/);
     expect(stdout).toMatch(/validation split: accuracy .*%/);
     expect(stdout).toMatch(/class +precision +recall/);
     for (const label of ['butterfly', 'fish', 'flower', 'mushroom']) {
