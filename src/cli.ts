@@ -9,6 +9,7 @@ import { predictCommand } from './commands/predict.js';
 import { quantizeCommand } from './commands/quantize.js';
 import { reportCommand } from './commands/report.js';
 import { say } from './commands/terminal.js';
+import { searchCommand } from './commands/search.js';
 import { trainHeadCommand } from './commands/train-head.js';
 import { codeOf, LastlayerError, UsageError } from './errors.js';
 
@@ -24,6 +25,7 @@ const commands = [
   evaluateCommand(),
   checkDataCommand(),
   reportCommand(),
+  searchCommand(),
   inspectCommand(),
   quantizeCommand(),
 ];

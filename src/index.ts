@@ -28,6 +28,7 @@ export {
   measureFidelity,
   predictOwnClasses,
   trainAnyFromStore,
+  searchSimilar,
   trainFromStore,
 } from './classifier/index.js';
 export type {
@@ -39,6 +40,8 @@ export type {
   HeadFidelity,
   ImageSource,
   MultilabelDatasetEvaluation,
+  SearchOptions,
+  SimilarPicture,
   TrainedHead,
   TrainedMultilabelHead,
   TrainOptions,

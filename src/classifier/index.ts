@@ -13,6 +13,8 @@ export { predictOwnClasses } from './own-classes.js';
 export { chooseDataset, withStoredEmbeddings } from './stored-embeddings.js';
 export type { Selection, StoredEmbeddings } from './stored-embeddings.js';
 export { storedFeatures } from './stored-features.js';
+export { searchSimilar } from './search.js';
+export type { SearchOptions, SimilarPicture } from './search.js';
 export { trainingJson } from './training-json.js';
 export { trainFromStore } from './train.js';
 export type { TrainedHead, TrainOptions } from './train.js';

@@ -43,6 +43,12 @@ export interface Report {
 export async function makeReport(options: ReportOptions): Promise<Report> {
   const { store = DEFAULT_STORE, signal, onProgress, ...rest } = options;
   const head = await loadHead(options.head);
+  if (head.kind !== 'softmax') {
+    throw new LastlayerError(
+      `${options.head} is a head of any number of labels a picture; a report is made on heads of one class a picture. ` +
+        `\`npm run evaluate\` tells how good it is.`,
+    );
+  }
   const selection = { ...rest, store, model: head.modelId };
   return withStoredEmbeddings(selection, async (stored) => {
     const { record, source, paths } = stored;

@@ -1,0 +1,66 @@
+import { loadBackbone, type BackboneOptions } from '../backbone/index.js';
+import { DEFAULT_STORE, EmbeddingStore } from '../embeddings/index.js';
+import { LastlayerError, UsageError } from '../errors.js';
+import { embedImages } from './classifier.js';
+import { chooseDataset } from './stored-embeddings.js';
+
+export interface SearchOptions extends BackboneOptions {
+  /** Folder or address of the store. Default: `embeddings`. */
+  store?: string;
+  /** The data set; by default the one that was embedded last. */
+  dataset?: string;
+  /** How many pictures. Default: 10. */
+  topK?: number;
+}
+
+/** A picture of the data set that was searched. */
+export interface SimilarPicture {
+  path: string;
+  label: string | null;
+  split: string | null;
+  /** Cosine of the two embeddings, −1 … 1; those of quite different photographs are around 0.7 to 0.9 already. */
+  similarity: number;
+}
+
+/**
+ * The pictures of an embedded data set that are the most similar to one, which may be among them.
+ * @param image path of a picture file
+ * @returns the most similar first
+ * @throws {LastlayerError} where the picture cannot be read, or the store has no embeddings of the network
+ * @throws {UsageError} where topK is no whole number ≥ 1
+ */
+export async function searchSimilar(image: string, options: SearchOptions = {}): Promise<SimilarPicture[]> {
+  const { store: location = DEFAULT_STORE, dataset, topK = 10, ...backboneOptions } = options;
+  if (!Number.isInteger(topK) || topK < 1) {
+    throw new UsageError(`topK is ${topK}; it must be a whole number of 1 or more.`);
+  }
+  const store = await EmbeddingStore.open(location, { create: false });
+  try {
+    const { onNotice } = options;
+    // A network that is named chooses among those that embedded the data set; else the store says which is to be loaded.
+    const named = options.model === undefined ? undefined : await loadBackbone(backboneOptions);
+    const record = chooseDataset(
+      await store.datasets(),
+      {
+        store: location,
+        ...(dataset !== undefined && { dataset }),
+        ...(named && { model: named.id }),
+        ...(onNotice && { onNotice }),
+      },
+      store.location,
+    );
+    const backbone = named ?? (await loadBackbone({ ...backboneOptions, modelId: record.model_id }));
+    if (backbone.id !== record.model_id || backbone.transformId !== record.transform_id) {
+      throw new LastlayerError(
+        `${record.dataset} was embedded by ${record.model_id}, but the network in use is ${backbone.id}. Pass the network ` +
+          `that embedded it with --model.`,
+      );
+    }
+    const vector = await embedImages(backbone, [image]);
+    const table = await store.tableOf(record);
+    const found = await table.nearest(vector, topK, { dataset: record.dataset });
+    return found.map(({ row: { path, label, split }, similarity }) => ({ path, label, split, similarity }));
+  } finally {
+    store.close();
+  }
+}

@@ -1,0 +1,54 @@
+import { Command, Option } from 'commander';
+import { searchSimilar } from '../classifier/index.js';
+import {
+  backboneOptions,
+  deviceOption,
+  jsonOption,
+  modelOption,
+  storeOption,
+  threadsOption,
+  wholeNumber,
+  type ModelFlags,
+} from './options.js';
+import { print, say, table } from './terminal.js';
+
+interface SearchFlags extends ModelFlags {
+  store: string;
+  dataset?: string;
+  topK: number;
+  json?: true;
+}
+
+export const searchCommand = (): Command =>
+  new Command('search')
+    .description('Find the pictures of an embedded data set that are the most similar to one.')
+    .argument('<image>', 'a picture file')
+    .addOption(storeOption())
+    .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')
+    .addOption(new Option('--top-k <k>', 'how many').argParser(wholeNumber).default(10))
+    .addOption(modelOption())
+    .addOption(deviceOption())
+    .addOption(threadsOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  npm run search -- new.jpg
+  npm run search -- new.jpg --store embeddings --top-k 5 --json`,
+    )
+    .action(run);
+
+async function run(image: string, { json, store, dataset, topK, ...flags }: SearchFlags): Promise<void> {
+  const similar = await searchSimilar(image, {
+    ...{ ...backboneOptions(flags), store, topK, onNotice: say },
+    ...(dataset !== undefined && { dataset }),
+  });
+  if (json) print(JSON.stringify({ image, similar }));
+  else {
+    const rows = similar.map(({ path, label, split, similarity }) => [
+      ...[path, label ?? '', split ?? '', similarity.toFixed(3)],
+    ]);
+    print(table([['picture', 'label', 'split', 'cosine'], ...rows]));
+  }
+}
