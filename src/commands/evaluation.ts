@@ -4,6 +4,9 @@ import { interval, number, percent, table } from './terminal.js';
 /** Classes up to which a confusion matrix is printed. */
 const CONFUSION_UP_TO = 12;
 
+/** Up to a quarter, a half, three quarters and all of a row. */
+const SHADES = ['░', '▒', '▓', '█'];
+
 /** Classes up to which all are shown, and how many are where there are more. */
 const CLASSES_UP_TO = 20;
 const HARDEST = 10;
@@ -42,7 +45,7 @@ export function describeEvaluation(
   }
   if (show.confusion && perClass.length <= CONFUSION_UP_TO) {
     const labels = perClass.map(({ label }) => label);
-    const rows = confusion.to2DArray().map((row, i) => [`  ${labels[i] ?? ''}`, ...row.map(String)]);
+    const rows = confusion.to2DArray().map((row, i) => [`  ${labels[i] ?? ''}`, ...shaded(row)]);
     lines.push('', 'confusion: true classes down, predicted ones across', table([['', ...labels], ...rows]));
   }
   if (unknown.length > 0) {
@@ -50,4 +53,10 @@ export function describeEvaluation(
     lines.push(`not counted, of classes that the head does not know: ${classes}`);
   }
   return lines.join('\n');
+}
+
+/** Counts with a shade for their part of the row, by characters: it shows in files and without colour too. */
+function shaded(row: readonly number[]): string[] {
+  const total = row.reduce((sum, n) => sum + n, 0);
+  return row.map((n) => (n === 0 ? '·' : `${SHADES[Math.ceil((SHADES.length * n) / total) - 1] ?? ''} ${n}`));
 }
