@@ -49,7 +49,7 @@ summary { cursor: pointer; color: var(--right-ink); padding: 4px 0; width: fit-c
 #preview img { width: 100%; max-height: 200px; object-fit: contain; border-radius: 6px } #preview b { color: var(--ink); display: block }
 [data-point] { transition: opacity .15s } [data-point].dim { opacity: .08 } [data-point].at { stroke: var(--ink); stroke-width: 3.5 }
 dialog { width: min(920px, 94vw); max-height: 88vh; border: 1px solid var(--line); border-radius: 12px; background: var(--page); color: var(--ink); padding: 20px 24px } dialog::backdrop { background: #000a } dialog form { float: right }
-@media (max-width: 700px) { .maps { grid-template-columns: 1fr } #preview { position: static; min-height: 0 } .bars li { grid-template-columns: 1fr auto } .bar { grid-column: 1 / -1; grid-row: 2 } .big strong { font-size: 46px } h1 { font-size: 25px } .about div { grid-template-columns: 1fr; gap: 0 } section { margin: 34px 0 } }
+@media (max-width: 700px) { .maps { grid-template-columns: 1fr } #preview { position: static; min-height: 0 } .bars li { grid-template-columns: 1fr auto; gap: 0 12px; margin-bottom: 10px } .bar { grid-column: 1 / -1; grid-row: 2 } .big strong { font-size: 46px } h1 { font-size: 25px } .about div { grid-template-columns: 1fr; gap: 0 } section { margin: 34px 0 } }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important } }
 @media print { :root { color-scheme: light } nav, .legend, #preview, dialog, summary { display: none } .maps { display: block } section, figure, .gallery li, tr { break-inside: avoid } #mistakes, #uncertain, #data, #about, #classes { break-inside: auto } body { font-size: 12px; print-color-adjust: exact; -webkit-print-color-adjust: exact } }
 `;
