@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { runProcess } from './process.js';
 import { RATE, TRAINING, type Contestant, type Setting } from './setting.js';
@@ -14,8 +15,9 @@ export function peerContestants(
   environment: string | undefined,
   scripts: string,
 ): Contestant[] {
-  if (environment === undefined) {
-    process.stderr.write('PEERS is not set, so there are no peers to compare with.\n');
+  if (environment === undefined || !existsSync(scripts)) {
+    const missing = environment === undefined ? 'PEERS is not set' : `There is no ${scripts}`;
+    process.stderr.write(`${missing}, so there are no peers to compare with.\n`);
     return [];
   }
   const python = (script: string, args: string[]) =>
