@@ -36,7 +36,7 @@ export interface Provenance {
 }
 
 /** Where the card of a model file lies. */
-export function cardPath(modelPath: string): string {
+function cardPath(modelPath: string): string {
   return join(dirname(modelPath), `${parse(modelPath).name}.json`);
 }
 

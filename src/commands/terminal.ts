@@ -94,7 +94,7 @@ export class Status {
 }
 
 /** E.g. `1 h 05 min`, `3 min 20 s`, `8 s`. */
-export function duration(seconds: number): string {
+function duration(seconds: number): string {
   const s = Math.round(seconds);
   const pad = (n: number) => String(n).padStart(2, '0');
   if (s >= 3600) return `${Math.floor(s / 3600)} h ${pad(Math.floor((s % 3600) / 60))} min`;

@@ -5,7 +5,7 @@ import type { Examples, Part } from './examples.js';
 import { checkFitOptions, DEFAULT_L2, fitHead, type FitHeadOptions } from './fit-head.js';
 import { stratifiedFolds } from './folds.js';
 import type { Head } from './head.js';
-import type { L2Rule } from './l2-path.js';
+import type { L2Rule, PathPoint } from './l2-path.js';
 import type { SoftmaxGraph } from './softmax-graph.js';
 import { strataOf } from './strata.js';
 
@@ -40,6 +40,27 @@ export interface FoundByFolds extends CrossValidation {
   rows: number;
   /** Those of them that were held out once. */
   held: number;
+}
+
+/** What cross-validation found, whatever kind of head it was of. */
+export interface FoldsReport {
+  folds: number;
+  /** Undefined where λ was given. */
+  rule: L2Rule | undefined;
+  path: PathPoint[];
+  chosen: PathPoint;
+  /** Rows that took part: all that are learnt from, or as many as find room in memory. */
+  rows: number;
+  /** Those that had to stay in training all the time, as their class or fact is in no other group. */
+  neverHeld: number;
+}
+
+/** @param l2 λ, where it was given */
+export function foldsReport(
+  { folds, rule, path, chosen, rows, held }: FoundByFolds,
+  l2: number | undefined,
+): FoldsReport {
+  return { folds, rule: l2 === undefined ? rule : undefined, path, chosen, rows, neverHeld: rows - held };
 }
 
 /**

@@ -8,7 +8,7 @@ export interface Cut {
 }
 
 /** The cuts at each distinct score, the highest first: rows of equal scores are let through together. */
-export function* cutsOf(scores: Float64Array, isPositive: Uint8Array): Generator<Cut> {
+function* cutsOf(scores: Float64Array, isPositive: Uint8Array): Generator<Cut> {
   const order = Uint32Array.from(scores, (_, i) => i).sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0));
   let truePositives = 0;
   for (let i = 0; i < order.length; i++) {

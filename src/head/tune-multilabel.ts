@@ -1,24 +1,20 @@
 import { outOfFold } from './cross-validate.js';
 import type { Examples } from './examples.js';
-import { fitCrossValidated, type FoundByFolds, type TuneOptions } from './fit-cross-validated.js';
+import {
+  fitCrossValidated,
+  foldsReport,
+  type FoldsReport,
+  type FoundByFolds,
+  type TuneOptions,
+} from './fit-cross-validated.js';
 import type { Head } from './head.js';
 import { probabilitiesOf } from './judge-multilabel.js';
-import type { L2Rule, PathPoint } from './l2-path.js';
 import { MultilabelEvaluation, type MultilabelResult } from './multilabel-metrics.js';
 import { bestThreshold } from './ranking.js';
 import type { SoftmaxGraph } from './softmax-graph.js';
 
 /** What cross-validation found of a multilabel head. */
-export interface MultilabelHeldOutResult {
-  folds: number;
-  /** Undefined where λ was given. */
-  rule: L2Rule | undefined;
-  path: PathPoint[];
-  chosen: PathPoint;
-  /** Rows that took part: all that are learnt from, or as many as find room in memory. */
-  rows: number;
-  /** Those that had to stay in training all the time. */
-  neverHeld: number;
+export interface MultilabelHeldOutResult extends FoldsReport {
   /** Each row by a head, and thresholds, that have not seen it. */
   evaluation: MultilabelResult;
 }
@@ -55,14 +51,9 @@ export async function tuneMultilabelHead(
     );
     for (const row of judged) if (row.fold === fold) evaluation.add(row.truth, row.probabilities, thresholds);
   }
-  const { folds, rule, path, chosen, rows, held } = found;
   return {
     head: head.with({ thresholds: thresholdsOf(judged, names.length) }),
-    crossValidation: {
-      ...{ folds, path, chosen, rows, neverHeld: rows - held },
-      rule: options.l2 === undefined ? rule : undefined,
-      evaluation: evaluation.result(),
-    },
+    crossValidation: { ...foldsReport(found, options.l2), evaluation: evaluation.result() },
   };
 }
 

@@ -3,10 +3,9 @@ import { calibrate, type CalibratedHeldOut } from './calibrate.js';
 import { classMeans, heldOutSimilarities } from './class-means.js';
 import { outOfFold } from './cross-validate.js';
 import type { Examples } from './examples.js';
-import { fitCrossValidated, type TuneOptions } from './fit-cross-validated.js';
+import { fitCrossValidated, foldsReport, type FoldsReport, type TuneOptions } from './fit-cross-validated.js';
 import type { Head } from './head.js';
 import { trialsOf, type Trial } from './judge.js';
-import type { L2Rule, PathPoint } from './l2-path.js';
 import type { SoftmaxGraph } from './softmax-graph.js';
 
 export interface TunedHead {
@@ -19,17 +18,7 @@ export interface TunedHead {
 }
 
 /** What cross-validation found. */
-export interface HeldOutResult extends CalibratedHeldOut {
-  folds: number;
-  /** Undefined where λ was given. */
-  rule: L2Rule | undefined;
-  path: PathPoint[];
-  chosen: PathPoint;
-  /** Rows that took part: all that are learnt from, or as many as find room in memory. */
-  rows: number;
-  /** Those that had to stay in training all the time, as their class is in no other group. */
-  neverHeld: number;
-}
+export type HeldOutResult = CalibratedHeldOut & FoldsReport;
 
 /**
  * Trains the best head that the examples allow: λ is chosen by cross-validation, the head trained on all of them, and its
@@ -45,7 +34,7 @@ export async function tuneHead(
   const { head, found } = await fitCrossValidated(graph, examples, options);
   if (!found) return { head, crossValidation: undefined, trials: undefined };
 
-  const { part, foldOf, folds, rows, held } = found;
+  const { part, foldOf, folds, held } = found;
   const trials = trialsOf(part, foldOf, folds);
   const calibrated = await calibrate(
     () => outOfFold(graph, found.examples, found, found.models),
@@ -60,12 +49,7 @@ export async function tuneHead(
     trials: { examples: found.examples, folds: trials },
     crossValidation: {
       ...calibrated,
-      folds,
-      rule: options.l2 === undefined ? found.rule : undefined,
-      path: found.path,
-      chosen: found.chosen,
-      rows,
-      neverHeld: rows - held,
+      ...foldsReport(found, options.l2),
     },
   };
 }

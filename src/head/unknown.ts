@@ -1,5 +1,5 @@
 /** The part of the rightly classified examples that the threshold lets pass. */
-export const KEPT = 0.95;
+const KEPT = 0.95;
 
 /** Where a picture is said to be none of the classes, and what that does to the examples that it was chosen by. */
 export interface UnknownRule {

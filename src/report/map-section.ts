@@ -19,7 +19,7 @@ const PALETTE = [
 ];
 
 /** The colour of a class. */
-export function classColour(n: number, classes: number): string {
+function classColour(n: number, classes: number): string {
   return classes <= PALETTE.length
     ? (PALETTE[n] ?? '')
     : `hsl(${Math.round((360 * n) / classes)} 65% ${n % 2 === 0 ? 45 : 62}%)`;

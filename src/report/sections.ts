@@ -56,13 +56,7 @@ export function headline({ evaluation, on, isNew }: Judged, { baselines }: HeadM
         ['macro F1', percent(macroF1)],
         ['log loss', logLoss?.toFixed(3) ?? '–'],
         ['calibration error', percent(calibration.ece)],
-      ].map(
-        ([name, value]) =>
-          html`<div>
-            <dt>${name}</dt>
-            <dd>${value}</dd>
-          </div>`,
-      )}
+      ].map(definition)}
     </dl>
   </section>`;
 }
@@ -170,15 +164,7 @@ export function aboutSection(head: Head, facts: readonly (readonly [string, stri
   ];
   return html`<section id="about">
     <h2>What it was trained on</h2>
-    <dl class="about">
-      ${lines.map(
-        ([name, value]) =>
-          html`<div>
-            <dt>${name}</dt>
-            <dd>${value}</dd>
-          </div>`,
-      )}
-    </dl>
+    <dl class="about">${lines.map(definition)}</dl>
     ${tableOf([
       ['class', 'trained on', 'validated on'],
       ...labels.map((label, n) => [label, count(counts.train[n] ?? 0), count(counts.validation[n] ?? 0)]),
@@ -190,4 +176,11 @@ function image(source: string, text: string): Html {
   return source === ''
     ? html`<span class="missing">no picture</span>`
     : html`<img src="${source}" alt="${text}" loading="lazy" />`;
+}
+
+function definition([name, value]: readonly string[]): Html {
+  return html`<div>
+    <dt>${name}</dt>
+    <dd>${value}</dd>
+  </div>`;
 }
