@@ -1,3 +1,4 @@
+import { Semaphore } from 'async-mutex';
 import sharp, { type Sharp } from 'sharp';
 import { LastlayerError, messageOf } from '../errors.js';
 import { enlargeAndCrop } from './enlarge.js';
@@ -24,6 +25,10 @@ export interface DecodedImage {
 /** sharp keeps a cache of recent operations, which a single pass over many files never uses again. */
 sharp.cache(false);
 
+/** More than libuv has threads for, as it comes. */
+const DECODES_AT_ONCE = 64;
+const decoding = new Semaphore(DECODES_AT_ONCE);
+
 /**
  * Decodes a picture of any format that sharp reads, sets it upright by its EXIF orientation, takes the first frame of
  * an animation, composites transparency on the transform's background, turns it into 8-bit RGB, resizes and crops.
@@ -36,7 +41,19 @@ export async function decodeImage(
   transform: Transform,
 ): Promise<DecodedImage> {
   try {
-    return await decode(image, transform);
+    return await decoding.runExclusive(() => decode(image, transform));
+  } catch {
+    return decodeAlone(image, transform);
+  }
+}
+
+/**
+ * Decodes while nothing else does: libvips keeps one list of errors for all threads, so that of pictures decoded side by
+ * side one may be given the reason of another, or none.
+ */
+async function decodeAlone(image: Uint8Array | RawPixels, transform: Transform): Promise<DecodedImage> {
+  try {
+    return await decoding.runExclusive(() => decode(image, transform), DECODES_AT_ONCE);
   } catch (error) {
     throw new LastlayerError(reasonOf(error));
   }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
+import { messageOf } from '../../src/errors.js';
 import { decodeImage, IMAGENET_TRANSFORM, imagenetTransform, transformId } from '../../src/images/index.js';
 import { cropOffset, resizedSize } from '../../src/images/transform.js';
 import { describeWith } from '../support/files.js';
@@ -158,6 +159,22 @@ describe('kinds of pictures', () => {
     );
     const short = { data: new Uint8Array(10), width: 2, height: 2, channels: 3 } as const;
     await expect(decodeImage(short, transform)).rejects.toThrow(/takes 12 bytes, 10 were given/);
+  });
+
+  it('are refused each for its own reason, however many are decoded at once', async () => {
+    const large = picture().resize(400, 400);
+    const [jpeg, png] = [await large.jpeg().toBuffer(), await large.png({ compressionLevel: 0 }).toBuffer()];
+    const pictures: [Uint8Array, string][] = [
+      [jpeg.subarray(0, jpeg.length / 2), 'VipsJpeg: premature end of JPEG image'],
+      [png.subarray(0, png.length / 2), 'vipspng: libpng read error'],
+      [Buffer.from('just text'), 'Input buffer contains unsupported image format'],
+      [jpeg, ''],
+    ];
+    const many = Array.from({ length: 25 }, () => pictures).flat();
+    const reasons = await Promise.all(
+      many.map(([bytes]) => decodeImage(bytes, transform).then(() => '', messageOf)),
+    );
+    expect(reasons).toEqual(many.map(([, reason]) => reason));
   });
 });
 
