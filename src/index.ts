@@ -7,6 +7,7 @@ export {
   loadBackbone,
   quantizeBackbone,
   speedRatio,
+  TrunkPool,
 } from './backbone/index.js';
 export type {
   BackboneOptions,

@@ -1,17 +1,19 @@
 /** From files on disk to embeddings stored. Start-up and the model's loading are not counted, nor are the peer's. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { embedDataset, loadBackbone } from '../../src/index.js';
+import { embedDataset, loadBackbone, TrunkPool } from '../../src/index.js';
 import { RATE } from './setting.js';
 
 const [model = '', dataset = '', folder = ''] = process.argv.slice(2);
 const backbone = await loadBackbone({ model });
-await backbone.run(new Uint8Array(3 * backbone.transform.crop ** 2));
+const trunk = new TrunkPool(backbone);
+const warmUp = () => trunk.run(new Uint8Array(3 * backbone.transform.crop ** 2));
+await Promise.all(Array.from({ length: trunk.size }, warmUp));
 
 const store = await mkdtemp(join(folder, 'store-'));
 const timed = async () => {
   const start = performance.now();
-  const summary = await embedDataset(dataset, { backbone, store });
+  const summary = await embedDataset(dataset, { backbone, trunk, store });
   return { ...summary, seconds: (performance.now() - start) / 1000 };
 };
 const first = await timed();
@@ -19,6 +21,7 @@ const peak = process.resourceUsage().maxRSS / 1024;
 const again = await timed();
 if (again.unchanged + again.failed !== first.total)
   throw new Error('not all pictures were known the second time');
+await trunk.close();
 await rm(store, { recursive: true });
 console.log(
   JSON.stringify({

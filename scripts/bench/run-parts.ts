@@ -1,16 +1,17 @@
 /** The decoder alone and the trunk alone, and the rate that the two together allow on the same cores. */
 import { readFile } from 'node:fs/promises';
 import pLimit from 'p-limit';
-import { loadBackbone } from '../../src/index.js';
+import { loadBackbone, TrunkPool } from '../../src/index.js';
 import { decodeImage, openDataset } from '../../src/images/index.js';
 
-const BATCH = 32;
-const BATCHES = 8;
+const BATCH = 8;
+const BATCHES = 32;
+const CONCURRENCY = 32;
 
 const [model = '', dataset = ''] = process.argv.slice(2);
 const backbone = await loadBackbone({ model });
 
-const limit = pLimit(BATCH);
+const limit = pLimit(CONCURRENCY);
 const decodings: Promise<boolean>[] = [];
 const start = performance.now();
 for await (const { path } of (await openDataset(dataset)).entries()) {
@@ -25,11 +26,16 @@ for await (const { path } of (await openDataset(dataset)).entries()) {
 const decoded = (await Promise.all(decodings)).filter(Boolean).length;
 const decoder = decoded / ((performance.now() - start) / 1000);
 
-const pixels = new Uint8Array(BATCH * 3 * backbone.transform.crop ** 2).fill(100);
-await backbone.run(pixels);
+const pool = new TrunkPool(backbone);
+const runAll = (batches: number) => {
+  const pictures = () => new Uint8Array(BATCH * 3 * backbone.transform.crop ** 2).fill(100);
+  return Promise.all(Array.from({ length: batches }, () => pool.run(pictures())));
+};
+await runAll(pool.size);
 const started = performance.now();
-for (let i = 0; i < BATCHES; i++) await backbone.run(pixels);
+await runAll(BATCHES);
 const trunk = (BATCH * BATCHES) / ((performance.now() - started) / 1000);
+await pool.close();
 
 console.log(
   JSON.stringify({

@@ -4,17 +4,7 @@ import { transformId, type Transform } from '../images/index.js';
 import { decodeModel, encodeModel, takePixels } from '../onnx/index.js';
 import { int8Overflows } from './int8-overflow.js';
 import type { Model } from './model.js';
-
-/** Where the trunk runs. All but the processor need a build of onnxruntime-node that has the provider. */
-export const DEVICES = ['cpu', 'cuda', 'coreml', 'dml', 'webgpu'] as const;
-export type Device = (typeof DEVICES)[number];
-
-export interface SessionOptions {
-  /** Default: cpu. */
-  device?: Device;
-  /** Threads for the arithmetic; by default one a core. */
-  threads?: number;
-}
+import { createSession, type SessionOptions } from './session.js';
 
 /** What the network makes of a batch. */
 export interface Features {
@@ -35,7 +25,7 @@ export class Backbone {
     private readonly model: Model & { width: number },
     /** The file that the network came from, or its name where there is none. */
     readonly source: string,
-    private readonly options: SessionOptions = {},
+    readonly options: SessionOptions = {},
   ) {}
 
   /** Marks embeddings and heads; two backbones have the same id where their ONNX graphs are the same byte for byte. */
@@ -94,12 +84,7 @@ export class Backbone {
    */
   async run(pictures: Uint8Array | Float32Array, options: { logits?: boolean } = {}): Promise<Features> {
     const { crop } = this.transform;
-    const count = pictures.length / (3 * crop * crop);
-    if (!Number.isInteger(count) || count === 0) {
-      throw new LastlayerError(
-        `A batch of N pictures of 3 × ${crop} × ${crop} values is expected; ${pictures.length} values make no such batch.`,
-      );
-    }
+    const count = picturesIn(pictures, crop);
     if (options.logits && !this.hasLogits) {
       throw new LastlayerError(`${this.source} has no last layer of its own, so it gives no logits.`);
     }
@@ -116,6 +101,17 @@ export class Backbone {
     } catch (error) {
       throw new LastlayerError(`${this.source} failed on a batch of ${count}: ${messageOf(error)}.`);
     }
+  }
+
+  /** The ONNX graph of RGB bytes [N, crop, crop, 3], which normalises them itself. */
+  pixelGraph(): Uint8Array {
+    const { bytes, transform } = this.model;
+    return encodeModel(takePixels(decodeModel(bytes, this.source), this.source, transform));
+  }
+
+  /** Whether this processor must be told to add the products of integers in more bits. */
+  async widens(): Promise<boolean> {
+    return this.quantized && (await int8Overflows());
   }
 
   /** Frees the graph's memory; a later run loads it again. */
@@ -136,47 +132,21 @@ export class Backbone {
   }
 
   private async load(type: ort.Tensor.Type): Promise<ort.InferenceSession> {
-    const { bytes, transform } = this.model;
-    const graph =
-      type === 'uint8'
-        ? encodeModel(takePixels(decodeModel(bytes, this.source), this.source, transform))
-        : bytes;
-    const widen = this.quantized && (await int8Overflows());
-    return createSession(graph, this.source, { ...this.options, widen });
+    const graph = type === 'uint8' ? this.pixelGraph() : this.model.bytes;
+    return createSession(graph, this.source, { ...this.options, widen: await this.widens() });
   }
 }
 
 /**
- * Loads a graph.
- * @param options.widen add the products of an int8 network in more bits, for processors on which they overflow; slow
- * @throws {LastlayerError} where onnxruntime refuses it or has no such device
+ * How many pictures a batch holds.
+ * @throws {LastlayerError} where that is no whole number from 1 on
  */
-export async function createSession(
-  bytes: Uint8Array,
-  source: string,
-  { device = 'cpu', threads, widen = false }: SessionOptions & { widen?: boolean },
-): Promise<ort.InferenceSession> {
-  try {
-    return await ort.InferenceSession.create(bytes, {
-      executionProviders: [device],
-      ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
-      logSeverityLevel: 3,
-      extra: {
-        session: {
-          // Threads that wait for work by spinning take the processor from those that decode the next pictures.
-          intra_op: { allow_spinning: '0' },
-          // Turns int8 weights into uint8, whose products with activations are added in 32 bits everywhere.
-          ...(widen ? { x64quantprecision: '1' } : {}),
-        },
-      },
-    });
-  } catch (error) {
-    const hint =
-      device === 'cpu'
-        ? 'Is it a whole ONNX file?'
-        : `Is onnxruntime-node installed with ${device}? See "GPU" in README.md.`;
-    throw new LastlayerError(`onnxruntime cannot load ${source} on ${device}: ${messageOf(error)}. ${hint}`);
-  }
+export function picturesIn({ length }: ArrayLike<number>, crop: number): number {
+  const count = length / (3 * crop * crop);
+  if (Number.isInteger(count) && count > 0) return count;
+  throw new LastlayerError(
+    `A batch of N pictures of 3 × ${crop} × ${crop} values is expected; ${length} values make no such batch.`,
+  );
 }
 
 function floats(tensor: ort.Tensor | undefined, name: string): Float32Array {

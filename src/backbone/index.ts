@@ -1,5 +1,5 @@
-export { Backbone, createSession, DEVICES } from './backbone.js';
-export type { Device, Features, SessionOptions } from './backbone.js';
+export { Backbone } from './backbone.js';
+export type { Features } from './backbone.js';
 export { fetchModel, RESNET18_URL } from './fetch/index.js';
 export type { FetchedModel, FetchOptions } from './fetch/index.js';
 export { inspectBackbone } from './inspect.js';
@@ -12,4 +12,7 @@ export { readModel } from './model.js';
 export type { Model } from './model.js';
 export { probeModel } from './probe.js';
 export { int8Backbone, quantizeBackbone, speedRatio } from './quantize/index.js';
+export { createSession, DEVICES } from './session.js';
+export type { Device, SessionOptions } from './session.js';
+export { TrunkPool } from './trunk-pool.js';
 export type { QuantizedBackbone, QuantizeOptions, SpeedOptions } from './quantize/index.js';

@@ -1,6 +1,7 @@
 import * as ort from 'onnxruntime-node';
 import { decodeModel, encodeModel, expose, graphOf, type NodeProto } from '../onnx/index.js';
-import { createSession, type Backbone } from './backbone.js';
+import type { Backbone } from './backbone.js';
+import { createSession } from './session.js';
 
 /** One operator of the network. */
 export interface Layer {

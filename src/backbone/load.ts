@@ -1,12 +1,13 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { LastlayerError, messageOf } from '../errors.js';
-import { Backbone, type SessionOptions } from './backbone.js';
+import { Backbone } from './backbone.js';
 import { fileExists } from './file-exists.js';
 import { readCard, writeModel } from './model-card.js';
 import { readModel, toModel } from './model.js';
 import { probeModel } from './probe.js';
 import { UNTRAINED, UNTRAINED_WIDTH, untrainedModel } from './untrained.js';
+import type { SessionOptions } from './session.js';
 
 export interface BackboneOptions extends SessionOptions {
   /** A model file: .onnx, or a ResNet's checkpoint (.pth, .safetensors). */

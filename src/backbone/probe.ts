@@ -1,6 +1,7 @@
 import { LastlayerError } from '../errors.js';
-import { Backbone, type SessionOptions } from './backbone.js';
+import { Backbone } from './backbone.js';
 import type { Model } from './model.js';
+import type { SessionOptions } from './session.js';
 
 /**
  * Tries a network on two made-up pictures, one by one and together, and reads the width of its embedding off the result.

@@ -20,7 +20,7 @@ import { print, Progress, say } from './terminal.js';
 interface EmbedFlags extends ModelFlags {
   store: string;
   precision: 'fp32' | 'int8';
-  batchSize: number;
+  batchSize?: number;
   concurrency?: number;
   split?: Split;
   json?: true;
@@ -39,15 +39,15 @@ export const embedCommand = (): Command =>
     .addOption(storeOption())
     .addOption(modelOption())
     .addOption(
-      new Option('--batch-size <n>', 'pictures that go through the network together')
-        .argParser(wholeNumber)
-        .default(32),
+      new Option(
+        '--batch-size <n>',
+        'pictures that go through the network together (default: 8 on the processor, else 32)',
+      ).argParser(wholeNumber),
     )
     .addOption(
-      new Option(
-        '--concurrency <n>',
-        'pictures that are decoded at the same time (default: the batch size)',
-      ).argParser(wholeNumber),
+      new Option('--concurrency <n>', 'pictures that are decoded at the same time (default: 32)').argParser(
+        wholeNumber,
+      ),
     )
     .addOption(splitOption('embed only this split; name the split of a data set that has none'))
     .addOption(
@@ -90,7 +90,7 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
       return await embedDataset(dataset, {
         backbone,
         store: flags.store,
-        batchSize: flags.batchSize,
+        ...(flags.batchSize === undefined ? {} : { batchSize: flags.batchSize }),
         ...(flags.concurrency === undefined ? {} : { concurrency: flags.concurrency }),
         ...(flags.split === undefined ? {} : { split: flags.split }),
         signal,

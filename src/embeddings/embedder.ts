@@ -1,15 +1,12 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import pLimit from 'p-limit';
-import type { Backbone } from '../backbone/index.js';
+import type { Backbone, TrunkPool } from '../backbone/index.js';
 import { messageOf } from '../errors.js';
 import { decodeImage, joinPixels, type DatasetEntry, type DecodedImage } from '../images/index.js';
 import type { Picture } from './plan.js';
 import { listedAs, type EmbeddingRow } from './row.js';
 import type { RowStore } from './table.js';
-
-/** Batches that are decoded, or being decoded, while the trunk is at work. */
-const BATCHES_AHEAD = 2;
 
 /** File sizes remembered since the store was last asked about them: far more than there are pictures under way. */
 const RECENT_SIZES = 10_000;
@@ -35,6 +32,8 @@ type Prepared = Decoded | Settled | undefined;
 
 export interface EmbedderOptions {
   backbone: Backbone;
+  /** Where the backbone runs. */
+  trunk: TrunkPool;
   table: RowStore;
   /** The data set's root, for the rows. */
   dataset: string;
@@ -46,13 +45,16 @@ export interface EmbedderOptions {
 }
 
 /**
- * Reads and decodes pictures ahead of the trunk, runs the trunk over whole batches and puts the rows into the table.
- * At most `(BATCHES_AHEAD + 1) · batchSize` pictures are held at a time. Equal files are embedded once.
+ * Reads and decodes pictures ahead of the trunk, has the trunk run over whole batches and puts the rows into the table.
+ * Pictures on hand are at most `concurrency` that are read or decoded, and two batches for each thread of the trunk: one
+ * that it runs and one that it finds ready. Equal files are embedded once.
  */
 export class Embedder {
   private readonly limit;
   private readonly queue: Promise<Prepared>[] = [];
   private batch: Decoded[] = [];
+  /** Batches that the trunk has. */
+  private readonly inTrunk = new Set<Promise<void>>();
   /** Contents that are under way, each with the further files that turned out to hold the same. */
   private readonly underWay = new Map<string, Picture[]>();
   private readonly recentSizes = new Set<number>();
@@ -86,12 +88,14 @@ export class Embedder {
       signal?.throwIfAborted();
       await this.advance();
     }
-    await this.runBatch();
+    await this.startBatch();
+    await Promise.all(this.inTrunk);
   }
 
-  /** Begins no more pictures. */
-  stop(): void {
+  /** Begins no more pictures, and waits for those that the trunk has. */
+  async stop(): Promise<void> {
     this.limit.clearQueue();
+    await Promise.allSettled(this.inTrunk);
   }
 
   private async enqueue(prepare: () => Promise<Prepared>): Promise<void> {
@@ -99,7 +103,7 @@ export class Embedder {
     // Whoever takes it from the queue handles its failure; until then it must not count as unhandled.
     prepared.catch(() => undefined);
     this.queue.push(prepared);
-    if (this.queue.length > BATCHES_AHEAD * this.options.batchSize) await this.advance();
+    if (this.queue.length > this.options.concurrency) await this.advance();
   }
 
   private async advance(): Promise<void> {
@@ -109,7 +113,7 @@ export class Embedder {
       await this.settle(prepared);
     } else {
       this.batch.push(prepared);
-      if (this.batch.length >= this.options.batchSize) await this.runBatch();
+      if (this.batch.length >= this.options.batchSize) await this.startBatch();
     }
   }
 
@@ -140,13 +144,21 @@ export class Embedder {
     }
   }
 
-  private async runBatch(): Promise<void> {
+  /** Hands the batch to the trunk, once that has room for it. */
+  private async startBatch(): Promise<void> {
+    while (this.inTrunk.size >= 2 * this.options.trunk.size) await Promise.race(this.inTrunk);
     const batch = this.batch;
     this.batch = [];
+    const run = this.embed(batch).then(() => void this.inTrunk.delete(run));
+    // Whoever waits for the trunk handles its failure; until then it must not count as unhandled.
+    run.catch(() => undefined);
+    this.inTrunk.add(run);
+  }
+
+  private async embed(batch: readonly Decoded[]): Promise<void> {
     if (batch.length === 0) return;
-    const { backbone } = this.options;
-    const pixels = joinPixels(batch.map(({ image }) => image));
-    const { embedding } = await backbone.run(pixels);
+    const { backbone, trunk } = this.options;
+    const embedding = await trunk.run(joinPixels(batch.map(({ image }) => image)));
     for (const [i, { picture, sha256, image }] of batch.entries()) {
       const row = this.rowOf(picture, {
         sha256,

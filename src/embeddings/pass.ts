@@ -1,17 +1,21 @@
-import type { Backbone } from '../backbone/index.js';
+import { TrunkPool, type Backbone } from '../backbone/index.js';
 import { UsageError } from '../errors.js';
 import type { Dataset, DatasetEntry, Split } from '../images/index.js';
 import { Embedder, type Outcome } from './embedder.js';
 import { plan } from './plan.js';
 import type { KnownRow, RowStore } from './table.js';
 
-const DEFAULT_BATCH_SIZE = 32;
+/** On the processor, larger batches are no faster, take more memory, and leave threads without work at the end. */
+const DEFAULT_BATCH_SIZE = { processor: 8, otherDevice: 32 };
+const DEFAULT_CONCURRENCY = 32;
 
 export interface PassOptions {
   backbone: Backbone;
-  /** Pictures that go through the trunk together. Default: 32. */
+  /** The backbone's threads, where they are to serve further passes; the caller closes them. By default the pass has its own. */
+  trunk?: TrunkPool;
+  /** Pictures that go through the trunk together, in each of its threads. Default: 8 on the processor, else 32. */
   batchSize?: number;
-  /** Pictures that are read and decoded at the same time. Default: the batch size. */
+  /** Pictures that are read and decoded at the same time. Default: 32. */
   concurrency?: number;
   /** Of a data set with splits, only this one; the pictures of one without splits are taken for it. */
   split?: Split;
@@ -36,10 +40,14 @@ export async function embedPictures<Row extends KnownRow>(
   dataset: Dataset,
   { backbone, split, signal, onOutcome, onUnchanged, ...options }: PassOptions & PassCallbacks<Row>,
 ): Promise<void> {
-  const batchSize = positive('batchSize', options.batchSize ?? DEFAULT_BATCH_SIZE);
-  const concurrency = positive('concurrency', options.concurrency ?? batchSize);
+  const { device = 'cpu' } = backbone.options;
+  const defaultSize = DEFAULT_BATCH_SIZE[device === 'cpu' ? 'processor' : 'otherDevice'];
+  const batchSize = positive('batchSize', options.batchSize ?? defaultSize);
+  const concurrency = positive('concurrency', options.concurrency ?? DEFAULT_CONCURRENCY);
+  const trunk = options.trunk ?? new TrunkPool(backbone);
   const embedder = new Embedder({
     backbone,
+    trunk,
     table,
     dataset: dataset.root,
     batchSize,
@@ -58,7 +66,8 @@ export async function embedPictures<Row extends KnownRow>(
     }
     await embedder.finish(signal);
   } finally {
-    embedder.stop();
+    await embedder.stop();
+    if (trunk !== options.trunk) await trunk.close();
   }
 }
 

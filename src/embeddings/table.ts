@@ -50,7 +50,10 @@ export interface RowFilter {
  * are put are written in blocks, each of which is there whole or not at all.
  */
 export class EmbeddingTable implements RowStore {
-  private readonly pending = new Map<string, EmbeddingRow>();
+  private pending = new Map<string, EmbeddingRow>();
+  /** The block that is being written, and its end. */
+  private writing: { rows: Map<string, EmbeddingRow>; done: Promise<void> } | undefined;
+  private failure: { reason: unknown } | undefined;
   private readonly contents = new ContentLookup((digests) => this.select(isIn('sha256', digests)));
   private lastFlush = Date.now();
   private flushes = 0;
@@ -86,24 +89,60 @@ export class EmbeddingTable implements RowStore {
   }
 
   async withContent(sha256: string): Promise<EmbeddingRow | undefined> {
-    for (const row of this.pending.values()) if (row.sha256 === sha256) return row;
+    for (const rows of [this.pending, this.writing?.rows ?? []]) {
+      for (const row of rows.values()) if (row.sha256 === sha256) return row;
+    }
     return this.contents.get(sha256);
   }
 
-  /** Takes a row in place of the file's earlier one and writes it, at the latest with the next `flush`. */
+  /**
+   * Takes a row in place of the file's earlier one; it is written while others are put, at the latest with the next `flush`.
+   * Waits only where a whole block has come while the one before it is still being written.
+   * @throws what the writing of an earlier block threw; its rows are kept for the next `flush`
+   */
   async put(row: EmbeddingRow): Promise<void> {
     this.pending.set(JSON.stringify([row.dataset, row.path]), row);
-    if (this.pending.size >= FLUSH_ROWS || Date.now() - this.lastFlush > FLUSH_MS) await this.flush();
+    while (this.writing && this.pending.size >= FLUSH_ROWS) await this.writing.done;
+    this.throwFailure();
+    const isDue = this.pending.size >= FLUSH_ROWS || Date.now() - this.lastFlush > FLUSH_MS;
+    if (isDue && !this.writing) void this.startWriting();
   }
 
   /** Writes what was put so far. */
   async flush(): Promise<void> {
+    await this.writing?.done;
+    this.failure = undefined;
+    if (this.pending.size > 0) await this.startWriting();
+    this.throwFailure();
+  }
+
+  /** Begins a block of the rows put so far. The promise never rejects; `throwFailure` tells. */
+  private startWriting(): Promise<void> {
+    const rows = this.pending;
+    this.pending = new Map();
     this.lastFlush = Date.now();
-    if (this.pending.size === 0) return;
-    const rows = [...this.pending.values()].map((row) => ({ ...row }));
-    const data = makeArrowTable(rows, { schema: rowSchema(this.width) });
+    const done = this.write([...rows.values()])
+      .catch((reason: unknown) => {
+        this.failure = { reason };
+        this.pending = new Map([...rows, ...this.pending]);
+      })
+      .finally(() => {
+        this.writing = undefined;
+      });
+    this.writing = { rows, done };
+    return done;
+  }
+
+  private throwFailure(): void {
+    const { failure } = this;
+    this.failure = undefined;
+    if (failure) throw failure.reason;
+  }
+
+  private async write(rows: readonly EmbeddingRow[]): Promise<void> {
+    const records = rows.map((row) => ({ ...row }));
+    const data = makeArrowTable(records, { schema: rowSchema(this.width) });
     await this.table.mergeInsert(KEY).whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data);
-    this.pending.clear();
     this.flushes++;
     if (this.flushes - this.optimized >= FLUSHES_PER_OPTIMIZE) await this.optimize();
   }

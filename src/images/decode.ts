@@ -60,7 +60,7 @@ async function decodeAlone(image: Uint8Array | RawPixels, transform: Transform):
 }
 
 /** Pictures of the same transform as one batch, [images, crop, crop, 3]. */
-export function joinPixels(images: readonly DecodedImage[]): Uint8Array {
+export function joinPixels(images: readonly DecodedImage[]): Uint8Array<ArrayBuffer> {
   const batch = new Uint8Array(images.reduce((length, { pixels }) => length + pixels.length, 0));
   let position = 0;
   for (const { pixels } of images) {

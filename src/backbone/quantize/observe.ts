@@ -1,7 +1,8 @@
 import * as ort from 'onnxruntime-node';
 import { LastlayerError, messageOf } from '../../errors.js';
 import { decodeModel, encodeModel, expose, takePixels } from '../../onnx/index.js';
-import { createSession, type Backbone } from '../backbone.js';
+import type { Backbone } from '../backbone.js';
+import { createSession } from '../session.js';
 import { Histogram } from './histogram.js';
 
 /** What was seen of one activation. */

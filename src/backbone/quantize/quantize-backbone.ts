@@ -3,12 +3,13 @@ import { dirname, join, parse, resolve } from 'node:path';
 import { LastlayerError, messageOf, UsageError } from '../../errors.js';
 import type { DatasetEntry } from '../../images/index.js';
 import { decodeModel, graphOf, opsetOf, type ModelProto } from '../../onnx/index.js';
-import { Backbone, type SessionOptions } from '../backbone.js';
+import { Backbone } from '../backbone.js';
 import { readCard, writeModel, type ModelCard } from '../model-card.js';
 import { toModel } from '../model.js';
 import { calibrate, type CalibrationOptions } from './calibration.js';
 import { integerValues } from './integer-values.js';
 import { quantizeGraph } from './quantize-graph.js';
+import type { SessionOptions } from '../session.js';
 
 /** The first operator set whose DequantizeLinear takes a scale for each channel. */
 const LEAST_OPSET = 13;
