@@ -34,6 +34,7 @@ export {
 } from './classifier/index.js';
 export type {
   Classification,
+  ClassifierOptions,
   DatasetEvaluation,
   EvaluateOptions,
   Fidelity,
@@ -94,4 +95,4 @@ export { checkData } from './quality/index.js';
 export type { CheckDataOptions, CheckProgress, DataCheck, Finding, Issue } from './quality/index.js';
 export { makeReport } from './report/index.js';
 export type { Report, ReportOptions } from './report/index.js';
-export type { RawPixels, Split, Transform } from './images/index.js';
+export type { RawPixels, Split, Transform, View, ViewSet } from './images/index.js';

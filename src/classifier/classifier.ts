@@ -3,7 +3,15 @@ import pLimit from 'p-limit';
 import { loadBackbone, type Backbone, type BackboneOptions } from '../backbone/index.js';
 import { LastlayerError, messageOf } from '../errors.js';
 import { loadHead, type Head, type Prediction } from '../head/index.js';
-import { decodeImage, joinPixels, type RawPixels } from '../images/index.js';
+import {
+  checkViewSets,
+  decodeViews,
+  furtherViews,
+  joinPixels,
+  type RawPixels,
+  type View,
+  type ViewSet,
+} from '../images/index.js';
 
 /** A picture: the path of a file, a file's bytes, or pixels. */
 export type ImageSource = string | Uint8Array | RawPixels;
@@ -20,13 +28,29 @@ export interface Classification {
 
 const CONCURRENCY = 8;
 
+export interface ClassifierOptions {
+  /**
+   * Further views of each picture to look at, each of which costs as much time as the picture itself. The head is given the
+   * mean embedding of all views, so that logits are the mean of the views' logits. Default: none.
+   */
+  views?: readonly ViewSet[];
+}
+
 /** Trunk, head and labels: tells what is on a picture. */
 export class Classifier {
-  /** @throws {LastlayerError} where the head was trained on another trunk, or on pictures transformed otherwise */
+  readonly views: readonly View[];
+
+  /**
+   * @throws {LastlayerError} where the head was trained on another trunk, or on pictures transformed otherwise
+   * @throws {UsageError} where there are no such views
+   */
   constructor(
     readonly backbone: Backbone,
     readonly head: Head,
+    { views = [] }: ClassifierOptions = {},
   ) {
+    checkViewSets(views);
+    this.views = ['center', ...furtherViews(views)];
     if (head.modelId !== backbone.id || head.transformId !== backbone.transformId) {
       throw new LastlayerError(
         `The head was trained on embeddings of ${head.modelId}, but the network in use is ${backbone.id} ` +
@@ -39,9 +63,12 @@ export class Classifier {
    * Loads a head, and the network that it was trained on: the given one, or whichever of the models folder it is.
    * @throws {LastlayerError} where either cannot be read, or they do not belong together
    */
-  static async load(headPath: string, options: BackboneOptions = {}): Promise<Classifier> {
+  static async load(
+    headPath: string,
+    { views = [], ...options }: BackboneOptions & ClassifierOptions = {},
+  ): Promise<Classifier> {
     const head = await loadHead(headPath);
-    return new Classifier(await loadBackbone({ ...options, modelId: head.modelId }), head);
+    return new Classifier(await loadBackbone({ ...options, modelId: head.modelId }), head, { views });
   }
 
   /**
@@ -59,7 +86,11 @@ export class Classifier {
    * @throws {LastlayerError} where the picture cannot be read
    */
   async classify(image: ImageSource, options: { topK?: number } = {}): Promise<Classification> {
-    const embedding = await embedImages(this.backbone, [image]);
+    const { backbone, views } = this;
+    const { embedding: ofViews } = await backbone.run(await pixelsOf(backbone, [image], views));
+    const embedding = meanEmbedding(
+      views.map((_, v) => ofViews.subarray(v * backbone.width, (v + 1) * backbone.width)),
+    );
     const [predictions = []] = this.head.predict(embedding, options.topK);
     const unknown = this.head.areUnknown(embedding)[0] ?? false;
     if (this.head.kind === 'softmax') return { predictions, unknown };
@@ -77,13 +108,23 @@ export async function embedImages(backbone: Backbone, images: readonly ImageSour
   return embedding;
 }
 
-/** The pixels of pictures, [images, crop, crop, 3]. */
-export async function pixelsOf({ transform }: Backbone, images: readonly ImageSource[]): Promise<Uint8Array> {
+/** The pixels of views of pictures, [images · views, crop, crop, 3]. */
+export async function pixelsOf(
+  { transform }: Backbone,
+  images: readonly ImageSource[],
+  views: readonly View[] = ['center'],
+): Promise<Uint8Array> {
   const limit = pLimit(CONCURRENCY);
   const decoded = images.map((image) =>
-    limit(async () => decodeImage(await bytesOf(image), transform).catch(named(image))),
+    limit(async () => decodeViews(await bytesOf(image), transform, views).catch(named(image))),
   );
-  return joinPixels(await Promise.all(decoded));
+  return joinPixels((await Promise.all(decoded)).flat());
+}
+
+/** The mean of embeddings, [width]; of a single one, the same to the bit. */
+export function meanEmbedding(embeddings: readonly Float32Array[]): Float32Array {
+  const [first = new Float32Array()] = embeddings;
+  return first.map((_, j) => embeddings.reduce((sum, each) => sum + (each[j] ?? 0), 0) / embeddings.length);
 }
 
 async function bytesOf(image: ImageSource): Promise<Uint8Array | RawPixels> {

@@ -1,5 +1,5 @@
 export { Classifier, embedImages } from './classifier.js';
-export type { Classification, ImageSource } from './classifier.js';
+export type { Classification, ClassifierOptions, ImageSource } from './classifier.js';
 export { divide } from './divide.js';
 export { evaluateDataset } from './evaluate.js';
 export type { DatasetEvaluation, EvaluateOptions } from './evaluate.js';

@@ -1,7 +1,7 @@
 import { readEmbeddings, type EmbeddingRow } from '../embeddings/index.js';
 import { LastlayerError } from '../errors.js';
 import { openDataset, type Split } from '../images/index.js';
-import type { Classifier } from './classifier.js';
+import { meanEmbedding, type Classifier } from './classifier.js';
 import type { EvaluateOptions } from './evaluate.js';
 
 /** What became of the pictures of a data set. */
@@ -16,11 +16,12 @@ export interface JudgedRows {
 
 /**
  * Goes through the pictures to judge by: the given split, else the test split, else the validation split, else everything.
- * @param judge takes a picture's embedding [width] and row; false where the row has no label to judge by
+ * @param judge takes a picture's embedding, the mean over the classifier's views, [width], and its row; false where that has
+ *   no label to judge by
  * @throws {LastlayerError} where the data set cannot be used or has no pictures of the split
  */
 export async function judgeRows(
-  { backbone }: Classifier,
+  { backbone, views }: Classifier,
   path: string,
   options: EvaluateOptions,
   judge: (embedding: Float32Array, row: EmbeddingRow) => boolean,
@@ -28,14 +29,22 @@ export async function judgeRows(
   const { split, total } = await partToJudge(path, options.split);
   const failed: { path: string; error: string }[] = [];
   let [done, unlabelled] = [0, 0];
+  /** Rows of pictures of which views are still to come. */
+  const waiting = new Map<string, EmbeddingRow[]>();
   await readEmbeddings(path, {
     ...options,
     backbone,
     ...(split && { split }),
+    views: views.filter((view) => view !== 'center'),
     onRow: (row) => {
+      const rows = [...(waiting.get(row.path) ?? []), row];
+      waiting.set(row.path, rows);
+      if (row.embedding && rows.length < views.length) return;
+      waiting.delete(row.path);
       options.onProgress?.({ done: ++done, total });
+      const center = rows.find(({ view }) => view === 'center') ?? row;
       if (!row.embedding) failed.push({ path: row.path, error: row.error ?? 'no embedding' });
-      else if (!judge(row.embedding, row)) unlabelled++;
+      else if (!judge(meanEmbedding(rows.flatMap(({ embedding }) => embedding ?? [])), center)) unlabelled++;
     },
   });
   failed.sort((a, b) => (a.path < b.path ? -1 : 1));

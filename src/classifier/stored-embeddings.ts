@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { EmbeddingStore, type DatasetRecord, type EmbeddingTable } from '../embeddings/index.js';
 import { LastlayerError } from '../errors.js';
 import type { FeatureSource } from '../head/index.js';
-import type { Split } from '../images/index.js';
+import { checkViewSets, furtherViews, type Split, type ViewSet } from '../images/index.js';
 import { Columns } from './columns.js';
 import { storedFeatures } from './stored-features.js';
 
@@ -36,6 +36,8 @@ export interface Selection {
   model?: string;
   /** Bytes that may be filled; by default what is free. */
   memory?: number;
+  /** The further views to have features of, of those that the store has. Default: none. */
+  views?: readonly ViewSet[];
   onNotice?: (line: string) => void;
 }
 
@@ -113,8 +115,9 @@ export function chooseDataset(
 async function read(
   table: EmbeddingTable,
   record: DatasetRecord,
-  { memory, onNotice }: Selection,
+  { memory, views = [], onNotice }: Selection,
 ): Promise<StoredEmbeddings> {
+  checkViewSets(views);
   const { dataset } = record;
   const rows = new Columns();
   let unlabelled = 0;
@@ -132,6 +135,7 @@ async function read(
   }
   const sorted = rows.sorted();
   const source = await storedFeatures(table, dataset, sorted.paths, {
+    ...{ contents: sorted.contents, views: furtherViews(views) },
     ...(memory !== undefined && { memory }),
     ...(onNotice && { onNotice }),
   });

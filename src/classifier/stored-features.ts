@@ -1,15 +1,26 @@
 import type { EmbeddingTable } from '../embeddings/index.js';
 import { LastlayerError } from '../errors.js';
-import { featuresInMemory, type FeatureBlock, type FeatureSource } from '../head/index.js';
+import { blocksOf, featuresInMemory, type FeatureBlock, type FeatureSource } from '../head/index.js';
+import type { View } from '../images/index.js';
+import { ViewIndex } from './view-index.js';
 
 /** Embeddings and their standardised copy may take this part of the memory at hand. */
 const SHARE_OF_MEMORY = 0.5;
+
+export interface StoredFeaturesOptions {
+  /** Bytes that may be filled; by default what the machine, or the container, has free. */
+  memory?: number;
+  /** The further views to have features of, where the store has them; default none. */
+  views?: readonly View[];
+  /** sha256 of each file, by which its views are known to be of what it holds now; [M]. */
+  contents?: readonly string[];
+  onNotice?: (line: string) => void;
+}
 
 /**
  * The embeddings of some files of a data set: in memory where they and a copy of them take no more than half of it, else
  * read from the store each time.
  * @param paths of the files; row i is the i-th
- * @param options.memory bytes that may be filled; by default what the machine, or the container, has free
  * @throws {LastlayerError} where the store holds a number that is NaN or infinite, naming the file; or where it was changed
  *   since the paths were read
  */
@@ -17,57 +28,89 @@ export async function storedFeatures(
   table: EmbeddingTable,
   dataset: string,
   paths: readonly string[],
-  options: { memory?: number; onNotice?: (line: string) => void } = {},
+  { views = [], contents = [], ...options }: StoredFeaturesOptions = {},
 ): Promise<FeatureSource> {
   const { width } = table;
   const rowOf = new Map(paths.map((path, row) => [path, row]));
-  const blocks = () => readBlocks(table, dataset, rowOf);
+  const index = await ViewIndex.read(table, { dataset, rowOf, contents, views });
+  const [rows, further] = [paths.length, index.rows.length];
+  const center = () =>
+    readBlocks(table, { dataset }, rows, ({ path }) => {
+      const row = rowOf.get(path);
+      return row === undefined ? undefined : { row, place: row };
+    });
+  const others = () =>
+    readBlocks(table, { dataset, views }, further, ({ path, view, content }) => {
+      const place = index.placeOf(path, view, content);
+      return place === undefined ? undefined : { row: index.rows[place] ?? 0, place };
+    });
   const memory = options.memory ?? process.availableMemory();
   const bytesPerRow = 2 * 4 * width;
   const room = Math.floor((SHARE_OF_MEMORY * memory) / bytesPerRow);
-  if (paths.length > room) {
+  const { counts } = index;
+  if (rows + further > room) {
     const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
     options.onNotice?.(
-      `The embeddings and a copy would take ${gigabytes(bytesPerRow * paths.length)} of ${gigabytes(memory)} of memory; ` +
+      `The embeddings and a copy would take ${gigabytes(bytesPerRow * (rows + further))} of ${gigabytes(memory)} of memory; ` +
         `they are read from the store again and again instead. That takes longer and trains the same head, except that ` +
         `cross-validation goes by as many pictures as find room.`,
     );
-    return { width, inMemory: false, room, blocks };
+    const source = { width, inMemory: false, room, blocks: center };
+    return further > 0 ? { ...source, views: { counts, blocks: others } } : source;
   }
-  const features = new Float32Array(paths.length * width);
-  for await (const block of blocks()) {
-    block.rows.forEach((row, i) => {
-      features.set(block.features.subarray(i * width, (i + 1) * width), row * width);
-    });
-  }
-  return featuresInMemory(features, width);
+  const source = featuresInMemory(await load(center(), rows, width), width);
+  if (further === 0) return source;
+  const loaded = await load(others(), further, width);
+  return { ...source, views: { counts, blocks: () => blocksOf(loaded, width, (i) => index.rows[i] ?? 0) } };
 }
 
+/** A block of which each row has a place among all that are read. */
+interface PlacedBlock extends FeatureBlock {
+  places: Int32Array;
+}
+
+async function load(blocks: AsyncIterable<PlacedBlock>, count: number, width: number): Promise<Float32Array> {
+  const features = new Float32Array(count * width);
+  for await (const block of blocks) {
+    block.places.forEach((place, i) => {
+      features.set(block.features.subarray(i * width, (i + 1) * width), place * width);
+    });
+  }
+  return features;
+}
+
+/** @param find what a row of the store is; undefined for rows that are not wanted, as of pictures without a label */
 async function* readBlocks(
   table: EmbeddingTable,
-  dataset: string,
-  rowOf: ReadonlyMap<string, number>,
-): AsyncGenerator<FeatureBlock> {
+  filter: { dataset: string; views?: readonly View[] },
+  count: number,
+  find: (row: { path: string; view: string; content: string }) => { row: number; place: number } | undefined,
+): AsyncGenerator<PlacedBlock> {
   const { width } = table;
   let seen = 0;
-  for await (const { paths, embeddings } of table.readEmbeddings({ dataset })) {
-    // Pictures without a label are not among the rows.
-    const known = paths.flatMap((path, i) => (rowOf.has(path) ? [i] : []));
-    if (known.length === 0) continue;
-    const features = known.length < paths.length ? gather(embeddings, known, width) : embeddings;
-    const rows = Int32Array.from(known, (i) => rowOf.get(paths[i] ?? '') ?? 0);
-    checkFinite(features, width, (i) => paths[known[i] ?? 0] ?? '');
-    seen += rows.length;
-    yield { rows, features };
+  for await (const { paths, views, contents, embeddings } of table.readEmbeddings(filter)) {
+    const found = paths.flatMap((path, i) => {
+      const is = find({ path, view: views[i] ?? '', content: contents[i] ?? '' });
+      return is ? [{ ...is, i }] : [];
+    });
+    if (found.length === 0) continue;
+    const numbers = found.map(({ i }) => i);
+    const features = found.length < paths.length ? gather(embeddings, numbers, width) : embeddings;
+    checkFinite(features, width, (i) => paths[numbers[i] ?? 0] ?? '');
+    seen += found.length;
+    yield {
+      rows: Int32Array.from(found, ({ row }) => row),
+      places: Int32Array.from(found, ({ place }) => place),
+      features,
+    };
   }
-  if (seen !== rowOf.size) {
+  if (seen !== count) {
     throw new LastlayerError(
-      `The embeddings of ${dataset} were changed while they were read: ${rowOf.size} pictures had a label, and ${seen} ` +
-        `are left. Train again once they have been embedded.`,
+      `The embeddings of ${filter.dataset} were changed while they were read: there were ${count} of labelled pictures, and ` +
+        `${seen} are left. Train again once they have been embedded.`,
     );
   }
 }
-
 function gather(embeddings: Float32Array, rows: readonly number[], width: number): Float32Array {
   const features = new Float32Array(rows.length * width);
   rows.forEach((row, i) => {

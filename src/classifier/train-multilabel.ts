@@ -6,12 +6,14 @@ import {
   rowWeights,
   SoftmaxGraph,
   tuneMultilabelHead,
+  viewsLearntFrom,
   type Examples,
   type Head,
   type MultilabelHeldOutResult,
   type MultilabelResult,
   type Part,
 } from '../head/index.js';
+import { VIEW_SETS } from '../images/index.js';
 import { divide, type Division } from './divide.js';
 import { unusedOf, withLabelledEmbeddings, type Unused } from './labelled-embeddings.js';
 import { multilabelTrainingJson } from './multilabel-json.js';
@@ -22,6 +24,8 @@ export interface TrainedMultilabelHead {
   kind: 'multilabel';
   head: Head;
   dataset: DatasetRecord;
+  /** Further views that were learnt from, of all pictures together. */
+  views: number;
   /** On the pictures that were learnt from. */
   train: MultilabelResult;
   /** On pictures that the head, or in cross-validation the fold's head, has not seen; undefined where there are none. */
@@ -41,7 +45,7 @@ export interface TrainedMultilabelHead {
 export async function trainAnyFromStore(
   options: TrainOptions = {},
 ): Promise<TrainedHead | TrainedMultilabelHead> {
-  return withLabelledEmbeddings(options, async (stored) =>
+  return withLabelledEmbeddings({ views: VIEW_SETS, ...options }, async (stored) =>
     stored.labelSets ? trainLabels(stored, stored.labelSets, options) : trainClasses(stored, options),
   );
 }
@@ -120,6 +124,7 @@ async function train(
   const result = {
     kind: 'multilabel' as const,
     dataset: record,
+    views: viewsLearntFrom(examples, part),
     train: await judge(part),
     validation,
     validatedOn: !isHeldOut && crossValidation ? ('cross-validation' as const) : from,

@@ -8,6 +8,7 @@ import {
   rowWeights,
   SoftmaxGraph,
   tuneHead,
+  viewsLearntFrom,
   type Baselines,
   type ClassWeights,
   type CurvePoint,
@@ -20,6 +21,7 @@ import {
   type Part,
   type TuneProgress,
 } from '../head/index.js';
+import { VIEW_SETS, type ViewSet } from '../images/index.js';
 import { divide, type Division } from './divide.js';
 import { unusedOf, withLabelledEmbeddings, type Unused } from './labelled-embeddings.js';
 import type { Selection, StoredEmbeddings } from './stored-embeddings.js';
@@ -28,6 +30,8 @@ import { trainingJson } from './training-json.js';
 export interface TrainOptions extends Omit<Selection, 'store'> {
   /** Folder or address of the store. Default: `embeddings`. */
   store?: string;
+  /** The further views of the pictures to learn from, of those that were embedded. Default: all of them. */
+  views?: readonly ViewSet[];
   /** λ of the penalty λ/2 ‖W‖² on the weights of standardised features; by default chosen by cross-validation. */
   l2?: number;
   /** The λ of the least log loss, or the largest within one standard error of it. Default: `best`. */
@@ -51,6 +55,8 @@ export interface TrainedHead {
   kind: 'softmax';
   head: Head;
   dataset: DatasetRecord;
+  /** Further views that were learnt from, of all pictures together. */
+  views: number;
   train: EvaluationResult;
   /** On pictures that the head, or in cross-validation the fold's head, has not seen; undefined where there are none. */
   validation: EvaluationResult | undefined;
@@ -67,14 +73,15 @@ export interface TrainedHead {
 
 /**
  * Trains a head on the stored embeddings of a data set; see `tuneHead`. It is judged on the validation split or, where
- * there is none, by cross-validation: on each picture by a head that has not seen it. The test split is not touched.
+ * there is none, by cross-validation: on each picture by a head that has not seen it. The test split is not touched. Further
+ * views of a picture are learnt from, as long as it is; whatever is judged is judged by the center view.
  * @throws {LastlayerError} where there is nothing to train on, see `tuneHead` and `withStoredEmbeddings`; where pictures
  *   have lists of labels, see `trainAnyFromStore`
  * @throws {UsageError} where an option is out of its range
  * @throws the signal's reason, once it aborts
  */
 export async function trainFromStore(options: TrainOptions = {}): Promise<TrainedHead> {
-  return withLabelledEmbeddings(options, async (stored) => {
+  return withLabelledEmbeddings({ views: VIEW_SETS, ...options }, async (stored) => {
     if (!stored.labelSets) return trainClasses(stored, options);
     throw new LastlayerError(
       `The pictures of ${stored.record.dataset} have lists of labels, for which trainFromStore makes no head. Call ` +
@@ -139,6 +146,7 @@ async function train(
     kind: 'softmax' as const,
     head,
     dataset: record,
+    views: viewsLearntFrom(examples, part),
     train: await judge(part),
     validation,
     validatedOn: !isHeldOut && crossValidation ? ('cross-validation' as const) : from,

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { int8Backbone, loadBackbone, type Backbone } from '../backbone/index.js';
 import { embedDataset, EmbeddingStore, type EmbedProgress, type EmbedSummary } from '../embeddings/index.js';
-import type { Split } from '../images/index.js';
+import type { Split, ViewSet } from '../images/index.js';
 import { interruptible } from './interrupt.js';
 import {
   backboneOptions,
@@ -12,6 +12,8 @@ import {
   splitOption,
   storeOption,
   threadsOption,
+  viewsOption,
+  VIEWS_HELP,
   wholeNumber,
   type ModelFlags,
 } from './options.js';
@@ -23,6 +25,7 @@ interface EmbedFlags extends ModelFlags {
   batchSize?: number;
   concurrency?: number;
   split?: Split;
+  views?: ViewSet[];
   json?: true;
 }
 
@@ -55,6 +58,7 @@ export const embedCommand = (): Command =>
         .choices(['fp32', 'int8'])
         .default('fp32'),
     )
+    .addOption(viewsOption('of the pictures to train on, further views to embed (default: none)'))
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
@@ -63,6 +67,9 @@ export const embedCommand = (): Command =>
       `
 What is embedded already is not embedded again, and files that did not change are not read.
 With --precision int8, the network's int8 model is used, and made from pictures of the data set where there is none.
+${VIEWS_HELP}
+train-head learns from all views that are embedded, of the pictures of the training split and of those of no split. Where
+some are embedded already, the missing ones are added; without --views they stay as they are.
 Exit code 3: done, but some pictures could not be read; they are listed at the end.
 
 Examples:
@@ -70,6 +77,7 @@ Examples:
   npm run embed -- ~/photos                       ~/photos/cat/1.jpg, ~/photos/dog/1.jpg, …
   npm run embed -- photos.csv --store embeddings  a manifest with the columns path, label, split
   npm run embed -- ~/photos --precision int8      with int8 arithmetic
+  npm run embed -- ~/photos --views flip          with mirror images of the training pictures
   npm run embed -- ~/photos --model resnet34.pth --json`,
     )
     .action(embed);
@@ -93,6 +101,7 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
         ...(flags.batchSize === undefined ? {} : { batchSize: flags.batchSize }),
         ...(flags.concurrency === undefined ? {} : { concurrency: flags.concurrency }),
         ...(flags.split === undefined ? {} : { split: flags.split }),
+        ...(flags.views && { views: flags.views }),
         signal,
         onProgress: (state) => {
           if (state.phase === 'embed') progress.update(state.done, state.total, state.embedded);
@@ -112,7 +121,7 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
   if (summary.failed > 0) process.exitCode = 3;
   const errors = summary.failed > 0 ? await failures(summary, flags.split) : [];
   if (flags.json) print(JSON.stringify({ ...summary, seconds, errors }));
-  else describe(summary, errors, seconds);
+  else describe(summary, errors, { seconds, wantsViews: (flags.views ?? []).length > 0 });
 }
 
 /** The int8 model of the network, with a progress bar while it is made. */
@@ -137,8 +146,12 @@ async function inInt8(
   }
 }
 
-function describe(summary: EmbedSummary, errors: Failure[], seconds: number): void {
-  const { total, embedded, reused, unchanged, failed, removed, leftOut } = summary;
+function describe(
+  summary: EmbedSummary,
+  errors: Failure[],
+  { seconds, wantsViews }: { seconds: number; wantsViews: boolean },
+): void {
+  const { total, embedded, reused, unchanged, failed, removed, views, leftOut } = summary;
   const labels = Object.entries(summary.labels).filter(([label]) => label !== '');
   const splits = Object.entries(summary.splits).filter(([split]) => split !== '');
   print(`${summary.dataset}: ${total} pictures (${summary.layout})`);
@@ -153,6 +166,8 @@ function describe(summary: EmbedSummary, errors: Failure[], seconds: number): vo
   const shown = parts.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`);
   print(`  pictures   ${shown.join(', ')}, in ${seconds.toFixed(1)} s`);
   print(`  embeddings [${total - failed}, ${summary.width}] by ${summary.modelId} in ${summary.store}`);
+  if (views > 0) print(`  views      ${views} more embeddings, of further views of the pictures to train on`);
+  else if (wantsViews) say('There are no pictures to train on, so no further views were embedded.');
   if (removed > 0) print(`  removed    ${removed} of files that are gone`);
   if (leftOut.count > 0) {
     say(

@@ -8,7 +8,7 @@ import {
   type DatasetEvaluation,
   type MultilabelDatasetEvaluation,
 } from '../classifier/index.js';
-import type { Split } from '../images/index.js';
+import type { Split, ViewSet } from '../images/index.js';
 import { describeEvaluation } from './evaluation.js';
 import { interruptible } from './interrupt.js';
 import { describeMultilabel } from './multilabel.js';
@@ -22,6 +22,8 @@ import {
   splitOption,
   storeOption,
   threadsOption,
+  viewsOption,
+  VIEWS_HELP,
   wholeNumber,
   type ModelFlags,
 } from './options.js';
@@ -32,6 +34,7 @@ interface EvaluateFlags extends ModelFlags {
   store: string;
   split?: Split;
   topK: number;
+  views?: ViewSet[];
   json?: true;
 }
 
@@ -43,6 +46,7 @@ export const evaluateCommand = (): Command =>
     .addOption(storeOption())
     .addOption(splitOption('the split to judge on (default: test, else val, else everything)'))
     .addOption(new Option('--top-k <k>', 'k of the top-k accuracy').argParser(wholeNumber).default(5))
+    .addOption(viewsOption('further views to judge each picture by (default: none)'))
     .addOption(modelOption())
     .addOption(deviceOption())
     .addOption(threadsOption())
@@ -52,6 +56,9 @@ export const evaluateCommand = (): Command =>
       `
 Embeddings that the store has are taken from there; nothing is written to it.
 
+${VIEWS_HELP}
+The logits of all views are averaged.
+
 Examples:
   npm run evaluate -- --head head.safetensors ~/photos
   npm run evaluate -- --head head.safetensors ~/photos --split train --json`,
@@ -60,10 +67,10 @@ Examples:
 
 async function run(
   dataset = EXAMPLES,
-  { json, split, topK, store, head, ...flags }: EvaluateFlags,
+  { json, split, topK, store, head, views = [], ...flags }: EvaluateFlags,
 ): Promise<void> {
   if (dataset === EXAMPLES) say(`No data set is named, so here are the example pictures: ${EXAMPLES}`);
-  const classifier = await Classifier.load(head, { ...backboneOptions(flags), onNotice: say });
+  const classifier = await Classifier.load(head, { ...backboneOptions(flags), views, onNotice: say });
   const progress = new Progress('evaluating', 'images');
   const result = await interruptible(async (signal) => {
     try {
@@ -90,6 +97,7 @@ async function run(
         head,
         dataset,
         split: result.split ?? null,
+        views,
         modelId: classifier.backbone.id,
         ...figuresJson(evaluation),
         errors: failed,

@@ -1,7 +1,7 @@
 import type { TrainedMultilabelHead } from '../classifier/index.js';
 import type { MultilabelResult } from '../head/index.js';
 import { number, percent, table } from './terminal.js';
-import { describeFit, describePath, describeUnused, validatedOnName } from './training.js';
+import { describeFit, describePath, describeUnused, validatedOnName, withViews } from './training.js';
 
 /** Labels up to which all are shown, and how many are where there are more. */
 const LABELS_UP_TO = 20;
@@ -9,11 +9,11 @@ const HARDEST = 10;
 
 /** What the training of a multilabel head gave, for people to read. */
 export function describeMultilabelTraining(trained: TrainedMultilabelHead): string {
-  const { head, dataset, train, validation, validatedOn, crossValidation, unused } = trained;
+  const { head, dataset, views, train, validation, validatedOn, crossValidation, unused } = trained;
   const { labels, width, thresholds } = head;
   const lines = [
     `${dataset.dataset}, embedded by ${dataset.model_id}`,
-    `Linear(${width}, ${labels.length}) trained on ${train.count} pictures with any number of ${labels.length} labels`,
+    `Linear(${width}, ${labels.length}) trained on ${train.count} pictures with any number of ${labels.length} labels${withViews(views)}`,
     describeFit(head.training),
     crossValidation?.rule ? describePath(crossValidation, train.count, 'all right') : `  λ ${head.l2}`,
   ];

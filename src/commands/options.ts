@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { InvalidArgumentError, Option } from 'commander';
 import { DEVICES, type Device } from '../backbone/index.js';
-import { SPLITS } from '../images/index.js';
+import { SPLITS, VIEW_SETS, type ViewSet } from '../images/index.js';
 
 /** The pictures that ship with the project, for a first try. */
 export const EXAMPLES = fileURLToPath(new URL('../../test/fixtures/examples', import.meta.url));
@@ -33,6 +33,16 @@ export const storeOption = (): Option =>
 export const splitOption = (description: string): Option =>
   new Option('--split <name>', description).choices(SPLITS);
 
+export const viewsOption = (description: string): Option =>
+  new Option(
+    '--views <names>',
+    `${description}: ${VIEW_SETS.join(', ')}, both as "flip,crops", or none`,
+  ).argParser(viewSets);
+
+/** What the views are, for the help of commands that take them. */
+export const VIEWS_HELP = `Views of a picture, beside the middle of it: flip, its mirror image; crops, its four corners. Both together are the ten
+crops of Krizhevsky, Sutskever and Hinton 2012 (each corner is mirrored, too).`;
+
 export const headOption = (): Option => new Option('--head <file>', 'the head').default('head.safetensors');
 
 export const jsonOption = (): Option =>
@@ -45,6 +55,16 @@ export function wholeNumber(text: string): number {
     throw new InvalidArgumentError('A whole number from 1 on is expected.');
   }
   return value;
+}
+
+/** Names of sets of views with commas between, or `none`. */
+export function viewSets(text: string): ViewSet[] {
+  if (text.trim() === 'none') return [];
+  return text.split(',').map((part) => {
+    const set = VIEW_SETS.find((name) => name === part.trim());
+    if (set) return set;
+    throw new InvalidArgumentError(`"${part.trim()}" is none of ${VIEW_SETS.join(', ')} and none.`);
+  });
 }
 
 /** A finite number from 0 on. */

@@ -2,9 +2,9 @@ import { readFile, stat } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { loadBackbone } from '../backbone/index.js';
 import { Classifier, predictOwnClasses } from '../classifier/index.js';
-import { LastlayerError, messageOf } from '../errors.js';
+import { LastlayerError, messageOf, UsageError } from '../errors.js';
 import type { Prediction } from '../head/index.js';
-import { openDataset } from '../images/index.js';
+import { openDataset, type ViewSet } from '../images/index.js';
 import { interruptible } from './interrupt.js';
 import {
   backboneOptions,
@@ -13,6 +13,8 @@ import {
   jsonOption,
   modelOption,
   threadsOption,
+  viewsOption,
+  VIEWS_HELP,
   wholeNumber,
   type ModelFlags,
 } from './options.js';
@@ -23,6 +25,7 @@ interface PredictFlags extends ModelFlags {
   topK: number;
   ownClasses?: true;
   labels?: string;
+  views?: ViewSet[];
   json?: true;
 }
 
@@ -36,6 +39,7 @@ export const predictCommand = (): Command =>
     )
     .option('--own-classes', "use the network's own last layer (ImageNet's 1000 classes) instead of a head")
     .option('--labels <file>', 'with --own-classes: the names of its classes, one a line')
+    .addOption(viewsOption('further views to judge each picture by (default: none)'))
     .addOption(modelOption())
     .addOption(deviceOption())
     .addOption(threadsOption())
@@ -49,6 +53,9 @@ is something else. The labels shown are the best guess all the same.
 
 A head of any number of labels gives those whose probability reaches their threshold, beside the name of the picture; below
 it are the most probable ones all the same.
+
+${VIEWS_HELP}
+The logits of all views are averaged; each view takes as much time as the picture itself.
 
 Exit code 3: done, but some pictures could not be read.
 
@@ -89,13 +96,19 @@ async function predictor(flags: PredictFlags): Promise<(path: string) => Promise
   const { topK } = flags;
   const options = { ...backboneOptions(flags), onNotice: say };
   if (flags.ownClasses) {
+    if (flags.views?.length) {
+      throw new UsageError(
+        '--views is for a head; with --own-classes, one view is looked at. Leave one of them out.',
+      );
+    }
     const backbone = await loadBackbone(options);
     const labels = flags.labels === undefined ? undefined : await linesOf(flags.labels);
     return async (path) => ({
       predictions: await predictOwnClasses(backbone, path, { topK, ...(labels && { labels }) }),
     });
   }
-  const classifier = await Classifier.load(flags.head, options);
+  const { views = [] } = flags;
+  const classifier = await Classifier.load(flags.head, { ...options, views });
   return (path) => classifier.classify(path, { topK });
 }
 

@@ -9,10 +9,11 @@ import {
   type TrainOptions,
 } from '../classifier/index.js';
 import { L2_RULES, saveHead, type L2Rule } from '../head/index.js';
+import type { ViewSet } from '../images/index.js';
 import { readClassWeights } from './class-weights.js';
 import { interruptible } from './interrupt.js';
 import { describeMultilabelTraining } from './multilabel.js';
-import { fraction, gibibytes, jsonOption, notNegative, storeOption } from './options.js';
+import { fraction, gibibytes, jsonOption, notNegative, storeOption, viewsOption } from './options.js';
 import { print, say, Status } from './terminal.js';
 import { describeTraining } from './training.js';
 
@@ -29,6 +30,7 @@ interface TrainFlags {
   labelSmoothing: number;
   learningCurve?: true;
   memory?: number;
+  views?: ViewSet[];
   json?: true;
 }
 
@@ -85,6 +87,7 @@ export const trainHeadCommand = (): Command =>
         'what may be filled (default: what is free); larger data sets are read in blocks',
       ).argParser(gibibytes),
     )
+    .addOption(viewsOption('further views to learn from, of those embedded (default: all)'))
     .addOption(jsonOption())
     .addHelpText('after', HELP)
     .action(run);
@@ -101,6 +104,9 @@ like one of the classes and is something else.
 
 Where the manifest has the column labels, a list of all that a picture shows, each label is told by itself: by a logistic
 regression, and from a threshold on, which is chosen by cross-validation for the best F1. Such a head is judged by mAP.
+
+Where further views of the pictures are embedded (see embed --views), they are learnt from, too; all views of a picture count
+as much as one picture, stay on the same side of every fold, and only the middle of a picture is ever judged by.
 
 Minimises the mean cross-entropy + lambda/2 ‖W‖² by L-BFGS, on standardised features; the scaling is folded back. The
 mean is weighted by class, if you say so, and by the manifest's column weight, as scikit-learn's LogisticRegression does
@@ -141,7 +147,7 @@ async function run({ json, out, classWeights, ...flags }: TrainFlags): Promise<v
 }
 
 function toJson(trained: TrainedHead | TrainedMultilabelHead, path: string) {
-  const { head, dataset, unused } = trained;
+  const { head, dataset, views, unused } = trained;
   const { kind, labels, modelId, transformId, l2, thresholds, temperature, unknown, counts, training } = head;
   return {
     head: path,
@@ -157,6 +163,7 @@ function toJson(trained: TrainedHead | TrainedMultilabelHead, path: string) {
       unknownThreshold: unknown?.threshold ?? null,
       counts,
       training,
+      views,
     },
     ...(trained.kind === 'softmax' ? trainingJson(trained) : multilabelTrainingJson(trained)),
     unused,

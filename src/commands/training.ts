@@ -5,11 +5,11 @@ import { interval, percent, table } from './terminal.js';
 
 /** What training gave, for people to read. */
 export function describeTraining(trained: TrainedHead): string {
-  const { head, dataset, train, validation, validatedOn, crossValidation, unused } = trained;
+  const { head, dataset, views, train, validation, validatedOn, crossValidation, unused } = trained;
   const { labels, width } = head;
   const lines = [
     `${dataset.dataset}, embedded by ${dataset.model_id}`,
-    `Linear(${width}, ${labels.length}) trained on ${train.count} pictures of ${labels.length} classes`,
+    `Linear(${width}, ${labels.length}) trained on ${train.count} pictures of ${labels.length} classes${withViews(views)}`,
     describeFit(head.training),
     crossValidation?.rule ? describePath(crossValidation, train.count, 'accuracy') : `  λ ${head.l2}`,
   ];
@@ -26,6 +26,11 @@ export function describeTraining(trained: TrainedHead): string {
   const left = describeUnused(unused);
   if (left !== '') lines.push(left);
   return lines.join('\n');
+}
+
+/** How many further views were learnt from, where there were any. */
+export function withViews(views: number): string {
+  return views > 0 ? `, and ${views} further views of them` : '';
 }
 
 /** Whether the optimiser came to its end. */

@@ -6,18 +6,18 @@ import type { EmbeddingRow } from './row.js';
  */
 export class ContentLookup {
   private waiting: string[] = [];
-  private next: Promise<Map<string, EmbeddingRow>> | undefined;
+  private next: Promise<Map<string, EmbeddingRow[]>> | undefined;
   private running: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly find: (digests: readonly string[]) => Promise<EmbeddingRow[]>) {}
 
-  async get(sha256: string): Promise<EmbeddingRow | undefined> {
+  async get(sha256: string): Promise<EmbeddingRow[]> {
     this.waiting.push(sha256);
     this.next ??= this.runNext(this.running);
-    return (await this.next).get(sha256);
+    return (await this.next).get(sha256) ?? [];
   }
 
-  private async runNext(earlier: Promise<unknown>): Promise<Map<string, EmbeddingRow>> {
+  private async runNext(earlier: Promise<unknown>): Promise<Map<string, EmbeddingRow[]>> {
     // Whoever asked for it learns of an earlier query's failure.
     await earlier.catch(() => undefined);
     const digests = this.waiting;
@@ -25,6 +25,12 @@ export class ContentLookup {
     this.next = undefined;
     const found = this.find(digests);
     this.running = found;
-    return new Map((await found).map((row) => [row.sha256 ?? '', row]));
+    const rows = new Map<string, EmbeddingRow[]>();
+    for (const row of await found) {
+      const ofPicture = rows.get(row.sha256 ?? '');
+      if (ofPicture) ofPicture.push(row);
+      else rows.set(row.sha256 ?? '', [row]);
+    }
+    return rows;
   }
 }

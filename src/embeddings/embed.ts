@@ -1,12 +1,26 @@
 import { LastlayerError } from '../errors.js';
-import { openDataset, type Dataset, type Split } from '../images/index.js';
+import {
+  checkViewSets,
+  furtherViews,
+  openDataset,
+  FURTHER_VIEWS,
+  type Dataset,
+  type DatasetEntry,
+  type Split,
+  type ViewSet,
+} from '../images/index.js';
 import { embedPictures, entriesOf, type PassOptions } from './pass.js';
+import { removeStaleViews, removeVanished } from './remove-stale.js';
 import { DEFAULT_STORE, EmbeddingStore } from './store.js';
-import type { EmbeddingTable } from './table.js';
 
 export interface EmbedOptions extends PassOptions {
   /** Folder of the store, or an address such as s3://bucket/folder. Default: `embeddings`. */
   store?: string;
+  /**
+   * Further views to embed of the pictures to train on: those of the training split and those of no split. Views that the
+   * store has already stay there in any case. Default: none.
+   */
+  views?: readonly ViewSet[];
   onProgress?: (progress: EmbedProgress) => void;
 }
 
@@ -42,6 +56,8 @@ export interface EmbedSummary extends Omit<EmbedProgress, 'phase' | 'done'> {
   splits: Record<string, number>;
   /** Rows of files that are no longer in the data set, which were removed. */
   removed: number;
+  /** Further views of the data set that the store has, of all pictures together. */
+  views: number;
   /** Files that are no pictures by their ending: how many, and the first few. */
   leftOut: { count: number; examples: string[] };
 }
@@ -49,13 +65,15 @@ export interface EmbedSummary extends Omit<EmbedProgress, 'phase' | 'done'> {
 /**
  * Embeds every picture of a data set into the store. What the store has already is not embedded again: a file of the
  * same path, size and time of change is not even read; a file of the same content is not decoded. A picture that
- * cannot be read becomes a row with an error.
+ * cannot be read becomes a row with an error. Of further views, only those are embedded that are missing.
  * @param path a folder or manifest, as {@link openDataset} takes it
  * @throws {LastlayerError} where the data set, the store or the model cannot be used
+ * @throws {UsageError} where an option is out of range
  * @throws the signal's reason, once it aborts; what is embedded by then is in the store
  */
 export async function embedDataset(path: string, options: EmbedOptions): Promise<EmbedSummary> {
-  const { backbone, split, signal } = options;
+  const { backbone, split, signal, views = [] } = options;
+  checkViewSets(views);
   const dataset = await openDataset(path);
   const progress = new ProgressCounter(options.onProgress);
   const listing = await list(dataset, split, progress, signal);
@@ -72,11 +90,15 @@ export async function embedDataset(path: string, options: EmbedOptions): Promise
     };
     await store.record({ ...record, complete: false, updated: Date.now() });
     try {
-      await embedPictures(table, dataset, { ...options, onOutcome: progress.add });
+      await embedPictures(table, dataset, {
+        ...options,
+        ...{ views: furtherViews(views), takesViews: isLearntFrom, onOutcome: progress.add },
+      });
     } finally {
       await table.flush();
     }
     const removed = await removeVanished(dataset, table, split, progress.done);
+    await removeStaleViews(dataset.root, table);
     await table.optimize();
     await store.record({ ...record, complete: true, updated: Date.now() });
     return {
@@ -89,11 +111,17 @@ export async function embedDataset(path: string, options: EmbedOptions): Promise
       ...listing,
       ...progress.counts,
       removed,
+      views: await table.count({ dataset: dataset.root, views: FURTHER_VIEWS }),
       leftOut: dataset.leftOut,
     };
   } finally {
     store.close();
   }
+}
+
+/** Whether a head may be trained on a picture: only then are further views of use. */
+function isLearntFrom({ split }: DatasetEntry): boolean {
+  return split === undefined || split === 'train';
 }
 
 /** Counts pictures and tells the caller. */
@@ -143,23 +171,4 @@ async function list(
 
 function count(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
-}
-
-/** Removes the rows of files that the data set no longer lists; there are none where the numbers agree. */
-async function removeVanished(
-  dataset: Dataset,
-  table: EmbeddingTable,
-  split: Split | undefined,
-  listed: number,
-): Promise<number> {
-  const rows = split === undefined ? { dataset: dataset.root } : { dataset: dataset.root, split };
-  if ((await table.count(rows)) <= listed) return 0;
-  let removed = 0;
-  for await (const block of table.read(rows, ['path'])) {
-    const gone: string[] = [];
-    for (const { path } of block) if (!(await dataset.contains(path))) gone.push(path);
-    await table.remove(dataset.root, gone);
-    removed += gone.length;
-  }
-  return removed;
 }

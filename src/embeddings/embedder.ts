@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import pLimit from 'p-limit';
 import type { Backbone, TrunkPool } from '../backbone/index.js';
 import { messageOf } from '../errors.js';
-import { decodeImage, joinPixels, type DatasetEntry, type DecodedImage } from '../images/index.js';
+import { decodeViews, joinPixels, type DatasetEntry, type DecodedImage, type View } from '../images/index.js';
 import type { Picture } from './plan.js';
 import { listedAs, type EmbeddingRow } from './row.js';
 import type { RowStore } from './table.js';
@@ -14,16 +14,20 @@ const RECENT_SIZES = 10_000;
 /** How a picture came by its row. */
 export type Outcome = 'embedded' | 'reused' | 'failed';
 
-/** A picture that waits for the trunk. */
+/** A picture of which views wait for the trunk. */
 interface Decoded {
   picture: Picture;
   sha256: string;
-  image: DecodedImage;
+  /** Rows of views of this content that are known already. */
+  known: EmbeddingRow[];
+  waiting: { view: View; image: DecodedImage }[];
 }
 
 /** A picture that needs no trunk. */
 interface Settled {
-  row: EmbeddingRow;
+  picture: Picture;
+  /** A row of each view that is known of the picture's content; or one with an error. */
+  rows: EmbeddingRow[];
   outcome: Outcome;
 }
 
@@ -40,7 +44,10 @@ export interface EmbedderOptions {
   batchSize: number;
   /** Pictures that are read and decoded at the same time. */
   concurrency: number;
-  /** Called when a picture has its row. */
+  /** The further views to embed, and of which pictures. */
+  views: readonly View[];
+  takesViews: (entry: DatasetEntry) => boolean;
+  /** Called when a picture has its rows. */
   onOutcome: (outcome: Outcome) => void;
 }
 
@@ -71,25 +78,28 @@ export class Embedder {
   /** Gives a picture, under its new label or labels, split, group, weight or data set, the embedding that its content has in the store. */
   async relabel(picture: Picture, sha256: string): Promise<void> {
     await this.enqueue(async () => {
-      const known = await this.options.table.withContent(sha256);
-      if (!known) return this.prepare(picture, false);
-      return { row: this.copyOf(known, picture), outcome: 'reused' };
+      const rows = await this.options.table.withContent(sha256);
+      if (this.missing(picture, rows).length > 0) return this.prepare(picture, true);
+      return { picture, rows, outcome: 'reused' };
     });
   }
 
   /** Notes a picture that cannot even be opened. */
   async fail(entry: DatasetEntry, error: string): Promise<void> {
-    await this.put({ row: this.rowOf({ entry, size: null, modified: null }, { error }), outcome: 'failed' });
+    await this.options.table.put(this.rowOf({ entry, size: null, modified: null }, { error }));
+    this.options.onOutcome('failed');
   }
 
   /** Waits until every picture has its row. @throws the signal's reason, once it aborts */
   async finish(signal?: AbortSignal): Promise<void> {
-    while (this.queue.length > 0) {
+    for (;;) {
       signal?.throwIfAborted();
-      await this.advance();
+      if (this.queue.length > 0) await this.advance();
+      else if (this.batch.length > 0) await this.startBatch();
+      // What the trunk has may be equal to pictures of which further views are wanted.
+      else if (this.inTrunk.size > 0) await Promise.race(this.inTrunk);
+      else return;
     }
-    await this.startBatch();
-    await Promise.all(this.inTrunk);
   }
 
   /** Begins no more pictures, and waits for those that the trunk has. */
@@ -99,31 +109,39 @@ export class Embedder {
   }
 
   private async enqueue(prepare: () => Promise<Prepared>): Promise<void> {
+    this.push(prepare);
+    if (this.queue.length > this.options.concurrency) await this.advance();
+  }
+
+  private push(prepare: () => Promise<Prepared>): void {
     const prepared = this.limit(prepare);
     // Whoever takes it from the queue handles its failure; until then it must not count as unhandled.
     prepared.catch(() => undefined);
     this.queue.push(prepared);
-    if (this.queue.length > this.options.concurrency) await this.advance();
   }
 
   private async advance(): Promise<void> {
     const prepared = await this.queue.shift();
     if (!prepared) return;
-    if ('row' in prepared) {
+    if ('rows' in prepared) {
       await this.settle(prepared);
     } else {
       this.batch.push(prepared);
-      if (this.batch.length >= this.options.batchSize) await this.startBatch();
+      const views = this.batch.reduce((count, { waiting }) => count + waiting.length, 0);
+      if (views >= this.options.batchSize) await this.startBatch();
     }
   }
 
-  /** Reads, hashes and decodes a picture. */
+  /** Reads and hashes a picture, and decodes the views that are not known of its content. */
   private async prepare(picture: Picture, sizeKnown: boolean): Promise<Prepared> {
+    const failed = (found: Partial<EmbeddingRow>): Settled => ({
+      ...{ picture, rows: [this.rowOf(picture, found)], outcome: 'failed' },
+    });
     let bytes: Buffer;
     try {
       bytes = await readFile(picture.entry.path);
     } catch (error) {
-      return { row: this.rowOf(picture, { error: messageOf(error) }), outcome: 'failed' };
+      return failed({ error: messageOf(error) });
     }
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     const equals = this.underWay.get(sha256);
@@ -132,15 +150,20 @@ export class Embedder {
       return undefined;
     }
     this.underWay.set(sha256, []);
-    if (sizeKnown || this.recentSizes.has(picture.size)) {
-      const known = await this.options.table.withContent(sha256);
-      if (known) return { row: this.copyOf(known, picture), outcome: 'reused' };
-    }
+    const mayBeKnown = sizeKnown || this.recentSizes.has(picture.size);
+    const known = mayBeKnown ? await this.options.table.withContent(sha256) : [];
+    const missing = this.missing(picture, known);
+    if (missing.length === 0) return { picture, rows: known, outcome: 'reused' };
     this.rememberSize(picture.size);
     try {
-      return { picture, sha256, image: await decodeImage(bytes, this.options.backbone.transform) };
+      const images = await decodeViews(bytes, this.options.backbone.transform, missing);
+      const waiting = images.flatMap((image, i) => {
+        const view = missing[i];
+        return view ? [{ view, image }] : [];
+      });
+      return { picture, sha256, known, waiting };
     } catch (error) {
-      return { row: this.rowOf(picture, { sha256, error: messageOf(error) }), outcome: 'failed' };
+      return failed({ sha256, error: messageOf(error) });
     }
   }
 
@@ -158,35 +181,56 @@ export class Embedder {
   private async embed(batch: readonly Decoded[]): Promise<void> {
     if (batch.length === 0) return;
     const { backbone, trunk } = this.options;
-    const embedding = await trunk.run(joinPixels(batch.map(({ image }) => image)));
-    for (const [i, { picture, sha256, image }] of batch.entries()) {
-      const row = this.rowOf(picture, {
-        sha256,
-        width: image.width,
-        height: image.height,
-        embedding: embedding.slice(i * backbone.width, (i + 1) * backbone.width),
-      });
-      await this.settle({ row, outcome: 'embedded' });
+    const images = batch.flatMap(({ waiting }) => waiting.map(({ image }) => image));
+    const embedding = await trunk.run(joinPixels(images));
+    let at = 0;
+    for (const { picture, sha256, known, waiting } of batch) {
+      const embedded = waiting.map(({ view, image: { width, height } }) =>
+        this.rowOf(picture, {
+          ...{ sha256, view, width, height },
+          embedding: embedding.slice(at * backbone.width, ++at * backbone.width),
+        }),
+      );
+      await this.settle({ picture, rows: [...known, ...embedded], outcome: 'embedded' });
     }
   }
 
-  /** Puts the row of a content that was under way, and those of the other files that hold the same. */
-  private async settle({ row, outcome }: Settled): Promise<void> {
-    await this.put({ row, outcome });
-    if (row.sha256 === null) return;
-    const equals = this.underWay.get(row.sha256) ?? [];
-    this.underWay.delete(row.sha256);
-    for (const picture of equals) await this.put({ row: this.copyOf(row, picture), outcome: 'reused' });
+  /** Puts the rows of a content that was under way, and those of the other files that hold the same. */
+  private async settle({ picture, rows, outcome }: Settled): Promise<void> {
+    await this.putCopies(picture, rows, outcome);
+    const sha256 = rows[0]?.sha256 ?? null;
+    if (sha256 === null) return;
+    const equals = this.underWay.get(sha256) ?? [];
+    this.underWay.delete(sha256);
+    for (const equal of equals) {
+      // Of a training picture, more views may be wanted than of one to validate by.
+      if (this.missing(equal, rows).length > 0) this.push(() => this.prepare(equal, true));
+      else await this.putCopies(equal, rows, 'reused');
+    }
   }
 
-  private async put({ row, outcome }: Settled): Promise<void> {
-    await this.options.table.put(row);
-    this.options.onOutcome(row.error === null ? outcome : 'failed');
+  private async putCopies(picture: Picture, rows: readonly EmbeddingRow[], outcome: Outcome): Promise<void> {
+    const { entry, known } = picture;
+    const takesViews = this.options.takesViews(entry);
+    for (const row of rows) {
+      const present = row.sha256 === known?.sha256 ? known.views : undefined;
+      if (!present?.includes(row.view) && (takesViews || row.view === 'center'))
+        await this.options.table.put(this.copyOf(row, picture));
+    }
+    this.options.onOutcome(rows.some(({ error }) => error !== null) ? 'failed' : outcome);
+  }
+
+  /** The views that a picture should have and that are not among the rows of its content. */
+  private missing({ entry }: Picture, rows: readonly EmbeddingRow[]): View[] {
+    // Where not even the center could be decoded, nothing can be.
+    if (rows.some(({ error }) => error !== null)) return [];
+    const wanted: View[] = ['center', ...(this.options.takesViews(entry) ? this.options.views : [])];
+    return wanted.filter((name) => rows.every(({ view }) => view !== name));
   }
 
   private copyOf(known: EmbeddingRow, picture: Picture): EmbeddingRow {
-    const { sha256, width, height, embedding, error } = known;
-    return this.rowOf(picture, { sha256, width, height, embedding, error });
+    const { sha256, view, width, height, embedding, error } = known;
+    return this.rowOf(picture, { sha256, view, width, height, embedding, error });
   }
 
   private rowOf(

@@ -1,6 +1,6 @@
 import { TrunkPool, type Backbone } from '../backbone/index.js';
 import { UsageError } from '../errors.js';
-import type { Dataset, DatasetEntry, Split } from '../images/index.js';
+import type { Dataset, DatasetEntry, Split, View } from '../images/index.js';
 import { Embedder, type Outcome } from './embedder.js';
 import { plan } from './plan.js';
 import type { KnownRow, RowStore } from './table.js';
@@ -24,9 +24,15 @@ export interface PassOptions {
 }
 
 interface PassCallbacks<Row> {
+  /** The further views to see to, of those pictures that take any. */
+  views: readonly View[];
+  takesViews: (entry: DatasetEntry) => boolean;
   /** Called once for each picture. */
   onOutcome: (outcome: Outcome | 'unchanged') => void;
-  /** Called with the rows that stay as they are; all others are put into the table. */
+  /**
+   * Called with the rows that stay as they are, of pictures of which no view is missing; all others are put into the table.
+   * Without it, the table is taken to keep its rows.
+   */
   onUnchanged?: (row: Row) => void;
 }
 
@@ -38,7 +44,16 @@ interface PassCallbacks<Row> {
 export async function embedPictures<Row extends KnownRow>(
   table: RowStore<Row>,
   dataset: Dataset,
-  { backbone, split, signal, onOutcome, onUnchanged, ...options }: PassOptions & PassCallbacks<Row>,
+  {
+    backbone,
+    split,
+    signal,
+    views,
+    takesViews,
+    onOutcome,
+    onUnchanged,
+    ...options
+  }: PassOptions & PassCallbacks<Row>,
 ): Promise<void> {
   const { device = 'cpu' } = backbone.options;
   const defaultSize = DEFAULT_BATCH_SIZE[device === 'cpu' ? 'processor' : 'otherDevice'];
@@ -52,17 +67,22 @@ export async function embedPictures<Row extends KnownRow>(
     dataset: dataset.root,
     batchSize,
     concurrency,
+    views,
+    takesViews,
     onOutcome,
   });
+  const viewsOf = (entry: DatasetEntry) => (takesViews(entry) ? views : []);
   try {
-    for await (const step of plan(entriesOf(dataset, split), table, dataset.root)) {
+    for await (const step of plan(entriesOf(dataset, split), table, dataset.root, viewsOf)) {
       signal?.throwIfAborted();
       if (step.kind === 'unchanged') {
-        onUnchanged?.(step.row);
-        onOutcome(step.row.error === null ? 'unchanged' : 'failed');
+        for (const row of step.rows) onUnchanged?.(row);
+        onOutcome(step.rows[0].error === null ? 'unchanged' : 'failed');
       } else if (step.kind === 'relabel') await embedder.relabel(step.picture, step.sha256);
-      else if (step.kind === 'read') await embedder.add(step.picture, step.sizeKnown);
-      else await embedder.fail(step.entry, step.error);
+      else if (step.kind === 'read') {
+        const { known, ...picture } = step.picture;
+        await embedder.add(known && !onUnchanged ? { ...picture, known } : picture, step.sizeKnown);
+      } else await embedder.fail(step.entry, step.error);
     }
     await embedder.finish(signal);
   } finally {

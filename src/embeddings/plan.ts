@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { messageOf } from '../errors.js';
-import type { DatasetEntry } from '../images/index.js';
+import type { DatasetEntry, View } from '../images/index.js';
 import { listedAs } from './row.js';
 import type { KnownRow, RowStore } from './table.js';
 
@@ -16,11 +16,13 @@ export interface Picture {
   size: number;
   /** Milliseconds since 1970. */
   modified: number;
+  /** The rows that the table has of this very picture, and which of its views they are of, where some are missing. */
+  known?: { sha256: string; views: readonly string[] };
 }
 
 /** What is to be done about a picture. */
 export type Step<Row extends KnownRow> =
-  | { kind: 'unchanged'; row: Row }
+  | { kind: 'unchanged'; rows: [Row, ...Row[]] }
   /** The same file under another label or labels, split, group, weight or data set. */
   | { kind: 'relabel'; picture: Picture; sha256: string }
   /** `sizeKnown`: the store has a file of this size, so maybe this very content. */
@@ -29,19 +31,23 @@ export type Step<Row extends KnownRow> =
 
 /**
  * Compares a data set with the store, a window of files at a time, by path, size and time of change: files that did
- * not change are not opened.
+ * not change are not opened, unless views of them are missing.
+ * @param viewsOf the further views that a picture should have
  */
 export async function* plan<Row extends KnownRow>(
   entries: AsyncIterable<DatasetEntry>,
   table: RowStore<Row>,
   dataset: string,
+  viewsOf: (entry: DatasetEntry) => readonly View[],
 ): AsyncGenerator<Step<Row>> {
   for await (const window of windowsOf(entries)) {
     const known = await table.known(
       window.map(({ path }) => path),
       dataset,
     );
-    const steps = await Promise.all(window.map((entry) => stepFor(entry, known.get(entry.path), dataset)));
+    const steps = await Promise.all(
+      window.map((entry) => stepFor(entry, known.get(entry.path), dataset, viewsOf(entry))),
+    );
     const sizes = steps.flatMap((step) => (step.kind === 'read' ? [step.picture.size] : []));
     const knownSizes = sizes.length > 0 ? await table.knownSizes(sizes) : new Set();
     for (const step of steps) {
@@ -52,8 +58,9 @@ export async function* plan<Row extends KnownRow>(
 
 async function stepFor<Row extends KnownRow>(
   entry: DatasetEntry,
-  row: Row | undefined,
+  rows: [Row, ...Row[]] | undefined,
   dataset: string,
+  views: readonly View[],
 ): Promise<Step<Row>> {
   let file;
   try {
@@ -67,14 +74,19 @@ async function stepFor<Row extends KnownRow>(
   }
   const picture = { entry, size: file.size, modified: file.mtimeMs };
   // Without a digest the file could not be read last time, which may have passed.
-  if (!row || row.sha256 === null || row.size !== file.size || row.modified !== file.mtimeMs) {
+  const [row] = rows ?? [];
+  if (!rows || !row || row.sha256 === null || row.size !== file.size || row.modified !== file.mtimeMs) {
     return { kind: 'read', picture, sizeKnown: false };
   }
   const listed = listedAs(entry);
   const listedAsBefore =
     row.dataset === dataset &&
     (['label', 'labels', 'split', 'group', 'weight'] as const).every((name) => row[name] === listed[name]);
-  return listedAsBefore ? { kind: 'unchanged', row } : { kind: 'relabel', picture, sha256: row.sha256 };
+  const { sha256, error } = row;
+  if (!listedAsBefore) return { kind: 'relabel', picture, sha256 };
+  const present = rows.map(({ view }) => view);
+  if (error !== null || views.every((view) => present.includes(view))) return { kind: 'unchanged', rows };
+  return { kind: 'read', picture: { ...picture, known: { sha256, views: present } }, sizeKnown: true };
 }
 
 async function* windowsOf(entries: AsyncIterable<DatasetEntry>): AsyncGenerator<DatasetEntry[]> {

@@ -1,4 +1,4 @@
-import { openDataset } from '../images/index.js';
+import { openDataset, type View } from '../images/index.js';
 import { embedPictures, type PassOptions } from './pass.js';
 import type { EmbeddingRow } from './row.js';
 import { EmbeddingStore } from './store.js';
@@ -7,7 +7,9 @@ import type { EmbeddingTable, RowStore } from './table.js';
 export interface ReadThroughOptions extends PassOptions {
   /** Store whose embeddings are used where they fit; it is never written to. */
   store?: string;
-  /** Called once for each picture, in no particular order. */
+  /** Further views that are wanted of every picture. */
+  views?: readonly View[];
+  /** Called once for each picture and view, in no particular order. */
   onRow: (row: EmbeddingRow) => void;
 }
 
@@ -18,13 +20,15 @@ export interface ReadThroughOptions extends PassOptions {
  * @throws as `embedDataset` does
  */
 export async function readEmbeddings(path: string, { store, ...options }: ReadThroughOptions): Promise<void> {
-  const { backbone, onRow } = options;
+  const { backbone, onRow, views = [] } = options;
   const isThere = store !== undefined && (await EmbeddingStore.exists(store));
   const opened = isThere ? await EmbeddingStore.open(store, { create: false }) : undefined;
   try {
     const table = await opened?.existingTable(backbone.id, backbone.transformId, backbone.width);
-    await embedPictures(readOnly(table, onRow), await openDataset(path), {
+    await embedPictures(readOnly(table, ['center', ...views], onRow), await openDataset(path), {
       ...options,
+      views,
+      takesViews: () => true,
       onUnchanged: onRow,
       onOutcome: () => undefined,
     });
@@ -36,13 +40,16 @@ export async function readEmbeddings(path: string, { store, ...options }: ReadTh
 /** Looks pictures up in a table, if there is one, and hands rows on instead of writing them. */
 function readOnly(
   table: EmbeddingTable | undefined,
+  views: readonly View[],
   onRow: (row: EmbeddingRow) => void,
 ): RowStore<EmbeddingRow> {
   return {
-    known: async (paths, dataset) =>
-      (await table?.knownWithEmbeddings(paths, dataset)) ?? new Map<string, EmbeddingRow>(),
+    known: async (paths, dataset) => (await table?.knownWithEmbeddings(paths, dataset, views)) ?? new Map(),
     knownSizes: async (sizes) => (await table?.knownSizes(sizes)) ?? new Set<number>(),
-    withContent: async (sha256) => table?.withContent(sha256),
+    withContent: async (sha256) => {
+      const wanted: readonly string[] = views;
+      return ((await table?.withContent(sha256)) ?? []).filter(({ view }) => wanted.includes(view));
+    },
     put: async (row) => {
       onRow(row);
       return Promise.resolve();

@@ -11,11 +11,11 @@ import {
 } from 'apache-arrow';
 import type { DatasetEntry } from '../images/index.js';
 
-/** One picture of a data set, as the store keeps it. */
+/** One picture of a data set, or a further view of it, as the store keeps it. */
 export interface EmbeddingRow {
   /** Absolute path of the file. */
   path: string;
-  /** Absolute path of the folder or manifest that lists the picture. With `path`, the key. */
+  /** Absolute path of the folder or manifest that lists the picture. With `path` and `view`, the key. */
   dataset: string;
   label: string | null;
   /** All that the picture shows, as the JSON text of a list of texts, where its data set has such lists. */
@@ -111,18 +111,24 @@ export function rowsOf(batch: RecordBatch): EmbeddingRow[] {
   }));
 }
 
-/**
- * Paths and embeddings out of what a query gave, the latter without an object for each.
- * @returns embeddings [rows × width], row-major: a view of the batch
- */
-export function embeddingsOf(
-  batch: RecordBatch,
-  width: number,
-): { paths: string[]; embeddings: Float32Array } {
-  const paths = Array.from({ length: batch.numRows }, (_, i) => text(batch, 'path', i) ?? '');
+/** Some rows of which only this is wanted. */
+export interface EmbeddingBlock {
+  paths: string[];
+  views: string[];
+  /** sha256 of each picture. */
+  contents: string[];
+  /** [rows × width], row-major: memory of the batch. */
+  embeddings: Float32Array;
+}
+
+/** The columns out of what a query gave, embeddings without an object for each. */
+export function embeddingsOf(batch: RecordBatch, width: number): EmbeddingBlock {
+  const column = (name: string) =>
+    Array.from({ length: batch.numRows }, (_, i) => text(batch, name, i) ?? '');
   const values: unknown = batch.getChild('embedding')?.data[0]?.children[0]?.values;
   if (!(values instanceof Float32Array)) throw new TypeError('The batch holds no embeddings.');
-  return { paths, embeddings: values.subarray(0, batch.numRows * width) };
+  const embeddings = values.subarray(0, batch.numRows * width);
+  return { paths: column('path'), views: column('view'), contents: column('sha256'), embeddings };
 }
 
 function text(batch: RecordBatch, column: string, i: number): string | null {

@@ -1,6 +1,7 @@
 import { Index, makeArrowTable, type Table } from '@lancedb/lancedb';
+import type { View } from '../images/index.js';
 import { ContentLookup } from './content-lookup.js';
-import { embeddingsOf, rowSchema, rowsOf, type EmbeddingRow } from './row.js';
+import { embeddingsOf, rowSchema, rowsOf, type EmbeddingBlock, type EmbeddingRow } from './row.js';
 import { isIn, quote } from './sql.js';
 
 /** Rows are written in blocks of this many, or whatever there is after so many milliseconds. */
@@ -16,7 +17,7 @@ const INDEX_FROM = 100_000;
 /** Superseded versions are kept this long for those who are reading them. */
 const KEEP_VERSIONS_MS = 3_600_000;
 
-const KEY = ['dataset', 'path'];
+const KEY = ['dataset', 'path', 'view'];
 
 /** What a row must have to be found again without its embedding. */
 export type KnownRow = Omit<EmbeddingRow, 'embedding'>;
@@ -24,15 +25,15 @@ export type KnownRow = Omit<EmbeddingRow, 'embedding'>;
 /** Where pictures are looked up and their rows are put. */
 export interface RowStore<Row extends KnownRow = KnownRow> {
   /**
-   * The rows of these files, by path: those of the given data set where it has them, else those of another one. Files
-   * without a row are left out.
+   * The rows of these files, by path: those of the given data set where it has them, else those of another one; the center
+   * view's first, then those of further views of the same content. Files without a row are left out.
    */
-  known(paths: readonly string[], dataset: string): Promise<Map<string, Row>>;
+  known(paths: readonly string[], dataset: string): Promise<Map<string, [Row, ...Row[]]>>;
   /** Of the given file sizes, those of files whose content is known. */
   knownSizes(sizes: readonly number[]): Promise<Set<number>>;
-  /** The row, embedding included, of a file with this content. */
-  withContent(sha256: string): Promise<EmbeddingRow | undefined>;
-  /** Takes a row in place of the file's earlier one in the same data set. */
+  /** A row, embedding included, for each view that is known of a file with this content. */
+  withContent(sha256: string): Promise<EmbeddingRow[]>;
+  /** Takes a row in place of the file's earlier one of the same view in the same data set. */
   put(row: EmbeddingRow): Promise<void>;
 }
 
@@ -43,11 +44,14 @@ export interface RowFilter {
   /** Only those with (true) or without (false) an error. */
   failed?: boolean;
   split?: string | null;
+  /** Only these views; by default `center` alone, of which every picture has one row. */
+  views?: readonly View[];
 }
 
 /**
- * The embeddings of one model and one transform: a LanceDB table with one row for each file of a data set. Rows that
- * are put are written in blocks, each of which is there whole or not at all.
+ * The embeddings of one model and one transform: a LanceDB table with one row for each file of a data set, and further
+ * ones for further views of it, which nobody sees who does not ask for them. Rows that are put are written in blocks, each
+ * of which is there whole or not at all.
  */
 export class EmbeddingTable implements RowStore {
   private pending = new Map<string, EmbeddingRow>();
@@ -71,16 +75,20 @@ export class EmbeddingTable implements RowStore {
     return this.table.name;
   }
 
-  async known(paths: readonly string[], dataset: string): Promise<Map<string, KnownRow>> {
+  async known(paths: readonly string[], dataset: string): Promise<Map<string, [KnownRow, ...KnownRow[]]>> {
     const columns = rowSchema(this.width)
       .names.map(String)
       .filter((name) => name !== 'embedding');
     return byPath(await this.select(isIn('path', paths), columns), dataset);
   }
 
-  /** As {@link known}, with the embeddings. */
-  async knownWithEmbeddings(paths: readonly string[], dataset: string): Promise<Map<string, EmbeddingRow>> {
-    return byPath(await this.select(isIn('path', paths)), dataset);
+  /** As {@link known}, with the embeddings, of some views. */
+  async knownWithEmbeddings(
+    paths: readonly string[],
+    dataset: string,
+    views: readonly View[],
+  ): Promise<Map<string, [EmbeddingRow, ...EmbeddingRow[]]>> {
+    return byPath(await this.select(`${isIn('path', paths)} AND ${isIn('view', views)}`), dataset);
   }
 
   async knownSizes(sizes: readonly number[]): Promise<Set<number>> {
@@ -88,20 +96,20 @@ export class EmbeddingTable implements RowStore {
     return new Set(rows.flatMap(({ size }) => (size === null ? [] : [size])));
   }
 
-  async withContent(sha256: string): Promise<EmbeddingRow | undefined> {
-    for (const rows of [this.pending, this.writing?.rows ?? []]) {
-      for (const row of rows.values()) if (row.sha256 === sha256) return row;
-    }
-    return this.contents.get(sha256);
+  async withContent(sha256: string): Promise<EmbeddingRow[]> {
+    const unwritten = [...(this.writing?.rows.values() ?? []), ...this.pending.values()];
+    const own = unwritten.filter((row) => row.sha256 === sha256);
+    const rows = [...(await this.contents.get(sha256)), ...own];
+    return [...new Map(rows.map((row) => [row.view, row])).values()];
   }
 
   /**
-   * Takes a row in place of the file's earlier one; it is written while others are put, at the latest with the next `flush`.
-   * Waits only where a whole block has come while the one before it is still being written.
+   * Takes a row in place of the file's earlier one of the same view; it is written while others are put, at the latest with the
+   * next `flush`. Waits only where a whole block has come while the one before it is still being written.
    * @throws what the writing of an earlier block threw; its rows are kept for the next `flush`
    */
   async put(row: EmbeddingRow): Promise<void> {
-    this.pending.set(JSON.stringify([row.dataset, row.path]), row);
+    this.pending.set(JSON.stringify([row.dataset, row.path, row.view]), row);
     while (this.writing && this.pending.size >= FLUSH_ROWS) await this.writing.done;
     this.throwFailure();
     const isDue = this.pending.size >= FLUSH_ROWS || Date.now() - this.lastFlush > FLUSH_MS;
@@ -172,17 +180,20 @@ export class EmbeddingTable implements RowStore {
     const present = new Set((await this.table.schema()).names.map(String));
     const query = this.table
       .query()
-      .where(conditionOf(filter) ?? 'true')
+      .where(conditionOf(filter))
       .select(columns.filter((name) => present.has(name)));
     for await (const batch of query) yield rowsOf(batch);
   }
 
-  /** The paths and embeddings of rows without an error, in blocks: much faster than {@link read} gives them. */
-  async *readEmbeddings(filter: RowFilter): AsyncGenerator<{ paths: string[]; embeddings: Float32Array }> {
+  /**
+   * Paths and embeddings of rows without an error, and where views are asked for these and the contents, in blocks: much
+   * faster than {@link read} gives them.
+   */
+  async *readEmbeddings(filter: RowFilter): AsyncGenerator<EmbeddingBlock> {
     const query = this.table
       .query()
-      .where(conditionOf({ ...filter, failed: false }) ?? 'true')
-      .select(['path', 'embedding']);
+      .where(conditionOf({ ...filter, failed: false }))
+      .select(['path', ...(filter.views ? ['view', 'sha256'] : []), 'embedding']);
     for await (const batch of query) yield embeddingsOf(batch, this.width);
   }
 
@@ -198,7 +209,7 @@ export class EmbeddingTable implements RowStore {
   ): Promise<{ row: KnownRow; similarity: number }[]> {
     const query = this.table
       .query()
-      .where(conditionOf({ ...filter, failed: false }) ?? 'true')
+      .where(conditionOf({ ...filter, failed: false }))
       .nearestTo(vector)
       .distanceType('cosine')
       .select(['path', 'label', 'split', 'sha256', 'width', 'height', '_distance'])
@@ -213,10 +224,11 @@ export class EmbeddingTable implements RowStore {
     return found.sort((a, b) => b.similarity - a.similarity);
   }
 
-  /** Removes the rows of these files of a data set. */
-  async remove(dataset: string, paths: readonly string[]): Promise<void> {
+  /** Removes the rows of these files of a data set: of all views, or of some. */
+  async remove(dataset: string, paths: readonly string[], views?: readonly View[]): Promise<void> {
     if (paths.length === 0) return;
-    await this.table.delete(`dataset = ${quote(dataset)} AND ${isIn('path', paths)}`);
+    const ofViews = views ? ` AND ${isIn('view', views)}` : '';
+    await this.table.delete(`dataset = ${quote(dataset)} AND ${isIn('path', paths)}${ofViews}`);
   }
 
   private async select(condition: string, columns?: string[]): Promise<EmbeddingRow[]> {
@@ -228,19 +240,27 @@ export class EmbeddingTable implements RowStore {
   }
 }
 
-/** Rows by path, those of the given data set before others. */
-function byPath<Row extends KnownRow>(rows: readonly Row[], dataset: string): Map<string, Row> {
-  const found = new Map<string, Row>();
+/** Rows by path, those of the given data set before others; further views only where they are of the center's content. */
+function byPath<Row extends KnownRow>(rows: readonly Row[], dataset: string): Map<string, [Row, ...Row[]]> {
+  const found = new Map<string, [Row, ...Row[]]>();
   for (const row of rows) {
-    if (row.dataset === dataset || !found.has(row.path)) found.set(row.path, row);
+    if (row.view === 'center' && (row.dataset === dataset || !found.has(row.path)))
+      found.set(row.path, [row]);
+  }
+  for (const row of rows) {
+    const ofPicture = found.get(row.path);
+    const [center] = ofPicture ?? [];
+    if (row.view !== 'center' && row.dataset === center?.dataset && row.sha256 === center.sha256) {
+      ofPicture?.push(row);
+    }
   }
   return found;
 }
 
-function conditionOf({ dataset, failed, split }: RowFilter): string | undefined {
-  const conditions: string[] = [];
+function conditionOf({ dataset, failed, split, views = ['center'] }: RowFilter): string {
+  const conditions = [isIn('view', views)];
   if (dataset !== undefined) conditions.push(`dataset = ${quote(dataset)}`);
   if (failed !== undefined) conditions.push(failed ? 'error IS NOT NULL' : 'error IS NULL');
   if (split !== undefined) conditions.push(split === null ? 'split IS NULL' : `split = ${quote(split)}`);
-  return conditions.length > 0 ? conditions.join(' AND ') : undefined;
+  return conditions.join(' AND ');
 }

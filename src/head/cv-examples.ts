@@ -1,4 +1,4 @@
-import type { Examples, Part } from './examples.js';
+import { viewsLearntFrom, type Examples, type Part } from './examples.js';
 import { strataOf } from './strata.js';
 import { loadPart, shuffledRows, subsetOf } from './subset.js';
 
@@ -22,7 +22,8 @@ export async function forCrossValidation(
   const count = (isIn: Part) => classes.reduce((n, c, row) => (c >= 0 && isIn(row) ? n + 1 : n), 0);
   const all = count(part);
   if (source.inMemory) return { examples, part, rows: all };
-  const share = Math.min(1, Math.max(LEAST_ROWS, source.room) / all);
+  const withViews = all + viewsLearntFrom(examples, part);
+  const share = Math.min(1, Math.max(LEAST_ROWS / all, source.room / withViews));
   const some = subsetOf(strataOf(examples, part), part, shuffledRows(groups), {
     share,
     least: LEAST_OF_CLASS,

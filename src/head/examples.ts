@@ -1,4 +1,4 @@
-import type { FeatureSource } from './features.js';
+import type { FeatureBlock, FeatureSource } from './features.js';
 import type { LabelSets } from './label-sets.js';
 import { blockRows, type RowBlock } from './objective.js';
 import { Moments, standardize, type Scaling } from './standardize.js';
@@ -24,14 +24,26 @@ export interface PartBlock extends RowBlock {
   rows: Int32Array;
 }
 
-/** Moments of several parts in one pass. @param partOf the part of a row, 0 … parts − 1; −1 for none */
+/** All that is learnt from: the rows, and their further views. */
+async function* learntBlocks(source: FeatureSource): AsyncGenerator<FeatureBlock> {
+  yield* source.blocks();
+  if (source.views) yield* source.views.blocks();
+}
+
+/** How many further views the rows of a part have that are learnt from. */
+export function viewsLearntFrom({ source, classes }: Examples, part: Part): number {
+  const counts = source.views?.counts ?? new Int32Array();
+  return counts.reduce((sum, count, row) => ((classes[row] ?? -1) >= 0 && part(row) ? sum + count : sum), 0);
+}
+
+/** Moments of several parts, further views included, in one pass. @param partOf the part of a row, 0 … parts − 1; −1 for none */
 export async function momentsOf(
   source: FeatureSource,
   parts: number,
   partOf: (row: number) => number,
 ): Promise<Moments[]> {
   const moments = Array.from({ length: parts }, () => new Moments(source.width));
-  for await (const { rows, features } of source.blocks()) {
+  for await (const { rows, features } of learntBlocks(source)) {
     moments.forEach((each, part) => {
       const chosen = positions(rows, (row) => partOf(row) === part);
       if (chosen.length > 0) each.add(gather(features, chosen, source.width));
@@ -41,29 +53,40 @@ export async function momentsOf(
 }
 
 /**
- * The rows of a part, standardised, in blocks that suit the number of classes. Rows without a class are left out.
- * They are copied once where there is memory for it, and read anew each time otherwise.
+ * The rows of a part to learn from, standardised, in blocks that suit the number of classes. Rows without a class are left
+ * out. A row's further views stand beside it and share its weight, so that it counts once however many there are. Blocks
+ * are copied once where there is memory for it, and read anew each time otherwise.
  */
 export async function partBlocks(
   examples: Examples,
   part: Part,
   scaling: Scaling,
 ): Promise<Iterable<PartBlock> | AsyncIterable<PartBlock>> {
-  const generate = () => generateBlocks(examples, part, scaling);
-  if (!examples.source.inMemory) return { [Symbol.asyncIterator]: generate };
+  const { source, classes, weights } = examples;
+  const views = source.views?.counts;
+  const shared =
+    views && Float64Array.from(classes, (_, row) => (weights?.[row] ?? 1) / (1 + (views[row] ?? 0)));
+  const learnt: Examples = shared ? { ...examples, weights: shared } : examples;
+  const generate = () => blocksFrom(learntBlocks(source), learnt, part, scaling);
+  if (!source.inMemory) return { [Symbol.asyncIterator]: generate };
   const blocks: PartBlock[] = [];
   for await (const block of generate()) blocks.push(block);
   return blocks;
 }
 
-/** As {@link partBlocks}, for going through the rows once. */
-export async function* generateBlocks(
+/** The rows of a part to judge by, as {@link partBlocks} gives those to learn from: each once, and for going through once. */
+export function generateBlocks(examples: Examples, part: Part, scaling: Scaling): AsyncGenerator<PartBlock> {
+  return blocksFrom(examples.source.blocks(), examples, part, scaling);
+}
+
+async function* blocksFrom(
+  blocks: AsyncIterable<FeatureBlock>,
   { source, names, classes, weights }: Examples,
   part: Part,
   scaling: Scaling,
 ): AsyncGenerator<PartBlock> {
   const most = blockRows(names.length);
-  for await (const { rows, features } of source.blocks()) {
+  for await (const { rows, features } of blocks) {
     const chosen = positions(rows, (row) => (classes[row] ?? -1) >= 0 && part(row));
     for (let start = 0; start < chosen.length; start += most) {
       const some = chosen.subarray(start, start + most);

@@ -19,6 +19,15 @@ export interface FeatureSource {
   readonly room: number;
   /** Goes through every row once, each time in the same order. */
   blocks(): AsyncIterable<FeatureBlock>;
+  /** Features of further views of the rows, such as those of mirrored pictures: learnt from, and never judged by. */
+  readonly views?: FurtherViews;
+}
+
+export interface FurtherViews {
+  /** How many further views each row has; [M]. */
+  readonly counts: Int32Array;
+  /** Goes through every further view once, each time in the same order; a row's number is there once for each. */
+  blocks(): AsyncIterable<FeatureBlock>;
 }
 
 const BLOCK_ROWS = 1024;
@@ -32,12 +41,22 @@ export function featuresInMemory(features: Float32Array, width: number): Feature
     width,
     inMemory: true,
     room: features.length / width,
-    blocks: async function* () {
-      for (let start = 0; start * width < features.length; start += BLOCK_ROWS) {
-        const block = features.subarray(start * width, (start + BLOCK_ROWS) * width);
-        const rows = Int32Array.from({ length: block.length / width }, (_, i) => start + i);
-        yield await Promise.resolve({ rows, features: block });
-      }
-    },
+    blocks: () => blocksOf(features, width, (i) => i),
   };
+}
+
+/**
+ * Features in memory as blocks.
+ * @param numberOf the row's number of the i-th features
+ */
+export async function* blocksOf(
+  features: Float32Array,
+  width: number,
+  numberOf: (i: number) => number,
+): AsyncGenerator<FeatureBlock> {
+  for (let start = 0; start * width < features.length; start += BLOCK_ROWS) {
+    const block = features.subarray(start * width, (start + BLOCK_ROWS) * width);
+    const rows = Int32Array.from({ length: block.length / width }, (_, i) => numberOf(start + i));
+    yield await Promise.resolve({ rows, features: block });
+  }
 }

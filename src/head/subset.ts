@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Part } from './examples.js';
-import { featuresInMemory, type FeatureSource } from './features.js';
+import { blocksOf, type FeatureSource } from './features.js';
 import type { Strata } from './strata.js';
 
 /**
@@ -41,10 +41,23 @@ export function subsetOf(
   return (row) => chosen[row] === 1;
 }
 
-/** Reads the features of a part into memory. The rows keep their numbers. */
+/** Reads the features of a part, further views included, into memory. The rows keep their numbers. */
 export async function loadPart(source: FeatureSource, part: Part, rows: number): Promise<FeatureSource> {
-  const { width } = source;
-  const [features, numbers] = [new Float32Array(rows * width), new Int32Array(rows)];
+  const { width, views } = source;
+  const blocks = await loadBlocks(source, part, width, rows);
+  const loaded = { width, inMemory: true, room: rows, blocks };
+  if (!views) return loaded;
+  const count = views.counts.reduce((sum, each, row) => (part(row) ? sum + each : sum), 0);
+  return { ...loaded, views: { counts: views.counts, blocks: await loadBlocks(views, part, width, count) } };
+}
+
+async function loadBlocks(
+  source: Pick<FeatureSource, 'blocks'>,
+  part: Part,
+  width: number,
+  count: number,
+): Promise<FeatureSource['blocks']> {
+  const [features, numbers] = [new Float32Array(count * width), new Int32Array(count)];
   let filled = 0;
   for await (const block of source.blocks()) {
     block.rows.forEach((row, i) => {
@@ -53,13 +66,5 @@ export async function loadPart(source: FeatureSource, part: Part, rows: number):
       numbers[filled++] = row;
     });
   }
-  const loaded = featuresInMemory(features, width);
-  return {
-    ...loaded,
-    blocks: async function* () {
-      for await (const block of loaded.blocks()) {
-        yield { ...block, rows: block.rows.map((i) => numbers[i] ?? 0) };
-      }
-    },
-  };
+  return () => blocksOf(features, width, (i) => numbers[i] ?? 0);
 }

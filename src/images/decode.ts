@@ -2,7 +2,8 @@ import { Semaphore } from 'async-mutex';
 import sharp, { type Sharp } from 'sharp';
 import { LastlayerError, messageOf } from '../errors.js';
 import { enlargeAndCrop } from './enlarge.js';
-import { cropOffset, resizedSize, type Transform } from './transform.js';
+import { resizedSize, type Transform } from './transform.js';
+import { cut, mirror, offsetOf, placeOf, type Place, type View } from './views.js';
 
 /** Pixels that are already decoded: `channels` bytes a pixel, rows from the top. */
 export interface RawPixels {
@@ -40,10 +41,26 @@ export async function decodeImage(
   image: Uint8Array | RawPixels,
   transform: Transform,
 ): Promise<DecodedImage> {
+  const [center] = await decodeViews(image, transform, ['center']);
+  if (!center) throw new RangeError('A view was asked for and none was made.');
+  return center;
+}
+
+/**
+ * As {@link decodeImage}, several views of the picture out of one decoding. `center` is the same to the bit whatever other
+ * views there are.
+ * @returns the views in the given order
+ * @throws {LastlayerError} as {@link decodeImage} does
+ */
+export async function decodeViews(
+  image: Uint8Array | RawPixels,
+  transform: Transform,
+  views: readonly View[],
+): Promise<DecodedImage[]> {
   try {
-    return await decoding.runExclusive(() => decode(image, transform));
+    return await decoding.runExclusive(() => decode(image, transform, views));
   } catch {
-    return decodeAlone(image, transform);
+    return decodeAlone(image, transform, views);
   }
 }
 
@@ -51,9 +68,9 @@ export async function decodeImage(
  * Decodes while nothing else does: libvips keeps one list of errors for all threads, so that of pictures decoded side by
  * side one may be given the reason of another, or none.
  */
-async function decodeAlone(image: Uint8Array | RawPixels, transform: Transform): Promise<DecodedImage> {
+async function decodeAlone(...[image, transform, views]: Parameters<typeof decode>): Promise<DecodedImage[]> {
   try {
-    return await decoding.runExclusive(() => decode(image, transform), DECODES_AT_ONCE);
+    return await decoding.runExclusive(() => decode(image, transform, views), DECODES_AT_ONCE);
   } catch (error) {
     throw new LastlayerError(reasonOf(error));
   }
@@ -70,25 +87,47 @@ export function joinPixels(images: readonly DecodedImage[]): Uint8Array<ArrayBuf
   return batch;
 }
 
-async function decode(image: Uint8Array | RawPixels, transform: Transform): Promise<DecodedImage> {
+async function decode(
+  image: Uint8Array | RawPixels,
+  transform: Transform,
+  views: readonly View[],
+): Promise<DecodedImage[]> {
   const picture = open(image);
   const { width, height, hasAlpha } = await uprightSize(picture);
   const upright = picture.autoOrient();
   const opaque = hasAlpha ? upright.flatten({ background: transform.background }) : upright;
   const rgb = opaque.toColourspace('srgb').removeAlpha().raw({ depth: 'uchar' });
-  if (Math.min(width, height) < transform.resize) {
-    return { pixels: enlargeAndCrop(await rgb.toBuffer(), width, height, transform), width, height };
-  }
+  const places = [...new Set(views.map((view) => placeOf(view).place))];
+  const squares = await squaresOf(rgb, { width, height }, transform, places);
+  return views.map((view) => {
+    const { place, mirrored } = placeOf(view);
+    const square = squares[places.indexOf(place)] ?? new Uint8Array();
+    return { pixels: mirrored ? mirror(square, transform.crop) : square, width, height };
+  });
+}
+
+/** The squares at some places of the resized picture, [crop, crop, 3] each. */
+async function squaresOf(
+  rgb: Sharp,
+  original: { width: number; height: number },
+  transform: Transform,
+  places: readonly Place[],
+): Promise<Uint8Array[]> {
   const { resize, crop } = transform;
+  const { width, height } = original;
   const size = resizedSize(width, height, resize);
-  const [left, top] = [cropOffset(size.width, crop), cropOffset(size.height, crop)];
-  const pixels = await rgb
-    // Off, a JPEG is shrunk while it is decoded only as far as leaves the filter its work: measured on photographs of
-    // 3 to 5 megapixels, 2 to 6 grey levels at most from Pillow, against 9 to 23.
-    .resize({ ...size, fit: 'fill', kernel: 'linear', fastShrinkOnLoad: false })
-    .extract({ left, top, width: crop, height: crop })
-    .toBuffer();
-  return { pixels, width, height };
+  const offsets = places.map((place) => offsetOf(place, size, transform));
+  if (Math.min(width, height) < resize) {
+    const pixels = await rgb.toBuffer();
+    return offsets.map((offset) => enlargeAndCrop(pixels, original, transform, offset));
+  }
+  // Off, a JPEG is shrunk while it is decoded only as far as leaves the filter its work: measured on photographs of
+  // 3 to 5 megapixels, 2 to 6 grey levels at most from Pillow, against 9 to 23.
+  const resized = rgb.resize({ ...size, fit: 'fill', kernel: 'linear', fastShrinkOnLoad: false });
+  const [only, second] = offsets;
+  if (only && !second) return [await resized.extract({ ...only, width: crop, height: crop }).toBuffer()];
+  const pixels = await resized.toBuffer();
+  return offsets.map((offset) => cut(pixels, size.width, offset, crop));
 }
 
 function open(image: Uint8Array | RawPixels): Sharp {

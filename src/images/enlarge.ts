@@ -1,4 +1,4 @@
-import { cropOffset, resizedSize, type Transform } from './transform.js';
+import { resizedSize, type Transform } from './transform.js';
 
 /** Where an output pixel lies between two input pixels: left · (1 − weight) + right · weight. */
 interface Tap {
@@ -8,22 +8,23 @@ interface Tap {
 }
 
 /**
- * Enlarges a picture whose shorter side is below `resize` and cuts out the middle, as Pillow's bilinear filter does:
+ * Enlarges a picture whose shorter side is below `resize` and cuts out a square, as Pillow's bilinear filter does:
  * pixel centres lie at half-integers, borders are repeated, columns and rows are each rounded to bytes.
  * (libvips places the samples of an enlargement up to half an input pixel away from there.)
  * @param pixels interleaved RGB bytes [height, width, 3]
+ * @param offset where the square begins in the enlarged picture
  * @returns interleaved RGB bytes [crop, crop, 3]
  */
 export function enlargeAndCrop(
   pixels: Uint8Array,
-  width: number,
-  height: number,
+  { width, height }: { width: number; height: number },
   transform: Transform,
+  offset: { left: number; top: number },
 ): Uint8Array {
   const { crop } = transform;
   const target = resizedSize(width, height, transform.resize);
-  const columns = taps(width, target.width, crop);
-  const rows = taps(height, target.height, crop);
+  const columns = taps(width, target.width, offset.left, crop);
+  const rows = taps(height, target.height, offset.top, crop);
   const cropped = new Uint8Array(crop * crop * 3);
   let top = { row: -1, values: new Uint8Array(crop * 3) };
   let bottom = { row: -1, values: new Uint8Array(crop * 3) };
@@ -41,8 +42,7 @@ export function enlargeAndCrop(
   return cropped;
 }
 
-function taps(from: number, to: number, crop: number): Tap[] {
-  const offset = cropOffset(to, crop);
+function taps(from: number, to: number, offset: number, crop: number): Tap[] {
   return Array.from({ length: crop }, (_, i) => {
     const centre = ((offset + i + 0.5) * from) / to - 0.5;
     const floor = Math.floor(centre);
