@@ -33,11 +33,12 @@ export class Progress {
    * @param done how far it is
    * @param total how far it goes; undefined where that is unknown
    * @param worked how much of `done` took time, for the rate; the rest was there already
+   * @param secondsLeft where another estimate is better than the rest at the rate so far
    */
-  update(done: number, total: number | undefined, worked = done): void {
+  update(done: number, total: number | undefined, worked = done, secondsLeft?: number): void {
     const seconds = (Date.now() - this.started) / 1000;
     const rate = worked / Math.max(seconds, 0.001);
-    const left = total === undefined || worked === 0 ? undefined : (total - done) / rate;
+    const left = secondsLeft ?? (total === undefined || worked === 0 ? undefined : (total - done) / rate);
     const state =
       `${this.inSeconds(done)}${total === undefined ? '' : `/${this.inSeconds(total)}`} ${this.unit}, ` +
       `${this.inSeconds(Math.round(rate * 10) / 10)} ${this.unit}/s` +
@@ -64,6 +65,7 @@ export class Progress {
       });
       this.bar.start(total ?? 0, done, { state });
     }
+    if (total !== undefined) this.bar.setTotal(total);
     this.bar.update(done, { state });
   }
 }

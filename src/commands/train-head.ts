@@ -11,10 +11,11 @@ import {
 import { L2_RULES, saveHead, type L2Rule } from '../head/index.js';
 import type { ViewSet } from '../images/index.js';
 import { readClassWeights } from './class-weights.js';
+import { FitProgressBar } from './fit-progress.js';
 import { interruptible } from './interrupt.js';
 import { describeMultilabelTraining } from './multilabel.js';
 import { fraction, gibibytes, jsonOption, notNegative, storeOption, viewsOption } from './options.js';
-import { print, say, Status } from './terminal.js';
+import { print, say } from './terminal.js';
 import { describeTraining } from './training.js';
 
 interface TrainFlags {
@@ -122,19 +123,22 @@ Examples:
 
 async function run({ json, out, classWeights, ...flags }: TrainFlags): Promise<void> {
   const options: TrainOptions = { ...flags, classWeights: await readClassWeights(classWeights) };
-  const status = new Status('training');
+  const progress = new FitProgressBar();
   const trained = await interruptible(async (signal) => {
     try {
       return await trainAnyFromStore({
         ...options,
         signal,
         onNotice: say,
-        onFit: ({ phase, l2, fits }) => {
-          status.update(phase === 'final fit' ? `λ ${l2}, on all pictures` : `λ ${l2}, fit ${fits + 1}`);
+        onFit: (state) => {
+          progress.fit(state);
+        },
+        onIteration: (state) => {
+          progress.iteration(state);
         },
       });
     } finally {
-      status.stop();
+      progress.stop();
     }
   });
   const path = resolve(out);

@@ -7,7 +7,7 @@ import {
   type PartBlock,
 } from './examples.js';
 import { fit } from './fit.js';
-import { chooseL2, isPastBest, l2Candidates, toPathPoint } from './l2-path.js';
+import { chooseL2, expectedLeft, isPastBest, l2Candidates, toPathPoint } from './l2-path.js';
 import type { FoldScore, L2Rule, PathPoint } from './l2-path.js';
 import { toParameters } from './objective.js';
 import { argmax, logSumExp } from './softmax.js';
@@ -32,7 +32,15 @@ export interface CrossValidationOptions {
   standardize?: boolean;
   signal?: AbortSignal;
   /** Called before each fit. */
-  onFit?: (progress: { l2: number; fits: number }) => void;
+  onFit?: (progress: FitProgress) => void;
+}
+
+export interface FitProgress {
+  l2: number;
+  /** Fits that are done. */
+  fits: number;
+  /** Fits that are still to be done, this one included, so far as one can tell. */
+  left: number;
 }
 
 /** A head that has not seen one fold. */
@@ -74,7 +82,8 @@ export async function crossValidate(
     const scores: FoldScore[] = [];
     const ofL2: FoldModel[] = [];
     for (const [fold, scaling] of scalings.entries()) {
-      onFit?.({ l2, fits: path.length * folds + fold });
+      const further = options.l2 === undefined ? Math.max(0, expectedLeft(path) - 1) : 0;
+      onFit?.({ l2, fits: path.length * folds + fold, left: folds - fold + further * folds });
       const blocks = await partBlocks(examples, (row) => part(row) && foldOf[row] !== fold, scaling);
       const start = models.at(-1)?.[fold]?.x;
       const { x } = await fit(graph, blocks, {

@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.js';
-import { crossValidate, type CrossValidation } from './cross-validate.js';
+import { crossValidate, type CrossValidation, type FitProgress } from './cross-validate.js';
 import { forCrossValidation } from './cv-examples.js';
 import type { Examples, Part } from './examples.js';
 import { checkFitOptions, DEFAULT_L2, fitHead, type FitHeadOptions } from './fit-head.js';
@@ -24,11 +24,8 @@ export interface TuneOptions extends FitHeadOptions {
   onFit?: (progress: TuneProgress) => void;
 }
 
-export interface TuneProgress {
+export interface TuneProgress extends FitProgress {
   phase: 'cross-validation' | 'final fit';
-  l2: number;
-  /** Fits that are done. */
-  fits: number;
 }
 
 /** Cross-validation, and what it went by. */
@@ -77,7 +74,7 @@ export async function fitCrossValidated(
   checkFitOptions(options);
   const found = options.folds === 0 ? undefined : await crossValidation(graph, examples, options);
   const l2 = options.l2 ?? found?.chosen.l2 ?? DEFAULT_L2;
-  options.onFit?.({ phase: 'final fit', l2, fits: found ? found.path.length * found.folds : 0 });
+  options.onFit?.({ phase: 'final fit', l2, fits: found ? found.path.length * found.folds : 0, left: 1 });
   const start = found && mean(found.models.map(({ x }) => x));
   const head = await fitHead(graph, examples, { ...options, l2, ...(start && { start }) });
   return { head, found };
@@ -111,7 +108,7 @@ async function crossValidation(
     ...(l2Rule && { rule: l2Rule }),
     ...(onFit && {
       onFit: (progress) => {
-        onFit({ phase: 'cross-validation', ...progress });
+        onFit({ ...progress, phase: 'cross-validation', left: progress.left + 1 });
       },
     }),
   });

@@ -33,6 +33,9 @@ const BETTER = 1e-3;
 /** The path ends after so many λ that are no better than an earlier one. */
 const PATIENCE = 3;
 
+/** So many λ are tried of most data. */
+const USUAL_LENGTH = 9;
+
 /** The λ to try, the largest first: each optimum is a good start for the next one, and the first are found at once. */
 export function* l2Candidates(): Generator<number> {
   for (let half = 2 * LARGEST_EXPONENT; half >= 2 * SMALLEST_EXPONENT; half--) {
@@ -42,12 +45,24 @@ export function* l2Candidates(): Generator<number> {
 
 /** Whether smaller λ are not worth trying: log loss has one valley along the path, and it is behind. */
 export function isPastBest(path: readonly PathPoint[]): boolean {
+  return triedSinceBest(path) >= PATIENCE;
+}
+
+/** How many λ of a path that is under way are still to be tried, so far as one can tell. */
+export function expectedLeft(path: readonly PathPoint[]): number {
+  const since = triedSinceBest(path);
+  const expected = since > 0 ? PATIENCE - since : Math.max(PATIENCE, USUAL_LENGTH - path.length);
+  return Math.max(0, Math.min(expected, [...l2Candidates()].length - path.length));
+}
+
+/** λ that are no better than one before them. */
+function triedSinceBest(path: readonly PathPoint[]): number {
   let [best, since] = [Infinity, 0];
   for (const { logLoss } of path) {
     since = logLoss < best - BETTER ? 0 : since + 1;
     best = Math.min(best, logLoss);
   }
-  return since >= PATIENCE;
+  return since;
 }
 
 /**

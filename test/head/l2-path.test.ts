@@ -1,4 +1,11 @@
-import { chooseL2, isPastBest, l2Candidates, toPathPoint, type PathPoint } from '../../src/head/l2-path.js';
+import {
+  chooseL2,
+  expectedLeft,
+  isPastBest,
+  l2Candidates,
+  toPathPoint,
+  type PathPoint,
+} from '../../src/head/l2-path.js';
 
 function path(...logLosses: number[]): PathPoint[] {
   return logLosses.map((logLoss, i) => ({ l2: 10 ** -i, logLoss, standardError: 0.05, accuracy: 0.9 }));
@@ -14,6 +21,16 @@ test('the path ends after three λ that are no better', () => {
   expect(isPastBest(path(0.5, 0.4, 0.41, 0.42, 0.3))).toBe(false);
   // Falling by next to nothing is no progress.
   expect(isPastBest(path(0.3, 0.2999, 0.2998, 0.2997))).toBe(true);
+});
+
+test('what is left of the path is known where log loss rises, and is guessed before', () => {
+  expect(expectedLeft(path(0.5, 0.4, 0.3, 0.31))).toBe(2);
+  expect(expectedLeft(path(0.5, 0.4, 0.3, 0.31, 0.32, 0.33))).toBe(0);
+  // While it falls, at least three more come; in the end the path is.
+  expect(expectedLeft(path(...Array.from({ length: 12 }, (_, i) => 1 - i / 20)))).toBe(3);
+  expect(
+    expectedLeft(path(...Array.from({ length: [...l2Candidates()].length }, (_, i) => 1 - i / 20))),
+  ).toBe(0);
 });
 
 test('the best λ has the least log loss, or is larger and as good', () => {

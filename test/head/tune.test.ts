@@ -221,6 +221,25 @@ test('a signal stops the cross-validation, and progress is told', async () => {
   expect(fits).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
 });
 
+test('progress comes to its end with the last fit', async () => {
+  const told: [number, number][] = [];
+  const onFit = ({ fits, left }: { fits: number; left: number }) => told.push([fits, left]);
+  await tune({ l2: 0.1, folds: 4, onFit });
+  expect(told).toEqual([
+    [0, 5],
+    [1, 4],
+    [2, 3],
+    [3, 2],
+    [4, 1],
+  ]);
+  told.length = 0;
+  const { crossValidation } = await tune({ onFit });
+  const { path = [], folds = 0 } = crossValidation ?? {};
+  expect(told.at(-1)).toEqual([path.length * folds, 1]);
+  // The last λ of the path is known to be the last.
+  expect(told.at(-2)).toEqual([path.length * folds - 1, 2]);
+});
+
 test.each([1, 2.5, -1])('%d folds are refused', async (folds) => {
   await expect(tune({ folds })).rejects.toThrow(
     `The number of folds is ${folds}; it must be a whole number of 2 or more, or 0 for none.`,
