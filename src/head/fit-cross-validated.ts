@@ -76,7 +76,12 @@ export async function fitCrossValidated(
   const l2 = options.l2 ?? found?.chosen.l2 ?? DEFAULT_L2;
   options.onFit?.({ phase: 'final fit', l2, fits: found ? found.path.length * found.folds : 0, left: 1 });
   const start = found && mean(found.models.map(({ x }) => x));
-  const head = await fitHead(graph, examples, { ...options, l2, ...(start && { start }) });
+  const preconditioner = found?.preconditioner;
+  const head = await fitHead(graph, examples, {
+    ...{ ...options, l2 },
+    ...(start && { start }),
+    ...(preconditioner && { preconditioner }),
+  });
   return { head, found };
 }
 

@@ -4,6 +4,7 @@ import { momentsOf, partBlocks, type Examples, type Part } from './examples.js';
 import { DEFAULT_MAX_ITERATIONS, fit } from './fit.js';
 import { Head } from './head.js';
 import type { Iteration } from './lbfgs.js';
+import { preconditionerFor, type Preconditioner } from './preconditioner.js';
 import type { SoftmaxGraph } from './softmax-graph.js';
 import { foldScaling, noScaling } from './standardize.js';
 
@@ -54,21 +55,24 @@ export interface FitHeadOptions {
 /**
  * Fits a head to a part of the examples.
  * @param options.start where to start from, on standardised features: W [N × D] then b [N]; zero by default
+ * @param options.preconditioner of features like these, standardised; made where it is not given and the data are large
  * @throws as {@link fit} does
  */
 export async function fitHead(
   graph: SoftmaxGraph,
   examples: Examples,
-  options: FitHeadOptions & { part?: Part; start?: Float64Array },
+  options: FitHeadOptions & { part?: Part; start?: Float64Array; preconditioner?: Preconditioner },
 ): Promise<Head> {
   const { source, names, sets } = examples;
   const { l2 = DEFAULT_L2, tolerance = DEFAULT_TOLERANCE, standardize: standardized = true } = options;
   const { part = () => true, labelSmoothing = 0, modelId, transformId } = options;
   const [classes, width] = [names.length, source.width];
   const scaling = standardized ? await scalingOf(examples, part) : noScaling(width);
+  const preconditioner = options.preconditioner ?? (await preconditionerFor(graph, examples, part, scaling));
   const blocks = await partBlocks(examples, part, scaling);
   const found = await fit(graph, blocks, {
     ...{ ...options, classes, width, l2, tolerance },
+    ...(preconditioner && { preconditioner }),
     ...(sets && { sets }),
   });
   const { iterations, converged, reason, loss, gradientNorm } = found;

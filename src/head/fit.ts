@@ -2,6 +2,7 @@ import { LastlayerError } from '../errors.js';
 import type { LabelSets } from './label-sets.js';
 import { minimizeLbfgs, type Iteration, type LbfgsResult } from './lbfgs.js';
 import { softmaxObjective, toParameters, type ObjectiveOptions, type RowBlock } from './objective.js';
+import type { Preconditioner } from './preconditioner.js';
 import { argmax } from './softmax.js';
 import type { SoftmaxGraph } from './softmax-graph.js';
 
@@ -19,6 +20,8 @@ export interface FitOptions extends ObjectiveOptions {
   maxIterations?: number;
   /** Take whatever is found where there is no finite optimum, as for part of the data; default false. */
   allowSeparable?: boolean;
+  /** Made from these rows or ones like them: takes fewer evaluations to the same optimum. */
+  preconditioner?: Preconditioner;
   signal?: AbortSignal;
   onIteration?: (progress: Iteration) => void;
 }
@@ -38,10 +41,13 @@ export async function fit(
   const { classes, sets, width, l2, labelSmoothing = 0, allowSeparable = false } = options;
   const { start, tolerance, maxIterations = DEFAULT_MAX_ITERATIONS, signal, onIteration } = options;
   const objective = softmaxObjective(graph, blocks, options);
-  const found = await minimize(objective, start ?? new Float64Array(classes * (width + 1)), {
+  const from = start ?? new Float64Array(classes * (width + 1));
+  const precondition = await options.preconditioner?.at(from, classes, l2);
+  const found = await minimize(objective, from, {
     tolerance,
     maxIterations,
     noise: LOSS_NOISE,
+    ...(precondition && { precondition }),
     ...(signal && { signal }),
     ...(onIteration && { onIteration }),
   });

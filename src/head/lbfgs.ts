@@ -22,6 +22,8 @@ export interface LbfgsOptions {
   history?: number;
   /** The error to expect of a loss, below which the line search goes by slopes; default 0. */
   noise?: number;
+  /** H₀ v, with a symmetric and positive definite approximation of the Hessian's inverse; default v itself. */
+  precondition?: (v: Float64Array) => Promise<Float64Array>;
   signal?: AbortSignal;
   onIteration?: (progress: Iteration) => void;
 }
@@ -71,6 +73,7 @@ export async function minimizeLbfgs(
   options: LbfgsOptions = {},
 ): Promise<LbfgsResult> {
   const { tolerance = 1e-5, maxIterations = 1000, history = 10, noise = 0, signal, onIteration } = options;
+  const { precondition } = options;
   let evaluations = 0;
 
   const evaluate = async (x: Float64Array, step: number, direction?: Float64Array): Promise<Point> => {
@@ -108,7 +111,9 @@ export async function minimizeLbfgs(
     if (iteration >= maxIterations) return finish('max-iterations');
 
     let next =
-      pairs.length > 0 ? await search(point, quasiNewtonDirection(point.gradient, pairs), 1) : undefined;
+      pairs.length > 0 || precondition
+        ? await search(point, await quasiNewtonDirection(point.gradient, pairs, precondition), 1)
+        : undefined;
     if (!next) {
       // At the start, or where rounding errors have spoilt the remembered curvature: steepest descent.
       pairs.length = 0;
@@ -125,8 +130,15 @@ export async function minimizeLbfgs(
   }
 }
 
-/** −H ∇f by the two-loop recursion (algorithm 7.4), with H₀ = (sᵀy / yᵀy) I of the newest pair (equation 7.20). */
-function quasiNewtonDirection(gradient: Float64Array, pairs: readonly CorrectionPair[]): Float64Array {
+/**
+ * −H ∇f by the two-loop recursion (algorithm 7.4), with H₀ = (sᵀy / yᵀy) I of the newest pair (equation 7.20) or, where
+ * there is another approximation P, the like multiple (sᵀy / yᵀPy) P of it.
+ */
+async function quasiNewtonDirection(
+  gradient: Float64Array,
+  pairs: readonly CorrectionPair[],
+  precondition: LbfgsOptions['precondition'],
+): Promise<Float64Array> {
   const q = gradient.slice();
   const alphas: number[] = [];
   for (const { s, y, rho } of pairs.toReversed()) {
@@ -135,13 +147,17 @@ function quasiNewtonDirection(gradient: Float64Array, pairs: readonly Correction
     addScaled(q, -alpha, y);
   }
   const newest = pairs.at(-1);
-  if (newest) scale(q, 1 / (newest.rho * dot(newest.y, newest.y)));
-  for (const { s, y, rho } of pairs) {
-    const beta = rho * dot(y, q);
-    addScaled(q, (alphas.pop() ?? 0) - beta, s);
+  const direction = precondition ? await precondition(q) : q;
+  if (newest) {
+    const y = precondition ? await precondition(newest.y) : newest.y;
+    scale(direction, 1 / (newest.rho * dot(newest.y, y)));
   }
-  scale(q, -1);
-  return q;
+  for (const { s, y, rho } of pairs) {
+    const beta = rho * dot(y, direction);
+    addScaled(direction, (alphas.pop() ?? 0) - beta, s);
+  }
+  scale(direction, -1);
+  return direction;
 }
 
 /** Keeps the newest pairs. One without positive curvature, which only rounding errors can give, would spoil H. */

@@ -1,0 +1,70 @@
+import { fit } from '../../src/head/fit.js';
+import { minimizeLbfgs, type Objective } from '../../src/head/lbfgs.js';
+import { Preconditioner } from '../../src/head/preconditioner.js';
+import { SoftmaxGraph } from '../../src/head/softmax-graph.js';
+import { uniform } from './data.js';
+
+const [WIDTH, ROWS, CLASSES] = [24, 600, 5];
+
+/** Features in which few directions carry nearly all, as a network's are; one feature is constant. */
+function correlated(): { features: Float32Array; classes: Int32Array } {
+  const random = uniform(11);
+  const mixing = Float64Array.from({ length: 3 * WIDTH }, () => random() - 0.5);
+  const features = new Float32Array(ROWS * WIDTH);
+  const classes = Int32Array.from({ length: ROWS }, (_, i) => i % CLASSES);
+  for (let i = 0; i < ROWS; i++) {
+    const hidden = [random(), random(), random()].map(
+      (z, k) => 4 * (z - 0.5) + ((classes[i] ?? 0) === k ? 1 : 0),
+    );
+    for (let j = 0; j + 1 < WIDTH; j++) {
+      const shared = hidden.reduce((sum, z, k) => sum + z * (mixing[k * WIDTH + j] ?? 0), 0);
+      features[i * WIDTH + j] = shared + 0.05 * (random() - 0.5);
+    }
+  }
+  return { features, classes };
+}
+
+test.each([
+  ['classes', 'softmax', undefined, 1e-3],
+  ['classes without a penalty', 'softmax', undefined, 0],
+  ['labels', 'multilabel', [[], [0], [1, 3], [2], [0, 4]], 1e-3],
+] as const)('leads to the same optimum of %s in fewer evaluations', async (_, kind, sets, l2) => {
+  const graph = await SoftmaxGraph.create(kind);
+  const blocks = [correlated()];
+  const options = { classes: CLASSES, width: WIDTH, l2, tolerance: 1e-5, ...(sets && { sets }) };
+  const plain = await fit(graph, blocks, options);
+  const preconditioner = await Preconditioner.create(graph, blocks, WIDTH, ROWS);
+  const found = await fit(graph, blocks, { ...options, preconditioner });
+  expect([plain.converged, found.converged]).toEqual([true, true]);
+  expect(Math.abs(found.loss - plain.loss)).toBeLessThan(1e-6 + 1e-4 * (l2 === 0 ? 1 : 0));
+  expect(found.evaluations).toBeLessThan(plain.evaluations / 2);
+  await graph.release();
+});
+
+test('an exact inverse of the Hessian makes one step of a quadratic function', async () => {
+  const scales = Float64Array.from({ length: 20 }, (_, i) => 10 ** (i % 7));
+  const objective: Objective = (x) =>
+    Promise.resolve({
+      loss: x.reduce((sum, value, i) => sum + ((scales[i] ?? 0) / 2) * (value - 1) ** 2, 0),
+      gradient: x.map((value, i) => (scales[i] ?? 0) * (value - 1)),
+    });
+  const start = new Float64Array(20);
+  const found = await minimizeLbfgs(objective, start, {
+    precondition: (v) => Promise.resolve(v.map((value, i) => value / (scales[i] ?? 1))),
+  });
+  expect(found).toMatchObject({ converged: true, iterations: 1, evaluations: 2 });
+  expect(found.x).toEqual(new Float64Array(20).fill(1));
+  expect((await minimizeLbfgs(objective, start)).iterations).toBeGreaterThan(10);
+});
+
+test('one that is of no use does not keep the optimiser from the optimum', async () => {
+  const objective: Objective = (x) =>
+    Promise.resolve({
+      loss: x.reduce((sum, value) => sum + (value - 1) ** 2, 0),
+      gradient: x.map((v) => 2 * (v - 1)),
+    });
+  const found = await minimizeLbfgs(objective, new Float64Array(3), {
+    precondition: (v) => Promise.resolve(v.map((value) => -value)),
+  });
+  expect(found.converged).toBe(true);
+});
