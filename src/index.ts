@@ -80,6 +80,8 @@ export type {
   Iteration,
   L2Rule,
   LabelMetrics,
+  MultilabelBaselines,
+  MultilabelCurvePoint,
   MultilabelHeldOutResult,
   MultilabelResult,
   PathPoint,

@@ -2,9 +2,15 @@ import type { JsonValue, MultilabelResult } from '../head/index.js';
 import type { TrainedMultilabelHead } from './train-multilabel.js';
 
 /** An evaluation of a multilabel head as JSON holds it. */
-export function multilabelMetricsJson({ perLabel, unknown, ...figures }: MultilabelResult): JsonValue {
+export function multilabelMetricsJson({
+  perLabel,
+  unknown,
+  calibration,
+  ...figures
+}: MultilabelResult): JsonValue {
   return {
     ...figures,
+    calibration: { ...calibration, bins: calibration.bins.map((bin) => ({ ...bin })) },
     perLabel: perLabel.map((metrics) => ({ ...metrics })),
     unknown: unknown.map((each) => ({ ...each })),
   };
@@ -16,7 +22,12 @@ export function multilabelTrainingJson({
   validation,
   validatedOn,
   crossValidation,
-}: Pick<TrainedMultilabelHead, 'train' | 'validation' | 'validatedOn' | 'crossValidation'>): {
+  baselines,
+  learningCurve,
+}: Pick<
+  TrainedMultilabelHead,
+  'train' | 'validation' | 'validatedOn' | 'crossValidation' | 'baselines' | 'learningCurve'
+>): {
   [key: string]: JsonValue;
 } {
   return {
@@ -31,8 +42,12 @@ export function multilabelTrainingJson({
           chosen: { ...crossValidation.chosen },
           rows: crossValidation.rows,
           neverHeld: crossValidation.neverHeld,
+          temperature: crossValidation.temperature,
+          uncalibrated: { ...crossValidation.uncalibrated },
           outOfFold: multilabelMetricsJson(crossValidation.evaluation),
         }
       : null,
+    baselines: baselines ? { ...baselines } : null,
+    learningCurve: learningCurve?.map((point) => ({ ...point })) ?? null,
   };
 }

@@ -2,13 +2,17 @@ import type { DatasetRecord } from '../embeddings/index.js';
 import { UsageError } from '../errors.js';
 import {
   judgeMultilabelHead,
+  multilabelBaselines,
   MultilabelEvaluation,
+  multilabelLearningCurve,
   rowWeights,
   SoftmaxGraph,
   tuneMultilabelHead,
   viewsLearntFrom,
   type Examples,
   type Head,
+  type MultilabelBaselines,
+  type MultilabelCurvePoint,
   type MultilabelHeldOutResult,
   type MultilabelResult,
   type Part,
@@ -34,13 +38,16 @@ export interface TrainedMultilabelHead {
   validatedOn: Division['from'];
   /** Undefined where there was none. */
   crossValidation: MultilabelHeldOutResult | undefined;
+  /** On the validation pictures; undefined where there are none. */
+  baselines: MultilabelBaselines | undefined;
+  /** Undefined where it was not asked for, or there are no validation pictures. */
+  learningCurve: MultilabelCurvePoint[] | undefined;
   unused: Unused;
 }
 
 /**
  * As `trainFromStore`; where the pictures have lists of labels, it trains a multilabel head, see `tuneMultilabelHead`.
- * @throws {UsageError} where an option is out of its range, or class weights or a learning curve are wanted of a
- *   multilabel head
+ * @throws {UsageError} where an option is out of its range, or class weights are wanted of a multilabel head
  */
 export async function trainAnyFromStore(
   options: TrainOptions = {},
@@ -64,17 +71,12 @@ async function trainLabels(
   }
 }
 
-function checkOptions({ classWeights = 'none', learningCurve = false }: TrainOptions, dataset: string): void {
+function checkOptions({ classWeights = 'none' }: TrainOptions, dataset: string): void {
   const has = `the pictures of ${dataset} have lists of labels`;
   if (classWeights !== 'none') {
     throw new UsageError(
       `Class weights are for pictures of one class each, and ${has}. Leave --class-weights out; the manifest's column ` +
         `weight says how much each picture counts.`,
-    );
-  }
-  if (learningCurve) {
-    throw new UsageError(
-      `The learning curve is of the accuracy on classes, and ${has}. Leave --learning-curve out.`,
     );
   }
 }
@@ -98,13 +100,15 @@ async function train(
   const weights = rowWeights({ names, classes, ...(stored.weights && { sampleWeights: stored.weights }) });
   const examples: Examples = { source, names, classes, sets, ...(weights && { weights }) };
   const ids = { modelId: record.model_id, transformId: record.transform_id };
-  const { head, crossValidation } = await tuneMultilabelHead(graph, examples, {
-    ...{ ...options, ...ids, part, groups },
-  });
+  const {
+    head,
+    crossValidation,
+    trials: tried,
+  } = await tuneMultilabelHead(graph, examples, { ...options, ...ids, part, groups });
   if (!crossValidation && options.folds !== 0) {
     options.onNotice?.(
       'There are too few pictures that differ for cross-validation, so that neither the penalty nor thresholds are chosen ' +
-        'by them.',
+        'by them, and probabilities are not calibrated.',
     );
   }
 
@@ -120,6 +124,7 @@ async function train(
     return evaluation.result();
   };
   const isHeldOut = from === 'validation split' || from === 'held-out part';
+  const trials = isHeldOut ? { examples, folds: [{ train: part, judge: heldOut }] } : tried;
   const validation = isHeldOut ? await judge(heldOut) : crossValidation?.evaluation;
   const result = {
     kind: 'multilabel' as const,
@@ -129,6 +134,15 @@ async function train(
     validation,
     validatedOn: !isHeldOut && crossValidation ? ('cross-validation' as const) : from,
     crossValidation,
+    baselines: trials && (await multilabelBaselines(graph, trials.examples, trials.folds)),
+    learningCurve:
+      options.learningCurve && trials
+        ? await multilabelLearningCurve(graph, trials.examples, {
+            ...{ ...ids, l2: head.l2, trials: trials.folds, groups },
+            labelSmoothing: head.training.labelSmoothing ?? 0,
+            ...(options.signal && { signal: options.signal }),
+          })
+        : undefined,
     unused: unusedOf(stored),
   };
   const supports = isHeldOut ? validation?.perLabel.map(({ support }) => support) : undefined;

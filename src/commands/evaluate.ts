@@ -8,6 +8,7 @@ import {
   type DatasetEvaluation,
   type MultilabelDatasetEvaluation,
 } from '../classifier/index.js';
+import { UsageError } from '../errors.js';
 import type { Split, ViewSet } from '../images/index.js';
 import { describeEvaluation } from './evaluation.js';
 import { interruptible } from './interrupt.js';
@@ -33,7 +34,7 @@ interface EvaluateFlags extends ModelFlags {
   head: string;
   store: string;
   split?: Split;
-  topK: number;
+  topK?: number;
   views?: ViewSet[];
   json?: true;
 }
@@ -45,7 +46,7 @@ export const evaluateCommand = (): Command =>
     .addOption(headOption())
     .addOption(storeOption())
     .addOption(splitOption('the split to judge on (default: test, else val, else everything)'))
-    .addOption(new Option('--top-k <k>', 'k of the top-k accuracy').argParser(wholeNumber).default(5))
+    .addOption(new Option('--top-k <k>', 'k of the top-k accuracy (default: 5)').argParser(wholeNumber))
     .addOption(viewsOption('further views to judge each picture by (default: none)'))
     .addOption(modelOption())
     .addOption(deviceOption())
@@ -71,6 +72,12 @@ async function run(
 ): Promise<void> {
   if (dataset === EXAMPLES) say(`No data set is named, so here are the example pictures: ${EXAMPLES}`);
   const classifier = await Classifier.load(head, { ...backboneOptions(flags), views, onNotice: say });
+  if (topK !== undefined && classifier.head.kind !== 'softmax') {
+    throw new UsageError(
+      `--top-k is of heads that give one class a picture, and ${head} gives any number of labels, each from its threshold on. ` +
+        'Leave it out; mAP says how well the labels are ranked.',
+    );
+  }
   const progress = new Progress('evaluating', 'images');
   const result = await interruptible(async (signal) => {
     try {
@@ -83,7 +90,7 @@ async function run(
         },
       };
       return classifier.head.kind === 'softmax'
-        ? await evaluateDataset(classifier, dataset, { ...options, topK })
+        ? await evaluateDataset(classifier, dataset, { ...options, ...(topK !== undefined && { topK }) })
         : await evaluateMultilabelDataset(classifier, dataset, options);
     } finally {
       progress.stop();

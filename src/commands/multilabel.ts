@@ -1,7 +1,15 @@
 import type { TrainedMultilabelHead } from '../classifier/index.js';
 import type { MultilabelResult } from '../head/index.js';
 import { number, percent, table } from './terminal.js';
-import { describeFit, describePath, describeUnused, validatedOnName, withViews } from './training.js';
+import {
+  curveTable,
+  describeFit,
+  describePath,
+  describeTemperature,
+  describeUnused,
+  validatedOnName,
+  withViews,
+} from './training.js';
 
 /** Labels up to which all are shown, and how many are where there are more. */
 const LABELS_UP_TO = 20;
@@ -17,6 +25,10 @@ export function describeMultilabelTraining(trained: TrainedMultilabelHead): stri
     describeFit(head.training),
     crossValidation?.rule ? describePath(crossValidation, train.count, 'all right') : `  λ ${head.l2}`,
   ];
+  if (crossValidation) {
+    const { temperature, uncalibrated, evaluation } = crossValidation;
+    lines.push(describeTemperature(temperature, uncalibrated.ece, evaluation.calibration.ece));
+  }
   if (crossValidation && crossValidation.neverHeld > 0) {
     lines.push(`  ${crossValidation.neverHeld} pictures could not be left out, so not be judged`);
   }
@@ -27,6 +39,16 @@ export function describeMultilabelTraining(trained: TrainedMultilabelHead): stri
     lines.push(describeMultilabel(on, validation, { perLabel: true, ...show }));
   } else {
     lines.push('\nNothing was kept to judge by, so how good the head is on new pictures is not known.');
+  }
+  if (trained.baselines) {
+    const { k, nearestNeighbours, chance } = trained.baselines;
+    lines.push(
+      `to compare, without training: mAP of ${k} nearest neighbours ${percent(nearestNeighbours)}, of chance ${percent(chance)}`,
+    );
+  }
+  if (trained.learningCurve) {
+    const figures = trained.learningCurve.map(({ meanAveragePrecision }) => [percent(meanAveragePrecision)]);
+    lines.push(curveTable('mAP', trained.learningCurve, ['mAP'], figures));
   }
   const left = describeUnused(unused);
   if (left !== '') lines.push(left);
@@ -44,7 +66,7 @@ export function describeMultilabel(
   const lines = [
     `\n${name}: mAP ${percent(meanAveragePrecision)} of ${count}`,
     `  macro F1 ${percent(macroF1)}, micro F1 ${percent(microF1)}, all labels right ${percent(subsetAccuracy)}, log loss ` +
-      number(logLoss),
+      `${number(logLoss)}, calibration error ${percent(result.calibration.ece)}`,
   ];
   if (show.perLabel) {
     const numbered = perLabel.map((metrics, n) => ({ ...metrics, threshold: show.thresholds?.[n] ?? null }));

@@ -104,7 +104,8 @@ That catches most pictures of quite other things, the more the more classes ther
 like one of the classes and is something else.
 
 Where the manifest has the column labels, a list of all that a picture shows, each label is told by itself: by a logistic
-regression, and from a threshold on, which is chosen by cross-validation for the best F1. Such a head is judged by mAP.
+regression, and from a threshold on, which is chosen by cross-validation for the best F1. Such a head is judged by mAP. No
+picture is unknown to it: one of something else shows none of the labels.
 
 Where further views of the pictures are embedded (see embed --views), they are learnt from, too; all views of a picture count
 as much as one picture, stay on the same side of every fold, and only the middle of a picture is ever judged by.

@@ -81,6 +81,15 @@ export function describePath(
   ].join('\n');
 }
 
+/** @param before calibration error without it @param after and with it */
+export function describeTemperature(
+  temperature: number,
+  before: number | null,
+  after: number | null,
+): string {
+  return `  temperature ${temperature.toFixed(2)}: calibration error ${percent(before)} without, ${percent(after)} with it`;
+}
+
 function describeCalibration({
   temperature,
   unknown,
@@ -88,10 +97,7 @@ function describeCalibration({
   uncalibrated,
   neverHeld,
 }: HeldOutResult): string[] {
-  const lines = [
-    `  temperature ${temperature.toFixed(2)}: calibration error ${percent(uncalibrated.ece)} without, ` +
-      `${percent(evaluation.calibration.ece)} with it`,
-  ];
+  const lines = [describeTemperature(temperature, uncalibrated.ece, evaluation.calibration.ece)];
   if (unknown) {
     lines.push(
       `  unknown below ${unknown.threshold.toFixed(2)} of likeness to a class: of right answers ${percent(1 - unknown.keptRight)} are, of wrong ` +
@@ -114,14 +120,24 @@ function describeBaselines({ nearestCentroid, nearestNeighbours }: Baselines): s
 }
 
 function describeCurve(points: readonly CurvePoint[]): string {
-  const rows = points.map(({ share, rows: pictures, accuracy, accuracyInterval }) => [
+  const rows = points.map((point) => [percent(point.accuracy), interval(point.accuracyInterval)]);
+  return curveTable('accuracy', points, ['accuracy', '95 % interval'], rows);
+}
+
+/** A learning curve as a table. @param figures of each point, under their names */
+export function curveTable(
+  what: string,
+  points: readonly { share: number; rows: number }[],
+  names: readonly string[],
+  figures: readonly (readonly string[])[],
+): string {
+  const rows = points.map(({ share, rows: pictures }, i) => [
     `  ${(100 * share).toFixed(0)} %`,
     String(pictures),
-    percent(accuracy),
-    interval(accuracyInterval),
+    ...(figures[i] ?? []),
   ]);
   return [
-    '\nlearning curve: if accuracy still rises at the end, more pictures will help',
-    table([['  share', 'pictures', 'accuracy', '95 % interval'], ...rows]),
+    `\nlearning curve: if ${what} still rises at the end, more pictures will help`,
+    table([['  share', 'pictures', ...names], ...rows]),
   ].join('\n');
 }

@@ -1,5 +1,7 @@
 export { baselines } from './baselines.js';
 export type { Baseline, Baselines } from './baselines.js';
+export { multilabelBaselines } from './baselines-multilabel.js';
+export type { MultilabelBaselines } from './baselines-multilabel.js';
 export { rowWeights } from './class-weights.js';
 export type { ClassWeights } from './class-weights.js';
 export { viewsLearntFrom } from './examples.js';
@@ -20,8 +22,8 @@ export type { Trial } from './judge.js';
 export { L2_RULES } from './l2-path.js';
 export type { L2Rule, PathPoint } from './l2-path.js';
 export type { Iteration, StopReason } from './lbfgs.js';
-export { learningCurve } from './learning-curve.js';
-export type { CurvePoint } from './learning-curve.js';
+export { learningCurve, multilabelLearningCurve } from './learning-curve.js';
+export type { CurvePoint, MultilabelCurvePoint } from './learning-curve.js';
 export { Evaluation } from './metrics.js';
 export type { ClassMetrics, EvaluationResult } from './metrics.js';
 export { MultilabelEvaluation } from './multilabel-metrics.js';

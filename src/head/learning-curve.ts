@@ -1,7 +1,10 @@
-import type { Examples } from './examples.js';
+import type { Examples, Part } from './examples.js';
 import { fitHead, type FitHeadOptions } from './fit-head.js';
+import type { Head } from './head.js';
 import { judgeHead, type Trial } from './judge.js';
+import { judgeMultilabelHead } from './judge-multilabel.js';
 import { Evaluation } from './metrics.js';
+import { MultilabelEvaluation } from './multilabel-metrics.js';
 import type { SoftmaxGraph } from './softmax-graph.js';
 import { strataOf } from './strata.js';
 import { shuffledRows, subsetOf } from './subset.js';
@@ -20,30 +23,75 @@ export interface CurvePoint {
   accuracyInterval: [number, number] | null;
 }
 
+/** How good a multilabel head of part of the training rows is. */
+export interface MultilabelCurvePoint {
+  /** 0 … 1 */
+  share: number;
+  /** Rows learnt from, the mean over trials, rounded. */
+  rows: number;
+  meanAveragePrecision: number | null;
+}
+
+export interface CurveOptions extends FitHeadOptions {
+  trials: readonly Trial[];
+  /** What decides which rows come first; [M]. */
+  groups: readonly string[];
+}
+
 /**
  * Whether more examples are worth labelling: the accuracy of heads trained on 10, 20, 40, 80 and 100 % of each class, at
  * least one row of it, always judged on the same rows. Smaller parts are contained in larger ones. All heads have the
  * same λ; a small part would want a larger one, so the curve is, if anything, too steep at its beginning.
- * @param groups what decides which rows come first; [M]
  */
 export async function learningCurve(
   graph: SoftmaxGraph,
   examples: Examples,
-  { trials, groups, ...options }: FitHeadOptions & { trials: readonly Trial[]; groups: readonly string[] },
+  options: CurveOptions,
 ): Promise<CurvePoint[]> {
-  const order = shuffledRows(groups);
   const points: CurvePoint[] = [];
   for (const share of SHARES) {
     const evaluation = new Evaluation(examples.names);
-    let rows = 0;
-    for (const { train, judge } of trials) {
-      const part = subsetOf(strataOf(examples, train), train, order, { share });
-      const head = await fitHead(graph, examples, { ...options, part });
-      rows += head.counts.train.reduce((sum, count) => sum + count, 0);
-      await judgeHead(graph, examples, judge, head, evaluation);
-    }
+    const rows = await trainOnShare(graph, examples, options, share, (head, judge) =>
+      judgeHead(graph, examples, judge, head, evaluation),
+    );
     const { accuracy, accuracyInterval } = evaluation.result();
-    points.push({ share, rows: Math.round(rows / trials.length), accuracy, accuracyInterval });
+    points.push({ share, rows, accuracy, accuracyInterval });
   }
   return points;
+}
+
+/** As {@link learningCurve}, the mAP of heads of any number of labels. */
+export async function multilabelLearningCurve(
+  graph: SoftmaxGraph,
+  examples: Examples,
+  options: CurveOptions,
+): Promise<MultilabelCurvePoint[]> {
+  const points: MultilabelCurvePoint[] = [];
+  for (const share of SHARES) {
+    const evaluation = new MultilabelEvaluation(examples.names);
+    const rows = await trainOnShare(graph, examples, options, share, (head, judge) =>
+      judgeMultilabelHead(graph, examples, judge, head, evaluation),
+    );
+    points.push({ share, rows, meanAveragePrecision: evaluation.result().meanAveragePrecision });
+  }
+  return points;
+}
+
+/** Trains a head on a share of what each trial learns from. @returns the mean of their rows, rounded */
+async function trainOnShare(
+  graph: SoftmaxGraph,
+  examples: Examples,
+  { trials, groups, ...options }: CurveOptions,
+  share: number,
+  judgeBy: (head: Head, judge: Part) => Promise<void>,
+): Promise<number> {
+  const order = shuffledRows(groups);
+  let rows = 0;
+  for (const { train, judge } of trials) {
+    const part = subsetOf(strataOf(examples, train), train, order, { share });
+    const head = await fitHead(graph, examples, { ...options, part });
+    rows += examples.classes.reduce((count, c, row) => (c >= 0 && part(row) ? count + 1 : count), 0);
+    await judgeBy(head, judge);
+  }
+  return Math.round(rows / trials.length);
 }

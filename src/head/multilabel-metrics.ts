@@ -1,5 +1,6 @@
 import type { ClassMetrics } from './metrics.js';
 import { averagePrecision } from './ranking.js';
+import { Reliability, type Calibration } from './reliability.js';
 
 /** Probabilities are clipped to at least this far from 0 and 1 in the log loss, as for classes. */
 const SMALLEST_PROBABILITY = Number.EPSILON;
@@ -23,6 +24,8 @@ export interface MultilabelResult {
   subsetAccuracy: number | null;
   /** The mean over examples of the sum over labels of −log p(what is true of the label), in nats, with p clipped to [2⁻⁵², 1]. */
   logLoss: number | null;
+  /** How far the probabilities of labels are from how often these are there, over all labels of all examples. */
+  calibration: Calibration;
   perLabel: LabelMetrics[];
   /** Labels of examples that the head does not know, and how many have them; no figure is about these. */
   unknown: { label: string; count: number }[];
@@ -36,6 +39,7 @@ export class MultilabelEvaluation {
   private readonly unknown = new Map<string, number>();
   private allRight = 0;
   private lossSum = 0;
+  private readonly reliability = new Reliability();
 
   /** @param labels their names, in the order of the probabilities */
   constructor(private readonly labels: readonly string[]) {
@@ -62,6 +66,7 @@ export class MultilabelEvaluation {
       if (isGiven) tally.predicted++;
       if (isTrue && isGiven) tally.truePositives++;
       if (isTrue !== isGiven) isAllRight = false;
+      this.reliability.add(p, isTrue);
       this.lossSum -= Math.log(Math.max(isTrue ? p : 1 - p, SMALLEST_PROBABILITY));
     }
     if (isAllRight) this.allRight++;
@@ -87,6 +92,7 @@ export class MultilabelEvaluation {
       microF1: ratio(2 * total('truePositives'), total('predicted') + total('support')),
       subsetAccuracy: ratio(this.allRight, count),
       logLoss: ratio(this.lossSum, count),
+      calibration: this.reliability.result(),
       perLabel,
       unknown: [...this.unknown].map(([label, times]) => ({ label, count: times })),
     };

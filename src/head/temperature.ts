@@ -1,3 +1,4 @@
+import { sigmoid } from './sigmoid.js';
 import { logSumExp } from './softmax.js';
 
 /** Some rows of logits and their true classes. */
@@ -26,13 +27,51 @@ const PRECISION = 1e-6;
  */
 export function fitTemperature(blocks: readonly LogitBlock[], count: number): number {
   if (!blocks.some(({ classes }) => classes.length > 0)) return 1;
+  return temperatureWhere((beta) => slope(blocks, count, beta));
+}
+
+/** A row's logits and which labels it has. */
+export interface LabelledLogits {
+  /** [N] */
+  logits: Float32Array;
+  /** The places of its labels. */
+  truth: readonly number[];
+  weight: number;
+}
+
+/**
+ * As {@link fitTemperature}, the T of σ(z / T) for rows with any number of labels: one T for all labels, by the least weighted
+ * log loss of all of them. Of the row more, each label is as likely there as not.
+ * @returns T, 0.05 … 20; 1 where there are no rows
+ */
+export function fitLabelTemperature(rows: readonly LabelledLogits[]): number {
+  if (rows.length === 0) return 1;
+  return temperatureWhere((beta) => labelSlope(rows, beta));
+}
+
+/** Where a slope that rises with log β goes through 0, as T = 1 / β. */
+function temperatureWhere(slopeAt: (beta: number) => number): number {
   let [low, high] = [Math.log(1 / RANGE[1]), Math.log(1 / RANGE[0])];
   while (high - low > PRECISION) {
     const middle = (low + high) / 2;
-    if (slope(blocks, count, Math.exp(middle)) < 0) low = middle;
+    if (slopeAt(Math.exp(middle)) < 0) low = middle;
     else high = middle;
   }
   return Math.exp(-(low + high) / 2);
+}
+
+/** d/dβ of the log loss: Σ over rows and labels of (pₙ − tₙ) zₙ. */
+function labelSlope(rows: readonly LabelledLogits[], beta: number): number {
+  const smoothing = 1 / (rows.length + 1);
+  let total = 0;
+  for (const { logits, truth, weight } of rows) {
+    const has = new Set(truth);
+    logits.forEach((z, n) => {
+      const target = (1 - smoothing) * (has.has(n) ? 1 : 0) + smoothing / 2;
+      total += weight * (sigmoid(beta * z) - target) * z;
+    });
+  }
+  return total;
 }
 
 /** d/dβ of the mean log loss: the mean over rows of Σₙ pₙ zₙ − Σₙ tₙ zₙ. */

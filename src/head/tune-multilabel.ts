@@ -8,27 +8,37 @@ import {
   type TuneOptions,
 } from './fit-cross-validated.js';
 import type { Head } from './head.js';
+import { trialsOf } from './judge.js';
 import { probabilitiesOf } from './judge-multilabel.js';
 import { MultilabelEvaluation, type MultilabelResult } from './multilabel-metrics.js';
 import { bestThreshold } from './ranking.js';
 import type { SoftmaxGraph } from './softmax-graph.js';
+import { fitLabelTemperature, type LabelledLogits } from './temperature.js';
+import type { TunedHead } from './tune.js';
 
 /** What cross-validation found of a multilabel head. */
 export interface MultilabelHeldOutResult extends FoldsReport {
-  /** Each row by a head, and thresholds, that have not seen it. */
+  /** T of σ(z / T) */
+  temperature: number;
+  /** Each row by a head, and thresholds, that have not seen it; with σ(z / T), whose one T is fitted to all of them. */
   evaluation: MultilabelResult;
+  /** With σ(z). */
+  uncalibrated: { logLoss: number | null; ece: number | null };
 }
 
 export interface TunedMultilabelHead {
-  /** Trained on the whole part; with thresholds where there was cross-validation, else ½ each. */
+  /** Trained on the whole part; with temperature and thresholds where there was cross-validation, else 1 and ½ each. */
   head: Head;
   /** Undefined where there was none. */
   crossValidation: MultilabelHeldOutResult | undefined;
+  /** The folds, and the examples that they are of, see `TunedHead`. */
+  trials: TunedHead['trials'];
 }
 
 /**
  * Trains the best multilabel head that the examples allow: λ is chosen by cross-validation, the head trained on all of
- * them, and each label's threshold chosen by the F1 of the out-of-fold predictions. These predictions are kept in memory.
+ * them, its temperature fitted to the out-of-fold predictions, and each label's threshold chosen by their F1. These predictions
+ * are kept in memory.
  * @param examples with `sets`
  * @throws {UsageError} where an option is out of its range
  * @throws as `fitHead` does
@@ -39,9 +49,11 @@ export async function tuneMultilabelHead(
   options: TuneOptions,
 ): Promise<TunedMultilabelHead> {
   const { head, found } = await fitCrossValidated(graph, examples, options);
-  if (!found) return { head, crossValidation: undefined };
-  const judged = await heldOutRows(graph, found);
+  if (!found) return { head, crossValidation: undefined, trials: undefined };
   const { names } = examples;
+  const rows = await heldOutRows(graph, found);
+  const temperature = fitLabelTemperature(rows);
+  const [judged, before] = [judgedAt(rows, temperature), judgedAt(rows, 1)];
   const evaluation = new MultilabelEvaluation(names);
   for (let fold = 0; fold < found.folds; fold++) {
     // Rows that a threshold was chosen by would flatter it.
@@ -51,35 +63,53 @@ export async function tuneMultilabelHead(
     );
     for (const row of judged) if (row.fold === fold) evaluation.add(row.truth, row.probabilities, thresholds);
   }
+  const uncalibrated = new MultilabelEvaluation(names);
+  for (const { truth, probabilities } of before) uncalibrated.add(truth, probabilities, []);
+  const { logLoss, calibration } = uncalibrated.result();
   return {
-    head: head.with({ thresholds: thresholdsOf(judged, names.length) }),
-    crossValidation: { ...foldsReport(found, options.l2), evaluation: evaluation.result() },
+    head: head.with({ temperature, thresholds: thresholdsOf(judged, names.length) }),
+    trials: { examples: found.examples, folds: trialsOf(found.part, found.foldOf, found.folds) },
+    crossValidation: {
+      ...foldsReport(found, options.l2),
+      ...{ temperature, evaluation: evaluation.result(), uncalibrated: { logLoss, ece: calibration.ece } },
+    },
   };
 }
 
 /** A row as the head sees it that was trained without its fold. */
-interface HeldOutRow {
+interface HeldOutRow extends LabelledLogits {
   fold: number;
-  truth: readonly number[];
+}
+
+interface JudgedRow extends HeldOutRow {
   probabilities: Float64Array;
+}
+
+function judgedAt(rows: readonly HeldOutRow[], temperature: number): JudgedRow[] {
+  return rows.map((row) => ({
+    ...row,
+    probabilities: probabilitiesOf(row.logits, 0, row.logits.length, temperature),
+  }));
 }
 
 async function heldOutRows(graph: SoftmaxGraph, found: FoundByFolds): Promise<HeldOutRow[]> {
   const { names, sets = [] } = found.examples;
-  const judged: HeldOutRow[] = [];
-  for await (const { rows, classes, logits } of outOfFold(graph, found.examples, found, found.models)) {
+  const held: HeldOutRow[] = [];
+  for await (const block of outOfFold(graph, found.examples, found, found.models)) {
+    const { rows, classes, logits, weights } = block;
     rows.forEach((row, i) => {
-      judged.push({
+      held.push({
         fold: found.foldOf[row] ?? -1,
         truth: sets[classes[i] ?? 0] ?? [],
-        probabilities: probabilitiesOf(logits, i, names.length),
+        logits: logits.slice(i * names.length, (i + 1) * names.length),
+        weight: weights?.[i] ?? 1,
       });
     });
   }
-  return judged;
+  return held;
 }
 
-function thresholdsOf(rows: readonly HeldOutRow[], count: number): number[] {
+function thresholdsOf(rows: readonly JudgedRow[], count: number): number[] {
   return Array.from({ length: count }, (_, n) =>
     bestThreshold(
       Float64Array.from(rows, ({ probabilities }) => probabilities[n] ?? 0),

@@ -5,6 +5,7 @@ import {
   encodeLabelSets,
   featuresInMemory,
   loadHead,
+  multilabelBaselines,
   MultilabelEvaluation,
   saveHead,
   SoftmaxGraph,
@@ -123,6 +124,9 @@ describe('cross-validation', () => {
       evaluation: { count: 150 },
     });
     expect(head.l2).toBe(crossValidation?.chosen.l2);
+    expect(head.temperature).toBe(crossValidation?.temperature);
+    const { uncalibrated, evaluation } = crossValidation ?? {};
+    expect(evaluation?.logLoss).toBeLessThanOrEqual((uncalibrated?.logLoss ?? NaN) + 1e-3);
     const [often = 1, seldom = 1] = head.thresholds ?? [];
     expect(seldom).toBeLessThan(0.5);
     expect(often).not.toBe(0.5);
@@ -131,6 +135,20 @@ describe('cross-validation', () => {
     expect(given?.recall).toBeGreaterThan(0.5);
     expect(crossValidation?.evaluation.meanAveragePrecision).toBeGreaterThan(0.6);
   });
+});
+
+test('neighbours and chance are judged as scikit-learn would, on rows that they do not know', async () => {
+  const { labels, embeddings, width } = DATA;
+  const graph = await SoftmaxGraph.create('multilabel');
+  const examples = { ...encodeLabelSets(labels), source: featuresInMemory(embeddings, width) };
+  const trials = [{ train: (row: number) => row % 5 !== 0, judge: (row: number) => row % 5 === 0 }];
+  const found = await multilabelBaselines(graph, examples, trials);
+  await graph.release();
+  // Made with scikit-learn 1.9: NearestNeighbors(10, metric='cosine'), labels weighted by the cosine, and the mean of
+  // average_precision_score over labels.
+  expect(found).toMatchObject({ k: 10, count: 12 });
+  expect(found.nearestNeighbours).toBeCloseTo(0.3927038239538239, 6);
+  expect(found.chance).toBeCloseTo(1 / 3, 12);
 });
 
 describe('a file', () => {

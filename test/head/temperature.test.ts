@@ -1,4 +1,4 @@
-import { fitTemperature, type LogitBlock } from '../../src/head/temperature.js';
+import { fitLabelTemperature, fitTemperature, type LogitBlock } from '../../src/head/temperature.js';
 import { chooseUnknown } from '../../src/head/unknown.js';
 import { uniform } from './data.js';
 
@@ -72,4 +72,20 @@ test('the threshold is the largest that lets 95 % of the right answers pass', ()
     flaggedWrong: null,
   });
   expect(chooseUnknown(Float64Array.of(0.9), Uint8Array.of(0))).toBeNull();
+});
+
+test('the temperature that labels were drawn with is found again, and no label at all is no reason for another', () => {
+  for (const temperature of [0.5, 1, 3]) {
+    const random = uniform(23);
+    const rows = Array.from({ length: 3000 }, () => {
+      const logits = Float32Array.from({ length: 3 }, () => 6 * random() - 3);
+      const truth = [0, 1, 2].filter((n) => random() < 1 / (1 + Math.exp(-(logits[n] ?? 0) / temperature)));
+      return { logits, truth, weight: 1 };
+    });
+    expect(fitLabelTemperature(rows) / temperature).toBeCloseTo(1, 1);
+    // A weight is so many rows, give or take the one that is taken to exist.
+    const twice = fitLabelTemperature(rows.map((row, i) => ({ ...row, weight: i < 1000 ? 2 : 1 })));
+    expect(twice).toBeCloseTo(fitLabelTemperature([...rows.slice(0, 1000), ...rows]), 2);
+  }
+  expect(fitLabelTemperature([])).toBe(1);
 });
