@@ -2,7 +2,8 @@ import { fit } from '../../src/head/fit.js';
 import { minimizeLbfgs, type Objective } from '../../src/head/lbfgs.js';
 import { Preconditioner } from '../../src/head/preconditioner.js';
 import { SoftmaxGraph } from '../../src/head/softmax-graph.js';
-import { uniform } from './data.js';
+import { trainHead } from '../../src/head/train.js';
+import { IDS, uniform } from './data.js';
 
 const [WIDTH, ROWS, CLASSES] = [24, 600, 5];
 
@@ -39,6 +40,29 @@ test.each([
   expect(Math.abs(found.loss - plain.loss)).toBeLessThan(1e-6 + 1e-4 * (l2 === 0 ? 1 : 0));
   expect(found.evaluations).toBeLessThan(plain.evaluations / 2);
   await graph.release();
+});
+
+test('a head of many rows and classes is trained with it, to the optimum that there is without', async () => {
+  const [rows, classes, width] = [2000, 500, 8];
+  const random = uniform(5);
+  const centres = Float32Array.from({ length: classes * width }, () => 2 * random());
+  const features = Float32Array.from({ length: rows * width }, (_, k) => {
+    const c = Math.floor(k / width) % classes;
+    return (
+      (centres[c * width + (k % width)] ?? 0) + random() - 0.5 + (k % width > 0 ? 3 * ((k / width) % 1) : 0)
+    );
+  });
+  const y = Int32Array.from({ length: rows }, (_, i) => i % classes);
+  const labels = Array.from(y, (c) => `class ${String(c).padStart(3, '0')}`);
+  const options = { l2: 0.01, standardize: false };
+  const head = await trainHead({ ...IDS, ...options, embeddings: features, width, labels });
+  const graph = await SoftmaxGraph.create();
+  const block = { features, classes: y };
+  const plain = await fit(graph, [block], { ...{ classes, width, tolerance: 1e-6 }, l2: 0.01 });
+  await graph.release();
+  expect([head.training.converged, plain.converged]).toEqual([true, true]);
+  expect(head.training.loss).toBeCloseTo(plain.loss, 6);
+  expect(head.training.iterations).not.toBe(plain.iterations);
 });
 
 test('an exact inverse of the Hessian makes one step of a quadratic function', async () => {
