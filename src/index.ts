@@ -1,17 +1,20 @@
 /** The public API. */
 export {
   Backbone,
+  featureCandidates,
   fetchModel,
   inspectBackbone,
   int8Backbone,
   loadBackbone,
   quantizeBackbone,
   speedRatio,
+  TORCHVISION_MODELS,
   TrunkPool,
 } from './backbone/index.js';
 export type {
   BackboneOptions,
   Device,
+  FeatureCandidate,
   Features,
   FetchedModel,
   FetchOptions,
@@ -20,6 +23,8 @@ export type {
   QuantizedBackbone,
   QuantizeOptions,
   SpeedOptions,
+  TransformChanges,
+  WeightsName,
 } from './backbone/index.js';
 export {
   Classifier,

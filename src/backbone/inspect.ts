@@ -1,7 +1,6 @@
-import * as ort from 'onnxruntime-node';
-import { decodeModel, encodeModel, expose, graphOf, type NodeProto } from '../onnx/index.js';
+import { decodeModel, graphOf, type NodeProto } from '../onnx/index.js';
 import type { Backbone } from './backbone.js';
-import { createSession } from './session.js';
+import { tensorsOfOnePicture } from './one-picture.js';
 
 /** One operator of the network. */
 export interface Layer {
@@ -28,7 +27,7 @@ export async function inspectBackbone(backbone: Backbone): Promise<Layer[]> {
   const graph = graphOf(model, backbone.source);
   const layers = graph.node.filter(({ opType }) => !HIDDEN.has(opType));
   const results = layers.flatMap(({ output }) => output).filter((name) => name !== '');
-  const shapes = await outputShapes(encodeModel(expose(model, backbone.source, results)), backbone);
+  const tensors = await tensorsOfOnePicture(model, backbone.source, results, backbone.transform.crop);
   const sizes = new Map(
     graph.initializer.map(({ name, dims }) => [name, dims.reduce((n, dim) => n * Number(dim), 1)]),
   );
@@ -41,25 +40,9 @@ export async function inspectBackbone(backbone: Backbone): Promise<Layer[]> {
   return layers.map((layer) => ({
     path: pathOf(layer),
     operator: describe(layer),
-    shape: shapes.get(layer.output[0] ?? '')?.slice(1) ?? [],
+    shape: tensors.get(layer.output[0] ?? '')?.dims.slice(1) ?? [],
     parameters: layer.input.reduce((n, name) => n + (sizes.get(weights.get(name) ?? name) ?? 0), 0),
   }));
-}
-
-async function outputShapes(
-  bytes: Uint8Array,
-  { source, transform }: Backbone,
-): Promise<Map<string, readonly number[]>> {
-  const session = await createSession(bytes, source, {});
-  try {
-    const { crop } = transform;
-    const input = session.inputNames[0] ?? 'input';
-    const picture = new ort.Tensor('float32', new Float32Array(3 * crop * crop), [1, 3, crop, crop]);
-    const outputs = await session.run({ [input]: picture });
-    return new Map(Object.entries(outputs).map(([name, tensor]) => [name, tensor.dims]));
-  } finally {
-    await session.release();
-  }
 }
 
 /** Names are `layer1.0.conv1` here and `/layer1/layer1.0/conv1/Conv` in PyTorch's exports. */

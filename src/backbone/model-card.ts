@@ -23,6 +23,8 @@ export interface ModelCard {
   source: string;
   sourceSha256: string | null;
   licence: string;
+  /** The tensor that the features were taken from; null for the pooled ones. */
+  features: string | null;
   transform: Transform;
   /** ISO 8601. */
   created: string;
@@ -33,6 +35,8 @@ export interface Provenance {
   source: string;
   sourceSha256?: string;
   licence: string;
+  /** Tensor or operator that the features were taken from, where they are not the pooled ones. */
+  features?: string;
 }
 
 /** Where the card of a model file lies. */
@@ -44,7 +48,7 @@ function cardPath(modelPath: string): string {
 export async function writeModel(
   modelPath: string,
   model: Model & { width: number },
-  { source, sourceSha256, licence }: Provenance,
+  { source, sourceSha256, licence, features }: Provenance,
 ): Promise<ModelCard> {
   const { name, id, sha256, width, classes, pretrained, transform, bytes } = model;
   const card: ModelCard = {
@@ -58,6 +62,7 @@ export async function writeModel(
     source,
     sourceSha256: sourceSha256 ?? null,
     licence,
+    features: features ?? null,
     transform,
     created: new Date().toISOString(),
   };

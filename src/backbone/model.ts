@@ -1,17 +1,9 @@
 import { createHash } from 'node:crypto';
-import { open, readFile } from 'node:fs/promises';
-import { LastlayerError, messageOf } from '../errors.js';
-import { imagenetTransform, IMAGENET_TRANSFORM, type Transform } from '../images/index.js';
-import {
-  decodeModel,
-  encodeModel,
-  inputSize,
-  outputWidth,
-  truncateAtPooling,
-  type ModelProto,
-} from '../onnx/index.js';
-import { detectCheckpointFormat, readCheckpoint } from './checkpoint/index.js';
-import { resNetGraph } from './resnet-graph.js';
+import type { Transform } from '../images/index.js';
+import { encodeModel, metadataOf, outputWidth, truncateAtPooling, type ModelProto } from '../onnx/index.js';
+import { cutAtFeatures } from './features.js';
+import { readNetwork } from './network.js';
+import { transformOf, withTransform, type TransformChanges } from './transform.js';
 import { UNTRAINED } from './untrained.js';
 
 /** A trunk that is ready to run: an ONNX graph with an output `embedding` [N, width] and, maybe, `logits`. */
@@ -35,22 +27,30 @@ export interface Model {
   foreign: boolean;
 }
 
+export interface ReadOptions {
+  /** What to call the file in errors. Default: its path. */
+  source?: string;
+  /** Tensor or operator whose result is the embedding. Default: the pooled features. */
+  features?: string;
+  /** Where the network wants its pictures otherwise than its file says. */
+  transform?: TransformChanges;
+}
+
 /**
  * Reads a network of any kind: a .pth or .safetensors checkpoint of a ResNet, whose graph is built here; or an .onnx
- * file, which is truncated at its pooled features. The file's own bytes decide what it is, not its name.
- * @param source what to call the file in errors
- * @throws {LastlayerError} where it cannot be read or is none of these
+ * file. It is cut at its pooled features, or those that are named.
+ * @throws {LastlayerError} where it cannot be read, is none of these, or cannot be cut
+ * @throws {UsageError} where the transform makes no sense
  */
-export async function readModel(path: string, source = path): Promise<Model> {
-  const format = detectCheckpointFormat(await firstBytes(path, source));
-  if (format) return toModel(resNetGraph(await readCheckpoint(path, source), source), source, false);
-  const bytes = await readFile(path);
-  if (bytes.length === 0) {
-    throw new LastlayerError(`${source} is empty. Get the model again and try once more.`);
-  }
-  const network = decodeModel(bytes, source);
-  const trunk = truncateAtPooling(network, source, { keepLogits: true });
-  return toModel(trunk, source, trunk !== network, trunk === network ? bytes : undefined);
+export async function readModel(path: string, options: ReadOptions = {}): Promise<Model> {
+  const { source = path, features, transform = {} } = options;
+  const { network, bytes } = await readNetwork(path, source);
+  const cut =
+    features === undefined
+      ? truncateAtPooling(network, source, { keepLogits: true })
+      : await cutAtFeatures(network, source, features);
+  const trunk = withTransform(cut, source, transform);
+  return toModel(trunk, source, cut !== network, trunk === network ? bytes : undefined);
 }
 
 /**
@@ -61,7 +61,7 @@ export async function readModel(path: string, source = path): Promise<Model> {
 export function toModel(graph: ModelProto, path: string, foreign: boolean, encoded?: Uint8Array): Model {
   const bytes = encoded ?? encodeModel(graph);
   const sha256 = createHash('sha256').update(bytes).digest('hex');
-  const name = graph.metadataProps.find(({ key }) => key === 'name')?.value ?? 'network';
+  const name = metadataOf(graph, 'name') ?? 'network';
   return {
     bytes,
     name,
@@ -75,30 +75,4 @@ export function toModel(graph: ModelProto, path: string, foreign: boolean, encod
     transform: transformOf(graph, path),
     foreign,
   };
-}
-
-function transformOf(graph: ModelProto, path: string): Transform {
-  const size = inputSize(graph, path);
-  if (!size) return IMAGENET_TRANSFORM;
-  if (size.height !== size.width) {
-    throw new LastlayerError(
-      `${path} takes pictures of ${size.width} × ${size.height} pixels; square ones are made here. Export the network ` +
-        `with dynamic height and width, or with a square input.`,
-    );
-  }
-  return imagenetTransform(size.width);
-}
-
-async function firstBytes(path: string, source: string): Promise<Uint8Array> {
-  try {
-    const file = await open(path);
-    try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(64), 0, 64, 0);
-      return buffer.subarray(0, bytesRead);
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    throw new LastlayerError(`The model ${source} cannot be read: ${messageOf(error)}.`);
-  }
 }

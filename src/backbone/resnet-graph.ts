@@ -1,4 +1,3 @@
-import { LastlayerError } from '../errors.js';
 import {
   floatTensor,
   model,
@@ -10,12 +9,8 @@ import {
 } from '../onnx/index.js';
 import type { Checkpoint } from './checkpoint/index.js';
 import { foldBatchNorm, readTensor } from './fold-batch-norm.js';
-import {
-  basicResNet,
-  convolutionsOf,
-  type Convolution,
-  type ResNetArchitecture,
-} from './resnet-architecture.js';
+import { recognizeResNet } from './recognize-resnet.js';
+import type { Convolution } from './resnet-architecture.js';
 
 /**
  * Builds the ONNX graph of a ResNet from a checkpoint in torchvision's tensor names. BatchNorm is folded into the
@@ -28,17 +23,19 @@ import {
  * @throws {LastlayerError} where tensors are missing, have another shape, or belong to another architecture
  */
 export function resNetGraph(checkpoint: Checkpoint, path: string, name?: string): ModelProto {
-  const architecture = architectureOf(checkpoint, path);
-  refuseUnknownTensors(checkpoint, architecture, path);
+  const architecture = recognizeResNet(checkpoint, path);
   const graph = new GraphBuilder(checkpoint, path);
 
   let x = graph.relu(graph.conv('input', architecture.stem), 'relu');
   x = graph.add('MaxPool', [x], 'maxpool', { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] });
-  for (const { name: block, conv1, conv2, downsample } of architecture.blocks) {
+  for (const { name: block, convolutions, downsample } of architecture.blocks) {
     const shortcut = downsample ? graph.conv(x, downsample) : x;
-    const inner = graph.relu(graph.conv(x, conv1), `${block}.relu1`);
-    const sum = graph.add('Add', [graph.conv(inner, conv2), shortcut], `${block}.add`);
-    x = graph.relu(sum, `${block}.relu2`);
+    convolutions.forEach((convolution, i) => {
+      if (i > 0) x = graph.relu(x, `${block}.relu${i}`);
+      x = graph.conv(x, convolution);
+    });
+    x = graph.add('Add', [x, shortcut], `${block}.add`);
+    x = graph.relu(x, `${block}.relu${convolutions.length}`);
   }
   graph.nodes.push(
     node('Flatten', [graph.add('GlobalAveragePool', [x], 'avgpool')], ['embedding'], {}, 'flatten'),
@@ -67,7 +64,12 @@ class GraphBuilder {
     private readonly path: string,
   ) {}
 
-  add(opType: string, inputs: string[], name: string, attributes: Record<string, number[]> = {}): string {
+  add(
+    opType: string,
+    inputs: string[],
+    name: string,
+    attributes: Record<string, number | number[]> = {},
+  ): string {
     this.nodes.push(node(opType, inputs, [`${name}.out`], attributes, name));
     return `${name}.out`;
   }
@@ -85,6 +87,7 @@ class GraphBuilder {
       kernel_shape: [conv.shape[2], conv.shape[3]],
       strides: [conv.stride, conv.stride],
       pads: [pad, pad, pad, pad],
+      ...(conv.groups > 1 && { group: conv.groups }),
     });
   }
 
@@ -100,45 +103,5 @@ class GraphBuilder {
     );
     this.nodes.push(node('Gemm', ['embedding', 'fc.weight', 'fc.bias'], ['logits'], { transB: 1 }, 'fc'));
     return classes;
-  }
-}
-
-function architectureOf(checkpoint: Checkpoint, path: string): ResNetArchitecture {
-  if (!checkpoint.has('conv1.weight') || !checkpoint.has('layer1.0.conv1.weight')) {
-    const found = [...checkpoint.keys()].slice(0, 3).join(', ') || 'no tensors at all';
-    throw new LastlayerError(
-      `${path} is no ResNet checkpoint in torchvision's names: it has no conv1.weight and layer1.0.conv1.weight ` +
-        `(found ${found}, …). Export the network to ONNX and pass the .onnx file instead.`,
-    );
-  }
-  if (checkpoint.has('layer1.0.conv3.weight')) {
-    throw new LastlayerError(
-      `${path} holds a ResNet with bottleneck blocks (resnet50, 101 or 152); checkpoints of resnet18 and resnet34 ` +
-        `are read. Export the network to ONNX and pass the .onnx file instead.`,
-    );
-  }
-  return basicResNet([1, 2, 3, 4].map((stage) => countBlocks(checkpoint, stage)));
-}
-
-function countBlocks(checkpoint: Checkpoint, stage: number): number {
-  let blocks = 0;
-  while (checkpoint.has(`layer${stage}.${blocks}.conv1.weight`)) blocks++;
-  return blocks;
-}
-
-/** A tensor that the graph would not use means another architecture, whose features would come out wrong. */
-function refuseUnknownTensors(checkpoint: Checkpoint, architecture: ResNetArchitecture, path: string): void {
-  const parameters = ['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked'];
-  const known = new Set(['fc.weight', 'fc.bias']);
-  for (const { name, norm } of convolutionsOf(architecture)) {
-    known.add(`${name}.weight`);
-    for (const parameter of parameters) known.add(`${norm}.${parameter}`);
-  }
-  const unknown = [...checkpoint.keys()].filter((name) => !known.has(name));
-  if (unknown.length > 0) {
-    throw new LastlayerError(
-      `${path} holds ${unknown.length} tensors that ${architecture.name} does not have (${unknown.slice(0, 3).join(', ')}` +
-        `${unknown.length > 3 ? ', …' : ''}). Export the network to ONNX and pass the .onnx file instead.`,
-    );
   }
 }

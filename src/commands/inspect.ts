@@ -1,10 +1,18 @@
 import { Command } from 'commander';
-import { inspectBackbone, loadBackbone, type Backbone, type Layer } from '../backbone/index.js';
+import {
+  featureCandidates,
+  inspectBackbone,
+  loadBackbone,
+  type Backbone,
+  type Layer,
+} from '../backbone/index.js';
+import { UsageError } from '../errors.js';
 import { backboneOptions, jsonOption, modelOption } from './options.js';
 import { print, say, table } from './terminal.js';
 
 interface InspectFlags {
   model?: string;
+  features?: true;
   json?: true;
 }
 
@@ -14,17 +22,23 @@ export const inspectCommand = (): Command =>
       'Print the architecture of the network in use: its layers, shapes, parameters, and what is frozen.',
     )
     .addOption(modelOption())
+    .option('--features', 'list what `fetch-model --features` can take of the file named by --model')
     .addOption(jsonOption())
     .addHelpText(
       'after',
       `
 Examples:
   npm run inspect
-  npm run inspect -- --model models/resnet34.onnx`,
+  npm run inspect -- --model models/resnet34.onnx
+  npm run inspect -- --model vit.onnx --features`,
     )
     .action(inspect);
 
-async function inspect({ json, ...flags }: InspectFlags): Promise<void> {
+async function inspect({ json, features, ...flags }: InspectFlags): Promise<void> {
+  if (features) {
+    await inspectFeatures(flags.model, json);
+    return;
+  }
   const backbone = await loadBackbone({ ...backboneOptions({ ...flags, device: 'cpu' }), onNotice: say });
   const layers = await inspectBackbone(backbone);
   const { id, source, width, transform } = backbone;
@@ -47,6 +61,24 @@ async function inspect({ json, ...flags }: InspectFlags): Promise<void> {
     );
     print(`fc is the head: Linear(${width}, N) for your N classes, the only layer that is trained.`);
   }
+}
+
+/** What a network can be cut at, which its file alone decides: it need not be of any use as it is. */
+async function inspectFeatures(model: string | undefined, json: true | undefined): Promise<void> {
+  if (model === undefined) throw new UsageError('--features needs the network too: name it by --model FILE.');
+  const candidates = await featureCandidates(model);
+  if (json) {
+    print(JSON.stringify({ model, features: candidates }));
+    return;
+  }
+  const rows = candidates.map(({ tensor, operator, shape, width }) => [
+    tensor,
+    operator,
+    shape.join(' × '),
+    String(width),
+  ]);
+  print(table([['features', 'operator', 'shape', 'width'], ...rows]));
+  print(`\nnpm run fetch-model -- --from ${model} --features NAME --out models/NAME.onnx takes one of them.`);
 }
 
 function rowsOf(layers: readonly Layer[], { width, transform }: Backbone): string[][] {

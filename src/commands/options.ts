@@ -83,6 +83,21 @@ export function fraction(text: string): number {
   return value;
 }
 
+/** Three numbers, for red, green and blue. */
+export function colour(text: string): [number, number, number] {
+  const [red = NaN, green = NaN, blue = NaN, ...rest] = text.split(',').map(notBlank);
+  if (![red, green, blue].every(Number.isFinite) || rest.length > 0) {
+    throw new InvalidArgumentError(
+      'Three numbers with commas between are expected, such as 0.485,0.456,0.406.',
+    );
+  }
+  return [red, green, blue];
+}
+
+function notBlank(text: string): number {
+  return text.trim() === '' ? NaN : Number(text);
+}
+
 /** Bytes, of a number of GiB above 0. */
 export function gibibytes(text: string): number {
   const value = notNegative(text);

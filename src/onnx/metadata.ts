@@ -7,6 +7,11 @@ export function withMetadata(model: ModelProto, key: string, value: string): Mod
   return { ...model, metadataProps: [...others, create(StringStringEntryProtoSchema, { key, value })] };
 }
 
+/** An entry of a model's metadata; undefined where there is none of that key. */
+export function metadataOf({ metadataProps }: ModelProto, key: string): string | undefined {
+  return metadataProps.find((entry) => entry.key === key)?.value;
+}
+
 /** The version of the default operator set that a model is written for; 0 where it says none. */
 export function opsetOf({ opsetImport }: ModelProto): number {
   return Number(opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version ?? 0);

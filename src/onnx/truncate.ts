@@ -1,14 +1,8 @@
-import { create } from '@bufbuild/protobuf';
-import {
-  GraphProtoSchema,
-  type GraphProto,
-  type ModelProto,
-  type NodeProto,
-  type ValueInfoProto,
-} from 'onnx-buf';
+import type { GraphProto, ModelProto, NodeProto } from 'onnx-buf';
 import { LastlayerError } from '../errors.js';
 import { node, tensorInfo } from './build.js';
-import { constantInts, subgraphsOf } from './constants.js';
+import { constantInts } from './constants.js';
+import { cut, inputsOf, outputOf, producersOf } from './cut.js';
 import { dimensionsOf, pictureInput } from './input-output.js';
 import { graphOf } from './model.js';
 
@@ -30,7 +24,7 @@ export function truncateAtPooling(
   const input = pictureInput(graph, path);
   const pooled = globalPooling(graph, path);
 
-  // 'height', 'width' and 'classes' only name dimensions: onnxruntime reads the real ones off the graph.
+  // 'features' and 'classes' only name dimensions: onnxruntime reads the real ones off the graph.
   const outputs = [tensorInfo('embedding', ['batch', 'features'])];
   const added = [node('Flatten', [outputOf(pooled)], ['embedding'], { axis: 1 }, 'lastlayer.flatten')];
   const wanted = [outputOf(pooled)];
@@ -42,22 +36,7 @@ export function truncateAtPooling(
     wanted.push(original.name);
   }
 
-  const nodes = nodesLeadingTo(wanted, graph);
-  const used = new Set(nodes.flatMap(inputsOf));
-  const edited = create(GraphProtoSchema, {
-    name: graph.name,
-    node: [...nodes, ...added],
-    initializer: graph.initializer.filter(({ name }) => used.has(name)),
-    sparseInitializer: graph.sparseInitializer,
-    input: [withDynamicBatch(input)],
-    output: outputs,
-  });
-  return { ...model, graph: edited };
-}
-
-function withDynamicBatch(input: ValueInfoProto): ValueInfoProto {
-  const [, ...rest] = dimensionsOf(input) ?? [];
-  return tensorInfo(input.name, ['batch', ...rest]);
+  return cut(model, path, { wanted, added, outputs });
 }
 
 /** Walks back from the outputs; every way must meet the same pooling before it meets another one. */
@@ -81,7 +60,8 @@ function globalPooling(graph: GraphProto, path: string): NodeProto {
       : 'no global pooling before its output';
     throw new LastlayerError(
       `${path} has ${what} (its last operators are ${last.join(', ')}). A network that ends in one global ` +
-        `pooling is needed, such as a ResNet.`,
+        `pooling is needed, such as a ResNet; or say which features to take: \`npm run inspect -- --model FILE ` +
+        `--features\` lists them, and \`npm run fetch-model -- --from FILE --features NAME\` takes one.`,
     );
   }
   return pooling;
@@ -95,30 +75,4 @@ function isGlobalPooling(candidate: NodeProto, graph: GraphProto): boolean {
     constantInts(candidate.input[1] ?? '', graph);
   const spatial = axes?.map((axis) => (axis < 0 ? axis + 4 : axis)).sort((a, b) => a - b);
   return spatial?.join() === '2,3';
-}
-
-function nodesLeadingTo(wanted: string[], graph: GraphProto): NodeProto[] {
-  const producers = producersOf(graph);
-  const kept = new Set<NodeProto>();
-  const queue = [...wanted];
-  for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
-    const producer = producers.get(name);
-    if (!producer || kept.has(producer)) continue;
-    kept.add(producer);
-    queue.push(...inputsOf(producer));
-  }
-  return graph.node.filter((n) => kept.has(n));
-}
-
-function producersOf(graph: GraphProto): Map<string, NodeProto> {
-  return new Map(graph.node.flatMap((n) => n.output.map((name) => [name, n] as const)));
-}
-
-/** What a node reads, its subgraphs' own reading included. */
-function inputsOf(n: NodeProto): string[] {
-  return [...n.input, ...subgraphsOf(n).flatMap((graph) => graph.node.flatMap(inputsOf))];
-}
-
-function outputOf(n: NodeProto): string {
-  return n.output[0] ?? '';
 }

@@ -1,9 +1,16 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fetchModel, loadBackbone, type FetchOptions } from '../../src/index.js';
+import {
+  fetchModel,
+  loadBackbone,
+  type Backbone,
+  type FetchOptions,
+  type WeightsName,
+} from '../../src/index.js';
 import { cachedCheckpoints } from '../../src/backbone/fetch/caches.js';
+import { torchvisionWeights, type TorchvisionWeights } from '../../src/backbone/torchvision.js';
 import { FileServer } from '../support/file-server.js';
 import { temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
@@ -138,6 +145,48 @@ describe('a source of no use', () => {
     );
     expect(server.requests).toHaveLength(0);
   });
+
+  it('or a transform of no use is refused, and leaves nothing behind', async () => {
+    await expect(fetchTo('mine.onnx', { transform: { resize: 100 } })).rejects.toThrow(
+      /resize is 100; a whole number of pixels from 224 on/,
+    );
+    await expect(fetchTo('mine.onnx', { transform: { std: [0.2, 0, 0.2] } })).rejects.toThrow(
+      /std is 0\.2, 0, 0\.2; three numbers/,
+    );
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('or a network that torchvision does not have is refused before anything is fetched', async () => {
+    await expect(fetchModel({ model: 'resnet99' })).rejects.toThrow(
+      /--model is resnet99; one of resnet18, resnet34, resnet50, resnet101, resnet152, .* is expected/,
+    );
+    await expect(fetchModel({ weights: 'IMAGENET1K_V2' })).rejects.toThrow(
+      /no weights IMAGENET1K_V2 of resnet18/,
+    );
+    await expect(fetchTo('mine.onnx', { model: 'resnet50' })).rejects.toThrow(/name two sources/);
+    expect(server.requests).toHaveLength(0);
+  });
+});
+
+describe('how a network wants its pictures', () => {
+  it('is kept in the model itself, and takes effect', async () => {
+    const mean = [0.5, 0.4, 0.3] as const;
+    const plain = await fetchTo('plain.onnx');
+    const { path, card } = await fetchTo('mine.onnx', { transform: { resize: 232, mean } });
+    expect(card.transform).toMatchObject({ resize: 232, crop: 224, mean, std: [0.229, 0.224, 0.225] });
+    expect(card.id).not.toBe(plain.card.id);
+    await rm(join(folder, 'mine.json'));
+    const own = await loadBackbone({ model: path });
+    expect(own.transform).toEqual(card.transform);
+
+    // A picture of the mean colour becomes all zeros, of which this network, without biases, makes zeros.
+    const pixels = Uint8Array.from({ length: 3 * 224 * 224 }, (_, i) => [127.5, 102, 76.5][i % 3] ?? 0);
+    const largest = async (backbone: Backbone) =>
+      Math.max(...(await backbone.run(pixels)).embedding.map(Math.abs));
+    expect(await largest(own)).toBeLessThan(
+      0.05 * (await largest(await loadBackbone({ model: plain.path }))),
+    );
+  });
 });
 
 describe('checkpoints that others downloaded', () => {
@@ -157,7 +206,7 @@ describe('checkpoints that others downloaded', () => {
     await writeFile(torch, '');
     await writeFile(join(timm, 'model.safetensors'), '');
     const found = (environment: Record<string, string>) =>
-      cachedCheckpoints('resnet18-f37072fd.pth', environment);
+      cachedCheckpoints(weightsOf('resnet18', 'IMAGENET1K_V1'), environment);
     expect(await found({ HOME: folder })).toEqual([torch, join(timm, 'model.safetensors')]);
     expect(await found({ HOME: '/nowhere', XDG_CACHE_HOME: join(folder, '.cache') })).toHaveLength(2);
     const moved = { HOME: '/nowhere', TORCH_HOME: join(folder, '.cache', 'torch') };
@@ -166,4 +215,22 @@ describe('checkpoints that others downloaded', () => {
     expect(await found(hub)).toEqual([join(timm, 'model.safetensors')]);
     expect(await found({ HOME: '/nowhere' })).toEqual([]);
   });
+
+  it('are told apart by network and by weights', async () => {
+    const hub = join(folder, 'hub');
+    const file = join(hub, 'models--timm--resnet50.tv2_in1k', 'snapshots', 'abc', 'model.safetensors');
+    await mkdir(join(file, '..'), { recursive: true });
+    await writeFile(file, '');
+    const found = (model: string, weights: WeightsName) =>
+      cachedCheckpoints(weightsOf(model, weights), { HOME: '/nowhere', HF_HUB_CACHE: hub });
+    expect(await found('resnet50', 'IMAGENET1K_V2')).toEqual([file]);
+    expect(await found('resnet50', 'IMAGENET1K_V1')).toEqual([]);
+    expect(await found('resnet101', 'IMAGENET1K_V2')).toEqual([]);
+  });
 });
+
+function weightsOf(model: string, weights: WeightsName): TorchvisionWeights {
+  const found = torchvisionWeights(model, weights);
+  if (!found) throw new Error(`${model} has no ${weights}`);
+  return found;
+}

@@ -1,24 +1,40 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { LastlayerError, messageOf, UsageError } from '../../errors.js';
+import { LastlayerError, UsageError } from '../../errors.js';
 import { writeModel, type ModelCard } from '../model-card.js';
 import { readModel } from '../model.js';
 import { probeModel } from '../probe.js';
+import { sha256Of } from '../sha256.js';
+import {
+  TORCHVISION_LICENCE,
+  TORCHVISION_MODELS,
+  torchvisionUrl,
+  torchvisionWeights,
+  torchvisionWeightsOf,
+  type TorchvisionWeights,
+  type WeightsName,
+} from '../torchvision.js';
+import type { TransformChanges } from '../transform.js';
 import { cachedCheckpoints } from './caches.js';
 import { download, type DownloadOptions } from './download.js';
 
-/** torchvision's ResNet18_Weights.IMAGENET1K_V1 (torchvision/models/resnet.py). */
-export const RESNET18_URL = 'https://download.pytorch.org/models/resnet18-f37072fd.pth';
-const RESNET18_LICENCE = 'BSD-3-Clause (torchvision)';
+const DEFAULT_MODEL = 'resnet18';
+const UNKNOWN_LICENCE = 'unknown: see the source';
 
 export interface FetchOptions extends DownloadOptions {
-  /** A file or an http(s) address: .pth, .safetensors or .onnx. Default: torchvision's ImageNet ResNet-18. */
+  /** A file or an http(s) address: .pth, .safetensors or .onnx. Default: torchvision's weights of `model`. */
   from?: string;
-  /** Where to write the model. Default: `models/resnet18.onnx`. */
+  /** One of torchvision's ResNets, e.g. `resnet50`. Default: `resnet18`. */
+  model?: string;
+  /** Which of its weights. Default: `IMAGENET1K_V1`. */
+  weights?: WeightsName;
+  /** Where to write the model. Default: named after the model, e.g. `models/resnet18.onnx`. */
   out?: string;
+  /** Tensor or operator whose result is the embedding. Default: the pooled features. */
+  features?: string;
+  /** Where the network wants its pictures otherwise than torchvision's V1 weights do. */
+  transform?: TransformChanges;
   /** The sha256 that the source must have, or its first digits (at least 8). */
   sha256?: string;
 }
@@ -29,49 +45,74 @@ export interface FetchedModel {
 }
 
 /**
- * Obtains a network, checks it and writes it as a trunk, with its model card beside it. Where nothing is named,
- * torchvision's ImageNet ResNet-18 is taken from the cache of torch.hub or the Hugging Face hub, or downloaded.
+ * Obtains a network, checks it and writes it as a trunk, with its model card beside it. Where no source is named,
+ * torchvision's weights are taken from the cache of torch.hub or the Hugging Face hub, or downloaded.
  *
  * A digest in the file's name (`-[0-9a-f]{8,}.`, as torch.hub checks it) or in `sha256` must agree.
  * The model is written to a temporary name and renamed, after it ran on a trial batch.
  * @throws {LastlayerError} where it cannot be had, has another digest, or is no usable network
+ * @throws {UsageError} where an option makes no sense
  */
 export async function fetchModel(options: FetchOptions = {}): Promise<FetchedModel> {
-  const out = resolve(options.out ?? join('models', 'resnet18.onnx'));
+  const { from, sha256 } = options;
+  const pretrained = pretrainedOf(options);
+  const out = resolve(options.out ?? join('models', `${outputName(pretrained)}.onnx`));
   if (!out.endsWith('.onnx')) throw new UsageError(`--out is ${out}; a name that ends in .onnx is expected.`);
-  if (options.sha256 !== undefined && !/^[0-9a-f]{8,64}$/i.test(options.sha256)) {
-    throw new UsageError(`--sha256 is ${options.sha256}; 8 to 64 hexadecimal digits are expected.`);
+  if (sha256 !== undefined && !/^[0-9a-f]{8,64}$/i.test(sha256)) {
+    throw new UsageError(`--sha256 is ${sha256}; 8 to 64 hexadecimal digits are expected.`);
   }
   await mkdir(resolve(out, '..'), { recursive: true });
-  const { from } = options;
-  if (from === undefined) return fetchResNet18(out, options);
-  if (/^https?:\/\//i.test(from)) return fetchFrom(from, out, 'unknown: see the source', options);
-  return convert(resolve(from), out, { source: resolve(from), licence: 'unknown: see the source' }, options);
+  if (from === undefined) return fetchPretrained(pretrained, out, options);
+  if (/^https?:\/\//i.test(from)) return fetchFrom(from, out, options);
+  return convert(resolve(from), out, resolve(from), options);
 }
 
-async function fetchResNet18(out: string, options: FetchOptions): Promise<FetchedModel> {
-  for (const path of await cachedCheckpoints(basename(RESNET18_URL))) {
+/** torchvision's weights that the options ask for. */
+function pretrainedOf({ from, model, weights }: FetchOptions): TorchvisionWeights {
+  if (from !== undefined && (model ?? weights) !== undefined) {
+    throw new UsageError(
+      `--from ${from} and --${model ? 'model' : 'weights'} name two sources; leave one out.`,
+    );
+  }
+  const name = model ?? DEFAULT_MODEL;
+  const found = torchvisionWeights(name, weights ?? 'IMAGENET1K_V1');
+  if (found) return found;
+  throw new UsageError(
+    TORCHVISION_MODELS.includes(name)
+      ? `torchvision has no weights ${weights ?? ''} of ${name}; leave --weights out.`
+      : `--model is ${name}; one of ${TORCHVISION_MODELS.join(', ')} is expected. Another network is taken by --from.`,
+  );
+}
+
+/** Both weights of a model have room beside each other. */
+function outputName({ model, weights }: TorchvisionWeights): string {
+  return weights === 'IMAGENET1K_V1' ? model : `${model}-v2`;
+}
+
+async function fetchPretrained(
+  pretrained: TorchvisionWeights,
+  out: string,
+  options: FetchOptions,
+): Promise<FetchedModel> {
+  const { resize } = pretrained;
+  const own = { ...options, transform: { resize, ...options.transform } };
+  for (const path of await cachedCheckpoints(pretrained)) {
     try {
       options.onNotice?.(`Found the checkpoint at ${path}.`);
-      return await convert(path, out, { source: path, licence: RESNET18_LICENCE }, options);
+      return await convert(path, out, path, own, TORCHVISION_LICENCE);
     } catch (error) {
-      if (!(error instanceof LastlayerError)) throw error;
+      if (!(error instanceof LastlayerError) || error instanceof UsageError) throw error;
       options.onNotice?.(`It is of no use: ${error.message}`);
     }
   }
-  return fetchFrom(RESNET18_URL, out, RESNET18_LICENCE, options);
+  return fetchFrom(torchvisionUrl(pretrained), out, own);
 }
 
-async function fetchFrom(
-  url: string,
-  out: string,
-  licence: string,
-  options: FetchOptions,
-): Promise<FetchedModel> {
+async function fetchFrom(url: string, out: string, options: FetchOptions): Promise<FetchedModel> {
   const part = `${out}.${createHash('sha256').update(url).digest('hex').slice(0, 8)}.part`;
   await download(url, part, options);
   try {
-    return await convert(part, out, { source: url, licence }, options);
+    return await convert(part, out, url, options);
   } finally {
     await rm(part, { force: true });
   }
@@ -80,10 +121,10 @@ async function fetchFrom(
 async function convert(
   path: string,
   out: string,
-  provenance: { source: string; licence: string },
-  { sha256: expected }: FetchOptions,
+  source: string,
+  { sha256: expected, features, transform }: FetchOptions,
+  licence?: string,
 ): Promise<FetchedModel> {
-  const { source } = provenance;
   const sourceSha256 = await sha256Of(path);
   const wanted = expected?.toLowerCase() ?? digestInName(source);
   if (wanted !== undefined && !sourceSha256.startsWith(wanted)) {
@@ -92,9 +133,23 @@ async function convert(
         `Get it again.`,
     );
   }
-  const model = await readModel(path, source);
+  const known = torchvisionWeightsOf(sourceSha256) && TORCHVISION_LICENCE;
+  const model = await readModel(path, {
+    source,
+    ...(features === undefined ? {} : { features }),
+    ...(transform === undefined ? {} : { transform }),
+  });
   const { width, classes } = await probeModel(model, source);
-  const card = await writeModel(out, { ...model, width, classes }, { ...provenance, sourceSha256 });
+  const card = await writeModel(
+    out,
+    { ...model, width, classes },
+    {
+      source,
+      sourceSha256,
+      licence: licence ?? known ?? UNKNOWN_LICENCE,
+      ...(features === undefined ? {} : { features }),
+    },
+  );
   return { path: out, card };
 }
 
@@ -102,14 +157,4 @@ async function convert(
 function digestInName(source: string): string | undefined {
   const [path = source] = source.split(/[?#]/);
   return /-([0-9a-f]{8,64})\.[a-z]+$/.exec(basename(path))?.[1];
-}
-
-async function sha256Of(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  try {
-    await pipeline(createReadStream(path), hash);
-  } catch (error) {
-    throw new LastlayerError(`The model ${path} cannot be read: ${messageOf(error)}.`);
-  }
-  return hash.digest('hex');
 }

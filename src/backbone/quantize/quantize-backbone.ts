@@ -108,6 +108,7 @@ async function write(
         source: `int8 of ${id} (${source}), calibrated on ${calibration}: ranges up to the 99.999th percentile`,
         sourceSha256: sha256,
         licence: original?.licence ?? 'unknown: see the source',
+        ...(original?.features && { features: original.features }),
       },
     );
   } catch (error) {
