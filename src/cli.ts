@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { Interrupted } from './commands/interrupt.js';
 import { checkDataCommand } from './commands/check-data.js';
@@ -12,9 +13,19 @@ import { say } from './commands/terminal.js';
 import { searchCommand } from './commands/search.js';
 import { trainHeadCommand } from './commands/train-head.js';
 import { codeOf, LastlayerError, UsageError } from './errors.js';
+import { asCalled } from './invocation.js';
+import { ownVersion } from './version.js';
+
+/** Help names commands as they are called here. */
+const output = {
+  writeOut: (text: string) => process.stdout.write(asCalled(text)),
+  writeErr: (text: string) => process.stderr.write(asCalled(text)),
+};
 
 const program = new Command('lastlayer')
   .description('Fine-tune the last layer of a pretrained vision network.')
+  .version(await ownVersion())
+  .configureOutput(output)
   .showHelpAfterError('(--help shows the options, with examples)');
 
 const commands = [
@@ -30,7 +41,12 @@ const commands = [
   quantizeCommand(),
 ];
 for (const command of commands) {
-  program.addCommand(command.exitOverride().showHelpAfterError('(--help shows the options, with examples)'));
+  program.addCommand(
+    command
+      .exitOverride()
+      .configureOutput(output)
+      .showHelpAfterError('(--help shows the options, with examples)'),
+  );
 }
 
 // Whoever reads our output, such as head, may have read enough.

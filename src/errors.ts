@@ -1,9 +1,16 @@
+import { asCalled } from './invocation.js';
+
 /**
  * Something the user can put right: a bad file, option or data set. Its message says what was being done, to which
  * file, what was found and what to do; the command line prints it without a stack and exits with 1.
  */
 export class LastlayerError extends Error {
   override readonly name: string = 'LastlayerError';
+
+  /** @param message commands in it are named as in a clone, and told as they are called here */
+  constructor(message: string) {
+    super(asCalled(message));
+  }
 }
 
 /** An option or argument that makes no sense as given. The command line exits with 2. */

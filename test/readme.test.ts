@@ -10,7 +10,7 @@ const scripts = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as
 
 describe('the README', () => {
   it('has an example in code that runs as it stands', async () => {
-    for (const name of ['package.json', 'src', 'test/fixtures']) {
+    for (const name of ['package.json', 'tsconfig.json', 'src', 'test/fixtures']) {
       await cp(join(ROOT, name), join(clone, name), { recursive: true });
     }
     await symlink(join(ROOT, 'node_modules'), join(clone, 'node_modules'));

@@ -1,6 +1,7 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { LastlayerError, messageOf } from '../errors.js';
+import { asCalled } from '../invocation.js';
 import { Backbone } from './backbone.js';
 import { fileExists } from './file-exists.js';
 import { readCard, writeModel } from './model-card.js';
@@ -33,7 +34,7 @@ export async function loadBackbone(options: BackboneOptions = {}): Promise<Backb
   if (!backbone.pretrained) {
     notice(
       `The features are UNTRAINED (${UNTRAINED}): good for a try, poor for real use. ` +
-        `\`npm run fetch-model\` gets the ImageNet weights.`,
+        asCalled('`npm run fetch-model` gets the ImageNet weights.'),
     );
   }
   return backbone;

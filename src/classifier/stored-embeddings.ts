@@ -3,6 +3,7 @@ import { EmbeddingStore, type DatasetRecord, type EmbeddingTable } from '../embe
 import { LastlayerError } from '../errors.js';
 import type { FeatureSource } from '../head/index.js';
 import { checkViewSets, furtherViews, type Split, type ViewSet } from '../images/index.js';
+import { asCalled } from '../invocation.js';
 import { Columns } from './columns.js';
 import { storedFeatures } from './stored-features.js';
 
@@ -56,7 +57,9 @@ export async function withStoredEmbeddings<Result>(
     const record = chooseDataset(await store.datasets(), selection, store.location);
     if (!record.complete) {
       selection.onNotice?.(
-        `${record.dataset} was not embedded to the end; training on what is there. \`npm run embed\` goes on with it.`,
+        asCalled(
+          `${record.dataset} was not embedded to the end; training on what is there. \`npm run embed\` goes on with it.`,
+        ),
       );
     }
     return await use(await read(await store.tableOf(record), record, selection));

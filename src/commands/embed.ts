@@ -2,11 +2,11 @@ import { Command, Option } from 'commander';
 import { int8Backbone, loadBackbone, type Backbone } from '../backbone/index.js';
 import { embedDataset, EmbeddingStore, type EmbedProgress, type EmbedSummary } from '../embeddings/index.js';
 import type { Split, ViewSet } from '../images/index.js';
+import { datasetOrExamples } from './examples.js';
 import { interruptible } from './interrupt.js';
 import {
   backboneOptions,
   deviceOption,
-  EXAMPLES,
   jsonOption,
   modelOption,
   splitOption,
@@ -73,7 +73,7 @@ some are embedded already, the missing ones are added; without --views they stay
 Exit code 3: done, but some pictures could not be read; they are listed at the end.
 
 Examples:
-  npm run embed                                   the example pictures
+  npm run embed                                   the example pictures that come with a clone
   npm run embed -- ~/photos                       ~/photos/cat/1.jpg, ~/photos/dog/1.jpg, …
   npm run embed -- photos.csv --store embeddings  a manifest with the columns path, label, split
   npm run embed -- ~/photos --precision int8      with int8 arithmetic
@@ -83,11 +83,7 @@ Examples:
     .action(embed);
 
 async function embed(argument: string | undefined, flags: EmbedFlags): Promise<void> {
-  const dataset = argument ?? EXAMPLES;
-  if (argument === undefined) {
-    say(`No data set is named, so here are the example pictures: ${EXAMPLES}`);
-    say('Your own: npm run embed -- FOLDER');
-  }
+  const dataset = datasetOrExamples(argument, 'npm run embed -- FOLDER');
   const loaded = await loadBackbone({ ...backboneOptions(flags), onNotice: say });
   const started = Date.now();
   let last: EmbedProgress | undefined;

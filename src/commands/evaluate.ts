@@ -11,12 +11,12 @@ import {
 import { UsageError } from '../errors.js';
 import type { Split, ViewSet } from '../images/index.js';
 import { describeEvaluation } from './evaluation.js';
+import { datasetOrExamples } from './examples.js';
 import { interruptible } from './interrupt.js';
 import { describeMultilabel } from './multilabel.js';
 import {
   backboneOptions,
   deviceOption,
-  EXAMPLES,
   headOption,
   jsonOption,
   modelOption,
@@ -67,10 +67,10 @@ Examples:
     .action(run);
 
 async function run(
-  dataset = EXAMPLES,
+  named: string | undefined,
   { json, split, topK, store, head, views = [], ...flags }: EvaluateFlags,
 ): Promise<void> {
-  if (dataset === EXAMPLES) say(`No data set is named, so here are the example pictures: ${EXAMPLES}`);
+  const dataset = datasetOrExamples(named, 'npm run evaluate -- FOLDER');
   const classifier = await Classifier.load(head, { ...backboneOptions(flags), views, onNotice: say });
   if (topK !== undefined && classifier.head.kind !== 'softmax') {
     throw new UsageError(

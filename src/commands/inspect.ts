@@ -78,7 +78,7 @@ async function inspectFeatures(model: string | undefined, json: true | undefined
     String(width),
   ]);
   print(table([['features', 'operator', 'shape', 'width'], ...rows]));
-  print(`\nnpm run fetch-model -- --from ${model} --features NAME --out models/NAME.onnx takes one of them.`);
+  say(`\nnpm run fetch-model -- --from ${model} --features NAME --out models/NAME.onnx takes one of them.`);
 }
 
 function rowsOf(layers: readonly Layer[], { width, transform }: Backbone): string[][] {

@@ -1,10 +1,6 @@
-import { fileURLToPath } from 'node:url';
 import { InvalidArgumentError, Option } from 'commander';
 import { DEVICES, type Device } from '../backbone/index.js';
 import { SPLITS, VIEW_SETS, type ViewSet } from '../images/index.js';
-
-/** The pictures that ship with the project, for a first try. */
-export const EXAMPLES = fileURLToPath(new URL('../../test/fixtures/examples', import.meta.url));
 
 /** Flags of all commands that run the trunk. */
 export interface ModelFlags {

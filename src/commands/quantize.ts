@@ -8,8 +8,9 @@ import {
   type QuantizedBackbone,
 } from '../backbone/index.js';
 import { measureFidelity, type Fidelity } from '../classifier/index.js';
+import { datasetOrExamples } from './examples.js';
 import { interruptible } from './interrupt.js';
-import { EXAMPLES, jsonOption, modelOption, threadsOption, wholeNumber } from './options.js';
+import { jsonOption, modelOption, threadsOption, wholeNumber } from './options.js';
 import { percent, print, Progress, say } from './terminal.js';
 
 interface QuantizeFlags {
@@ -58,11 +59,7 @@ Examples:
     .action(run);
 
 async function run({ calibrate, json, out, pictures, model, threads }: QuantizeFlags): Promise<void> {
-  const dataset = calibrate ?? EXAMPLES;
-  if (calibrate === undefined) {
-    say(`No pictures are named, so here are the examples: ${EXAMPLES}`);
-    say('Your own: npm run quantize -- --calibrate FOLDER');
-  }
+  const dataset = datasetOrExamples(calibrate, 'npm run quantize -- --calibrate FOLDER');
   const session = threads === undefined ? {} : { threads };
   const float32 = await loadBackbone({
     ...session,

@@ -1,11 +1,12 @@
 import { SingleBar } from 'cli-progress';
+import { asCalled } from '../invocation.js';
 
 /** Where stderr is no terminal, progress is told this often. */
 const LINE_EVERY_MS = 10_000;
 
-/** A line for the user, on stderr, so that stdout holds nothing but results. */
+/** A line for the user, on stderr, so that stdout holds nothing but results. Commands are told as they are called here. */
 export function say(line: string): void {
-  process.stderr.write(`${line}\n`);
+  process.stderr.write(`${asCalled(line)}\n`);
 }
 
 /** A result, on stdout. */

@@ -4,6 +4,7 @@ import { Matrix } from 'ml-matrix';
 import writeFileAtomic from 'write-file-atomic';
 import { LastlayerError, messageOf } from '../errors.js';
 import { encodeSafetensors, readSafetensors } from '../safetensors/index.js';
+import { ownVersion } from '../version.js';
 import { Head } from './head.js';
 import { decodeMetadata, encodeMetadata } from './metadata.js';
 
@@ -82,13 +83,4 @@ async function readBytes(path: string): Promise<Uint8Array> {
   } catch (error) {
     throw new LastlayerError(`The head file ${path} cannot be read: ${messageOf(error)}.`);
   }
-}
-
-/** The version of lastlayer, from its package.json. */
-async function ownVersion(): Promise<string> {
-  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
-  const manifest: unknown = JSON.parse(text);
-  return typeof manifest === 'object' && manifest && 'version' in manifest
-    ? String(manifest.version)
-    : 'unknown';
 }

@@ -1,9 +1,10 @@
-import { readFile } from 'node:fs/promises';
+import * as ort from 'onnxruntime-node';
 import { withStoredEmbeddings, type Selection } from '../classifier/index.js';
 import { DEFAULT_STORE } from '../embeddings/index.js';
 import { LastlayerError } from '../errors.js';
 import { loadHead } from '../head/index.js';
 import { checkData, ISSUES, type DataCheck } from '../quality/index.js';
+import { ownVersion } from '../version.js';
 import { mapEmbeddings } from './embedding-map.js';
 import { judgePictures } from './judged.js';
 import { page } from './page.js';
@@ -106,14 +107,7 @@ async function factsOf(dataset: string, layout: string): Promise<[string, string
     ['made', new Date().toISOString()],
     [
       'versions',
-      `lastlayer ${await versionIn('../../package.json')}, onnxruntime ${await versionIn('../../node_modules/onnxruntime-node/package.json')}, Node ${process.versions.node}`,
+      `lastlayer ${await ownVersion()}, onnxruntime ${ort.env.versions.common}, Node ${process.versions.node}`,
     ],
   ];
-}
-
-async function versionIn(path: string): Promise<string> {
-  const text = await readFile(new URL(path, import.meta.url), 'utf8').catch(() => '{}');
-  const parsed: unknown = JSON.parse(text);
-  const isVersioned = typeof parsed === 'object' && parsed !== null && 'version' in parsed;
-  return isVersioned ? String(parsed.version) : 'unknown';
 }

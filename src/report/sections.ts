@@ -1,5 +1,6 @@
 import { relative } from 'node:path';
 import type { EvaluationResult, Head } from '../head/index.js';
+import { asCalled } from '../invocation.js';
 import { ISSUE_MEANINGS, ISSUES, type DataCheck } from '../quality/index.js';
 import { html, type Html } from './html.js';
 import type { Judged, JudgedPicture } from './judged.js';
@@ -121,7 +122,7 @@ export function findingsSection(
     <p>
       ${findings.length === 0 ? 'Nothing was found.' : 'Have a look at these; some will be right as they are.'}
       ${lookedAt ? '' : 'The data set is large, so the embeddings alone were looked at: empty and grey pictures are not told.'}
-      npm run check-data -- --out FILE.csv writes all of it as a manifest to correct.
+      ${asCalled('npm run check-data -- --out FILE.csv')} writes all of it as a manifest to correct.
     </p>
     ${warnings.map((line) => html`<p class="warning">${line}</p>`)}
     ${groups.map(

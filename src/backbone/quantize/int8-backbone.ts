@@ -1,3 +1,4 @@
+import { asCalled } from '../../invocation.js';
 import type { Backbone } from '../backbone.js';
 import { fileExists } from '../file-exists.js';
 import { loadBackbone } from '../load.js';
@@ -48,6 +49,6 @@ async function make(float32: Backbone, dataset: string, options: QuantizeOptions
     `There is no int8 model of ${id} at ${int8Path(source)}; making it, calibrated on ${dataset}.`,
   );
   const { backbone, card } = await quantizeBackbone(float32, dataset, options);
-  options.onNotice?.(`Made ${card.id}. \`npm run quantize\` tells how close to ${id} it is.`);
+  options.onNotice?.(asCalled(`Made ${card.id}. \`npm run quantize\` tells how close to ${id} it is.`));
   return backbone;
 }

@@ -1,0 +1,181 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { cp, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { ROOT, stripedDataset, temporaryFolder } from './support/files.js';
+
+interface Manifest {
+  version: string;
+  dependencies: Record<string, string>;
+}
+
+interface Packed {
+  filename: string;
+  size: number;
+  files: { path: string }[];
+}
+
+interface Run {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Manifest;
+const clone = await temporaryFolder();
+const project = await temporaryFolder();
+const modules = join(project, 'node_modules');
+const environment = { ...process.env, NODE_OPTIONS: '', NO_COLOR: '1' };
+
+const packed = await pack();
+await install();
+await stripedDataset(join(project, 'photos'), { train: { flat: 6, steep: 6 }, val: { flat: 3, steep: 3 } });
+
+describe('the package', () => {
+  it('is small, and holds what is built and what to read', () => {
+    expect(packed.size).toBeLessThan(1_000_000);
+    const others = packed.files.map(({ path }) => path).filter((path) => !path.startsWith('dist/'));
+    expect(others).toEqual(
+      expect.arrayContaining(['LICENSE', 'README.md', 'docs/backbones.md', 'package.json']),
+    );
+    const endings = new Set(packed.files.map(({ path }) => /\.[a-z.]+$/.exec(path)?.[0] ?? path));
+    for (const ending of ['.ts', '.onnx', '.jpg', '.map', '.tgz']) expect(endings).not.toContain(ending);
+  });
+});
+
+describe('an installed package', () => {
+  it('has the command line, which tells commands as they are called there', () => {
+    expect(run('lastlayer', '--version')).toEqual({ status: 0, stdout: `${manifest.version}\n`, stderr: '' });
+    const help = run('lastlayer', 'embed', '--help').stdout;
+    expect(help).toContain('npx lastlayer embed ~/photos ');
+    expect(help).not.toContain('npm run');
+    expect(run('lastlayer', 'train-head', '--store', 'nothing')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('Run `npx lastlayer embed DATASET` first') as unknown,
+    });
+  });
+
+  it('takes a folder of pictures to predictions and a report', () => {
+    const embedded = run('lastlayer', 'embed', 'photos');
+    expect(embedded).toMatchObject({ status: 0, stdout: expect.stringMatching(/18 embedded/) as unknown });
+    expect(embedded.stderr).toContain('`npx lastlayer fetch-model` gets the ImageNet weights');
+    expect(run('lastlayer', 'train-head')).toMatchObject({ status: 0 });
+    const predicted = run('lastlayer', 'predict', 'photos/val/flat/0.png', '--json');
+    expect(JSON.parse(predicted.stdout)).toMatchObject({
+      predictions: [{ path: expect.any(String) as unknown }],
+    });
+    expect(run('lastlayer', 'report', '--out', 'report.html')).toMatchObject({ status: 0 });
+    const report = readFileSync(join(project, 'report.html'), 'utf8');
+    expect(report).toMatch(new RegExp(`lastlayer ${manifest.version}, onnxruntime \\d+\\.\\d+`));
+    expect(report).toContain('npx lastlayer check-data --out FILE.csv');
+  });
+
+  it('asks for a data set, as the example pictures are not in it', () => {
+    for (const command of ['embed', 'evaluate', 'quantize']) {
+      expect(run('lastlayer', command)).toMatchObject({
+        status: 2,
+        stdout: '',
+        stderr: expect.stringMatching(`No data set is named.*npx lastlayer ${command} `) as unknown,
+      });
+    }
+  });
+
+  it('is imported by an ES module', async () => {
+    await writeFile(
+      join(project, 'app.mjs'),
+      `import { embedImages, LastlayerError, loadBackbone } from 'lastlayer';
+       const backbone = await loadBackbone();
+       const embedding = await embedImages(backbone, ['photos/val/flat/0.png']);
+       console.log(embedding.length, new LastlayerError('x') instanceof Error);`,
+    );
+    expect(run('node', 'app.mjs')).toEqual({ status: 0, stdout: '512 true\n', stderr: '' });
+  });
+
+  it('is imported by a CommonJS module', async () => {
+    await writeFile(
+      join(project, 'app.cjs'),
+      `import('lastlayer').then(async ({ loadHead }) => {
+         console.log((await loadHead('head.safetensors')).labels.join());
+       });`,
+    );
+    expect(run('node', 'app.cjs')).toEqual({ status: 0, stdout: 'flat,steep\n', stderr: '' });
+  });
+
+  it.each(['node16', 'bundler'])('type-checks where modules are resolved as by %s', async (resolution) => {
+    await writeFile(
+      join(project, 'app.ts'),
+      `import { Classifier, embedDataset, loadBackbone, type Head, type Prediction } from 'lastlayer';
+       export async function classify(path: string, head: Head): Promise<Prediction[]> {
+         const backbone = await loadBackbone({ modelsDir: 'models' });
+         await embedDataset('photos', { backbone });
+         return new Classifier(backbone, head).predict(path, { topK: 2 });
+       }
+       // @ts-expect-error a number is no path
+       export const wrong = loadBackbone({ model: 3 });`,
+    );
+    const configuration = {
+      compilerOptions: {
+        module: resolution === 'node16' ? 'node16' : 'esnext',
+        moduleResolution: resolution,
+        target: 'es2022',
+        types: ['node'],
+        strict: true,
+        noEmit: true,
+      },
+      files: ['app.ts'],
+    };
+    await writeFile(join(project, 'package.json'), JSON.stringify({ type: 'module' }));
+    await writeFile(join(project, 'tsconfig.json'), JSON.stringify(configuration));
+    const compiler = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
+    expect(run('node', compiler)).toEqual({ status: 0, stdout: '', stderr: '' });
+  });
+});
+
+/** Builds and packs the package in a copy of the clone, so that the clone stays as it is. */
+async function pack(): Promise<Packed> {
+  const files = [
+    'package.json',
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'LICENSE',
+    'README.md',
+    'docs',
+    'src',
+  ];
+  for (const name of [...files, 'scripts/build.ts']) {
+    await cp(join(ROOT, name), join(clone, name), { recursive: true });
+  }
+  await symlink(join(ROOT, 'node_modules'), join(clone, 'node_modules'));
+  // prepack, which npm runs first, builds it.
+  const output = execFileSync('npm', ['pack', '--json', '--ignore-scripts=false', '--offline'], {
+    cwd: clone,
+    env: environment,
+    encoding: 'utf8',
+  });
+  const [first] = JSON.parse(output.slice(output.indexOf('[\n'))) as Packed[];
+  if (!first) throw new Error(`npm pack gives ${output}`);
+  return first;
+}
+
+/** As `npm install` does it, but offline: the tarball is unpacked, and what it depends on, no more, is linked in. */
+async function install(): Promise<void> {
+  await mkdir(join(modules, '.bin'), { recursive: true });
+  execFileSync('tar', ['-xzf', join(clone, packed.filename), '-C', modules]);
+  execFileSync('mv', [join(modules, 'package'), join(modules, 'lastlayer')]);
+  for (const name of [...Object.keys(manifest.dependencies), '@types/node']) {
+    await mkdir(dirname(join(modules, name)), { recursive: true });
+    await symlink(join(ROOT, 'node_modules', name), join(modules, name));
+  }
+  await symlink('../lastlayer/dist/cli.js', join(modules, '.bin', 'lastlayer'));
+}
+
+/** Runs a program in the project: node, or a command that a package brings. */
+function run(program: string, ...args: string[]): Run {
+  const file = program === 'node' ? process.execPath : join(modules, '.bin', program);
+  const { status, stdout, stderr } = spawnSync(file, args, {
+    cwd: project,
+    env: environment,
+    encoding: 'utf8',
+  });
+  return { status, stdout, stderr };
+}
