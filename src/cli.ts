@@ -4,6 +4,7 @@ import { Interrupted } from './commands/interrupt.js';
 import { checkDataCommand } from './commands/check-data.js';
 import { embedCommand } from './commands/embed.js';
 import { evaluateCommand } from './commands/evaluate.js';
+import { exportCommand } from './commands/export.js';
 import { fetchModelCommand } from './commands/fetch-model.js';
 import { inspectCommand } from './commands/inspect.js';
 import { predictCommand } from './commands/predict.js';
@@ -39,6 +40,7 @@ const commands = [
   searchCommand(),
   inspectCommand(),
   quantizeCommand(),
+  exportCommand(),
 ];
 for (const command of commands) {
   program.addCommand(

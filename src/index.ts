@@ -63,6 +63,8 @@ export type {
   RowFilter,
 } from './embeddings/index.js';
 export { LastlayerError, UsageError } from './errors.js';
+export { exportOnnx } from './export/index.js';
+export type { ExportCheck, ExportedOnnx, ExportOnnxOptions, OnnxInput } from './export/index.js';
 export {
   DEFAULT_L2,
   Evaluation,

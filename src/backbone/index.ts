@@ -6,6 +6,7 @@ export { featureCandidates } from './features.js';
 export type { FeatureCandidate } from './features.js';
 export { inspectBackbone } from './inspect.js';
 export type { Layer } from './inspect.js';
+export { int8Overflows } from './int8-overflow.js';
 export { loadBackbone } from './load.js';
 export type { BackboneOptions } from './load.js';
 export { writeModel } from './model-card.js';

@@ -76,6 +76,23 @@ async function decodeAlone(...[image, transform, views]: Parameters<typeof decod
   }
 }
 
+/**
+ * As {@link decodeImage}, but the whole picture at its own size.
+ * @param background what shows through transparent pixels
+ * @returns interleaved RGB bytes [height, width, 3]
+ * @throws {LastlayerError} as {@link decodeImage} does
+ */
+export async function decodeWhole(image: Uint8Array, background: string): Promise<RawPixels> {
+  try {
+    return await decoding.runExclusive(async () => {
+      const { rgb, width, height } = await uprightRgb(image, background);
+      return { data: await rgb.toBuffer(), width, height, channels: 3 };
+    }, DECODES_AT_ONCE);
+  } catch (error) {
+    throw new LastlayerError(reasonOf(error));
+  }
+}
+
 /** Pictures of the same transform as one batch, [images, crop, crop, 3]. */
 export function joinPixels(images: readonly DecodedImage[]): Uint8Array<ArrayBuffer> {
   const batch = new Uint8Array(images.reduce((length, { pixels }) => length + pixels.length, 0));
@@ -92,11 +109,7 @@ async function decode(
   transform: Transform,
   views: readonly View[],
 ): Promise<DecodedImage[]> {
-  const picture = open(image);
-  const { width, height, hasAlpha } = await uprightSize(picture);
-  const upright = picture.autoOrient();
-  const opaque = hasAlpha ? upright.flatten({ background: transform.background }) : upright;
-  const rgb = opaque.toColourspace('srgb').removeAlpha().raw({ depth: 'uchar' });
+  const { rgb, width, height } = await uprightRgb(image, transform.background);
   const places = [...new Set(views.map((view) => placeOf(view).place))];
   const squares = await squaresOf(rgb, { width, height }, transform, places);
   return views.map((view) => {
@@ -143,9 +156,17 @@ function open(image: Uint8Array | RawPixels): Sharp {
   return sharp(data, { ...options, raw: { width, height, channels } });
 }
 
-async function uprightSize(picture: Sharp): Promise<{ width: number; height: number; hasAlpha: boolean }> {
+/** The picture upright, opaque and in 8-bit RGB, of which no pixel has been decoded yet. */
+async function uprightRgb(
+  image: Uint8Array | RawPixels,
+  background: string,
+): Promise<{ rgb: Sharp; width: number; height: number }> {
+  const picture = open(image);
   const { autoOrient, hasAlpha } = await picture.metadata();
-  return { width: autoOrient.width, height: autoOrient.height, hasAlpha };
+  const upright = picture.autoOrient();
+  const opaque = hasAlpha ? upright.flatten({ background }) : upright;
+  const rgb = opaque.toColourspace('srgb').removeAlpha().raw({ depth: 'uchar' });
+  return { rgb, width: autoOrient.width, height: autoOrient.height };
 }
 
 /** libvips reports one problem in several lines and repeats them; the first says it. */

@@ -2,7 +2,7 @@ export { pictureBatches } from './batches.js';
 export type { BatchOptions, PictureBatch } from './batches.js';
 export { SPLITS, splitNamed } from './dataset.js';
 export type { Dataset, DatasetEntry, Split } from './dataset.js';
-export { decodeImage, decodeViews, joinPixels } from './decode.js';
+export { decodeImage, decodeViews, decodeWhole, joinPixels } from './decode.js';
 export type { DecodedImage, RawPixels } from './decode.js';
 export { openDataset } from './open-dataset.js';
 export { sampleEntries } from './sample.js';

@@ -19,7 +19,12 @@ import {
 const IR_VERSION = 8n;
 const OPSET = 17n;
 
-const ELEMENT_TYPES = { float32: DataType.FLOAT, int64: DataType.INT64, uint8: DataType.UINT8 };
+const ELEMENT_TYPES = {
+  float32: DataType.FLOAT,
+  int64: DataType.INT64,
+  uint8: DataType.UINT8,
+  bool: DataType.BOOL,
+};
 
 /** An attribute's value: whole numbers become INT or INTS; a FLOAT is written `{ float: 0.5 }`. */
 export type AttributeValue = number | number[] | string | { float: number };

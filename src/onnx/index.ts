@@ -2,10 +2,16 @@ export { floatTensor, integerTensor, intTensor, model, node, tensorInfo } from '
 export type { AttributeValue, GraphParts } from './build.js';
 export { constantFloats, constantShape } from './constants.js';
 export { expose } from './expose.js';
+export { extend } from './extend.js';
+export type { Extension } from './extend.js';
+export { takeImages } from './images.js';
 export { dimensionsOf, inputSize, outputWidth, pictureInput } from './input-output.js';
 export { metadataOf, opsetOf, withMetadata } from './metadata.js';
 export { decodeModel, encodeModel, graphOf } from './model.js';
 export { takePixels } from './pixels.js';
+export { keepOutputs } from './prune.js';
+export { raiseOpset } from './raise-opset.js';
+export { renameValues } from './rename.js';
 export type { GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto } from 'onnx-buf';
 export { truncateAtPooling } from './truncate.js';
 export { tensorNamed, truncateAt } from './truncate-at.js';

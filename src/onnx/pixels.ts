@@ -1,6 +1,6 @@
-import { create } from '@bufbuild/protobuf';
-import { GraphProtoSchema, TensorProto_DataType as DataType, type ModelProto } from 'onnx-buf';
+import { TensorProto_DataType as DataType, type ModelProto } from 'onnx-buf';
 import { floatTensor, node, tensorInfo } from './build.js';
+import { extend } from './extend.js';
 import { pictureInput } from './input-output.js';
 import { graphOf } from './model.js';
 
@@ -15,22 +15,18 @@ export function takePixels(
   path: string,
   { mean, std }: { mean: readonly number[]; std: readonly number[] },
 ): ModelProto {
-  const graph = graphOf(model, path);
-  const input = pictureInput(graph, path);
+  const input = pictureInput(graphOf(model, path), path);
   const perChannel = (name: string, values: number[]) =>
     floatTensor(name, [values.length], Float32Array.from(values));
   // A BatchNormalization of those statistics: in onnxruntime, Sub and Div with broadcasting take ten times as long.
   const statistics = ['pixels.one', 'pixels.zero', 'pixels.mean', 'pixels.variance'];
-  const normalize = [
-    node('Transpose', ['pixels'], ['pixels.planes'], { perm: [0, 3, 1, 2] }),
-    node('Cast', ['pixels.planes'], ['pixels.float'], { to: DataType.FLOAT }),
-    node('BatchNormalization', ['pixels.float', ...statistics], [input.name], { epsilon: { float: 0 } }),
-  ];
-  const edited = create(GraphProtoSchema, {
-    name: graph.name,
-    node: [...normalize, ...graph.node],
-    initializer: [
-      ...graph.initializer,
+  return extend(model, path, {
+    before: [
+      node('Transpose', ['pixels'], ['pixels.planes'], { perm: [0, 3, 1, 2] }),
+      node('Cast', ['pixels.planes'], ['pixels.float'], { to: DataType.FLOAT }),
+      node('BatchNormalization', ['pixels.float', ...statistics], [input.name], { epsilon: { float: 0 } }),
+    ],
+    initializers: [
       perChannel('pixels.one', [1, 1, 1]),
       perChannel('pixels.zero', [0, 0, 0]),
       perChannel(
@@ -42,9 +38,6 @@ export function takePixels(
         std.map((s) => (255 * s) ** 2),
       ),
     ],
-    sparseInitializer: graph.sparseInitializer,
-    input: [tensorInfo('pixels', ['batch', 'height', 'width', 3], 'uint8')],
-    output: graph.output,
+    inputs: [tensorInfo('pixels', ['batch', 'height', 'width', 3], 'uint8')],
   });
-  return { ...model, graph: edited };
 }

@@ -1,8 +1,9 @@
 import type { GraphProto, ModelProto, NodeProto } from 'onnx-buf';
 import { LastlayerError } from '../errors.js';
 import { node, tensorInfo } from './build.js';
-import { cut, outputOf, producersOf } from './cut.js';
+import { cut, outputOf } from './cut.js';
 import { graphOf } from './model.js';
+import { producersOf } from './prune.js';
 
 /**
  * Finds a tensor by its own name, or by that of the operator that it comes from.

@@ -2,9 +2,10 @@ import type { GraphProto, ModelProto, NodeProto } from 'onnx-buf';
 import { LastlayerError } from '../errors.js';
 import { node, tensorInfo } from './build.js';
 import { constantInts } from './constants.js';
-import { cut, inputsOf, outputOf, producersOf } from './cut.js';
+import { cut, outputOf } from './cut.js';
 import { dimensionsOf, pictureInput } from './input-output.js';
 import { graphOf } from './model.js';
+import { inputsOf, producersOf } from './prune.js';
 
 /**
  * Cuts a network down to its pooled features by editing its graph: finds the global pooling that is nearest to the
