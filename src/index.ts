@@ -63,7 +63,7 @@ export type {
   RowFilter,
 } from './embeddings/index.js';
 export { LastlayerError, UsageError } from './errors.js';
-export { exportOnnx } from './export/index.js';
+export { exportOnnx, exportSafetensors } from './export/index.js';
 export type { ExportCheck, ExportedOnnx, ExportOnnxOptions, OnnxInput } from './export/index.js';
 export {
   DEFAULT_L2,

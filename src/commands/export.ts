@@ -1,14 +1,21 @@
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { Classifier } from '../classifier/index.js';
-import { exportOnnx, ONNX_INPUTS, type ExportedOnnx, type OnnxInput } from '../export/index.js';
+import {
+  exportOnnx,
+  exportSafetensors,
+  ONNX_INPUTS,
+  type ExportedOnnx,
+  type OnnxInput,
+} from '../export/index.js';
+import { loadHead } from '../head/index.js';
 import { picturesToCheckOn } from './check-pictures.js';
 import { interruptible } from './interrupt.js';
 import { headOption, jsonOption, modelOption, storeOption, wholeNumber } from './options.js';
 import { print, Progress, say } from './terminal.js';
 
 /** What each format is written to where no file is named. */
-const OUT = { onnx: 'classifier.onnx' };
+const OUT = { onnx: 'classifier.onnx', safetensors: 'fc.safetensors' };
 type Format = keyof typeof OUT;
 
 interface ExportFlags {
@@ -18,6 +25,7 @@ interface ExportFlags {
   input: OnnxInput;
   check?: string;
   pictures: number;
+  calibrated?: boolean;
   model?: string;
   store: string;
   json?: true;
@@ -27,7 +35,7 @@ export const exportCommand = (): Command =>
   new Command('export')
     .description('Write the trained classifier for other programs.')
     .addOption(new Option('--format <name>', 'what to write').choices(Object.keys(OUT)).default('onnx'))
-    .option('--out <file>', 'where to write it (default: classifier.onnx)')
+    .option('--out <file>', 'where to write it (default: classifier.onnx, fc.safetensors)')
     .addOption(headOption())
     .addOption(
       new Option('--input <kind>', 'onnx: what the network takes, see below')
@@ -40,6 +48,10 @@ export const exportCommand = (): Command =>
     )
     .addOption(
       new Option('--pictures <n>', 'onnx: how many of them, at most').argParser(wholeNumber).default(16),
+    )
+    .option(
+      '--calibrated',
+      'safetensors: divide the layer by the temperature, so that softmax alone gives probabilities',
     )
     .addOption(modelOption())
     .addOption(storeOption())
@@ -54,16 +66,39 @@ embedding and unknown. It takes
   tensor  normalised planes, float32 [batch, 3, 224, 224], as torchvision's transforms make them
 Before it is written it is run on pictures and compared with predict.
 
+safetensors: fc.weight and fc.bias, which torchvision's resnet18(num_classes=N) loads beside the trunk's own tensors. The
+temperature is in the metadata, where --calibrated does not fold it in. docs/export.md has the Python.
+
 Examples:
   npm run export
   npm run export -- --head ants-and-bees.safetensors --out ants-and-bees.onnx --check ~/photos
-  npm run export -- --input tensor --json`,
+  npm run export -- --input tensor --json
+  npm run export -- --format safetensors`,
     )
     .action(run);
 
 async function run(flags: ExportFlags): Promise<void> {
   const path = resolve(flags.out ?? OUT[flags.format]);
-  await writeOnnx(path, flags);
+  if (flags.format === 'onnx') await writeOnnx(path, flags);
+  else await writeSafetensors(path, flags);
+}
+
+async function writeSafetensors(
+  path: string,
+  { head: file, calibrated = false, json }: ExportFlags,
+): Promise<void> {
+  const head = await loadHead(file);
+  const written = await exportSafetensors(head, path, { calibrated });
+  if (json) print(JSON.stringify({ ...written, modelId: head.modelId }));
+  else {
+    const { classes, width } = written;
+    print(`${path}: fc.weight [${classes}, ${width}] and fc.bias [${classes}] for ${head.modelId}`);
+    print(
+      calibrated
+        ? '  the temperature is folded in'
+        : `  divide its output by the temperature, ${head.temperature.toPrecision(4)}`,
+    );
+  }
 }
 
 async function writeOnnx(path: string, flags: ExportFlags): Promise<void> {

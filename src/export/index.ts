@@ -1,4 +1,5 @@
 export { exportOnnx } from './onnx/export-onnx.js';
+export { exportSafetensors } from './safetensors.js';
 export type { ExportedOnnx, ExportOnnxOptions } from './onnx/export-onnx.js';
 export { ONNX_INPUTS } from './onnx/graph.js';
 export type { OnnxInput } from './onnx/graph.js';

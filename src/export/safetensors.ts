@@ -1,0 +1,35 @@
+import type { Head } from '../head/index.js';
+import { encodeSafetensors } from '../safetensors/index.js';
+import { ownVersion } from '../version.js';
+import { writeExport } from './write-export.js';
+
+/**
+ * Writes a head as a layer of PyTorch: `fc.weight` [N, D] and `fc.bias` [N] in float32 and nothing else, which
+ * `torchvision.models.resnet18(num_classes=N).load_state_dict` takes beside the trunk's own tensors. The labels, in the order of
+ * the rows, are in the file's metadata.
+ * @param options.calibrated divide weights and bias by the head's temperature, so that softmax (of a multilabel head, sigmoid)
+ *   of the layer's output gives the probabilities of `predict`; by default they are as they were trained, and the
+ *   temperature is in the metadata
+ * @throws {LastlayerError} where the file cannot be written
+ */
+export async function exportSafetensors(
+  head: Head,
+  path: string,
+  { calibrated = false }: { calibrated?: boolean } = {},
+): Promise<{ path: string; calibrated: boolean; classes: number; width: number }> {
+  const { labels, width, kind, thresholds, modelId, transformId, created } = head;
+  const divisor = calibrated ? head.temperature : 1;
+  const divided = (values: Iterable<number>) => Float32Array.from(values, (value) => value / divisor);
+  const tensors = new Map([
+    ['fc.weight', { shape: [labels.length, width], data: divided(head.weights.to1DArray()) }],
+    ['fc.bias', { shape: [labels.length], data: divided(head.bias) }],
+  ]);
+  const metadata = {
+    ...{ labels: JSON.stringify(labels), kind, thresholds: JSON.stringify(thresholds) },
+    // What the layer's output is still to be divided by.
+    temperature: JSON.stringify(head.temperature / divisor),
+    ...{ modelId, transformId, created, lastlayer: await ownVersion() },
+  };
+  await writeExport(path, encodeSafetensors(tensors, metadata));
+  return { path, calibrated, classes: labels.length, width };
+}
