@@ -63,8 +63,16 @@ export type {
   RowFilter,
 } from './embeddings/index.js';
 export { LastlayerError, UsageError } from './errors.js';
-export { exportOnnx, exportSafetensors } from './export/index.js';
-export type { ExportCheck, ExportedOnnx, ExportOnnxOptions, OnnxInput } from './export/index.js';
+export { exportEmbeddings, exportOnnx, exportSafetensors } from './export/index.js';
+export type {
+  ExportCheck,
+  ExportedEmbeddings,
+  ExportedOnnx,
+  ExportEmbeddingsOptions,
+  ExportOnnxOptions,
+  OnnxInput,
+  TableFormat,
+} from './export/index.js';
 export {
   DEFAULT_L2,
   Evaluation,

@@ -1,5 +1,6 @@
 export { pictureBatches } from './batches.js';
 export type { BatchOptions, PictureBatch } from './batches.js';
+export { csvLine } from './csv-line.js';
 export { SPLITS, splitNamed } from './dataset.js';
 export type { Dataset, DatasetEntry, Split } from './dataset.js';
 export { decodeImage, decodeViews, decodeWhole, joinPixels } from './decode.js';

@@ -1,3 +1,4 @@
+import { csvLine } from '../images/index.js';
 import type { DataCheck } from './check-data.js';
 import type { Finding } from './finding.js';
 
@@ -13,19 +14,13 @@ export function toManifest({ pictures, findings }: DataCheck): string {
   const lines = pictures.map(({ path, label, split, group, weight }) => {
     const found = ofPath.get(path) ?? [];
     const joined = (text: (finding: Finding) => string) => found.map(text).join('; ');
-    return [
+    return csvLine([
       ...[path, label, split, group, weight?.toString()],
       joined(({ issue }) => issue),
       found.find(({ suggestedLabel }) => suggestedLabel !== undefined)?.suggestedLabel,
       found.find(({ related }) => related !== undefined)?.related,
       joined(({ detail }) => detail),
-    ]
-      .map((cell = '') => quoted(cell))
-      .join(',');
+    ]);
   });
-  return `${[HEADER, ...lines].join('\n')}\n`;
-}
-
-function quoted(cell: string): string {
-  return /[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
+  return `${HEADER}\n${lines.join('')}`;
 }
