@@ -14,5 +14,16 @@ export default tseslint.config(
       eqeqeq: 'error',
     },
   },
+  {
+    files: ['examples/browser/**'],
+    languageOptions: {
+      globals: Object.fromEntries(
+        [
+          ...['createImageBitmap', 'document', 'fetch', 'location', 'OffscreenCanvas', 'performance'],
+          ...['TextDecoder', 'URL', 'URLSearchParams'],
+        ].map((name) => [name, 'readonly']),
+      ),
+    },
+  },
   prettier,
 );

@@ -47,6 +47,34 @@ test('a network is written and checked on the validation pictures of what was em
   });
 });
 
+test('the layer and the embeddings are written where no file is named, and told of', async () => {
+  const layer = await run('export', '--format', 'safetensors', '--calibrated');
+  expect(layer).toMatchObject({ code: 0, stderr: '' });
+  expect(layer.stdout).toMatch(
+    /fc\.safetensors: fc\.weight \[2, 8\] and fc\.bias \[2\] for network@\w+\n.*folded in/,
+  );
+  for (const format of ['npy', 'parquet', 'json']) {
+    const { code, stdout } = await run('export', '--format', format, '--head', 'head.safetensors');
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(
+        /embeddings\.\w+(, .*embeddings\.csv)?: \[32, 8\] by network@\w+, of .*data\n$/,
+      ) as string,
+    });
+    expect(existsSync(join(root, `embeddings.${format}`))).toBe(true);
+  }
+  const json = await run('export', '--format', 'npy', '--out', 'deep/x.npy', '--dataset', data, '--json');
+  expect(JSON.parse(json.stdout)).toMatchObject({
+    ...{
+      paths: [join(root, 'deep', 'x.npy'), join(root, 'deep', 'x.csv')],
+      rows: 32,
+      width: 8,
+      dataset: data,
+      failed: 0,
+    },
+  });
+});
+
 test('another trunk than the head’s, a head that is not there and an unknown format are refused', async () => {
   await writeFile(join(root, 'other.onnx'), smallNetwork(2));
   const refused = [
