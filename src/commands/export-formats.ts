@@ -30,14 +30,15 @@ export interface WriteFlags {
 export async function writeEmbeddings(
   path: string,
   format: TableFormat,
-  { store, dataset, head, json }: WriteFlags,
+  { store, dataset, head, json, ...flags }: WriteFlags,
 ): Promise<void> {
+  const model = flags.model ?? (head === undefined ? undefined : (await loadHead(head)).modelId);
   const progress = new Progress('writing', 'rows');
   const written = await interruptible(async (signal) => {
     try {
       return await exportEmbeddings(path, {
         ...{ format, store, signal, onNotice: say },
-        ...(head !== undefined && { model: (await loadHead(head)).modelId }),
+        ...(model !== undefined && { model }),
         ...(dataset !== undefined && { dataset }),
         onProgress: (done, total) => {
           progress.update(done, total);

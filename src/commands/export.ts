@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { ONNX_INPUTS } from '../export/index.js';
+import { UsageError } from '../errors.js';
+import { ONNX_INPUTS, TABLE_FORMATS } from '../export/index.js';
 import {
   DEFAULT_HEAD,
   writeEmbeddings,
@@ -8,7 +9,7 @@ import {
   writeSafetensors,
   type WriteFlags,
 } from './export-formats.js';
-import { jsonOption, modelOption, storeOption, wholeNumber } from './options.js';
+import { jsonOption, storeOption, wholeNumber } from './options.js';
 
 /** What each format is written to where no file is named. */
 const OUT = {
@@ -47,7 +48,11 @@ export const exportCommand = (): Command =>
       '--calibrated',
       'safetensors: divide the layer by the temperature, so that softmax alone gives probabilities',
     )
-    .addOption(modelOption())
+    .option(
+      '--model <file>',
+      'onnx: the network (default: the one of the models folder that the head was trained on); npy, parquet, json: the id of ' +
+        'the one that embedded the data set, where there are several',
+    )
     .addOption(storeOption())
     .option(
       '--dataset <path>',
@@ -79,7 +84,20 @@ Examples:
     )
     .action(run);
 
-async function run(flags: ExportFlags): Promise<void> {
+/** Options that only some formats know. */
+const ONLY: Record<string, readonly Format[]> = {
+  ...{ input: ['onnx'], check: ['onnx'], pictures: ['onnx'], calibrated: ['safetensors'] },
+  ...{ model: ['onnx', ...TABLE_FORMATS], dataset: TABLE_FORMATS },
+};
+
+async function run(flags: ExportFlags, command: Command): Promise<void> {
+  for (const [name, formats] of Object.entries(ONLY)) {
+    if (command.getOptionValueSource(name) === 'cli' && !formats.includes(flags.format)) {
+      throw new UsageError(
+        `--${name} means nothing with --format ${flags.format}; it is for ${formats.join(', ')}.`,
+      );
+    }
+  }
   const path = resolve(flags.out ?? OUT[flags.format]);
   if (flags.format === 'onnx') await writeOnnx(path, flags);
   else if (flags.format === 'safetensors') await writeSafetensors(path, flags);

@@ -28,7 +28,8 @@ export async function writeByStream(
     await write(temporary);
     await rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    // Where even this fails there was nothing.
+    await rm(temporary, { force: true }).catch(() => undefined);
     if (codeOf(error) === undefined) throw error;
     throw new LastlayerError(`${path} cannot be written: ${messageOf(error)}. Name another place.`);
   }

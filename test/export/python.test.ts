@@ -1,7 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Classifier, exportOnnx, exportSafetensors, loadBackbone } from '../../src/index.js';
+import {
+  Classifier,
+  exportEmbeddings,
+  exportOnnx,
+  exportSafetensors,
+  loadBackbone,
+} from '../../src/index.js';
+import { writeStore } from '../support/embeddings.js';
 import { describeWith, ROOT, temporaryFolder } from '../support/files.js';
 import { madeUpHead } from '../support/made-up-head.js';
 import { describeWithPython, runPython } from '../support/python.js';
@@ -19,6 +26,24 @@ const program = (naming: string) => {
 const folder = await temporaryFolder();
 
 describeWithPython('in Python', () => {
+  it('NumPy reads the embeddings, and the rows beside them', async () => {
+    const store = join(folder, 'store');
+    const rows = ['bee', 'ant', 'bee'].map((label, i) => ({
+      ...{ path: `/data/${i}.png`, label, embedding: Float32Array.of(i, 0.1, -i) },
+    }));
+    await writeStore(store, rows, 3);
+    await exportEmbeddings(join(folder, 'embeddings.npy'), { format: 'npy', store });
+    const found = await runPython(
+      `${program('embeddings.npy').replace(/print.*/, '')}
+import json
+print(json.dumps(sorted([row['path'], y[i].item(), str(X.dtype), X[i].tolist()] for i, row in enumerate(rows))))`,
+      folder,
+    );
+    expect(found).toEqual(
+      rows.map(({ path, label, embedding }) => [path, label, 'float32', Array.from(embedding)]),
+    );
+  });
+
   describeWith('golden', 'a trunk of PyTorch', (golden) => {
     const { images } = JSON.parse(readFileSync(join(golden, 'expected.json'), 'utf8')) as {
       images: string[];
