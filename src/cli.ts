@@ -12,6 +12,7 @@ import { quantizeCommand } from './commands/quantize.js';
 import { reportCommand } from './commands/report.js';
 import { say } from './commands/terminal.js';
 import { searchCommand } from './commands/search.js';
+import { serveCommand } from './commands/serve.js';
 import { trainHeadCommand } from './commands/train-head.js';
 import { codeOf, LastlayerError, UsageError } from './errors.js';
 import { asCalled } from './invocation.js';
@@ -38,6 +39,7 @@ const commands = [
   checkDataCommand(),
   reportCommand(),
   searchCommand(),
+  serveCommand(),
   inspectCommand(),
   quantizeCommand(),
   exportCommand(),

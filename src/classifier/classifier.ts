@@ -51,12 +51,7 @@ export class Classifier {
   ) {
     checkViewSets(views);
     this.views = ['center', ...furtherViews(views)];
-    if (head.modelId !== backbone.id || head.transformId !== backbone.transformId) {
-      throw new LastlayerError(
-        `The head was trained on embeddings of ${head.modelId}, but the network in use is ${backbone.id} ` +
-          `(${backbone.source}). Pass the head's own network with --model, or train the head anew.`,
-      );
-    }
+    checkTrunk(head, backbone);
   }
 
   /**
@@ -91,11 +86,30 @@ export class Classifier {
     const embedding = meanEmbedding(
       views.map((_, v) => ofViews.subarray(v * backbone.width, (v + 1) * backbone.width)),
     );
-    const [predictions = []] = this.head.predict(embedding, options.topK);
-    const unknown = this.head.areUnknown(embedding)[0] ?? false;
-    if (this.head.kind === 'softmax') return { predictions, unknown };
-    return { predictions, unknown, labels: this.head.labelsOf(embedding)[0] ?? [] };
+    return classificationOf(this.head, embedding, options.topK);
   }
+}
+
+/** @throws {LastlayerError} where the head was trained on another trunk, or on pictures transformed otherwise */
+export function checkTrunk(head: Head, trunk: Pick<Backbone, 'id' | 'transformId' | 'source'>): void {
+  if (head.modelId === trunk.id && head.transformId === trunk.transformId) return;
+  throw new LastlayerError(
+    `The head was trained on embeddings of ${head.modelId}, but the network in use is ${trunk.id} ` +
+      `(${trunk.source}). Pass the head's own network with --model, or train the head anew.`,
+  );
+}
+
+/**
+ * What a head makes of one embedding.
+ * @param embedding [width]
+ * @param topK how many classes, 1 or more
+ * @throws {LastlayerError} as `Head.predict` does
+ */
+export function classificationOf(head: Head, embedding: Float32Array, topK?: number): Classification {
+  const [predictions = []] = head.predict(embedding, topK);
+  const unknown = head.areUnknown(embedding)[0] ?? false;
+  if (head.kind === 'softmax') return { predictions, unknown };
+  return { predictions, unknown, labels: head.labelsOf(embedding)[0] ?? [] };
 }
 
 /**

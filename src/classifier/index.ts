@@ -1,4 +1,4 @@
-export { Classifier, embedImages } from './classifier.js';
+export { checkTrunk, classificationOf, Classifier, embedImages } from './classifier.js';
 export type { Classification, ClassifierOptions, ImageSource } from './classifier.js';
 export { divide } from './divide.js';
 export { evaluateDataset } from './evaluate.js';

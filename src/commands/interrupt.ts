@@ -9,13 +9,17 @@ export class Interrupted extends Error {
 
 /**
  * Runs work that Ctrl-C (or SIGTERM) ends in good order: what is done by then is saved. A second Ctrl-C ends it at once.
+ * @param notice tells the user what happens
  */
-export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function interruptible<T>(
+  work: (signal: AbortSignal) => Promise<T>,
+  notice = 'Stopping; what is done is kept. Once more to stop at once.',
+): Promise<T> {
   const controller = new AbortController();
   const stop = (signal: NodeJS.Signals) => {
     const code = signal === 'SIGINT' ? 130 : 143;
     if (controller.signal.aborted) process.exit(code);
-    say('\nStopping; what is done is kept. Once more to stop at once.');
+    say(`\n${notice}`);
     controller.abort(new Interrupted(code));
   };
   process.on('SIGINT', stop).on('SIGTERM', stop);

@@ -19,6 +19,9 @@ const KEEP_VERSIONS_MS = 3_600_000;
 
 const KEY = ['dataset', 'path', 'view'];
 
+/** What `nearest` tells of a row. */
+const NEAREST_COLUMNS = ['path', 'label', 'labels', 'split', 'sha256', 'width', 'height'];
+
 /** What a row must have to be found again without its embedding. */
 export type KnownRow = Omit<EmbeddingRow, 'embedding'>;
 
@@ -177,11 +180,10 @@ export class EmbeddingTable implements RowStore {
    * out null or empty.
    */
   async *read(filter: RowFilter, columns: readonly (keyof EmbeddingRow)[]): AsyncGenerator<EmbeddingRow[]> {
-    const present = new Set((await this.table.schema()).names.map(String));
     const query = this.table
       .query()
       .where(conditionOf(filter))
-      .select(columns.filter((name) => present.has(name)));
+      .select(await this.present(columns));
     for await (const batch of query) yield rowsOf(batch);
   }
 
@@ -212,7 +214,7 @@ export class EmbeddingTable implements RowStore {
       .where(conditionOf({ ...filter, failed: false }))
       .nearestTo(vector)
       .distanceType('cosine')
-      .select(['path', 'label', 'split', 'sha256', 'width', 'height', '_distance'])
+      .select([...(await this.present(NEAREST_COLUMNS)), '_distance'])
       .limit(k);
     const found: { row: KnownRow; similarity: number }[] = [];
     for await (const batch of query) {
@@ -229,6 +231,12 @@ export class EmbeddingTable implements RowStore {
     if (paths.length === 0) return;
     const ofViews = views ? ` AND ${isIn('view', views)}` : '';
     await this.table.delete(`dataset = ${quote(dataset)} AND ${isIn('path', paths)}${ofViews}`);
+  }
+
+  /** Those of the columns that the table has: an earlier version wrote fewer. */
+  private async present(columns: readonly string[]): Promise<string[]> {
+    const names = new Set((await this.table.schema()).names.map(String));
+    return columns.filter((name) => names.has(name));
   }
 
   private async select(condition: string, columns?: string[]): Promise<EmbeddingRow[]> {

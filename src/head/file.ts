@@ -43,7 +43,15 @@ export async function saveHead(path: string, head: Head): Promise<void> {
  *   shapes that disagree or weights that are not finite
  */
 export async function loadHead(path: string): Promise<Head> {
-  const { tensors, metadata } = readSafetensors(await readBytes(path), path);
+  return readHead(await readHeadFile(path), path);
+}
+
+/**
+ * As {@link loadHead}, of a file that was read already.
+ * @param path named in errors
+ */
+export function readHead(bytes: Uint8Array, path: string): Head {
+  const { tensors, metadata } = readSafetensors(bytes, path);
   const { unknownThreshold, ...description } = decodeMetadata(metadata, path);
   const weight = tensors.get('fc.weight');
   const bias = tensors.get('fc.bias');
@@ -77,7 +85,8 @@ export async function loadHead(path: string): Promise<Head> {
   }
 }
 
-async function readBytes(path: string): Promise<Uint8Array> {
+/** @throws {LastlayerError} where the file of a head cannot be read */
+export async function readHeadFile(path: string): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (error) {

@@ -8,7 +8,7 @@ export { viewsLearntFrom } from './examples.js';
 export type { Examples, Part } from './examples.js';
 export { blocksOf, featuresInMemory } from './features.js';
 export type { FeatureBlock, FeatureSource, FurtherViews } from './features.js';
-export { loadHead, saveHead } from './file.js';
+export { loadHead, readHead, readHeadFile, saveHead } from './file.js';
 export { DEFAULT_L2 } from './fit-head.js';
 export { joinGroups } from './groups.js';
 export { Head } from './head.js';

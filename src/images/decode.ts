@@ -23,6 +23,14 @@ export interface DecodedImage {
   height: number;
 }
 
+/** What is asked of pictures that come from strangers. */
+export interface DecodeOptions {
+  /** The most pixels that a picture may have; by default sharp's limit, 268 million. */
+  maxPixels?: number;
+  /** Whether SVG is taken, of which a small file can ask for any amount of work. Default: true. */
+  svg?: boolean;
+}
+
 /** sharp keeps a cache of recent operations, which a single pass over many files never uses again. */
 sharp.cache(false);
 
@@ -35,13 +43,15 @@ const decoding = new Semaphore(DECODES_AT_ONCE);
  * an animation, composites transparency on the transform's background, turns it into 8-bit RGB, resizes and crops.
  *
  * Colour profiles are ignored, as Pillow and so torchvision do. torchvision alone does not apply the orientation.
- * @throws {LastlayerError} where the bytes are no readable, complete picture; the message says why
+ * @throws {LastlayerError} where the bytes are no readable, complete picture, or none that the options allow; the message
+ *   says why
  */
 export async function decodeImage(
   image: Uint8Array | RawPixels,
   transform: Transform,
+  options: DecodeOptions = {},
 ): Promise<DecodedImage> {
-  const [center] = await decodeViews(image, transform, ['center']);
+  const [center] = await decodeViews(image, transform, ['center'], options);
   if (!center) throw new RangeError('A view was asked for and none was made.');
   return center;
 }
@@ -56,24 +66,9 @@ export async function decodeViews(
   image: Uint8Array | RawPixels,
   transform: Transform,
   views: readonly View[],
+  options: DecodeOptions = {},
 ): Promise<DecodedImage[]> {
-  try {
-    return await decoding.runExclusive(() => decode(image, transform, views));
-  } catch {
-    return decodeAlone(image, transform, views);
-  }
-}
-
-/**
- * Decodes while nothing else does: libvips keeps one list of errors for all threads, so that of pictures decoded side by
- * side one may be given the reason of another, or none.
- */
-async function decodeAlone(...[image, transform, views]: Parameters<typeof decode>): Promise<DecodedImage[]> {
-  try {
-    return await decoding.runExclusive(() => decode(image, transform, views), DECODES_AT_ONCE);
-  } catch (error) {
-    throw new LastlayerError(reasonOf(error));
-  }
+  return withItsReason(() => decode(image, transform, views, options));
 }
 
 /**
@@ -83,11 +78,24 @@ async function decodeAlone(...[image, transform, views]: Parameters<typeof decod
  * @throws {LastlayerError} as {@link decodeImage} does
  */
 export async function decodeWhole(image: Uint8Array, background: string): Promise<RawPixels> {
+  return withItsReason(async () => {
+    const { rgb, width, height } = await uprightRgb(image, background);
+    return { data: await rgb.toBuffer(), width, height, channels: 3 };
+  });
+}
+
+/**
+ * Decodes, and where that fails once more while nothing else does: libvips keeps one list of errors for all threads, so that
+ * of pictures decoded side by side one may be given the reason of another, or none.
+ */
+async function withItsReason<T>(decode: () => Promise<T>): Promise<T> {
   try {
-    return await decoding.runExclusive(async () => {
-      const { rgb, width, height } = await uprightRgb(image, background);
-      return { data: await rgb.toBuffer(), width, height, channels: 3 };
-    }, DECODES_AT_ONCE);
+    return await decoding.runExclusive(decode);
+  } catch (error) {
+    if (error instanceof LastlayerError) throw error;
+  }
+  try {
+    return await decoding.runExclusive(decode, DECODES_AT_ONCE);
   } catch (error) {
     throw new LastlayerError(reasonOf(error));
   }
@@ -108,8 +116,9 @@ async function decode(
   image: Uint8Array | RawPixels,
   transform: Transform,
   views: readonly View[],
+  options: DecodeOptions,
 ): Promise<DecodedImage[]> {
-  const { rgb, width, height } = await uprightRgb(image, transform.background);
+  const { rgb, width, height } = await uprightRgb(image, transform.background, options);
   const places = [...new Set(views.map((view) => placeOf(view).place))];
   const squares = await squaresOf(rgb, { width, height }, transform, places);
   return views.map((view) => {
@@ -160,13 +169,21 @@ function open(image: Uint8Array | RawPixels): Sharp {
 async function uprightRgb(
   image: Uint8Array | RawPixels,
   background: string,
+  { maxPixels, svg = true }: DecodeOptions = {},
 ): Promise<{ rgb: Sharp; width: number; height: number }> {
   const picture = open(image);
-  const { autoOrient, hasAlpha } = await picture.metadata();
+  const { autoOrient, hasAlpha, format } = await picture.metadata();
+  const { width, height } = autoOrient;
+  if (!svg && format === 'svg') throw new LastlayerError('SVG is not taken here');
+  if (maxPixels !== undefined && width * height > maxPixels) {
+    throw new LastlayerError(
+      `its ${width} × ${height} pixels are more than the ${Math.floor(maxPixels / 1e6)} million that are taken here`,
+    );
+  }
   const upright = picture.autoOrient();
   const opaque = hasAlpha ? upright.flatten({ background }) : upright;
   const rgb = opaque.toColourspace('srgb').removeAlpha().raw({ depth: 'uchar' });
-  return { rgb, width: autoOrient.width, height: autoOrient.height };
+  return { rgb, width, height };
 }
 
 /** libvips reports one problem in several lines and repeats them; the first says it. */

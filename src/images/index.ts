@@ -4,7 +4,7 @@ export { csvLine } from './csv-line.js';
 export { SPLITS, splitNamed } from './dataset.js';
 export type { Dataset, DatasetEntry, Split } from './dataset.js';
 export { decodeImage, decodeViews, decodeWhole, joinPixels } from './decode.js';
-export type { DecodedImage, RawPixels } from './decode.js';
+export type { DecodedImage, DecodeOptions, RawPixels } from './decode.js';
 export { openDataset } from './open-dataset.js';
 export { sampleEntries } from './sample.js';
 export { IMAGENET_TRANSFORM, imagenetTransform, transformId } from './transform.js';

@@ -1,0 +1,90 @@
+import { joinPixels, type DecodedImage } from '../images/index.js';
+
+export interface BatcherOptions {
+  /** Embeds N pictures, [N, crop, crop, 3] → [N, width]. */
+  embed: (pixels: Uint8Array<ArrayBuffer>) => Promise<Float32Array>;
+  /** The most pictures of a batch. */
+  maxBatch: number;
+  /** How long an idle trunk waits for a batch to fill, in ms. */
+  maxWait: number;
+  /** Told of each batch that is done. */
+  onBatch: (pictures: number, seconds: number) => void;
+}
+
+interface Waiting {
+  image: DecodedImage;
+  signal: AbortSignal;
+  resolve: (embedding: Float32Array) => void;
+  reject: (error: unknown) => void;
+}
+
+/**
+ * Dynamic batching: pictures that come while the trunk is at work are its next batch, in the order in which they came. An
+ * idle trunk begins at once, or waits a moment for more.
+ */
+export class Batcher {
+  private queue: Waiting[] = [];
+  private busy = false;
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly options: BatcherOptions) {}
+
+  /**
+   * @param signal aborts where nobody waits for the answer any more
+   * @returns the picture's embedding, [width]
+   * @throws the signal's reason, and as the trunk does
+   */
+  add(image: DecodedImage, signal: AbortSignal): Promise<Float32Array> {
+    return new Promise((resolve, reject) => {
+      this.queue.push({ image, signal, resolve, reject });
+      this.schedule();
+    });
+  }
+
+  private schedule(): void {
+    if (this.busy || this.queue.length === 0) return;
+    const { maxBatch, maxWait } = this.options;
+    if (maxWait === 0 || this.queue.length >= maxBatch) void this.runBatch();
+    else this.timer ??= setTimeout(() => void this.runBatch(), maxWait);
+  }
+
+  private async runBatch(): Promise<void> {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    const batch = this.take();
+    if (batch.length === 0) return;
+    this.busy = true;
+    try {
+      await this.embed(batch);
+    } finally {
+      this.busy = false;
+      this.schedule();
+    }
+  }
+
+  /** The pictures of the next batch; those that nobody waits for any more are let go. */
+  private take(): Waiting[] {
+    const [gone, waited] = [this.queue.filter(isGone), this.queue.filter((waiting) => !isGone(waiting))];
+    for (const { signal, reject } of gone) reject(signal.reason);
+    this.queue = waited.slice(this.options.maxBatch);
+    return waited.slice(0, this.options.maxBatch);
+  }
+
+  private async embed(batch: readonly Waiting[]): Promise<void> {
+    const started = performance.now();
+    try {
+      const embeddings = await this.options.embed(joinPixels(batch.map(({ image }) => image)));
+      const width = embeddings.length / batch.length;
+      batch.forEach(({ resolve }, i) => {
+        resolve(embeddings.slice(i * width, (i + 1) * width));
+      });
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    }
+    this.options.onBatch(batch.length, (performance.now() - started) / 1000);
+  }
+}
+
+function isGone({ signal }: Waiting): boolean {
+  return signal.aborted;
+}

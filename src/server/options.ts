@@ -1,0 +1,105 @@
+import type { BackboneOptions } from '../backbone/index.js';
+import { UsageError } from '../errors.js';
+
+export interface ServerOptions extends Omit<BackboneOptions, 'modelId' | 'onNotice'> {
+  /** Files of the heads by the names under which they are served; the first one answers where none is named. */
+  heads: Readonly<Record<string, string>>;
+  /** Address to listen on. Default: 127.0.0.1, which no other machine reaches. */
+  host?: string;
+  /** 0 takes any that is free. Default: 8080. */
+  port?: number;
+  /** What clients have to send as `Authorization: Bearer KEY` or `X-API-Key: KEY`. */
+  apiKey?: string;
+  /** Listen without a key even where other machines reach the server. Default: false. */
+  withoutKey?: boolean;
+  /** The store with the pictures that similar ones are sought among. Default: `embeddings` where it is there; else none. */
+  store?: string;
+  /** The data set of the store; by default the one that the trunk embedded last. */
+  dataset?: string;
+  /** Pictures that go through the trunk together. Default: 16. */
+  maxBatch?: number;
+  /** How long an idle trunk waits for a batch to fill, in ms. Default: 0: pictures that come while it works are the next batch. */
+  maxWait?: number;
+  /** Pictures that wait or are at work; beyond it requests are refused by 429. Default: 128. */
+  maxQueue?: number;
+  /** Bytes of a request's body. Default: 32 MiB. */
+  maxBody?: number;
+  /** Bytes of all bodies that are held; beyond it requests are refused by 429. Default: 256 MiB. */
+  maxHeld?: number;
+  /** Pixels of a picture. Default: 64 million. */
+  maxPixels?: number;
+  /** How long a request may take, from its first byte to the answer, in ms. Default: 30,000. */
+  timeout?: number;
+  /** How long those under way may still take once the server is closed, in ms. Default: 10,000. */
+  grace?: number;
+  /** How often the files of the heads are looked at for a change, in ms. Default: 1000. */
+  reloadInterval?: number;
+  /** Default: nothing is logged. */
+  log?: LogOptions;
+}
+
+export interface LogOptions {
+  /** Each request is told at `debug`. */
+  level: 'debug' | 'info' | 'warn' | 'error';
+  /** Takes one JSON object a line. */
+  stream: { write(line: string): void };
+}
+
+export const DEFAULTS = {
+  host: '127.0.0.1',
+  port: 8080,
+  withoutKey: false,
+  maxBatch: 16,
+  maxWait: 0,
+  maxQueue: 128,
+  maxBody: 32 * 2 ** 20,
+  maxHeld: 256 * 2 ** 20,
+  maxPixels: 64e6,
+  timeout: 30_000,
+  grace: 10_000,
+  reloadInterval: 1000,
+} as const;
+
+export type Settings = ServerOptions & Required<Pick<ServerOptions, keyof typeof DEFAULTS>>;
+
+/** The shortest key that is taken. */
+const MIN_KEY = 8;
+
+/** @throws {UsageError} where an option makes no sense, or other machines would reach a server without a key */
+export function settingsOf(options: ServerOptions): Settings {
+  const settings = { ...DEFAULTS, ...options };
+  if (Object.keys(settings.heads).length === 0)
+    throw new UsageError('No head is given; name a file by --head.');
+  for (const name of Object.keys(settings.heads)) {
+    if (!isHeadName(name)) {
+      throw new UsageError(
+        `The head's name ${JSON.stringify(name)} must be of letters, digits and . _ - only.`,
+      );
+    }
+  }
+  for (const name of ['maxBatch', 'maxQueue', 'maxBody', 'maxHeld', 'maxPixels', 'timeout'] as const) {
+    if (!Number.isInteger(settings[name]) || settings[name] < 1) {
+      throw new UsageError(`${name} is ${settings[name]}; it must be a whole number of 1 or more.`);
+    }
+  }
+  if (settings.apiKey !== undefined && settings.apiKey.length < MIN_KEY) {
+    throw new UsageError(`The API key has ${settings.apiKey.length} characters; take ${MIN_KEY} or more.`);
+  }
+  if (!isLoopback(settings.host) && settings.apiKey === undefined && !settings.withoutKey) {
+    throw new UsageError(
+      `At ${settings.host} other machines reach the server. Set a key in LASTLAYER_API_KEY or by --api-key, or pass ` +
+        `--no-auth to let anyone in.`,
+    );
+  }
+  return settings;
+}
+
+/** Whether it can stand in an address as it is. */
+export function isHeadName(name: string): boolean {
+  return /^[\w.-]+$/.test(name);
+}
+
+/** Whether an address, or the host of a URL, is reached from this machine alone. */
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/.test(host);
+}

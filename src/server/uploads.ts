@@ -1,0 +1,94 @@
+import type { Readable } from 'node:stream';
+import multipart from '@fastify/multipart';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { messageOf } from '../errors.js';
+import { HttpError } from './http-error.js';
+import type { Limits, Meter } from './limits.js';
+
+/** The most files of one form. */
+export const MAX_FILES = 64;
+
+/** A picture as a client sent it. Its names are only ever told back. */
+export interface Upload {
+  bytes: Buffer;
+  /** Of a form: the field, and the file's name. */
+  field?: string;
+  filename?: string;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Measures the body; null before it comes. */
+    meter: Meter | null;
+  }
+}
+
+/** Lets an app take pictures as bodies and as the files of forms, and nothing else. */
+export async function takeUploads(app: FastifyInstance, limits: Limits): Promise<void> {
+  app.decorateRequest('meter', null);
+  app.addHook('onRequest', async (request, reply) => {
+    const meter = limits.meter();
+    request.meter = meter;
+    // `onResponse` would not be told of clients that go before they have their answer.
+    reply.raw.once('close', meter.release);
+  });
+  app.removeAllContentTypeParsers();
+  for (const type of [/^image\//, 'application/octet-stream']) {
+    app.addContentTypeParser(type, async (request: FastifyRequest, payload: Readable) =>
+      collect(payload, meterOf(request)),
+    );
+  }
+  await app.register(multipart, {
+    limits: { files: MAX_FILES, fields: 16, fieldSize: 1000, fileSize: Infinity, parts: MAX_FILES + 16 },
+  });
+}
+
+/**
+ * The pictures of a request, in the order in which they were sent.
+ * @throws {HttpError} where there are none, or too many or too large ones
+ */
+export async function uploadsOf(request: FastifyRequest): Promise<Upload[]> {
+  const uploads = request.isMultipart() ? await filesOf(request) : [{ bytes: bodyOf(request) }];
+  if (uploads.length === 0) {
+    throw new HttpError(
+      400,
+      'no_picture',
+      'The form holds no file. Send pictures as files: curl -F file=@a.jpg …',
+    );
+  }
+  return uploads;
+}
+
+async function filesOf(request: FastifyRequest): Promise<Upload[]> {
+  const meter = meterOf(request);
+  const uploads: Upload[] = [];
+  try {
+    for await (const { file, fieldname, filename } of request.files()) {
+      uploads.push({ bytes: await collect(file, meter), field: fieldname, filename });
+    }
+  } catch (error) {
+    // The parser of forms tells of a broken one by a plain error.
+    if (error instanceof Error && 'statusCode' in error) throw error;
+    throw new HttpError(400, 'bad_form', `The form cannot be read: ${messageOf(error)}.`);
+  }
+  return uploads;
+}
+
+function bodyOf({ body }: FastifyRequest): Buffer {
+  if (Buffer.isBuffer(body) && body.length > 0) return body;
+  throw new HttpError(400, 'no_picture', 'The body is empty. Send a picture: curl --data-binary @a.jpg …');
+}
+
+async function collect(stream: Readable, meter: Meter): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    meter.add(chunk.length);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function meterOf({ meter }: FastifyRequest): Meter {
+  if (!meter) throw new Error('The body of a request came before the request.');
+  return meter;
+}
