@@ -112,4 +112,6 @@ export { checkData } from './quality/index.js';
 export type { CheckDataOptions, CheckProgress, DataCheck, Finding, Issue } from './quality/index.js';
 export { makeReport } from './report/index.js';
 export type { Report, ReportOptions } from './report/index.js';
+export { startServer } from './server/index.js';
+export type { LogOptions, RunningServer, ServerOptions } from './server/index.js';
 export type { RawPixels, Split, Transform, View, ViewSet } from './images/index.js';

@@ -41,6 +41,13 @@ export class Batcher {
     });
   }
 
+  /** Lets all go that wait, for this reason, and begins no more batches. */
+  close(reason: Error): void {
+    clearTimeout(this.timer);
+    for (const { reject } of this.queue) reject(reason);
+    this.queue = [];
+  }
+
   private schedule(): void {
     if (this.busy || this.queue.length === 0) return;
     const { maxBatch, maxWait } = this.options;

@@ -4,6 +4,7 @@ import { guard } from './access.js';
 import { createApp } from './app.js';
 import { Batcher } from './batcher.js';
 import { Heads } from './heads.js';
+import { HttpError } from './http-error.js';
 import { Limits } from './limits.js';
 import { Metrics } from './metrics.js';
 import { addOperations } from './operations.js';
@@ -110,6 +111,7 @@ async function serve(
       ready = false;
       heads.close();
       await drain(app, settings.grace);
+      batcher.close(new HttpError(503, 'stopping', 'The server has stopped.'));
       similar?.close();
       await trunk.close();
     },

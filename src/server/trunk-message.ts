@@ -14,11 +14,14 @@ export interface TrunkInfo {
 /** What the worker is started with. */
 export type TrunkOptions = Omit<BackboneOptions, 'onNotice'>;
 
-/** To the worker: RGB bytes [N, crop, crop, 3]. */
+/** RGB bytes [N, crop, crop, 3]. */
 export interface Batch {
   id: number;
   pixels: Uint8Array;
 }
+
+/** To the worker: a batch, or that there will be no more. */
+export type TrunkRequest = Batch | 'end';
 
 /** From the worker: first whether there is a trunk, then one answer for each batch; embeddings are [N, width]. */
 export type TrunkMessage =

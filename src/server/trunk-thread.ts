@@ -1,7 +1,8 @@
+import { once } from 'node:events';
 import type { Worker } from 'node:worker_threads';
 import { LastlayerError } from '../errors.js';
 import { startWorker } from './start-worker.js';
-import type { Batch, TrunkInfo, TrunkMessage, TrunkOptions } from './trunk-message.js';
+import type { TrunkInfo, TrunkMessage, TrunkOptions, TrunkRequest } from './trunk-message.js';
 
 interface Pending {
   resolve: (embeddings: Float32Array) => void;
@@ -13,6 +14,7 @@ export class TrunkThread {
   private readonly pending = new Map<number, Pending>();
   private batches = 0;
   private closing = false;
+  private ended = false;
 
   /** Rejects where the thread ends unasked. */
   readonly failure: Promise<never>;
@@ -33,6 +35,7 @@ export class TrunkThread {
       };
       worker.on('error', end);
       worker.on('exit', (code) => {
+        this.ended = true;
         end(new Error(`The thread of the network ended with exit code ${code}.`));
       });
     });
@@ -64,16 +67,24 @@ export class TrunkThread {
    * @throws {LastlayerError} where the trunk fails on them
    */
   async embed(pixels: Uint8Array<ArrayBuffer>): Promise<Float32Array> {
-    const batch: Batch = { id: this.batches++, pixels };
+    const id = this.batches++;
     return new Promise((resolve, reject) => {
-      this.pending.set(batch.id, { resolve, reject });
-      this.worker.postMessage(batch, [pixels.buffer]);
+      this.pending.set(id, { resolve, reject });
+      this.send({ id, pixels }, [pixels.buffer]);
     });
   }
 
+  /** Ends the thread when it is through with what it was given. */
   async close(): Promise<void> {
+    if (this.ended) return;
     this.closing = true;
-    await this.worker.terminate();
+    const exit = once(this.worker, 'exit');
+    this.send('end');
+    await exit;
+  }
+
+  private send(request: TrunkRequest, transfer: ArrayBuffer[] = []): void {
+    this.worker.postMessage(request, transfer);
   }
 
   private receive(message: TrunkMessage): void {

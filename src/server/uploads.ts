@@ -67,6 +67,8 @@ async function filesOf(request: FastifyRequest): Promise<Upload[]> {
       uploads.push({ bytes: await collect(file, meter), field: fieldname, filename });
     }
   } catch (error) {
+    // What is left of it is let go, for the sake of the connection's next request.
+    request.raw.unpipe().resume();
     // The parser of forms tells of a broken one by a plain error.
     if (error instanceof Error && 'statusCode' in error) throw error;
     throw new HttpError(400, 'bad_form', `The form cannot be read: ${messageOf(error)}.`);
@@ -79,13 +81,27 @@ function bodyOf({ body }: FastifyRequest): Buffer {
   throw new HttpError(400, 'no_picture', 'The body is empty. Send a picture: curl --data-binary @a.jpg …');
 }
 
-async function collect(stream: Readable, meter: Meter): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    meter.add(chunk.length);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+/** Holds a stream's bytes. One that is refused flows on, so that its connection is of use to the next request. */
+function collect(stream: Readable, meter: Meter): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    let chunks: Buffer[] | undefined = [];
+    stream.on('data', (chunk: Buffer) => {
+      try {
+        if (chunks) meter.add(chunk.length);
+        chunks?.push(chunk);
+      } catch (error) {
+        chunks = undefined;
+        if (error instanceof Error) reject(error);
+      }
+    });
+    stream.on('end', () => {
+      resolve(Buffer.concat(chunks ?? []));
+    });
+    stream.on('error', reject);
+    stream.on('close', () => {
+      reject(new HttpError(400, 'body_cut', 'The body ended too early.'));
+    });
+  });
 }
 
 function meterOf({ meter }: FastifyRequest): Meter {

@@ -2,14 +2,14 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { loadBackbone, type Backbone } from '../backbone/index.js';
 import { LastlayerError, messageOf } from '../errors.js';
-import type { Batch, TrunkMessage, TrunkOptions } from './trunk-message.js';
+import type { Batch, TrunkMessage, TrunkOptions, TrunkRequest } from './trunk-message.js';
 
 const trunk = await load(workerData as TrunkOptions);
 if (trunk) {
   // One after another: two runs at the same time would only share the same cores.
   let last = Promise.resolve();
-  parentPort?.on('message', (batch: Batch) => {
-    last = last.then(() => embed(trunk, batch));
+  parentPort?.on('message', (request: TrunkRequest) => {
+    last = last.then(() => (request === 'end' ? end(trunk) : embed(trunk, request)));
   });
 }
 
@@ -40,6 +40,12 @@ async function embed(backbone: Backbone, { id, pixels }: Batch): Promise<void> {
   } catch (error) {
     send({ kind: 'failed', id, reason: messageOf(error) });
   }
+}
+
+/** Lets the thread end by itself: to terminate it while onnxruntime runs would take the process down. */
+async function end(backbone: Backbone): Promise<void> {
+  await backbone.release();
+  parentPort?.close();
 }
 
 function send(message: TrunkMessage): void {
