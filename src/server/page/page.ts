@@ -16,6 +16,7 @@ export const PAGE = `<!doctype html>
 </header>
 <main>
   <form id="access" hidden>
+    <input type="text" autocomplete="username" value="lastlayer" hidden>
     <label for="key">This server asks for its API key.</label>
     <div><input id="key" type="password" autocomplete="current-password" required><button>Go on</button></div>
     <p id="refused" role="alert"></p>
@@ -24,7 +25,7 @@ export const PAGE = `<!doctype html>
     <p id="choice" hidden><label for="head">Head</label> <select id="head"></select></p>
     <label id="drop" for="files">
       <strong>Drop pictures here</strong>
-      <span>or choose them, or paste one</span>
+      <span>or <u>choose them</u>, or paste one</span>
       <input id="files" type="file" accept="image/*" multiple>
     </label>
     <p id="status" role="status"></p>

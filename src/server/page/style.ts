@@ -11,9 +11,10 @@ header, main { max-width: 960px; margin: 0 auto; padding: 0 20px }
 header { padding-top: 36px } main { padding-bottom: 64px }
 h1 { font-size: 30px; line-height: 1.2; margin: 0 0 4px } h2 { font-size: 16px; margin: 0; overflow-wrap: anywhere; font-weight: 500; color: var(--soft) }
 #about { color: var(--soft); margin: 0 0 24px; overflow-wrap: anywhere }
-#drop { display: grid; place-items: center; gap: 4px; min-height: 180px; padding: 28px; text-align: center; cursor: pointer;
+#drop { position: relative; display: grid; place-content: center; gap: 4px; min-height: 180px; padding: 28px; text-align: center; cursor: pointer;
   border: 2px dashed var(--line); border-radius: 14px; background: var(--card); transition: border-color .15s }
-#drop strong { font-size: 20px } #drop span { color: var(--soft) } #drop input { font: inherit; max-width: 100%; margin-top: 8px }
+#drop strong { font-size: 20px } #drop span { color: var(--soft) } #drop input { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
+#drop u { color: var(--accent) } #drop:focus-within { outline: 3px solid var(--accent); outline-offset: 2px }
 #drop:hover, #drop.over { border-color: var(--accent) } #drop.over { border-style: solid }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px }
 select, button, #key { font: inherit; color: var(--ink); background: var(--page); border: 1px solid var(--line); border-radius: 8px; padding: 7px 12px }
@@ -22,7 +23,7 @@ button { cursor: pointer; background: var(--card) } #access div { display: flex;
 #results { list-style: none; padding: 0; margin: 0; display: grid; gap: 20px }
 #results > li { display: grid; grid-template-columns: 240px minmax(0, 1fr); gap: 24px; padding: 18px; border: 1px solid var(--line); border-radius: 14px; background: var(--card) }
 #results > li > img { width: 100%; max-height: 260px; object-fit: contain; border-radius: 8px; background: var(--track) }
-.answer { min-width: 0 }
+.answer { min-width: 0 } [hidden] + .answer { grid-column: 1 / -1 }
 .verdict { font-size: 24px; line-height: 1.25; font-weight: 650; margin: 0 0 10px; overflow-wrap: anywhere }
 .note { margin: 0 0 12px; padding: 6px 12px; border-left: 4px solid var(--warn); border-radius: 4px; background: var(--warn-back); color: var(--warn) }
 .bars { list-style: none; padding: 0; margin: 0; display: grid; gap: 8px } .bars li { display: grid; grid-template-columns: 1fr auto; gap: 0 12px }
