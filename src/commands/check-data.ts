@@ -27,7 +27,7 @@ export const checkDataCommand = (): Command =>
     .option('--out <csv>', 'write a manifest with what was found, to be edited and embedded')
     .option(
       '--no-pixels',
-      'do not open the pictures: no empty or grey ones, and only the nearest of near duplicates',
+      'do not open pictures, where an earlier version embedded them: no empty or grey ones, and only the nearest duplicates',
     )
     .addOption(jsonOption())
     .addHelpText('after', HELP)

@@ -3,7 +3,14 @@ import { readFile } from 'node:fs/promises';
 import pLimit from 'p-limit';
 import type { Backbone, TrunkPool } from '../backbone/index.js';
 import { messageOf } from '../errors.js';
-import { decodeViews, joinPixels, type DatasetEntry, type DecodedImage, type View } from '../images/index.js';
+import {
+  decodeViews,
+  joinPixels,
+  lookOf,
+  type DatasetEntry,
+  type DecodedImage,
+  type View,
+} from '../images/index.js';
 import type { Picture } from './plan.js';
 import { listedAs, type EmbeddingRow } from './row.js';
 import type { RowStore } from './table.js';
@@ -185,9 +192,10 @@ export class Embedder {
     const embedding = await trunk.run(joinPixels(images));
     let at = 0;
     for (const { picture, sha256, known, waiting } of batch) {
-      const embedded = waiting.map(({ view, image: { width, height } }) =>
+      const embedded = waiting.map(({ view, image: { width, height, pixels } }) =>
         this.rowOf(picture, {
           ...{ sha256, view, width, height },
+          look: view === 'center' ? lookOf(pixels) : null,
           embedding: embedding.slice(at * backbone.width, ++at * backbone.width),
         }),
       );
@@ -229,8 +237,8 @@ export class Embedder {
   }
 
   private copyOf(known: EmbeddingRow, picture: Picture): EmbeddingRow {
-    const { sha256, view, width, height, embedding, error } = known;
-    return this.rowOf(picture, { sha256, view, width, height, embedding, error });
+    const { sha256, view, width, height, embedding, look, error } = known;
+    return this.rowOf(picture, { sha256, view, width, height, embedding, look, error });
   }
 
   private rowOf(
@@ -248,6 +256,7 @@ export class Embedder {
       width: null,
       height: null,
       embedding: null,
+      look: null,
       model_id: this.options.backbone.id,
       transform_id: this.options.backbone.transformId,
       error: null,

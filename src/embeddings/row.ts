@@ -1,4 +1,5 @@
 import {
+  Binary,
   Field,
   FixedSizeList,
   Float32,
@@ -9,7 +10,7 @@ import {
   type RecordBatch,
   type Vector,
 } from 'apache-arrow';
-import type { DatasetEntry } from '../images/index.js';
+import type { DatasetEntry, Look } from '../images/index.js';
 
 /** One picture of a data set, or a further view of it, as the store keeps it. */
 export interface EmbeddingRow {
@@ -38,6 +39,8 @@ export interface EmbeddingRow {
   height: number | null;
   /** [feature width]; null where there is an error. */
   embedding: Float32Array | null;
+  /** What the embedded pixels look like, see `lookOf`; null where there is an error, or an earlier version wrote the row. */
+  look: Look | null;
   model_id: string;
   transform_id: string;
   /** Why there is no embedding. */
@@ -58,6 +61,7 @@ const COLUMNS = {
   view: new Utf8(),
   width: new Int32(),
   height: new Int32(),
+  look: new Binary(),
   model_id: new Utf8(),
   transform_id: new Utf8(),
   error: new Utf8(),
@@ -105,6 +109,7 @@ export function rowsOf(batch: RecordBatch): EmbeddingRow[] {
     width: number(batch, 'width', i),
     height: number(batch, 'height', i),
     embedding: embedding(batch, i),
+    look: bytes(batch, 'look', i),
     model_id: text(batch, 'model_id', i) ?? '',
     transform_id: text(batch, 'transform_id', i) ?? '',
     error: text(batch, 'error', i),
@@ -139,6 +144,12 @@ function text(batch: RecordBatch, column: string, i: number): string | null {
 function number(batch: RecordBatch, column: string, i: number): number | null {
   const value: unknown = batch.getChild(column)?.get(i);
   return typeof value === 'number' ? value : null;
+}
+
+function bytes(batch: RecordBatch, column: string, i: number): Uint8Array | null {
+  const value: unknown = batch.getChild(column)?.get(i);
+  // A copy, so that one row does not keep the whole batch in memory.
+  return value instanceof Uint8Array ? value.slice() : null;
 }
 
 function embedding(batch: RecordBatch, i: number): Float32Array | null {

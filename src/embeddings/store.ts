@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { connect, makeArrowTable, type Connection, type Table } from '@lancedb/lancedb';
-import { Bool, Field, Float64, Int32, Schema, Utf8 } from 'apache-arrow';
+import { Binary, Bool, Field, Float64, Int32, Schema, Utf8 } from 'apache-arrow';
 import { LastlayerError, messageOf } from '../errors.js';
 import { rowSchema } from './row.js';
 import { EmbeddingTable } from './table.js';
@@ -143,9 +143,14 @@ async function addMissingColumns(table: Table, wanted: Schema): Promise<void> {
     .filter(({ name }) => !present.has(name))
     .map(({ name, type }) => ({
       name,
-      valueSql: `CAST(NULL AS ${type instanceof Utf8 ? 'STRING' : 'DOUBLE'})`,
+      valueSql: `CAST(NULL AS ${sqlType(type)})`,
     }));
   if (missing.length > 0) await table.addColumns(missing);
+}
+
+function sqlType(type: unknown): string {
+  if (type instanceof Utf8) return 'STRING';
+  return type instanceof Binary ? 'BINARY' : 'DOUBLE';
 }
 
 /** Letters, digits and `.-_` only, as LanceDB's table names want it. */

@@ -22,8 +22,8 @@ const KEY = ['dataset', 'path', 'view'];
 /** What `nearest` tells of a row. */
 const NEAREST_COLUMNS = ['path', 'label', 'labels', 'split', 'sha256', 'width', 'height'];
 
-/** What a row must have to be found again without its embedding. */
-export type KnownRow = Omit<EmbeddingRow, 'embedding'>;
+/** What a row must have to be found again, without what is large. */
+export type KnownRow = Omit<EmbeddingRow, 'embedding' | 'look'>;
 
 /** Where pictures are looked up and their rows are put. */
 export interface RowStore<Row extends KnownRow = KnownRow> {
@@ -81,7 +81,7 @@ export class EmbeddingTable implements RowStore {
   async known(paths: readonly string[], dataset: string): Promise<Map<string, [KnownRow, ...KnownRow[]]>> {
     const columns = rowSchema(this.width)
       .names.map(String)
-      .filter((name) => name !== 'embedding');
+      .filter((name) => name !== 'embedding' && name !== 'look');
     return byPath(await this.select(isIn('path', paths), columns), dataset);
   }
 

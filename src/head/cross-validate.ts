@@ -31,6 +31,8 @@ export interface CrossValidationOptions {
   rule?: L2Rule;
   labelSmoothing?: number;
   standardize?: boolean;
+  /** Converged where the gradient's largest entry is at most this; default 1e-4. */
+  tolerance?: number;
   signal?: AbortSignal;
   /** Called before each fit. */
   onFit?: (progress: FitProgress) => void;
@@ -75,7 +77,8 @@ export async function crossValidate(
   examples: Examples,
   options: CrossValidationOptions,
 ): Promise<CrossValidation> {
-  const { folds, foldOf, part, rule = 'best', signal, onFit, labelSmoothing = 0 } = options;
+  const { folds, foldOf, part, rule = 'best', signal, onFit } = options;
+  const { labelSmoothing = 0, tolerance = TOLERANCE } = options;
   const scalings = await scalingsOf(examples, options);
   const [classes, width] = [examples.names.length, examples.source.width];
   const { sets } = examples;
@@ -91,7 +94,7 @@ export async function crossValidate(
       const blocks = await partBlocks(examples, (row) => part(row) && foldOf[row] !== fold, scaling);
       const start = models.at(-1)?.[fold]?.x;
       const { x } = await fit(graph, blocks, {
-        ...{ classes, width, l2, labelSmoothing, tolerance: TOLERANCE, allowSeparable: true },
+        ...{ classes, width, l2, labelSmoothing, tolerance, allowSeparable: true },
         ...(sets && { sets }),
         ...(start && { start }),
         ...(preconditioner && { preconditioner }),

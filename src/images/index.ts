@@ -5,6 +5,8 @@ export { SPLITS, splitNamed } from './dataset.js';
 export type { Dataset, DatasetEntry, Split } from './dataset.js';
 export { decodeImage, decodeViews, decodeWhole, joinPixels } from './decode.js';
 export type { DecodedImage, DecodeOptions, RawPixels } from './decode.js';
+export { chromaOf, likeness, lookOf, spreadOf } from './look.js';
+export type { Look } from './look.js';
 export { openDataset } from './open-dataset.js';
 export { sampleEntries } from './sample.js';
 export { IMAGENET_TRANSFORM, imagenetTransform, transformId } from './transform.js';

@@ -6,9 +6,9 @@ import { findDuplicates } from './duplicates.js';
 import { ISSUES, type Finding } from './finding.js';
 import { findLabelErrors } from './label-errors.js';
 import { nearestNeighbours } from './neighbours.js';
+import { looksOf } from './looks.js';
 import { findOutliers } from './outliers.js';
 import { withPictures, type Picture, type Pictures } from './pictures.js';
-import { thumbnailsOf } from './thumbnails.js';
 
 /** Neighbours of each picture: enough for outliers to be unlike several, and for sets of copies to hang together. */
 const K = 10;
@@ -16,7 +16,7 @@ const K = 10;
 export interface CheckDataOptions extends Omit<Selection, 'store'> {
   /** Folder or address of the store. Default: `embeddings`. */
   store?: string;
-  /** Look at the pictures themselves, for what the embeddings do not tell. Default: true. */
+  /** Open pictures of which the store does not know what they look like: an earlier version embedded them. Default: true. */
   pixels?: boolean;
   signal?: AbortSignal;
   onProgress?: (progress: CheckProgress) => void;
@@ -38,6 +38,8 @@ export interface DataCheck {
   classes: ClassCount[];
   /** The gravest issue first, and of one issue the clearest finding. */
   findings: Finding[];
+  /** Pictures of which it is not known what they look like. */
+  unseen: number;
   /** About the data set as a whole, a sentence each. */
   warnings: string[];
 }
@@ -45,7 +47,7 @@ export interface DataCheck {
 /**
  * Looks for what is wrong with a data set: equal and nearly equal pictures, within and across splits; labels that are probably
  * wrong; pictures that are unlike all others, nearly empty, tiny, or grey; classes with few pictures. All of it comes from the
- * cached embeddings but for empty and grey pictures, and the confirmation of near duplicates, which take a look at the files.
+ * cached embeddings and the looks beside them; pictures that an earlier version embedded have none and are opened.
  * @throws {LastlayerError} where the store has no such data set
  * @throws the signal's reason, once it aborts
  */
@@ -68,11 +70,11 @@ async function check(
     ...{ part: (row) => isFirst[row] === 1, k: K, onProgress: progressOf('neighbours') },
     ...(signal && { signal }),
   });
-  const paths = rows.map(({ path }) => path);
-  const thumbnails = pixels
-    ? await thumbnailsOf(paths, { onProgress: progressOf('pictures'), ...(signal && { signal }) })
-    : undefined;
-  const duplicates = findDuplicates(pictures, neighbours, thumbnails);
+  const looks = await looksOf(rows, {
+    ...{ open: pixels, onProgress: progressOf('pictures') },
+    ...(signal && { signal }),
+  });
+  const duplicates = findDuplicates(pictures, neighbours, looks);
   const labels = await findLabelErrors(pictures, {
     ...{ sets: duplicates.sets, onFit: progressOf('labels') },
     ...(signal && { signal }),
@@ -82,10 +84,10 @@ async function check(
     ...duplicates.findings,
     ...labels.findings,
     ...findOutliers(pictures, neighbours),
-    ...findOddLooks(pictures, thumbnails),
+    ...findOddLooks(pictures, looks),
     ...failed.map(({ path, error }): Finding => ({ issue: 'unreadable', path, score: 1, detail: error })),
   ];
-  const gone = thumbnails?.filter((thumbnail) => !thumbnail).length ?? 0;
+  const unseen = looks.filter((look) => !look).length;
   return {
     dataset: record.dataset,
     modelId: record.model_id,
@@ -97,11 +99,12 @@ async function check(
       (a, b) =>
         ISSUES.indexOf(a.issue) - ISSUES.indexOf(b.issue) || b.score - a.score || (a.path < b.path ? -1 : 1),
     ),
+    unseen,
     warnings: [
       ...balanceWarnings(classes),
       ...(labels.notice === undefined ? [] : [labels.notice]),
-      ...(gone > 0
-        ? [`${gone} files are gone or unreadable since they were embedded; embed the data set again.`]
+      ...(pixels && unseen > 0
+        ? [`${unseen} files are gone or unreadable since they were embedded; embed the data set again.`]
         : []),
     ],
   };

@@ -2,7 +2,7 @@ import { chooseDataset, storedFeatures, type Selection } from '../classifier/ind
 import { EmbeddingStore, type DatasetRecord, type EmbeddingRow } from '../embeddings/index.js';
 import { LastlayerError } from '../errors.js';
 import type { FeatureSource } from '../head/index.js';
-import { splitNamed, type Split } from '../images/index.js';
+import { splitNamed, type Look, type Split } from '../images/index.js';
 
 /** A picture of the data set as the store knows it. */
 export interface Picture {
@@ -19,6 +19,8 @@ export interface Pictures {
   rows: (Picture & {
     /** sha256 of the file */
     content: string;
+    /** What it looks like, where the store has that. */
+    look: Look | undefined;
     /** Pixels, upright. */
     width: number;
     height: number;
@@ -39,6 +41,7 @@ const COLUMNS = [
   'sha256',
   'width',
   'height',
+  'look',
   'error',
 ] as const;
 
@@ -66,8 +69,9 @@ export async function withPictures<Result>(
         }
         if (row.error !== null) failed.push({ ...pictureOf(row), error: row.error });
         else {
-          const { sha256, path, width, height } = row;
-          rows.push({ ...pictureOf(row), content: sha256 ?? path, width: width ?? 0, height: height ?? 0 });
+          const { sha256, path, width, height, look } = row;
+          const size = { width: width ?? 0, height: height ?? 0 };
+          rows.push({ ...pictureOf(row), content: sha256 ?? path, ...size, look: look ?? undefined });
         }
       }
     }

@@ -24,8 +24,6 @@ export interface PageContent {
   shown: Shown;
   maps: EmbeddingMap[];
   check: DataCheck;
-  /** Whether the check looked at the pictures themselves. */
-  lookedAt: boolean;
   thumbnails: Thumbnails;
   /** Further lines about how it came about. */
   facts: readonly (readonly [string, string])[];
@@ -48,7 +46,7 @@ const SCRIPT_ELEMENT = new Html(`<script>${SCRIPT}</script>`);
 
 /** The report as one HTML file that needs nothing else, and may load nothing else: its policy forbids it. */
 export function page(content: PageContent): string {
-  const { head, dataset, judged, shown, maps, check, lookedAt, thumbnails, facts } = content;
+  const { head, dataset, judged, shown, maps, check, thumbnails, facts } = content;
   const { labels } = head;
   const { evaluation, pictures } = judged;
   const metrics = metricsOf(head);
@@ -99,7 +97,7 @@ export function page(content: PageContent): string {
               ${metrics.path ? l2PathFigure(metrics.path, head.l2) : undefined}
             </div>
           </section>
-          ${mapSection(maps, onMap, labels, pictures.length)} ${findingsSection(check, lookedAt, thumbnails)}
+          ${mapSection(maps, onMap, labels, pictures.length)} ${findingsSection(check, thumbnails)}
           ${aboutSection(head, facts)}
         </main>
         <footer>

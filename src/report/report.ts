@@ -12,7 +12,7 @@ import { FINDINGS_SHOWN } from './sections.js';
 import { choosePictures, type Shown } from './selection.js';
 import { Thumbnails } from './thumbnails.js';
 
-/** Of more pictures than this, check-data goes by the embeddings alone, as opening them all takes minutes. */
+/** Of more pictures than this, none is opened only to see what it looks like, as that would take minutes. */
 const LOOK_AT = 5_000;
 
 export interface ReportOptions extends Omit<Selection, 'store' | 'model'> {
@@ -65,9 +65,8 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
     onProgress?.('drawing the map');
     const maps = await mapEmbeddings(source, shown.map.map(({ row }) => row)); // prettier-ignore
     signal?.throwIfAborted();
-    const lookedAt = paths.length <= LOOK_AT;
     const check = await checkData({
-      ...{ store, dataset: record.dataset, model: record.model_id, pixels: lookedAt },
+      ...{ store, dataset: record.dataset, model: record.model_id, pixels: paths.length <= LOOK_AT },
       ...(signal && { signal }),
       onProgress: ({ phase, done, total }) => {
         onProgress?.(`checking the data: ${phase}, ${done}${total === undefined ? '' : ` of ${total}`}`);
@@ -80,7 +79,7 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
     const facts = await factsOf(record.dataset, record.layout);
     const { evaluation, on } = judged;
     return {
-      html: page({ head, dataset: record.dataset, judged, shown, maps, check, lookedAt, thumbnails, facts }),
+      html: page({ head, dataset: record.dataset, judged, shown, maps, check, thumbnails, facts }),
       ...{ accuracy: evaluation.accuracy, count: evaluation.count, judgedOn: on },
       findings: check.findings.length,
     };

@@ -109,8 +109,7 @@ export function gallery(
 
 /** What check-data found. */
 export function findingsSection(
-  { findings, warnings, dataset }: DataCheck,
-  lookedAt: boolean,
+  { findings, warnings, dataset, unseen }: DataCheck,
   thumbnails: Thumbnails,
 ): Html {
   const groups = ISSUES.flatMap((issue) => {
@@ -121,7 +120,7 @@ export function findingsSection(
     <h2>What may be wrong with the data</h2>
     <p>
       ${findings.length === 0 ? 'Nothing was found.' : 'Have a look at these; some will be right as they are.'}
-      ${lookedAt ? '' : 'The data set is large, so the embeddings alone were looked at: empty and grey pictures are not told.'}
+      ${unseen === 0 ? '' : `An earlier version embedded ${count(unseen)} of the pictures, so that the empty and grey ones of these are not told; embedding into a new store mends that.`}
       ${asCalled('npm run check-data -- --out FILE.csv')} writes all of it as a manifest to correct.
     </p>
     ${warnings.map((line) => html`<p class="warning">${line}</p>`)}

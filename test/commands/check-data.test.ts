@@ -1,5 +1,6 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { connect } from '@lancedb/lancedb';
 import sharp from 'sharp';
 import { lastlayer } from '../support/command-line.js';
 import { describeWith, SHARED, stripedDataset, temporaryFolder } from '../support/files.js';
@@ -27,6 +28,14 @@ async function check(...args: string[]): Promise<Checked> {
 
 function pathsOf({ findings }: Checked, issue: string): string[] {
   return findings.filter((finding) => finding.issue === issue).map(({ path }) => path);
+}
+
+async function dropLooks(store: string): Promise<void> {
+  const connection = await connect(store);
+  for (const name of await connection.tableNames()) {
+    if (name !== 'datasets') await (await connection.openTable(name)).dropColumns(['look']);
+  }
+  connection.close();
 }
 
 const copy = join(data, 'val', 'flat', 'copy.jpg');
@@ -67,9 +76,31 @@ test('what the pictures show is told, and a table by default', async () => {
   );
 });
 
-test('--no-pixels opens no picture', async () => {
-  const result = await check('--no-pixels');
-  expect([...pathsOf(result, 'empty'), ...pathsOf(result, 'grey')]).toEqual([]);
+test('no file is opened: what the pictures look like is in the store', async () => {
+  const gone = join(root, 'gone');
+  await rename(data, gone);
+  try {
+    const result = await check();
+    expect(pathsOf(result, 'leak')).toEqual([copy]);
+    expect(pathsOf(result, 'empty')).toEqual([black]);
+  } finally {
+    await rename(gone, data);
+  }
+});
+
+test('a store that an earlier version wrote lacks that: files are opened, but not with --no-pixels', async () => {
+  const args = ['--store', join(root, 'old')];
+  expect((await run('embed', data, ...model, ...args)).code).toBe(0);
+  await dropLooks(join(root, 'old'));
+  const opened = await check(...args);
+  expect(opened).toMatchObject({ unseen: 0, warnings: [] });
+  expect(pathsOf(opened, 'leak')).toEqual([copy]);
+  expect(pathsOf(opened, 'grey')).toEqual([grey]);
+  const unopened = await check(...args, '--no-pixels');
+  expect(unopened).toMatchObject({ unseen: unopened.pictures });
+  expect([...pathsOf(unopened, 'empty'), ...pathsOf(unopened, 'grey')]).toEqual([]);
+  expect((await run('embed', data, ...model, ...args)).code).toBe(0);
+  expect((await check(...args)).findings).toEqual(opened.findings);
 });
 
 test('--out writes a manifest that embed takes, whatever the names', async () => {

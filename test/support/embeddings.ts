@@ -23,7 +23,16 @@ export async function writeStore(location: string, rows: readonly PlainRow[], wi
           weight: null,
           sha256: `of ${row.path}`,
         },
-        ...{ size: 1, modified: 1, view: 'center', width: 8, height: 8, embedding: null, error: null },
+        ...{
+          size: 1,
+          modified: 1,
+          view: 'center',
+          width: 8,
+          height: 8,
+          embedding: null,
+          look: null,
+          error: null,
+        },
         ...{ model_id: MODEL_ID, transform_id: TRANSFORM_ID },
         ...row,
       });

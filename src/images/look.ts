@@ -1,0 +1,90 @@
+/** Cells a side: enough to tell pictures apart, too few to see how they were compressed. */
+const SIDE = 16;
+
+const CELLS = SIDE ** 2;
+
+/**
+ * What a picture looks like, in 257 bytes: the brightness of 16 × 16 cells (luma as Rec. 601 weighs it, 0 … 255, row-major),
+ * then the most that red, green and blue differ in any cell, rounded up.
+ */
+export type Look = Uint8Array;
+
+/**
+ * The look of a picture, from every other row of it.
+ * @param pixels interleaved RGB bytes of a square, [side, side, 3], as `decodeImage` gives them; 32 pixels a side or more
+ */
+export function lookOf(pixels: Uint8Array): Look {
+  const side = Math.sqrt(pixels.length / 3);
+  const edges = Array.from({ length: SIDE + 1 }, (_, i) => Math.round((i * side) / SIDE));
+  const [sums, counts] = [new Float64Array(3 * CELLS), new Float64Array(CELLS)];
+  for (let y = 0, row = 0; y < side; y += 2) {
+    if (y >= (edges[row + 1] ?? side)) row++;
+    let at = 3 * y * side;
+    for (let column = 0; column < SIDE; column++) {
+      const [from, end] = [at, 3 * (y * side + (edges[column + 1] ?? side))];
+      let [r, g, b] = [0, 0, 0];
+      for (; at < end; at += 3) {
+        r += pixels[at] ?? 0;
+        g += pixels[at + 1] ?? 0;
+        b += pixels[at + 2] ?? 0;
+      }
+      const cell = row * SIDE + column;
+      sums[3 * cell] = (sums[3 * cell] ?? 0) + r;
+      sums[3 * cell + 1] = (sums[3 * cell + 1] ?? 0) + g;
+      sums[3 * cell + 2] = (sums[3 * cell + 2] ?? 0) + b;
+      counts[cell] = (counts[cell] ?? 0) + (end - from) / 3;
+    }
+  }
+  const look = new Uint8Array(CELLS + 1);
+  let chroma = 0;
+  for (let cell = 0; cell < CELLS; cell++) {
+    const [r = 0, g = 0, b = 0] = sums
+      .subarray(3 * cell, 3 * cell + 3)
+      .map((sum) => sum / (counts[cell] ?? 1));
+    look[cell] = Math.round(0.299 * r + 0.587 * g + 0.114 * b);
+    chroma = Math.max(chroma, Math.max(r, g, b) - Math.min(r, g, b));
+  }
+  look[CELLS] = Math.ceil(chroma);
+  return look;
+}
+
+/** How strongly the brightness varies: its standard deviation, in grey levels of 0 … 255. */
+export function spreadOf(look: Look): number {
+  return Math.sqrt(momentsOf(look).variance);
+}
+
+/** The most that red, green and blue differ in any cell, 0 … 255. */
+export function chromaOf(look: Look): number {
+  return look[CELLS] ?? 0;
+}
+
+/**
+ * How alike two pictures look: the correlation of their brightness, or of one with the other's mirror image, whichever is
+ * larger; −1 … 1, and 0 where one of them is of one colour.
+ */
+export function likeness(a: Look, b: Look): number {
+  const [one, other] = [momentsOf(a), momentsOf(b)];
+  // Below one grey level there is nothing but rounding, which would correlate with itself.
+  if (one.variance < 1 || other.variance < 1) return 0;
+  let [straight, mirrored] = [0, 0];
+  for (let row = 0; row < CELLS; row += SIDE) {
+    for (let x = 0; x < SIDE; x++) {
+      const value = a[row + x] ?? 0;
+      straight += value * (b[row + x] ?? 0);
+      mirrored += value * (b[row + SIDE - 1 - x] ?? 0);
+    }
+  }
+  const covariance = Math.max(straight, mirrored) / CELLS - one.mean * other.mean;
+  return covariance / Math.sqrt(one.variance * other.variance);
+}
+
+function momentsOf(look: Look): { mean: number; variance: number } {
+  let [sum, squares] = [0, 0];
+  for (let cell = 0; cell < CELLS; cell++) {
+    const value = look[cell] ?? 0;
+    sum += value;
+    squares += value ** 2;
+  }
+  const mean = sum / CELLS;
+  return { mean, variance: Math.max(0, squares / CELLS - mean ** 2) };
+}
