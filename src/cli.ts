@@ -10,7 +10,7 @@ import { inspectCommand } from './commands/inspect.js';
 import { predictCommand } from './commands/predict.js';
 import { quantizeCommand } from './commands/quantize.js';
 import { reportCommand } from './commands/report.js';
-import { say } from './commands/terminal.js';
+import { complain, say } from './commands/terminal.js';
 import { searchCommand } from './commands/search.js';
 import { serveCommand } from './commands/serve.js';
 import { trainHeadCommand } from './commands/train-head.js';
@@ -70,7 +70,7 @@ function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof Interrupted) return error.exitCode;
   if (error instanceof LastlayerError) {
-    say(`Error: ${error.message}`);
+    complain(error.message);
     return error instanceof UsageError ? 2 : 1;
   }
   // Not the user's doing: the stack helps whoever looks into it.

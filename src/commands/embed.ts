@@ -17,7 +17,7 @@ import {
   wholeNumber,
   type ModelFlags,
 } from './options.js';
-import { print, Progress, say } from './terminal.js';
+import { notice, print, Progress, say } from './terminal.js';
 
 interface EmbedFlags extends ModelFlags {
   store: string;
@@ -84,7 +84,7 @@ Examples:
 
 async function embed(argument: string | undefined, flags: EmbedFlags): Promise<void> {
   const dataset = datasetOrExamples(argument, 'npm run embed -- FOLDER');
-  const loaded = await loadBackbone({ ...backboneOptions(flags), onNotice: say });
+  const loaded = await loadBackbone({ ...backboneOptions(flags), onNotice: notice });
   const started = Date.now();
   let last: EmbedProgress | undefined;
   const summary = await interruptible(async (signal) => {
@@ -132,7 +132,7 @@ async function inInt8(
     return await int8Backbone(backbone, dataset, {
       session: { device, ...(threads === undefined ? {} : { threads }) },
       signal,
-      onNotice: say,
+      onNotice: notice,
       onProgress: (done, total) => {
         progress.update(done, total);
       },

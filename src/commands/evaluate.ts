@@ -28,7 +28,7 @@ import {
   wholeNumber,
   type ModelFlags,
 } from './options.js';
-import { print, Progress, say } from './terminal.js';
+import { notice, print, Progress, say } from './terminal.js';
 
 interface EvaluateFlags extends ModelFlags {
   head: string;
@@ -71,7 +71,7 @@ async function run(
   { json, split, topK, store, head, views = [], ...flags }: EvaluateFlags,
 ): Promise<void> {
   const dataset = datasetOrExamples(named, 'npm run evaluate -- FOLDER');
-  const classifier = await Classifier.load(head, { ...backboneOptions(flags), views, onNotice: say });
+  const classifier = await Classifier.load(head, { ...backboneOptions(flags), views, onNotice: notice });
   if (topK !== undefined && classifier.head.kind !== 'softmax') {
     throw new UsageError(
       `--top-k is of heads that give one class a picture, and ${head} gives any number of labels, each from its threshold on. ` +

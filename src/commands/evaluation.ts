@@ -1,4 +1,5 @@
 import type { EvaluationResult } from '../head/index.js';
+import { graded, styled } from './colour.js';
 import { interval, number, percent, table } from './terminal.js';
 
 /** Classes up to which a confusion matrix is printed. */
@@ -20,7 +21,7 @@ export function describeEvaluation(
   const { count, accuracy, accuracyInterval, balancedAccuracy, topK, logLoss, calibration } = result;
   const { macroF1, perClass, confusion, unknown } = result;
   const lines = [
-    `\n${name}: accuracy ${percent(accuracy)} of ${count}` +
+    `\n${name}: accuracy ${styled('bold', percent(accuracy))} of ${count}` +
       (show.perClass ? `, 95 % interval ${interval(accuracyInterval)}` : `, log loss ${number(logLoss)}`),
   ];
   if (show.perClass) {
@@ -36,16 +37,14 @@ export function describeEvaluation(
     if (!all) lines.push(`  the ${HARDEST} of ${perClass.length} classes with the lowest F1; --json has all`);
     const rows = (all ? perClass : hardest).map(({ label, precision, recall, f1, support }) => [
       `  ${label}`,
-      percent(precision),
-      percent(recall),
-      percent(f1),
+      ...[precision, recall, f1].map((share) => graded(percent(share), share)),
       String(support),
     ]);
     lines.push(table([['  class', 'precision', 'recall', 'F1', 'pictures'], ...rows]));
   }
   if (show.confusion && perClass.length <= CONFUSION_UP_TO) {
     const labels = perClass.map(({ label }) => label);
-    const rows = confusion.to2DArray().map((row, i) => [`  ${labels[i] ?? ''}`, ...shaded(row)]);
+    const rows = confusion.to2DArray().map((row, i) => [`  ${labels[i] ?? ''}`, ...shaded(row, i)]);
     lines.push('', 'confusion: true classes down, predicted ones across', table([['', ...labels], ...rows]));
   }
   if (unknown.length > 0) {
@@ -56,7 +55,11 @@ export function describeEvaluation(
 }
 
 /** Counts with a shade for their part of the row, by characters: it shows in files and without colour too. */
-function shaded(row: readonly number[]): string[] {
+function shaded(row: readonly number[], own: number): string[] {
   const total = row.reduce((sum, n) => sum + n, 0);
-  return row.map((n) => (n === 0 ? '·' : `${SHADES[Math.ceil((SHADES.length * n) / total) - 1] ?? ''} ${n}`));
+  return row.map((n, j) => {
+    if (n === 0) return styled('dim', '·');
+    const shade = SHADES[Math.ceil((SHADES.length * n) / total) - 1] ?? '';
+    return styled(j === own ? 'blue' : 'red', `${shade} ${n}`);
+  });
 }

@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import { fetchModel, TORCHVISION_MODELS, WEIGHTS, type WeightsName } from '../backbone/index.js';
 import { interruptible } from './interrupt.js';
 import { colour, jsonOption, wholeNumber } from './options.js';
-import { print, Progress, say } from './terminal.js';
+import { notice, print, Progress, say } from './terminal.js';
 
 interface FetchFlags {
   model?: string;
@@ -71,7 +71,7 @@ async function run({ json, resize, mean, std, ...flags }: FetchFlags): Promise<v
           ...(std === undefined ? {} : { std }),
         },
         signal,
-        onNotice: say,
+        onNotice: notice,
         onProgress: (received, total) => {
           progress.update(received, total);
         },

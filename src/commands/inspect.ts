@@ -8,7 +8,7 @@ import {
 } from '../backbone/index.js';
 import { UsageError } from '../errors.js';
 import { backboneOptions, jsonOption, modelOption } from './options.js';
-import { print, say, table } from './terminal.js';
+import { notice, print, say, table } from './terminal.js';
 
 interface InspectFlags {
   model?: string;
@@ -39,7 +39,7 @@ async function inspect({ json, features, ...flags }: InspectFlags): Promise<void
     await inspectFeatures(flags.model, json);
     return;
   }
-  const backbone = await loadBackbone({ ...backboneOptions({ ...flags, device: 'cpu' }), onNotice: say });
+  const backbone = await loadBackbone({ ...backboneOptions({ ...flags, device: 'cpu' }), onNotice: notice });
   const layers = await inspectBackbone(backbone);
   const { id, source, width, transform } = backbone;
   if (json) {

@@ -1,5 +1,6 @@
 import type { TrainedMultilabelHead } from '../classifier/index.js';
 import type { MultilabelResult } from '../head/index.js';
+import { graded, styled } from './colour.js';
 import { number, percent, table } from './terminal.js';
 import {
   curveTable,
@@ -64,7 +65,7 @@ export function describeMultilabel(
   const { count, meanAveragePrecision, macroF1, microF1, subsetAccuracy, logLoss, perLabel, unknown } =
     result;
   const lines = [
-    `\n${name}: mAP ${percent(meanAveragePrecision)} of ${count}`,
+    `\n${name}: mAP ${styled('bold', percent(meanAveragePrecision))} of ${count}`,
     `  macro F1 ${percent(macroF1)}, micro F1 ${percent(microF1)}, all labels right ${percent(subsetAccuracy)}, log loss ` +
       `${number(logLoss)}, calibration error ${percent(result.calibration.ece)}`,
   ];
@@ -81,11 +82,9 @@ export function describeMultilabel(
     }
     const rows = (all ? numbered : hardest).map((label) => [
       `  ${label.label}`,
-      percent(label.averagePrecision),
+      graded(percent(label.averagePrecision), label.averagePrecision),
       number(label.threshold),
-      percent(label.precision),
-      percent(label.recall),
-      percent(label.f1),
+      ...[label.precision, label.recall, label.f1].map((share) => graded(percent(share), share)),
       String(label.support),
     ]);
     const head = ['  label', 'AP', 'threshold', 'precision', 'recall', 'F1', 'pictures'];

@@ -18,7 +18,7 @@ import {
   wholeNumber,
   type ModelFlags,
 } from './options.js';
-import { percent, print, say, table } from './terminal.js';
+import { complain, notice, percent, print, table } from './terminal.js';
 
 interface PredictFlags extends ModelFlags {
   head: string;
@@ -94,7 +94,7 @@ async function run(images: string[], flags: PredictFlags): Promise<void> {
 
 async function predictor(flags: PredictFlags): Promise<(path: string) => Promise<Found>> {
   const { topK } = flags;
-  const options = { ...backboneOptions(flags), onNotice: say };
+  const options = { ...backboneOptions(flags), onNotice: notice };
   if (flags.ownClasses) {
     if (flags.views?.length) {
       throw new UsageError(
@@ -123,7 +123,7 @@ async function answerFor(path: string, predict: (path: string) => Promise<Found>
 
 function show(answer: Answer): void {
   if ('error' in answer) {
-    say(`Error: ${answer.error}`);
+    complain(answer.error);
     return;
   }
   print(`${answer.path}${verdict(answer)}`);

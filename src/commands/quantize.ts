@@ -11,7 +11,7 @@ import { measureFidelity, type Fidelity } from '../classifier/index.js';
 import { datasetOrExamples } from './examples.js';
 import { interruptible } from './interrupt.js';
 import { jsonOption, modelOption, threadsOption, wholeNumber } from './options.js';
-import { percent, print, Progress, say } from './terminal.js';
+import { notice, percent, print, Progress, say } from './terminal.js';
 
 interface QuantizeFlags {
   model?: string;
@@ -64,7 +64,7 @@ async function run({ calibrate, json, out, pictures, model, threads }: QuantizeF
   const float32 = await loadBackbone({
     ...session,
     ...(model === undefined ? {} : { model }),
-    onNotice: say,
+    onNotice: notice,
   });
   const report = await interruptible(async (signal) => {
     const quantized = await withProgress('calibrating', (onProgress) =>
@@ -73,7 +73,7 @@ async function run({ calibrate, json, out, pictures, model, threads }: QuantizeF
         ...(pictures === undefined ? {} : { pictures }),
         session,
         signal,
-        onNotice: say,
+        onNotice: notice,
         onProgress,
       }),
     );
@@ -82,7 +82,7 @@ async function run({ calibrate, json, out, pictures, model, threads }: QuantizeF
       measureFidelity(float32, backbone, dataset, {
         except: calibratedOn,
         signal,
-        onNotice: say,
+        onNotice: notice,
         onProgress,
       }),
     );

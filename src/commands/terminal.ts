@@ -1,5 +1,7 @@
+import { stripVTControlCharacters } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import { asCalled } from '../invocation.js';
+import { styled } from './colour.js';
 
 /** Where stderr is no terminal, progress is told this often. */
 const LINE_EVERY_MS = 10_000;
@@ -7,6 +9,16 @@ const LINE_EVERY_MS = 10_000;
 /** A line for the user, on stderr, so that stdout holds nothing but results. Commands are told as they are called here. */
 export function say(line: string): void {
   process.stderr.write(`${asCalled(line)}\n`);
+}
+
+/** Something to be aware of, as {@link say}. */
+export function notice(line: string): void {
+  say(styled('yellow', line, process.stderr));
+}
+
+/** A failure, as {@link say}. */
+export function complain(message: string): void {
+  say(`${styled(['red', 'bold'], 'Error:', process.stderr)} ${message}`);
 }
 
 /** A result, on stdout. */
@@ -109,16 +121,24 @@ function duration(seconds: number): string {
 export function table(rows: readonly (readonly string[])[]): string {
   const columns = Math.max(...rows.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, c) =>
-    Math.max(...rows.map((row) => (row[c] ?? '').length)),
+    Math.max(...rows.map((row) => lengthOf(row[c] ?? ''))),
   );
   return rows
     .map((row) =>
       row
-        .map((cell, c) => (c === 0 ? cell.padEnd(widths[c] ?? 0) : cell.padStart(widths[c] ?? 0)))
+        .map((cell, c) => {
+          const space = ' '.repeat((widths[c] ?? 0) - lengthOf(cell));
+          return c === 0 ? cell + space : space + cell;
+        })
         .join('  ')
         .trimEnd(),
     )
     .join('\n');
+}
+
+/** How many characters are seen. */
+function lengthOf(cell: string): number {
+  return stripVTControlCharacters(cell).length;
 }
 
 /** 0.8954 as `89.5 %`; `–` where there is no value. */

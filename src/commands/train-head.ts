@@ -15,7 +15,7 @@ import { FitProgressBar } from './fit-progress.js';
 import { interruptible } from './interrupt.js';
 import { describeMultilabelTraining } from './multilabel.js';
 import { fraction, gibibytes, jsonOption, notNegative, storeOption, viewsOption } from './options.js';
-import { print, say } from './terminal.js';
+import { notice, print } from './terminal.js';
 import { describeTraining } from './training.js';
 
 interface TrainFlags {
@@ -130,7 +130,7 @@ async function run({ json, out, classWeights, ...flags }: TrainFlags): Promise<v
       return await trainAnyFromStore({
         ...options,
         signal,
-        onNotice: say,
+        onNotice: notice,
         onFit: (state) => {
           progress.fit(state);
         },

@@ -18,7 +18,8 @@ export function lastlayer(
   const tsx = join(ROOT, 'node_modules', 'tsx', 'dist', 'loader.mjs');
   const child = spawn(process.execPath, ['--import', `file://${tsx}`, join(ROOT, 'src', 'cli.ts'), ...args], {
     cwd,
-    env: { ...process.env, NODE_OPTIONS: '', ...env },
+    // Jest asks its own processes for colours.
+    env: { ...process.env, NODE_OPTIONS: '', FORCE_COLOR: undefined, NO_COLOR: undefined, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const output = { stdout: '', stderr: '' };

@@ -1,0 +1,62 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify, stripVTControlCharacters } from 'node:util';
+import { lastlayer } from '../support/command-line.js';
+import { writeStore } from '../support/embeddings.js';
+import { ROOT, temporaryFolder } from '../support/files.js';
+
+const SCRIPT = '/usr/bin/script';
+const RED_ERROR = '\u001b[31m\u001b[1mError:\u001b[22m\u001b[39m';
+/** One fit: this is about colours. */
+const TRAIN = ['train-head', '--folds', '0'];
+const root = await temporaryFolder();
+
+async function run(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  return lastlayer(args, root, env).outcome;
+}
+
+beforeAll(async () => {
+  const rows = Array.from({ length: 24 }, (_, i) => ({
+    path: `/data/${i}.jpg`,
+    label: i % 2 === 0 ? 'ant' : 'bee',
+    embedding: Float32Array.from({ length: 4 }, (__, j) => Math.sin(7 * i + j) + (j % 2 === i % 2 ? 2 : 0)),
+  }));
+  await writeStore(join(root, 'embeddings'), rows, 4);
+});
+
+test('what is not written to a terminal has no colours, unless FORCE_COLOR asks for them', async () => {
+  const plain = await run(TRAIN);
+  expect(plain).toMatchObject({ code: 0 });
+  expect(plain.stdout).not.toContain('\u001b');
+  const coloured = await run(TRAIN, { FORCE_COLOR: '1' });
+  expect(coloured.stdout).toContain('accuracy \u001b[1m');
+  expect(coloured.stdout).toContain('\u001b[32m');
+  // Columns stay aligned.
+  expect(stripVTControlCharacters(coloured.stdout)).toBe(plain.stdout);
+  const forbidden = await run(TRAIN, { FORCE_COLOR: '1', NO_COLOR: '1' });
+  expect(forbidden.stdout).toBe(plain.stdout);
+});
+
+test('errors are red', async () => {
+  const { stderr } = await run(['train-head', '--store', 'none'], { FORCE_COLOR: '1' });
+  expect(stderr.startsWith(`${RED_ERROR} There are no embeddings`)).toBe(true);
+});
+
+(existsSync(SCRIPT) ? describe : describe.skip)('on a terminal (script of util-linux)', () => {
+  it.each([
+    ['colours are shown', {}, true],
+    ['none with NO_COLOR', { NO_COLOR: '1' }, false],
+    ['none on one that has none', { TERM: 'dumb' }, false],
+  ])('%s', async (_, env, expected) => {
+    const tsx = join(ROOT, 'node_modules', 'tsx', 'dist', 'loader.mjs');
+    const command = `"${process.execPath}" --import "file://${tsx}" "${join(ROOT, 'src', 'cli.ts')}" ${TRAIN.join(' ')}`;
+    const { PATH, HOME } = process.env;
+    const { stdout } = await promisify(execFile)(SCRIPT, ['-qec', command, '/dev/null'], {
+      cwd: root,
+      env: { PATH, HOME, TERM: 'xterm-256color', ...env },
+    });
+    expect(stripVTControlCharacters(stdout)).toMatch(/trained on 24 pictures of 2 classes/);
+    expect(stdout.includes('\u001b[1m')).toBe(expected);
+  });
+});
