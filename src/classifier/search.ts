@@ -11,6 +11,12 @@ export interface SearchOptions extends BackboneOptions {
   dataset?: string;
   /** How many pictures. Default: 10. */
   topK?: number;
+  /** Compare every picture, however many there are. Default: false. */
+  exact?: boolean;
+  /** Rows of the store's table from which an index is built, once, by the first search. Default: 50,000. */
+  indexFrom?: number;
+  /** Told when an index is to be built or brought up to date, which takes a while. */
+  onIndex?: (rows: number) => void;
 }
 
 /** A picture of the data set that was searched. */
@@ -23,14 +29,23 @@ export interface SimilarPicture {
 }
 
 /**
- * The pictures of an embedded data set that are the most similar to one, which may be among them.
+ * The pictures of an embedded data set that are the most similar to one, which may be among them. In a large table they are
+ * found through an index, which may miss one, see `VectorIndex`; small ones, and all with `exact`, are gone through.
  * @param image path of a picture file
  * @returns the most similar first
  * @throws {LastlayerError} where the picture cannot be read, or the store has no embeddings of the network
  * @throws {UsageError} where topK is no whole number ≥ 1
  */
 export async function searchSimilar(image: string, options: SearchOptions = {}): Promise<SimilarPicture[]> {
-  const { store: location = DEFAULT_STORE, dataset, topK = 10, ...backboneOptions } = options;
+  const {
+    store: location = DEFAULT_STORE,
+    dataset,
+    topK = 10,
+    exact = false,
+    indexFrom,
+    onIndex,
+    ...backboneOptions
+  } = options;
   if (!Number.isInteger(topK) || topK < 1) {
     throw new UsageError(`topK is ${topK}; it must be a whole number of 1 or more.`);
   }
@@ -58,7 +73,13 @@ export async function searchSimilar(image: string, options: SearchOptions = {}):
     }
     const vector = await embedImages(backbone, [image]);
     const table = await store.tableOf(record);
-    const found = await table.nearest(vector, topK, { dataset: record.dataset });
+    if (!exact) {
+      await table.vectorIndex.bringUpToDate({
+        ...(indexFrom !== undefined && { from: indexFrom }),
+        ...(onIndex && { onWork: onIndex }),
+      });
+    }
+    const found = await table.nearest(vector, topK, { dataset: record.dataset }, { exact });
     return found.map(({ row: { path, label, split }, similarity }) => ({ path, label, split, similarity }));
   } finally {
     store.close();

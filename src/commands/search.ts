@@ -10,12 +10,13 @@ import {
   wholeNumber,
   type ModelFlags,
 } from './options.js';
-import { print, say, table } from './terminal.js';
+import { notice, print, table } from './terminal.js';
 
 interface SearchFlags extends ModelFlags {
   store: string;
   dataset?: string;
   topK: number;
+  exact: boolean;
   json?: true;
 }
 
@@ -26,6 +27,7 @@ export const searchCommand = (): Command =>
     .addOption(storeOption())
     .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')
     .addOption(new Option('--top-k <k>', 'how many').argParser(wholeNumber).default(10))
+    .option('--exact', 'compare every picture, without the index that a large store has', false)
     .addOption(modelOption())
     .addOption(deviceOption())
     .addOption(threadsOption())
@@ -33,16 +35,24 @@ export const searchCommand = (): Command =>
     .addHelpText(
       'after',
       `
+The first search in a store of more than 50,000 pictures builds an index, once. Pictures that are added later are found as well.
+
 Examples:
   npm run search -- new.jpg
   npm run search -- new.jpg --store embeddings --top-k 5 --json`,
     )
     .action(run);
 
-async function run(image: string, { json, store, dataset, topK, ...flags }: SearchFlags): Promise<void> {
+async function run(
+  image: string,
+  { json, store, dataset, topK, exact, ...flags }: SearchFlags,
+): Promise<void> {
   const similar = await searchSimilar(image, {
-    ...{ ...backboneOptions(flags), store, topK, onNotice: say },
+    ...{ ...backboneOptions(flags), store, topK, exact, onNotice: notice },
     ...(dataset !== undefined && { dataset }),
+    onIndex: (rows) => {
+      notice(`Building the index over ${rows} pictures, once; --exact does without.`);
+    },
   });
   if (json) print(JSON.stringify({ image, similar }));
   else {
