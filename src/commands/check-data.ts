@@ -1,9 +1,10 @@
 import { relative, resolve } from 'node:path';
 import { Command } from 'commander';
 import { checkData, ISSUE_MEANINGS, ISSUES, toManifest, type DataCheck } from '../quality/index.js';
+import { styled } from './colour.js';
 import { interruptible } from './interrupt.js';
 import { jsonOption, storeOption } from './options.js';
-import { print, Progress, say, Status } from './terminal.js';
+import { notice, print, Progress, Status } from './terminal.js';
 import { writeResult } from './write-result.js';
 
 interface CheckFlags {
@@ -17,6 +18,9 @@ interface CheckFlags {
 
 /** Pictures that are listed of each issue; --json and --out have all. */
 const LISTED = 10;
+
+/** Those that make results wrong. */
+const GRAVE = new Set<string>(['leak', 'conflicting labels', 'label error']);
 
 export const checkDataCommand = (): Command =>
   new Command('check-data')
@@ -36,7 +40,8 @@ export const checkDataCommand = (): Command =>
 const HELP = `
 ${ISSUES.map((issue) => `  ${issue.padEnd(18)}  ${ISSUE_MEANINGS[issue]}`).join('\n')}
 
-Nothing is changed. --out writes a row for each picture (path, label, split, … and issue, suggested_label, related, detail).
+Nothing is changed. --out writes a row for each picture (path, label or labels, split, … and issue, suggested_label,
+related, detail).
 Correct labels there, or delete rows, and embed the file: that is quick, as the pictures are known by content.
 
 Examples:
@@ -51,7 +56,7 @@ async function run({ json, out, pixels, store, dataset, model }: CheckFlags): Pr
   const checked = await interruptible(async (signal) => {
     try {
       return await checkData({
-        ...{ store, pixels, signal, onNotice: say },
+        ...{ store, pixels, signal, onNotice: notice },
         ...(dataset !== undefined && { dataset }),
         ...(model !== undefined && { model }),
         onProgress: ({ phase, done, total }) => {
@@ -77,12 +82,14 @@ async function run({ json, out, pixels, store, dataset, model }: CheckFlags): Pr
 
 function describe({ dataset, modelId, pictures, classes, findings, warnings }: DataCheck): string {
   const lines = [
-    `${dataset}: ${pictures.length} pictures of ${classes.length} classes, embedded by ${modelId}`,
+    `${dataset}: ${pictures.length} pictures of ${classes.length} ${pictures.some(({ labels }) => labels) ? 'labels' : 'classes'}, ` +
+      `embedded by ${modelId}`,
   ];
   for (const issue of ISSUES) {
     const found = findings.filter((finding) => finding.issue === issue);
     if (found.length === 0) continue;
-    lines.push('', `${issue}, ${found.length}: ${ISSUE_MEANINGS[issue]}`);
+    const heading = styled(['bold', GRAVE.has(issue) ? 'red' : 'yellow'], `${issue}, ${found.length}:`);
+    lines.push('', `${heading} ${ISSUE_MEANINGS[issue]}`);
     const root = /\.(csv|jsonl|ndjson)$/i.test(dataset) ? resolve(dataset, '..') : dataset;
     for (const { path, detail, related } of found.slice(0, LISTED)) {
       lines.push(`  ${relative(root, path)}: ${detail}${related ? `, see ${relative(root, related)}` : ''}`);

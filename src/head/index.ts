@@ -31,6 +31,7 @@ export type { LabelMetrics, MultilabelResult } from './multilabel-metrics.js';
 export type { Calibration, ReliabilityBin } from './reliability.js';
 export { predictOutOfFold } from './out-of-fold.js';
 export type { OutOfFold, OutOfFoldOptions } from './out-of-fold.js';
+export { sigmoid } from './sigmoid.js';
 export { softmaxInto } from './softmax.js';
 export { SoftmaxGraph } from './softmax-graph.js';
 export { holdOut } from './split.js';

@@ -34,6 +34,7 @@ export interface OutOfFold {
 
 /**
  * Predicts each row by a head that has not seen it: K-fold cross-validation with one λ.
+ * @param graph of the examples' kind
  * @returns undefined where too few rows differ for it
  * @throws {LastlayerError} where there is no finite optimum
  * @throws the signal's reason, once it aborts
@@ -43,14 +44,10 @@ export async function predictOutOfFold(
   examples: Examples,
   { part, groups, ...options }: OutOfFoldOptions,
 ): Promise<OutOfFold | undefined> {
-  const dealt = (isIn: Part) => ({
-    part: isIn,
-    ...stratifiedFolds({
-      classes: examples.classes.map((c, row) => (isIn(row) ? c : -1)),
-      count: examples.names.length,
-      groups,
-    }),
-  });
+  const dealt = (isIn: Part) => {
+    const { of: classes, count } = strataOf(examples, isIn);
+    return { part: isIn, ...stratifiedFolds({ classes, count, groups }) };
+  };
   const all = dealt(part);
   if (all.folds < 2) return undefined;
   let { l2 } = options;

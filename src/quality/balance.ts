@@ -7,7 +7,7 @@ const UNBALANCED = 10;
 /** A class of fewer is hard to learn, and cannot be judged. */
 const FEW = 10;
 
-/** How many pictures a class has. */
+/** How many pictures a class, or a label, has. */
 export interface ClassCount {
   label: string;
   count: number;
@@ -18,23 +18,24 @@ export interface ClassCount {
 /** Pictures of each label, the most frequent first. */
 export function countClasses({ rows }: Pictures): ClassCount[] {
   const counts = new Map<string, ClassCount>();
-  for (const { label, split = 'none' } of rows) {
-    if (label === undefined) continue;
-    const found = counts.get(label) ?? { label, count: 0, splits: {} };
-    found.count++;
-    found.splits[split] = (found.splits[split] ?? 0) + 1;
-    counts.set(label, found);
+  for (const { label: one, labels = one === undefined ? [] : [one], split = 'none' } of rows) {
+    for (const label of labels) {
+      const found = counts.get(label) ?? { label, count: 0, splits: {} };
+      found.count++;
+      found.splits[split] = (found.splits[split] ?? 0) + 1;
+      counts.set(label, found);
+    }
   }
   return [...counts.values()].sort((a, b) => b.count - a.count || (a.label < b.label ? -1 : 1));
 }
 
-/** What is wrong with the numbers of pictures, a sentence each. */
-export function balanceWarnings(classes: readonly ClassCount[]): string[] {
+/** What is wrong with the numbers of pictures, a sentence each. @param hasLists of labels, among which imbalance is usual */
+export function balanceWarnings(classes: readonly ClassCount[], hasLists: boolean): string[] {
   const [largest, smallest] = [classes[0], classes.at(-1)];
   if (!largest || !smallest) return [];
   const warnings: string[] = [];
   const ratio = largest.count / smallest.count;
-  if (ratio >= UNBALANCED) {
+  if (ratio >= UNBALANCED && !hasLists) {
     warnings.push(
       `The classes are unbalanced: ${largest.label} has ${largest.count} pictures, ${Math.round(ratio)} times as many as ` +
         `${smallest.label}. Train with --class-weights balanced, or add pictures.`,

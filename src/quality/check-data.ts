@@ -5,6 +5,7 @@ import { balanceWarnings, countClasses, type ClassCount } from './balance.js';
 import { findDuplicates } from './duplicates.js';
 import { ISSUES, type Finding } from './finding.js';
 import { findLabelErrors } from './label-errors.js';
+import { findLabelSetErrors } from './label-set-errors.js';
 import { nearestNeighbours } from './neighbours.js';
 import { looksOf } from './looks.js';
 import { findOutliers } from './outliers.js';
@@ -75,7 +76,8 @@ async function check(
     ...(signal && { signal }),
   });
   const duplicates = findDuplicates(pictures, neighbours, looks);
-  const labels = await findLabelErrors(pictures, {
+  const hasLists = rows.some(({ labels: list }) => list);
+  const labels = await (hasLists ? findLabelSetErrors : findLabelErrors)(pictures, {
     ...{ sets: duplicates.sets, onFit: progressOf('labels') },
     ...(signal && { signal }),
   });
@@ -92,7 +94,14 @@ async function check(
     dataset: record.dataset,
     modelId: record.model_id,
     pictures: [...rows, ...failed]
-      .map(({ path, label, split, group, weight }) => ({ path, label, split, group, weight }))
+      .map(({ path, label, labels: list, split, group, weight }) => ({
+        path,
+        label,
+        labels: list,
+        split,
+        group,
+        weight,
+      }))
       .sort((a, b) => (a.path < b.path ? -1 : 1)),
     classes,
     findings: findings.sort(
@@ -101,7 +110,7 @@ async function check(
     ),
     unseen,
     warnings: [
-      ...balanceWarnings(classes),
+      ...balanceWarnings(classes, hasLists),
       ...(labels.notice === undefined ? [] : [labels.notice]),
       ...(pixels && unseen > 0
         ? [`${unseen} files are gone or unreadable since they were embedded; embed the data set again.`]

@@ -86,15 +86,15 @@ function findingsOf(
   if (set.length < 2) return [];
   const original = set.find((row) => rows[row]?.split === 'train') ?? set[0] ?? 0;
   const source = rows[original];
-  const labels = new Set(set.flatMap((row) => rows[row]?.label ?? []));
+  const labels = new Set(set.flatMap((row) => labelText(rows[row]) ?? []));
   const contents = new Set(set.map((row) => rows[row]?.content));
   return set.flatMap((row): Finding[] => {
     const picture = rows[row];
     if (!picture || !source) return [];
-    const { path, split, label, content } = picture;
+    const { path, split, content } = picture;
     const found: Finding[] = [];
     if (labels.size > 1) {
-      const other = rows[set.find((each) => rows[each]?.label !== label) ?? row];
+      const other = rows[set.find((each) => labelText(rows[each]) !== labelText(picture)) ?? row];
       const detail = `the same picture as ${[...labels].sort().join(' and as ')}`;
       found.push({
         issue: 'conflicting labels',
@@ -115,6 +115,11 @@ function findingsOf(
     found.push({ issue: isExact ? 'exact duplicate' : 'near duplicate', path, score, detail: how, related });
     return found;
   });
+}
+
+/** The label, or the list of them; undefined where there is neither. */
+function labelText(picture: Pictures['rows'][number] | undefined): string | undefined {
+  return picture?.labels ? `[${picture.labels.join(', ')}]` : picture?.label;
 }
 
 function join(parents: Int32Array, a: number, b: number): void {

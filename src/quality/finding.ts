@@ -37,6 +37,8 @@ export interface Finding {
   detail: string;
   /** The label that the picture should perhaps have. */
   suggestedLabel?: string;
+  /** All labels that it should perhaps have, where the data set has lists of labels. */
+  suggestedLabels?: string[];
   /** The other picture that it is about. */
   related?: string;
 }

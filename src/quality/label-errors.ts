@@ -12,8 +12,8 @@ import type { Pictures } from './pictures.js';
 /** A class has at least so many pictures that can be told apart, or nobody can learn it without the one in question. */
 const LEAST_OF_CLASS = 2;
 
-/** As many of 3 × 40 planted wrong labels are found as with a tenth of it, at a third of the time. */
-const TOLERANCE = 1e-3;
+/** Of the fits: as many of 3 × 40 planted wrong labels are found as with a tenth of it, at a third of the time. */
+export const TOLERANCE = 1e-3;
 
 export interface LabelErrorOptions {
   /** What is one picture, see `Duplicates`; [M]. */
@@ -57,7 +57,10 @@ export async function findLabelErrors(
       }),
     });
     if (!predicted) return { findings: [], notice: 'Labels are not checked: too few pictures differ.' };
-    const suspects = await suspectsOf(predicted, names.length);
+    const suspects = await suspectsOf(
+      (visit) => eachPrediction(predicted, names.length, visit),
+      names.length,
+    );
     const findings = suspects.map(({ row, own, other, pOwn, pOther }): Finding => {
       const [label = '', suggestedLabel = ''] = [names[own], names[other]];
       const detail = `${suggestedLabel} ${percent(pOther)}, ${label} ${percent(pOwn)}`;
@@ -69,8 +72,13 @@ export async function findLabelErrors(
   }
 }
 
+/** Shows a visitor each judged row, the number of its own class, and the probabilities of all of them. */
+export type EachPrediction = (
+  visit: (row: number, own: number, probabilities: Float64Array) => void,
+) => Promise<void> | void;
+
 /** A picture for which the most probable other class is more probable than its own. */
-interface Suspect {
+export interface Suspect {
   row: number;
   own: number;
   other: number;
@@ -80,8 +88,9 @@ interface Suspect {
   isConfident: boolean;
 }
 
-async function suspectsOf(predicted: OutOfFold, count: number): Promise<Suspect[]> {
-  const thresholds = await classThresholds(predicted, count);
+/** Finds the suspects by confident learning. @param count of classes */
+export async function suspectsOf(each: EachPrediction, count: number): Promise<Suspect[]> {
+  const thresholds = await classThresholds(each, count);
   const ofLabel = Array.from({ length: count }, () => ({
     total: 0,
     /** Of those, the ones that are confidently of any class, and of another than the label. */
@@ -89,7 +98,7 @@ async function suspectsOf(predicted: OutOfFold, count: number): Promise<Suspect[
     confidentlyOther: 0,
     suspects: [] as Suspect[],
   }));
-  await eachPrediction(predicted, count, (row, own, probabilities) => {
+  await each((row, own, probabilities) => {
     const label = ofLabel[own];
     if (!label) return;
     label.total++;
@@ -111,9 +120,9 @@ async function suspectsOf(predicted: OutOfFold, count: number): Promise<Suspect[
 }
 
 /** The mean probability of each class over the pictures that bear its label. */
-async function classThresholds(predicted: OutOfFold, count: number): Promise<Float64Array> {
+async function classThresholds(each: EachPrediction, count: number): Promise<Float64Array> {
   const [sums, counts] = [new Float64Array(count), new Float64Array(count)];
-  await eachPrediction(predicted, count, (_, own, probabilities) => {
+  await each((_, own, probabilities) => {
     sums[own] = (sums[own] ?? 0) + (probabilities[own] ?? 0);
     counts[own] = (counts[own] ?? 0) + 1;
   });
@@ -164,6 +173,6 @@ function learnableClasses(
   return { names, classes: Int32Array.from(rows, ({ label }) => numbers.get(label ?? '') ?? -1) };
 }
 
-function percent(share: number | undefined): string {
+export function percent(share: number | undefined): string {
   return `${(100 * (share ?? 0)).toFixed(0)} %`;
 }

@@ -1,5 +1,5 @@
 import { chooseDataset, storedFeatures, type Selection } from '../classifier/index.js';
-import { EmbeddingStore, type DatasetRecord, type EmbeddingRow } from '../embeddings/index.js';
+import { EmbeddingStore, labelsIn, type DatasetRecord, type EmbeddingRow } from '../embeddings/index.js';
 import { LastlayerError } from '../errors.js';
 import type { FeatureSource } from '../head/index.js';
 import { splitNamed, type Look, type Split } from '../images/index.js';
@@ -8,6 +8,8 @@ import { splitNamed, type Look, type Split } from '../images/index.js';
 export interface Picture {
   path: string;
   label: string | undefined;
+  /** All that it shows, where the data set has lists of labels. */
+  labels: readonly string[] | undefined;
   split: Split | undefined;
   group: string | undefined;
   weight: number | undefined;
@@ -48,8 +50,8 @@ const COLUMNS = [
 /**
  * Reads all pictures of a data set, with or without a label, from the store.
  * @param use is given them; the store is open until it is done
- * @throws {LastlayerError} where there are none, or those of several models and none is chosen; where pictures have lists of
- *   labels
+ * @throws {LastlayerError} where there are none, or those of several models and none is chosen; where some pictures have one
+ *   label and others a list of labels
  */
 export async function withPictures<Result>(
   selection: Selection,
@@ -62,11 +64,6 @@ export async function withPictures<Result>(
     const [rows, failed]: [Pictures['rows'], Pictures['failed']] = [[], []];
     for await (const block of table.read({ dataset: record.dataset }, COLUMNS)) {
       for (const row of block) {
-        if (row.labels !== null) {
-          throw new LastlayerError(
-            `${record.dataset} lists any number of labels for a picture; data is checked where each has one label.`,
-          );
-        }
         if (row.error !== null) failed.push({ ...pictureOf(row), error: row.error });
         else {
           const { sha256, path, width, height, look } = row;
@@ -75,6 +72,7 @@ export async function withPictures<Result>(
         }
       }
     }
+    checkKinds([...rows, ...failed], record.dataset);
     rows.sort(byPath);
     failed.sort(byPath);
     const { memory, onNotice } = selection;
@@ -89,10 +87,24 @@ export async function withPictures<Result>(
   }
 }
 
-function pictureOf({ path, label, split, group, weight }: EmbeddingRow): Picture {
+function checkKinds(pictures: readonly Picture[], dataset: string): void {
+  const [one, lists] = [
+    pictures.filter(({ label }) => label !== undefined),
+    pictures.filter(({ labels }) => labels),
+  ];
+  if (one.length === 0 || lists.length === 0) return;
+  throw new LastlayerError(
+    `${dataset} mixes pictures of one class with pictures of any number of labels: ${one.length} have a label and ` +
+      `${lists.length} have labels. Give all of them labels (a list of one is a list, too) or all of them a label, and embed ` +
+      `it again.`,
+  );
+}
+
+function pictureOf({ path, label, labels, split, group, weight }: EmbeddingRow): Picture {
   return {
     path,
     label: label ?? undefined,
+    labels: labels === null ? undefined : labelsIn(labels),
     split: split === null ? undefined : splitNamed(split),
     group: group ?? undefined,
     weight: weight ?? undefined,

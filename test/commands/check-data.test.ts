@@ -134,15 +134,26 @@ test('a folder that is not there for --out is told of', async () => {
   });
 });
 
-test('pictures with lists of labels are told of', async () => {
-  const manifest = join(root, 'lists.jsonl');
-  await writeFile(manifest, JSON.stringify({ path: copy, labels: ['flat', 'steep'] }));
-  await run('embed', manifest, ...model, '--store', 'lists');
-  const { code, stderr } = await run('check-data', '--store', 'lists');
-  expect({ code, stderr }).toEqual({
-    code: 1,
-    stderr: expect.stringMatching(/lists\.jsonl lists any number of labels/) as string,
-  });
+test('lists of labels are checked, and go into the manifest and back', async () => {
+  const listed = join(root, 'lists.csv');
+  const folders = ['flat', 'steep', 'slanted'];
+  const rows = folders.flatMap((label) =>
+    Array.from({ length: 8 }, (_, i) => {
+      const labels = label === 'slanted' ? (i === 3 ? ['flat'] : ['flat', 'steep']) : [label];
+      return `${join(data, 'train', label, `${i}.png`)},${labels.join(';')}`;
+    }),
+  );
+  await writeFile(listed, ['path,labels', ...rows, `${copy},steep`].join('\n'));
+  const store = ['--store', 'lists'];
+  expect((await run('embed', 'lists.csv', ...model, ...store)).code).toBe(0);
+  const result = await check(...store, '--out', 'lists-checked.csv');
+  expect(pathsOf(result, 'conflicting labels')).toEqual([join(data, 'train', 'flat', '2.png'), copy].sort());
+  const text = await readFile(join(root, 'lists-checked.csv'), 'utf8');
+  expect(text).toMatch(/^path,labels,split,group,weight,issue,suggested_labels,related,detail\n/);
+  expect(text).toContain('4.png,flat;steep,');
+  const { code, stdout } = await run('embed', 'lists-checked.csv', ...model, ...store, '--json');
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ total: 25, reused: 25, labels: { flat: 16, steep: 16 } });
 });
 
 describeWith('data/imagenette-mini', 'faults planted among photographs', (photographs) => {

@@ -132,3 +132,42 @@ test('neighbours are the same whether embeddings lie in memory or are read in bl
   const inMemory = await checkData({ store, pixels: false });
   expect(await checkData({ store, pixels: false, memory: 1 })).toEqual(inMemory);
 });
+
+test('labels that lists lack or have too many of are found, with the right list suggested', async () => {
+  const listOf = (i: number) => (i % 3 === 2 ? ['ant', 'bee'] : [LABELS[i % 3] ?? '']);
+  const noise = noiseFrom(11);
+  const rows = rowsOf(90).map((row, i) => ({
+    ...row,
+    label: null,
+    labels: JSON.stringify(listOf(i)),
+    embedding: Float32Array.from(
+      { length: WIDTH },
+      (_, j) => (listOf(i).includes(LABELS[j % 2] ?? '') ? 1.5 : 0) + noise(),
+    ),
+  }));
+  const faults = new Map([
+    [5, ['ant']],
+    [20, ['bee']],
+    [30, ['ant', 'bee']],
+    [61, []],
+  ]);
+  const result = await check(
+    'lists',
+    rows.map((row, i) => ({ ...row, labels: JSON.stringify(faults.get(i) ?? listOf(i)) })),
+  );
+  const errors = result.findings.filter(({ issue }) => issue === 'label error');
+  expect(errors.map(({ path }) => Number(path.slice(6, -4))).sort((a, b) => a - b)).toEqual([
+    ...faults.keys(),
+  ]);
+  for (const { path, suggestedLabels } of errors) {
+    expect(suggestedLabels).toEqual(listOf(Number(path.slice(6, -4))));
+  }
+  expect(result.classes.map(({ label }) => label).sort()).toEqual(['ant', 'bee']);
+});
+
+test('a data set that mixes pictures of one label with lists is refused', async () => {
+  const [first, ...others] = rowsOf(30);
+  await expect(
+    check('mixed', [{ ...first, path: '/data/000.jpg', label: null, labels: '["ant"]' }, ...others]),
+  ).rejects.toThrow(/\/data mixes pictures of one class .*: 29 have a label and 1 have labels/);
+});
