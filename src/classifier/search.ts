@@ -1,6 +1,6 @@
 import { loadBackbone, type BackboneOptions } from '../backbone/index.js';
 import { DEFAULT_STORE, EmbeddingStore } from '../embeddings/index.js';
-import { LastlayerError, UsageError } from '../errors.js';
+import { LastlayerError, messageOf, UsageError } from '../errors.js';
 import { embedImages } from './classifier.js';
 import { chooseDataset } from './stored-embeddings.js';
 
@@ -74,10 +74,17 @@ export async function searchSimilar(image: string, options: SearchOptions = {}):
     const vector = await embedImages(backbone, [image]);
     const table = await store.tableOf(record);
     if (!exact) {
-      await table.vectorIndex.bringUpToDate({
-        ...(indexFrom !== undefined && { from: indexFrom }),
-        ...(onIndex && { onWork: onIndex }),
-      });
+      try {
+        await table.vectorIndex.bringUpToDate({
+          ...(indexFrom !== undefined && { from: indexFrom }),
+          ...(onIndex && { onWork: onIndex }),
+        });
+      } catch (error) {
+        // Whoever may only read the store can search it all the same.
+        onNotice?.(
+          `The index cannot be written (${messageOf(error)}), so more pictures are compared one by one.`,
+        );
+      }
     }
     const found = await table.nearest(vector, topK, { dataset: record.dataset }, { exact });
     return found.map(({ row: { path, label, split }, similarity }) => ({ path, label, split, similarity }));

@@ -51,7 +51,7 @@ async function run(
     ...{ ...backboneOptions(flags), store, topK, exact, onNotice: notice },
     ...(dataset !== undefined && { dataset }),
     onIndex: (rows) => {
-      notice(`Building the index over ${rows} pictures, once; --exact does without.`);
+      notice(`Indexing ${rows} pictures, which later searches need not; --exact does without.`);
     },
   });
   if (json) print(JSON.stringify({ image, similar }));
