@@ -58,7 +58,9 @@ export async function findLabelSetErrors(
     const answers = await answersOf(predicted, sets, names.length);
     const ofRow = new Map<number, { label: string; suspect: Suspect }[]>();
     for (const [n, label] of names.entries()) {
-      for (const suspect of await suspectsOf((visit) => answers.each(n, visit), 2)) {
+      for (const suspect of await suspectsOf((visit) => {
+        answers.each(n, visit);
+      }, 2)) {
         ofRow.set(suspect.row, [...(ofRow.get(suspect.row) ?? []), { label, suspect }]);
       }
     }
