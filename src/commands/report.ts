@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { makeReport } from '../report/index.js';
 import { interruptible } from './interrupt.js';
 import { headOption, jsonOption, storeOption } from './options.js';
-import { percent, print, say, Status } from './terminal.js';
+import { notice, percent, print, Status } from './terminal.js';
 import { writeResult } from './write-result.js';
 
 interface ReportFlags {
@@ -40,7 +40,7 @@ async function run({ json, out, head, store, dataset }: ReportFlags): Promise<vo
   const report = await interruptible(async (signal) => {
     try {
       return await makeReport({
-        ...{ head, store, signal, onNotice: say },
+        ...{ head, store, signal, onNotice: notice },
         ...(dataset !== undefined && { dataset }),
         onProgress: (state) => {
           status.update(state);
@@ -54,7 +54,10 @@ async function run({ json, out, head, store, dataset }: ReportFlags): Promise<vo
   const path = await writeResult('--out', resolve(out), html);
   if (json) print(JSON.stringify({ out: path, bytes: Buffer.byteLength(html), ...figures }));
   else {
-    print(`accuracy ${percent(report.accuracy)} of ${report.count}, on ${report.judgedOn}`);
+    const { accuracy, meanAveragePrecision } = report;
+    const figure =
+      accuracy === undefined ? `mAP ${percent(meanAveragePrecision)}` : `accuracy ${percent(accuracy)}`;
+    print(`${figure} of ${report.count}, on ${report.judgedOn}`);
     print(`The report is in ${path} (${(Buffer.byteLength(html) / 1e6).toFixed(1)} MB)`);
   }
 }

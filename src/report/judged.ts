@@ -1,14 +1,7 @@
-import { divide, type StoredEmbeddings } from '../classifier/index.js';
+import type { StoredEmbeddings } from '../classifier/index.js';
 import { LastlayerError } from '../errors.js';
-import {
-  Evaluation,
-  predictOutOfFold,
-  softmaxInto,
-  SoftmaxGraph,
-  type EvaluationResult,
-  type Head,
-  type Part,
-} from '../head/index.js';
+import { Evaluation, softmaxInto, type EvaluationResult, type Head } from '../head/index.js';
+import { predictNew, type Novelty } from './predict-new.js';
 
 /** A picture and what was made of it. */
 export interface JudgedPicture {
@@ -22,18 +15,13 @@ export interface JudgedPicture {
   probabilityOfLabel: number;
 }
 
-export interface Judged {
-  /** What they are, in words: how they come to be new to the head. */
-  on: string;
-  /** False where the head has learnt from them, for want of others. */
-  isNew: boolean;
+export interface Judged extends Novelty {
   pictures: JudgedPicture[];
   evaluation: EvaluationResult;
 }
 
 /**
- * What the head says of the validation split or, where there is none, what heads like it say of pictures that they have not
- * seen.
+ * Judges a head on pictures that are new to it, see `predictNew`.
  * @throws {LastlayerError} where no picture is of a class that the head knows
  */
 export async function judgePictures(
@@ -41,8 +29,7 @@ export async function judgePictures(
   head: Head,
   signal: AbortSignal | undefined,
 ): Promise<Judged> {
-  const { source, labels, paths } = stored;
-  const division = divide(stored, {});
+  const { labels, paths } = stored;
   const numbers = new Map(head.labels.map((label, n) => [label, n]));
   const classes = Int32Array.from(labels, (label) => numbers.get(label) ?? -1);
   const evaluation = new Evaluation(head.labels);
@@ -54,7 +41,7 @@ export async function judgePictures(
       evaluation.addUnknown(labels[row] ?? '');
       return;
     }
-    softmaxInto(probabilities, logits, at * probabilities.length, head.temperature);
+    softmaxInto(probabilities, logits, at, head.temperature);
     evaluation.add(label, probabilities);
     const predicted = probabilities.indexOf(Math.max(...probabilities));
     pictures.push({
@@ -63,47 +50,16 @@ export async function judgePictures(
       probabilityOfLabel: probabilities[label] ?? 0,
     });
   };
-  const graph = await SoftmaxGraph.create();
-  const byHead = async (part: Part): Promise<void> => {
-    const parameters = { W: Float32Array.from(head.weights.to1DArray()), b: head.bias };
-    for await (const { rows, features } of source.blocks()) {
-      signal?.throwIfAborted();
-      const logits = await graph.logits(features, parameters);
-      rows.forEach((row, i) => {
-        if (part(row)) add(row, logits, i);
-      });
-    }
-  };
-  try {
-    let [on, isNew] = ['the validation split', true];
-    if (division.from === 'validation split') await byHead(division.validation);
-    else {
-      const found = await predictOutOfFold(
-        graph,
-        { source, names: head.labels, classes },
-        { part: division.train, groups: division.groups, l2: head.l2, ...(signal && { signal }) },
-      );
-      if (found) {
-        on = `${found.folds}-fold cross-validation: each picture by a head that has not seen it`;
-        for await (const { rows, logits } of found.predictions()) {
-          rows.forEach((row, i) => {
-            add(row, logits, i);
-          });
-        }
-      } else {
-        [on, isNew] = ['the training pictures themselves, for want of others', false];
-        await byHead(division.train);
-      }
-    }
-    if (pictures.length === 0) {
-      throw new LastlayerError(
-        `No picture of ${stored.record.dataset} is of a class that the head knows (${head.labels.slice(0, 5).join(', ')}). ` +
-          `Name the data set that it was trained on with --dataset.`,
-      );
-    }
-    pictures.sort((a, b) => a.row - b.row);
-    return { on, isNew, pictures, evaluation: evaluation.result() };
-  } finally {
-    await graph.release();
-  }
+  const novelty = await predictNew(stored, head, { classes }, add, signal);
+  if (pictures.length === 0) throw strangeData(stored, head);
+  pictures.sort((a, b) => a.row - b.row);
+  return { ...novelty, pictures, evaluation: evaluation.result() };
+}
+
+/** What there is to say where the data have nothing to do with the head. */
+export function strangeData({ record }: StoredEmbeddings, head: Head): LastlayerError {
+  return new LastlayerError(
+    `No picture of ${record.dataset} is of a class that the head knows (${head.labels.slice(0, 5).join(', ')}). Name the data ` +
+      `set that it was trained on with --dataset.`,
+  );
 }

@@ -25,6 +25,9 @@ function classColour(n: number, classes: number): string {
     : `hsl(${Math.round((360 * n) / classes)} 65% ${n % 2 === 0 ? 45 : 62}%)`;
 }
 
+/** Classes up to which they are named. */
+const LEGEND_UP_TO = 60;
+
 export interface MapPicture {
   label: number;
   isRight: boolean;
@@ -49,16 +52,7 @@ export function mapSection(
       looks alike to the network. Colours are the true classes; crosses are mistakes. Point at a picture, or
       tab to the map and use the arrow keys.
     </p>
-    <ul class="legend" aria-label="Classes">
-      ${present.map(
-        (n) =>
-          html`<li>
-            <button type="button" aria-pressed="false" data-class="${n}">
-              <i style="background:${classColour(n, labels.length)}"></i>${labels[n]}
-            </button>
-          </li>`,
-      )}
-    </ul>
+    ${present.length > LEGEND_UP_TO ? undefined : legend(present, labels)}
     <div class="maps">
       <div>
         ${drawn(first, pictures, labels)}
@@ -69,6 +63,20 @@ export function mapSection(
       </aside>
     </div>
   </section>`;
+}
+
+/** Buttons that single out a class. */
+function legend(present: readonly number[], labels: readonly string[]): Html {
+  return html`<ul class="legend" aria-label="Classes">
+    ${present.map(
+      (n) =>
+        html`<li>
+          <button type="button" aria-pressed="false" data-class="${n}">
+            <i style="background:${classColour(n, labels.length)}"></i>${labels[n]}
+          </button>
+        </li>`,
+    )}
+  </ul>`;
 }
 
 function drawn(

@@ -1,15 +1,17 @@
 import * as ort from 'onnxruntime-node';
-import { withStoredEmbeddings, type Selection } from '../classifier/index.js';
+import { withStoredEmbeddings, type Selection, type StoredEmbeddings } from '../classifier/index.js';
 import { DEFAULT_STORE } from '../embeddings/index.js';
 import { LastlayerError } from '../errors.js';
-import { loadHead } from '../head/index.js';
 import { checkData, ISSUES, type DataCheck } from '../quality/index.js';
 import { ownVersion } from '../version.js';
 import { mapEmbeddings } from './embedding-map.js';
+import { judgeSets } from './judged-sets.js';
 import { judgePictures } from './judged.js';
 import { page } from './page.js';
 import { FINDINGS_SHOWN } from './sections.js';
 import { choosePictures, type Shown } from './selection.js';
+import { setsPage } from './sets-page.js';
+import { chooseSets, pathsOfSets } from './sets-selection.js';
 import { Thumbnails } from './thumbnails.js';
 
 /** Of more pictures than this, none is opened only to see what it looks like, as that would take minutes. */
@@ -27,7 +29,10 @@ export interface ReportOptions extends Omit<Selection, 'store' | 'model'> {
 export interface Report {
   /** One HTML file. */
   html: string;
-  accuracy: number | null;
+  /** Of a head of one class a picture. */
+  accuracy?: number | null;
+  /** mAP, of a head of any number of labels. */
+  meanAveragePrecision?: number | null;
   /** Pictures that it was judged on. */
   count: number;
   /** What they are, in words. */
@@ -44,52 +49,80 @@ export interface Report {
 export async function makeReport(options: ReportOptions): Promise<Report> {
   const { store = DEFAULT_STORE, signal, onProgress, ...rest } = options;
   const head = await loadHead(options.head);
-  if (head.kind !== 'softmax') {
-    throw new LastlayerError(
-      `${options.head} is a head of any number of labels a picture; a report is made on heads of one class a picture. ` +
-        `\`npm run evaluate\` tells how good it is.`,
-    );
-  }
   const selection = { ...rest, store, model: head.modelId };
   return withStoredEmbeddings(selection, async (stored) => {
-    const { record, source, paths } = stored;
+    const { record } = stored;
     if (record.transform_id !== head.transformId) {
       throw new LastlayerError(
         `The head ${options.head} was trained on pictures transformed by ${head.transformId}, and ${record.dataset} was embedded ` +
           `by ${record.transform_id}. Train the head anew.`,
       );
     }
+    if ((head.kind === 'multilabel') !== (stored.labelSets !== undefined)) {
+      throw new LastlayerError(
+        `The head ${options.head} gives ${head.kind === 'multilabel' ? 'any number of labels' : 'one class'} a picture, and the ` +
+          `pictures of ${record.dataset} have ${stored.labelSets ? 'lists of labels' : 'one label each'}. Name the data set ` +
+          `that it was trained on with --dataset.`,
+      );
+    }
+    const progress = { ...(signal && { signal }), ...(onProgress && { onProgress }) };
+    const look = async (mapped: readonly { row: number }[], paths: Iterable<string>) =>
+      surroundings(stored, store, mapped, paths, progress);
     onProgress?.('predicting');
+    if (head.kind === 'multilabel') {
+      const judged = await judgeSets(stored, head, signal);
+      const shown = chooseSets(judged.pictures, head.labels.length);
+      const around = await look(shown.map, pathsOfSets(shown));
+      const { meanAveragePrecision, count } = judged.evaluation;
+      return {
+        html: setsPage({ head, judged, shown, ...around }),
+        ...{ meanAveragePrecision, count, judgedOn: judged.on, findings: around.check.findings.length },
+      };
+    }
     const judged = await judgePictures(stored, head, signal);
     const shown = choosePictures(judged.pictures);
-    onProgress?.('drawing the map');
-    const maps = await mapEmbeddings(source, shown.map.map(({ row }) => row)); // prettier-ignore
-    signal?.throwIfAborted();
-    const check = await checkData({
-      ...{ store, dataset: record.dataset, model: record.model_id, pixels: paths.length <= LOOK_AT },
-      ...(signal && { signal }),
-      onProgress: ({ phase, done, total }) => {
-        onProgress?.(`checking the data: ${phase}, ${done}${total === undefined ? '' : ` of ${total}`}`);
-      },
-    });
-    const thumbnails = new Thumbnails();
-    await thumbnails.add(pathsOf(shown, check), signal, (done, total) => {
-      onProgress?.(`thumbnails, ${done} of ${total}`);
-    });
-    const facts = await factsOf(record.dataset, record.layout);
-    const { evaluation, on } = judged;
+    const around = await look(shown.map, pathsOf(shown));
+    const { accuracy, count } = judged.evaluation;
     return {
-      html: page({ head, dataset: record.dataset, judged, shown, maps, check, thumbnails, facts }),
-      ...{ accuracy: evaluation.accuracy, count: evaluation.count, judgedOn: on },
-      findings: check.findings.length,
+      html: page({ head, judged, shown, ...around }),
+      ...{ accuracy, count, judgedOn: judged.on, findings: around.check.findings.length },
     };
   });
 }
 
-function* pathsOf({ mistakes, uncertain, cells, map }: Shown, { findings }: DataCheck): Generator<string> {
+/** All of a page that does not depend on the head's kind. */
+async function surroundings(
+  { record, source, paths }: StoredEmbeddings,
+  store: string,
+  mapped: readonly { row: number }[],
+  shown: Iterable<string>,
+  { signal, onProgress }: Pick<ReportOptions, 'signal' | 'onProgress'>,
+) {
+  onProgress?.('drawing the map');
+  const maps = await mapEmbeddings(source, mapped.map(({ row }) => row)); // prettier-ignore
+  signal?.throwIfAborted();
+  const check = await checkData({
+    ...{ store, dataset: record.dataset, model: record.model_id, pixels: paths.length <= LOOK_AT },
+    ...(signal && { signal }),
+    onProgress: ({ phase, done, total }) => {
+      onProgress?.(`checking the data: ${phase}, ${done}${total === undefined ? '' : ` of ${total}`}`);
+    },
+  });
+  const thumbnails = new Thumbnails();
+  await thumbnails.add([...shown, ...pathsOfFindings(check)], signal, (done, total) => {
+    onProgress?.(`thumbnails, ${done} of ${total}`);
+  });
+  const facts = await factsOf(record.dataset, record.layout);
+  return { dataset: record.dataset, maps, check, thumbnails, facts };
+}
+
+function* pathsOf({ mistakes, uncertain, cells, map }: Shown): Generator<string> {
   for (const pictures of [mistakes, uncertain, ...cells.values(), map]) {
     for (const { path } of pictures) yield path;
   }
+}
+
+function* pathsOfFindings({ findings }: DataCheck): Generator<string> {
   for (const issue of ISSUES) {
     for (const { path, related } of findings
       .filter((each) => each.issue === issue)

@@ -172,13 +172,15 @@ export function aboutSection(head: Head, facts: readonly (readonly [string, stri
   </section>`;
 }
 
-function image(source: string, text: string): Html {
+/** A thumbnail, or a note that there is none. */
+export function image(source: string, text: string): Html {
   return source === ''
     ? html`<span class="missing">no picture</span>`
     : html`<img src="${source}" alt="${text}" loading="lazy" />`;
 }
 
-function definition([name, value]: readonly string[]): Html {
+/** A name and its value, for a list of them. */
+export function definition([name, value]: readonly string[]): Html {
   return html`<div>
     <dt>${name}</dt>
     <dd>${value}</dd>

@@ -11,7 +11,7 @@ const BEHIND_RIGHT = 6;
 const BEHIND_CELLS = 1_200;
 
 /** Points of a map: each has its picture. */
-const ON_MAP = 1_000;
+export const ON_MAP = 1_000;
 
 /** The pictures that a report shows of all that were judged. */
 export interface Shown {
@@ -57,7 +57,8 @@ function chooseForCells(pictures: readonly JudgedPicture[]): Map<string, JudgedP
   );
 }
 
-function evenly<T>(items: readonly T[], most: number): T[] {
+/** At most so many of them, spread over all. */
+export function evenly<T>(items: readonly T[], most: number): T[] {
   const step = Math.max(1, items.length / most);
   return Array.from({ length: Math.min(items.length, most) }, (_, i) => items[Math.floor(i * step)]).flatMap(
     (item) => (item === undefined ? [] : [item]),

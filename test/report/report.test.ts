@@ -11,6 +11,7 @@ import { smallNetwork } from '../support/small-network.js';
 const root = await temporaryFolder();
 const data = join(root, 'data');
 const file = join(root, 'report.html');
+const lists = join(root, 'lists.html');
 const evil = '<img src=x onerror=alert(1)>"\'&';
 
 async function run(...args: string[]) {
@@ -30,6 +31,7 @@ beforeAll(async () => {
     return `"${path}","${(shown === 'steep' ? evil : shown).replaceAll('"', '""')}",${split}`;
   });
   await writeFile(join(root, 'data.csv'), ['path,label,split', ...rows].join('\n'));
+  await writeLists(paths);
   for (const args of [
     ['embed', 'data.csv', '--model', 'small.onnx'],
     ['train-head', '--learning-curve'],
@@ -39,6 +41,27 @@ beforeAll(async () => {
     expect({ code, stderr }).toMatchObject({ code: 0 });
   }
 });
+
+beforeAll(async () => {
+  for (const args of [
+    ['embed', 'lists.jsonl', '--model', 'small.onnx', '--store', 'lists'],
+    ['train-head', '--store', 'lists', '--out', 'lists.safetensors'],
+    ['report', '--store', 'lists', '--head', 'lists.safetensors', '--out', 'lists.html'],
+  ]) {
+    const { code, stderr } = await run(...args);
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+  }
+});
+
+/** The same pictures with lists of labels: slanted ones show two things, some show none. */
+async function writeLists(paths: readonly string[]): Promise<void> {
+  const rows = paths.map((path, i) => {
+    const [split = '', label = ''] = path.split('/').slice(-3);
+    const ofLabel = { flat: ['flat'], steep: [evil], slanted: ['flat', evil] }[label];
+    return JSON.stringify({ path, labels: i % 9 === 0 ? [] : ofLabel, split });
+  });
+  await writeFile(join(root, 'lists.jsonl'), rows.join('\n'));
+}
 
 test('report tells where the file is, and --json the figures', async () => {
   const { code, stdout } = await run('report', '--json', '--out', 'again.html');
@@ -87,6 +110,35 @@ test('a head of another network is refused', async () => {
   });
 });
 
+describe('on a head of any number of labels', () => {
+  it('gives mAP, figures and mistakes of each label, and a map', async () => {
+    const { code, stdout } = await run(
+      ...['report', '--store', 'lists', '--head', 'lists.safetensors', '--out', lists, '--json'],
+    );
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      ...{ out: lists, count: 24, judgedOn: 'the validation split' },
+      meanAveragePrecision: expect.any(Number) as number,
+    });
+    const html = await readFile(lists, 'utf8');
+    expect(html).not.toContain('<img src=x');
+    expect(html.match(/(src|href)="(?!data:|#)[^"]*"/g)).toBeNull();
+    expect(html).toMatch(/<th scope="row">flat<\/th>\s*<td>[\d.]+\u00a0%<\/td>\s*<td>0\.\d{3}<\/td>/);
+    expect(html).toMatch(/<h3>[^<]+: \d+ mistakes?<\/h3>/);
+    expect(html.match(/data-point="/g)).toHaveLength(48);
+  });
+
+  it('which is refused for pictures of one class each', async () => {
+    const { code, stderr } = await run('report', '--head', 'lists.safetensors');
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(
+        /gives any number of labels a picture, and .* have one label each/,
+      ) as string,
+    });
+  });
+});
+
 describeWithBrowser('in a browser', () => {
   const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
   let browser: Browser;
@@ -103,14 +155,14 @@ describeWithBrowser('in a browser', () => {
     complaints.length = 0;
   });
 
-  async function open(options: Parameters<Browser['newPage']>[0] = {}): Promise<Page> {
+  async function open(options: Parameters<Browser['newPage']>[0] = {}, report = file): Promise<Page> {
     const page = await browser.newPage({ bypassCSP: true, ...options });
     page.on('console', (message) => complaints.push(message.text()));
     page.on('pageerror', (error) => complaints.push(error.message));
     page.on('request', (request) => {
       if (!/^(file|data):/.test(request.url())) complaints.push(request.url());
     });
-    await page.goto(pathToFileURL(file).href);
+    await page.goto(pathToFileURL(report).href);
     return page;
   }
 
@@ -167,13 +219,14 @@ describeWithBrowser('in a browser', () => {
   });
 
   it.each([
-    ['light', 1200],
-    ['dark', 1200],
-    ['light', 390],
+    ['light', 1200, file],
+    ['dark', 1200, file],
+    ['light', 390, file],
+    ['dark', 390, lists],
   ] as const)(
-    'breaks no rule of accessibility, and nothing sticks out: %s, %i pixels wide',
-    async (colorScheme, width) => {
-      const page = await open({ colorScheme, viewport: { width, height: 900 } });
+    'breaks no rule of accessibility, and nothing sticks out: %s, %i pixels wide, %s',
+    async (colorScheme, width, report) => {
+      const page = await open({ colorScheme, viewport: { width, height: 900 } }, report);
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
       await page.evaluate('document.querySelectorAll("details").forEach((one) => { one.open = true; })');
       await page.addScriptTag({ path: axe });

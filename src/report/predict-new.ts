@@ -1,0 +1,65 @@
+import { divide, type StoredEmbeddings } from '../classifier/index.js';
+import { predictOutOfFold, SoftmaxGraph, type Examples, type Head, type Part } from '../head/index.js';
+
+/** How pictures come to be new to the head. */
+export interface Novelty {
+  /** In words. */
+  on: string;
+  /** False where the head has learnt from them, for want of others. */
+  isNew: boolean;
+}
+
+/**
+ * What the head says of the validation split or, where there is none, what heads like it say of pictures that they have not
+ * seen.
+ * @param examples all rows, with the head's labels
+ * @param visit is given each row, and where its logits begin: [N] of them, before the temperature
+ */
+export async function predictNew(
+  stored: StoredEmbeddings,
+  head: Head,
+  examples: Omit<Examples, 'source' | 'names'>,
+  visit: (row: number, logits: Float32Array, at: number) => void,
+  signal: AbortSignal | undefined,
+): Promise<Novelty> {
+  const { source } = stored;
+  const count = head.labels.length;
+  const division = divide(stored, {});
+  const graph = await SoftmaxGraph.create(head.kind);
+  const byHead = async (part: Part): Promise<void> => {
+    const parameters = { W: Float32Array.from(head.weights.to1DArray()), b: head.bias };
+    for await (const { rows, features } of source.blocks()) {
+      signal?.throwIfAborted();
+      const logits = await graph.logits(features, parameters);
+      rows.forEach((row, i) => {
+        if (part(row)) visit(row, logits, i * count);
+      });
+    }
+  };
+  try {
+    if (division.from === 'validation split') {
+      await byHead(division.validation);
+      return { on: 'the validation split', isNew: true };
+    }
+    const found = await predictOutOfFold(
+      graph,
+      { source, names: head.labels, ...examples },
+      { part: division.train, groups: division.groups, l2: head.l2, ...(signal && { signal }) },
+    );
+    if (!found) {
+      await byHead(division.train);
+      return { on: 'the training pictures themselves, for want of others', isNew: false };
+    }
+    for await (const { rows, logits } of found.predictions()) {
+      rows.forEach((row, i) => {
+        visit(row, logits, i * count);
+      });
+    }
+    return {
+      on: `${found.folds}-fold cross-validation: each picture by a head that has not seen it`,
+      isNew: true,
+    };
+  } finally {
+    await graph.release();
+  }
+}
