@@ -11,8 +11,8 @@ import { looksOf } from './looks.js';
 import { findOutliers } from './outliers.js';
 import { withPictures, type Picture, type Pictures } from './pictures.js';
 
-/** Neighbours of each picture: enough for outliers to be unlike several, and for sets of copies to hang together. */
-const K = 10;
+/** Neighbours of each picture: so many that some pictures that do not belong here, but are like each other, are still outliers. */
+const K = 30;
 
 export interface CheckDataOptions extends Omit<Selection, 'store'> {
   /** Folder or address of the store. Default: `embeddings`. */

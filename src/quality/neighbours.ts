@@ -10,8 +10,10 @@ export interface Neighbours {
   k: number;
   /** Their numbers; [M × k], row-major; −1 where there is none. */
   rows: Int32Array;
-  /** Their cosines, −1 … 1; [M × k], row-major. */
+  /** Their cosines, centred, −1 … 1; [M × k], row-major. */
   similarities: Float32Array;
+  /** Their cosines as the features are, x · y over their lengths; [M × k], row-major. */
+  plain: Float32Array;
 }
 
 export interface NeighbourOptions {
@@ -54,6 +56,7 @@ export async function nearestNeighbours(
   } finally {
     await graph.release();
   }
+  await found.addPlain(source, mean);
   return found;
 }
 
@@ -61,6 +64,7 @@ export async function nearestNeighbours(
 class Table implements Neighbours {
   readonly rows: Int32Array;
   readonly similarities: Float32Array;
+  readonly plain: Float32Array;
 
   constructor(
     count: number,
@@ -68,6 +72,7 @@ class Table implements Neighbours {
   ) {
     this.rows = new Int32Array(count * k).fill(-1);
     this.similarities = new Float32Array(count * k).fill(-Infinity);
+    this.plain = new Float32Array(count * k);
   }
 
   merge(queries: Int32Array, references: Int32Array, { k, similarities, indices }: TopK): void {
@@ -78,6 +83,36 @@ class Table implements Neighbours {
         const other = references[Number(indices[n])] ?? -1;
         if (other !== query) this.insert(query, other, similarity);
       }
+    });
+  }
+
+  /** Works out the plain cosines: x · y = (x − m) · (y − m) + m · x + m · y − m · m. */
+  async addPlain(source: FeatureSource, mean: Float64Array): Promise<void> {
+    const { width } = source;
+    const count = this.rows.length / this.k;
+    const [lengths, centred] = [new Float64Array(count), new Float64Array(count)];
+    const alongMean = new Float64Array(count);
+    for await (const { rows, features } of source.blocks()) {
+      rows.forEach((row, i) => {
+        let [square, squareCentred, product] = [0, 0, 0];
+        for (let j = 0; j < width; j++) {
+          const [x, m] = [features[i * width + j] ?? 0, mean[j] ?? 0];
+          square += x * x;
+          squareCentred += (x - m) ** 2;
+          product += x * m;
+        }
+        lengths[row] = Math.sqrt(square) || 1;
+        centred[row] = Math.sqrt(squareCentred);
+        alongMean[row] = product;
+      });
+    }
+    const squareOfMean = mean.reduce((sum, m) => sum + m * m, 0);
+    this.rows.forEach((other, at) => {
+      if (other < 0) return;
+      const row = Math.floor(at / this.k);
+      const ofBoth = (values: Float64Array) => (values[row] ?? 0) * (values[other] ?? 0);
+      const sum = (alongMean[row] ?? 0) + (alongMean[other] ?? 0) - squareOfMean;
+      this.plain[at] = (ofBoth(centred) * (this.similarities[at] ?? 0) + sum) / ofBoth(lengths);
     });
   }
 

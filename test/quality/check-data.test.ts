@@ -118,6 +118,18 @@ test('outliers, tiny and unreadable pictures, and rare classes are told', async 
   expect(result.pictures).toHaveLength(94);
 });
 
+test('pictures that do not belong here are outliers even where a dozen of them are alike', async () => {
+  const noise = noiseFrom(5);
+  const odd = Array.from({ length: 12 }, (_, i) => ({
+    ...rowsOf(1)[0],
+    path: `/data/9${String(i).padStart(2, '0')}.jpg`,
+    label: null,
+    embedding: Float32Array.from({ length: WIDTH }, (__, j) => (j < 4 ? 9 : 0) + noise()),
+  }));
+  const result = await check('alike', [...rowsOf(150), ...odd]);
+  expect(found(result, 'outlier').slice(0, 12).sort()).toEqual(odd.map(({ path }) => path.slice(6, -4)));
+});
+
 test('pictures without labels are compared all the same', async () => {
   const rows = rowsOf(30).map((row) => ({ ...row, label: null }));
   const copy = { ...rows[3], path: '/data/900.jpg', sha256: 'of /data/003.jpg' };
