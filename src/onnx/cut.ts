@@ -1,10 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import {
-  GraphProtoSchema,
-  type ModelProto,
-  type NodeProto,
-  type ValueInfoProto,
-} from 'onnx-buf';
+import { GraphProtoSchema, type ModelProto, type NodeProto, type ValueInfoProto } from 'onnx-buf';
 import { tensorInfo } from './build.js';
 import { dimensionsOf, pictureInput } from './input-output.js';
 import { graphOf } from './model.js';

@@ -2,6 +2,7 @@ import * as ort from 'onnxruntime-node';
 import { withStoredEmbeddings, type Selection, type StoredEmbeddings } from '../classifier/index.js';
 import { DEFAULT_STORE } from '../embeddings/index.js';
 import { LastlayerError } from '../errors.js';
+import { loadHead } from '../head/index.js';
 import { checkData, ISSUES, type DataCheck } from '../quality/index.js';
 import { ownVersion } from '../version.js';
 import { mapEmbeddings } from './embedding-map.js';
