@@ -7,8 +7,7 @@ import { RATE } from './setting.js';
 const [model = '', dataset = '', folder = ''] = process.argv.slice(2);
 const backbone = await loadBackbone({ model });
 const trunk = new TrunkPool(backbone);
-const warmUp = () => trunk.run(new Uint8Array(3 * backbone.transform.crop ** 2));
-await Promise.all(Array.from({ length: trunk.size }, warmUp));
+await trunk.warmUp();
 
 const store = await mkdtemp(join(folder, 'store-'));
 const timed = async () => {

@@ -31,7 +31,7 @@ const runAll = (batches: number) => {
   const pictures = () => new Uint8Array(BATCH * 3 * backbone.transform.crop ** 2).fill(100);
   return Promise.all(Array.from({ length: batches }, () => pool.run(pictures())));
 };
-await runAll(pool.size);
+await pool.warmUp();
 const started = performance.now();
 await runAll(BATCHES);
 const trunk = (BATCH * BATCHES) / ((performance.now() - started) / 1000);

@@ -35,7 +35,8 @@ export class TrunkPool {
 
   private readonly threadsEach: number;
   private readonly limit;
-  private readonly idle: TrunkThread[] = [];
+  private readonly running = new Set<Promise<unknown>>();
+  private idle: TrunkThread[] = [];
   private program: Promise<TrunkProgram> | undefined;
 
   constructor(private readonly backbone: Backbone) {
@@ -51,22 +52,35 @@ export class TrunkPool {
    * @returns the embeddings [N, width], row after row
    * @throws {LastlayerError} where they make no such batch, the graph cannot be loaded or run, or the thread dies
    */
-  run(pixels: Uint8Array<ArrayBuffer>): Promise<Float32Array> {
-    return this.limit(async () => {
-      const count = picturesIn(pixels, this.backbone.transform.crop);
-      const thread = this.idle.pop() ?? (await this.start());
-      const answer = await thread.run(pixels);
-      this.idle.push(thread);
-      if (answer.failed === undefined) return answer.embedding;
-      const { source, options } = this.backbone;
-      if (answer.failed === 'load') throw loadError(source, options.device, answer.reason);
-      throw new LastlayerError(`${source} failed on a batch of ${count}: ${answer.reason}.`);
-    });
+  async run(pixels: Uint8Array<ArrayBuffer>): Promise<Float32Array> {
+    const count = picturesIn(pixels, this.backbone.transform.crop);
+    const running = this.limit(() => this.answer(pixels));
+    this.running.add(running);
+    const answer = await running.finally(() => this.running.delete(running));
+    if (answer.failed === undefined) return answer.embedding;
+    const { source, options } = this.backbone;
+    if (answer.failed === 'load') throw loadError(source, options.device, answer.reason);
+    throw new LastlayerError(`${source} failed on a batch of ${count}: ${answer.reason}.`);
   }
 
-  /** Ends the threads. What is running must have been awaited; a later run starts them again. */
+  /** Starts all threads and has each run once, so that no later batch waits for it. @throws {LastlayerError} as `run` does */
+  async warmUp(): Promise<void> {
+    const picture = () => new Uint8Array(3 * this.backbone.transform.crop ** 2);
+    await Promise.all(Array.from({ length: this.size }, () => this.run(picture())));
+  }
+
+  /** Waits for what is running and ends the threads; a later run starts them again. */
   async close(): Promise<void> {
+    await Promise.allSettled(this.running);
     await Promise.all(this.idle.splice(0).map((thread) => thread.close()));
+  }
+
+  private async answer(pixels: Uint8Array<ArrayBuffer>): Promise<Answer> {
+    this.idle = this.idle.filter((thread) => !thread.hasDied);
+    const thread = this.idle.pop() ?? (await this.start());
+    const answer = await thread.run(pixels);
+    this.idle.push(thread);
+    return answer;
   }
 
   private async start(): Promise<TrunkThread> {
@@ -101,6 +115,10 @@ class TrunkThread {
     this.worker.on('exit', (code) => {
       this.die(new LastlayerError(`The thread of the network ended with exit code ${code}.`));
     });
+  }
+
+  get hasDied(): boolean {
+    return this.death !== undefined;
   }
 
   async run(pixels: Uint8Array<ArrayBuffer>): Promise<Answer> {

@@ -133,7 +133,7 @@ async function run({
   if (json) print(JSON.stringify({ url, heads, dataset: server.dataset }));
   await interruptible(async (signal) => {
     try {
-      await Promise.race([aborted(signal), server.failure]);
+      await aborted(signal);
     } finally {
       await server.close();
     }

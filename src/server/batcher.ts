@@ -1,11 +1,11 @@
+import type { TrunkPool } from '../backbone/index.js';
 import { joinPixels, type DecodedImage } from '../images/index.js';
 
 export interface BatcherOptions {
-  /** Embeds N pictures, [N, crop, crop, 3] → [N, width]. */
-  embed: (pixels: Uint8Array<ArrayBuffer>) => Promise<Float32Array>;
+  pool: Pick<TrunkPool, 'size' | 'run'>;
   /** The most pictures of a batch. */
   maxBatch: number;
-  /** How long an idle trunk waits for a batch to fill, in ms. */
+  /** How long an idle thread of the trunk waits for a batch to fill, in ms. */
   maxWait: number;
   /** Told of each batch that is done. */
   onBatch: (pictures: number, seconds: number) => void;
@@ -19,12 +19,12 @@ interface Waiting {
 }
 
 /**
- * Dynamic batching: pictures that come while the trunk is at work are its next batch, in the order in which they came. An
- * idle trunk begins at once, or waits a moment for more.
+ * Dynamic batching: pictures that come while all threads of the trunk are at work are the next batch, in the order in which
+ * they came. An idle thread begins at once, or waits a moment for more.
  */
 export class Batcher {
   private queue: Waiting[] = [];
-  private busy = false;
+  private running = 0;
   private timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: BatcherOptions) {}
@@ -49,7 +49,7 @@ export class Batcher {
   }
 
   private schedule(): void {
-    if (this.busy || this.queue.length === 0) return;
+    if (this.running >= this.options.pool.size || this.queue.length === 0) return;
     const { maxBatch, maxWait } = this.options;
     if (maxWait === 0 || this.queue.length >= maxBatch) void this.runBatch();
     else this.timer ??= setTimeout(() => void this.runBatch(), maxWait);
@@ -60,11 +60,11 @@ export class Batcher {
     this.timer = undefined;
     const batch = this.take();
     if (batch.length === 0) return;
-    this.busy = true;
+    this.running++;
     try {
       await this.embed(batch);
     } finally {
-      this.busy = false;
+      this.running--;
       this.schedule();
     }
   }
@@ -80,7 +80,7 @@ export class Batcher {
   private async embed(batch: readonly Waiting[]): Promise<void> {
     const started = performance.now();
     try {
-      const embeddings = await this.options.embed(joinPixels(batch.map(({ image }) => image)));
+      const embeddings = await this.options.pool.run(joinPixels(batch.map(({ image }) => image)));
       const width = embeddings.length / batch.length;
       batch.forEach(({ resolve }, i) => {
         resolve(embeddings.slice(i * width, (i + 1) * width));

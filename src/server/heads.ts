@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { unwatchFile, watchFile } from 'node:fs';
+import type { Backbone } from '../backbone/index.js';
 import { checkTrunk } from '../classifier/index.js';
 import { LastlayerError } from '../errors.js';
 import { readHead, readHeadFile, type Head } from '../head/index.js';
 import { HttpError } from './http-error.js';
-import type { TrunkInfo } from './trunk-message.js';
 
 /** A head as clients know it. */
 export interface ServedHead {
@@ -44,7 +44,7 @@ export class Heads {
   }
 
   /** @throws {LastlayerError} where one belongs to another trunk; the message names its file */
-  check(trunk: TrunkInfo): void {
+  check(trunk: Backbone): void {
     for (const { name, head } of this.served.values()) checkHead(head, this.files.get(name) ?? name, trunk);
   }
 
@@ -71,7 +71,7 @@ export class Heads {
    * Reads heads anew when their files change. One that is torn, damaged or of another trunk is not taken.
    * @param interval between two looks at a file, in ms
    */
-  watch(trunk: TrunkInfo, interval: number, events: HeadEvents): void {
+  watch(trunk: Backbone, interval: number, events: HeadEvents): void {
     for (const [name, path] of this.files) {
       this.watched.push(path);
       watchFile(path, { interval, persistent: false }, () => void this.reload(name, path, trunk, events));
@@ -82,7 +82,7 @@ export class Heads {
     for (const path of this.watched) unwatchFile(path);
   }
 
-  private async reload(name: string, path: string, trunk: TrunkInfo, events: HeadEvents): Promise<void> {
+  private async reload(name: string, path: string, trunk: Backbone, events: HeadEvents): Promise<void> {
     try {
       const head = await read(name, path);
       if (head.id === this.served.get(name)?.id) return;
@@ -102,7 +102,7 @@ async function read(name: string, path: string): Promise<ServedHead> {
   return { name, id: `${name}@${digest}`, head: readHead(bytes, path), loaded: new Date().toISOString() };
 }
 
-function checkHead(head: Head, path: string, trunk: TrunkInfo): void {
+function checkHead(head: Head, path: string, trunk: Backbone): void {
   try {
     checkTrunk(head, trunk);
   } catch (error) {

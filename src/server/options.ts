@@ -16,9 +16,9 @@ export interface ServerOptions extends Omit<BackboneOptions, 'modelId' | 'onNoti
   store?: string;
   /** The data set of the store; by default the one that the trunk embedded last. */
   dataset?: string;
-  /** Pictures that go through the trunk together. Default: 16. */
+  /** Pictures that go through the trunk together, in each of its threads. Default: 8. */
   maxBatch?: number;
-  /** How long an idle trunk waits for a batch to fill, in ms. Default: 0: pictures that come while it works are the next batch. */
+  /** How long an idle thread waits for a batch to fill, in ms. Default: 0: pictures that come while all work are the next batch. */
   maxWait?: number;
   /** Pictures that wait or are at work; beyond it requests are refused by 429. Default: 128. */
   maxQueue?: number;
@@ -49,7 +49,7 @@ export const DEFAULTS = {
   host: '127.0.0.1',
   port: 8080,
   withoutKey: false,
-  maxBatch: 16,
+  maxBatch: 8,
   maxWait: 0,
   maxQueue: 128,
   maxBody: 32 * 2 ** 20,

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
+import type { Backbone } from '../backbone/index.js';
 import { classificationOf, type Classification } from '../classifier/index.js';
 import { LastlayerError } from '../errors.js';
 import { decodeImage, type DecodedImage } from '../images/index.js';
@@ -7,7 +8,6 @@ import type { Batcher } from './batcher.js';
 import type { ServedHead } from './heads.js';
 import type { Limits } from './limits.js';
 import type { SimilarPictures, SimilarRow } from './similar.js';
-import type { TrunkInfo } from './trunk-message.js';
 import type { Upload } from './uploads.js';
 
 /** What is asked of pictures. */
@@ -27,7 +27,7 @@ export type Answer = Pick<Upload, 'field' | 'filename'> &
 type Judged = Classification & { similar?: SimilarRow[] };
 
 export interface PipelineParts {
-  trunk: TrunkInfo;
+  trunk: Backbone;
   batcher: Batcher;
   limits: Limits;
   similar: SimilarPictures | undefined;

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { loadBackbone, TrunkPool, type Backbone } from '../backbone/index.js';
 import { codeOf, LastlayerError, messageOf } from '../errors.js';
 import { guard } from './access.js';
 import { createApp } from './app.js';
@@ -13,7 +14,6 @@ import { addPage } from './page/index.js';
 import { Pipeline } from './pipeline.js';
 import { addRoutes } from './routes.js';
 import { SimilarPictures } from './similar.js';
-import { TrunkThread } from './trunk-thread.js';
 
 /** A server that takes requests. */
 export interface RunningServer {
@@ -27,12 +27,10 @@ export interface RunningServer {
    * Takes no more requests, answers those under way, cuts off what is not done when `grace` is over, and frees everything.
    */
   close(): Promise<void>;
-  /** Rejects where the server cannot go on. */
-  failure: Promise<never>;
 }
 
 /**
- * Serves heads over HTTP, all of one trunk, which runs in a thread of its own and takes the pictures of many requests
+ * Serves heads over HTTP, all of one trunk, which runs in threads of its own and takes the pictures of many requests
  * together. `/openapi.json` describes what can be asked.
  * @throws {UsageError} where an option makes no sense
  * @throws {LastlayerError} where a head, the trunk, the store or the address cannot be used, or they do not belong together
@@ -44,18 +42,18 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     app.log.warn(line);
   };
   const heads = await Heads.load(settings.heads);
-  const trunk = await TrunkThread.start(
-    { ...trunkOptions(settings), modelId: heads.first.head.modelId },
-    onNotice,
-  );
+  const { modelId } = heads.first.head;
+  const trunk = await loadBackbone({ ...trunkOptions(settings), modelId, onNotice });
+  heads.check(trunk);
+  const pool = new TrunkPool(trunk);
   let similar: SimilarPictures | undefined;
   try {
-    heads.check(trunk.info);
-    similar = await SimilarPictures.open(trunk.info, { ...storeOptions(settings), onNotice });
-    return await serve(app, settings, heads, trunk, similar);
+    await pool.warmUp();
+    similar = await SimilarPictures.open(trunk, { ...storeOptions(settings), onNotice });
+    return await serve(app, settings, heads, trunk, pool, similar);
   } catch (error) {
     similar?.close();
-    await trunk.close();
+    await pool.close();
     throw error;
   }
 }
@@ -64,23 +62,23 @@ async function serve(
   app: FastifyInstance,
   settings: Settings,
   heads: Heads,
-  trunk: TrunkThread,
+  trunk: Backbone,
+  pool: TrunkPool,
   similar: SimilarPictures | undefined,
 ): Promise<RunningServer> {
   let ready = true;
-  void trunk.failure.catch(() => (ready = false));
   const limits = new Limits(settings);
   const metrics = new Metrics(limits);
   const batcher = new Batcher({
     ...settings,
-    embed: (pixels) => trunk.embed(pixels),
+    pool,
     onBatch: (pictures, seconds) => {
-      limits.learn(pictures, seconds);
+      limits.learn(pictures, seconds / pool.size);
       metrics.batchPictures.observe(pictures);
       metrics.batchSeconds.observe(seconds);
     },
   });
-  const pipeline = new Pipeline({ ...settings, trunk: trunk.info, batcher, limits, similar });
+  const pipeline = new Pipeline({ ...settings, trunk, batcher, limits, similar });
 
   guard(app, settings);
   addOperations(app, metrics, () => ready);
@@ -92,7 +90,7 @@ async function serve(
   });
 
   const url = await listen(app, settings, heads);
-  heads.watch(trunk.info, settings.reloadInterval, {
+  heads.watch(trunk, settings.reloadInterval, {
     onReload: ({ name, id }) => {
       metrics.reloads.inc({ head: name, outcome: 'taken' });
       app.log.info({ head: name, id }, `The head ${name} was read anew and is ${id} now.`);
@@ -106,14 +104,13 @@ async function serve(
     url,
     heads: heads.list().map(({ name, id }) => ({ name, id })),
     dataset: similar?.record.dataset ?? null,
-    failure: trunk.failure,
     close: async () => {
       ready = false;
       heads.close();
       await drain(app, settings.grace);
       batcher.close(new HttpError(503, 'stopping', 'The server has stopped.'));
       similar?.close();
-      await trunk.close();
+      await pool.close();
     },
   };
 }

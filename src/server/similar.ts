@@ -1,8 +1,8 @@
+import type { Backbone } from '../backbone/index.js';
 import { chooseDataset } from '../classifier/index.js';
 import { DEFAULT_STORE, EmbeddingStore, labelsIn, type DatasetRecord } from '../embeddings/index.js';
 import { LastlayerError } from '../errors.js';
 import { Thumbnails } from './thumbnails.js';
-import type { TrunkInfo } from './trunk-message.js';
 
 /** A picture of the data set as clients know it: never by its path. */
 export interface SimilarRow {
@@ -35,7 +35,7 @@ export class SimilarPictures {
    * @returns undefined where none is named and the usual one has nothing of this trunk
    * @throws {LastlayerError} where one is named that is not there, or has no embeddings of this trunk
    */
-  static async open(trunk: TrunkInfo, options: SimilarOptions): Promise<SimilarPictures | undefined> {
+  static async open(trunk: Backbone, options: SimilarOptions): Promise<SimilarPictures | undefined> {
     const { store: named, dataset, onNotice } = options;
     const location = named ?? DEFAULT_STORE;
     if (named === undefined && !(await EmbeddingStore.exists(location))) return undefined;

@@ -20,6 +20,8 @@ const { url } = await serve(world, {
   heads: { stripes: world.head, tags },
   maxPixels: 1e6,
   maxBody: 2 ** 20,
+  // So long that pictures which come at the same time share a batch.
+  maxWait: 100,
 });
 afterAll(closeServer);
 const classify = `${url}/v1/classify`;
