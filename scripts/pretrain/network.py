@@ -1,0 +1,45 @@
+"""ResNet-18 with the heads that it is trained by, and their losses."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision.models import resnet18
+
+
+class Pretrainer(nn.Module):
+    """The trunk and two heads on its 512 features: three classifiers behind one hidden layer, and a projection.
+
+    A hidden layer between features and labels keeps the features more general (Wang et al., CVPR 2022).
+    """
+
+    def __init__(self, textures=256, shapes=256, width=512):
+        super().__init__()
+        self.trunk = resnet18(zero_init_residual=True)
+        self.trunk.fc = nn.Identity()
+        self.hidden = nn.Sequential(nn.Linear(width, 1024), nn.BatchNorm1d(1024), nn.ReLU(inplace=True))
+        self.classifiers = nn.ModuleList(nn.Linear(1024, n) for n in (shapes, textures, textures))
+        self.projection = nn.Sequential(
+            nn.Linear(width, 1024, bias=False), nn.BatchNorm1d(1024), nn.ReLU(inplace=True), nn.Linear(1024, 128)
+        )
+
+    def forward(self, x):
+        """Logits of shape, texture and background, and the projection [n, 128]."""
+        features = self.trunk(x)
+        hidden = self.hidden(features)
+        return [classifier(hidden) for classifier in self.classifiers], self.projection(features)
+
+
+def label_loss(logits, labels):
+    """Mean cross-entropy over the three labels; -1 is no label."""
+    losses = [F.cross_entropy(l.float(), labels[:, i].long(), ignore_index=-1) for i, l in enumerate(logits)]
+    return sum(losses) / len(losses)
+
+
+def instance_loss(projection, temperature=0.2):
+    """InfoNCE (SimCLR's NT-Xent): rows i and i + n/2 are two crops of one scene, and all others are negatives."""
+    z = F.normalize(projection.float(), dim=1)
+    similarity = z @ z.T / temperature
+    similarity.fill_diagonal_(float("-inf"))
+    half = len(z) // 2
+    partner = torch.arange(len(z), device=z.device).roll(half)
+    return F.cross_entropy(similarity, partner)
