@@ -38,7 +38,7 @@ class Run:
         self.generator = torch.Generator(self.device)
         self.step, self.elapsed = 0, 0.0
         if options.dictionary:
-            first = np.load(f"{options.dictionary}.npy", mmap_mode="r")[:96]
+            first = np.load(f"{options.dictionary}.npy", mmap_mode="r")[:96].copy()
             start(self.network.trunk, normalise(torch.from_numpy(middle(first, 160))).to(self.device))
         if options.init:
             self.network.load_state_dict(torch.load(options.init, map_location=self.device, weights_only=False)["network"])

@@ -1,5 +1,6 @@
 export { Backbone } from './backbone.js';
 export type { Features } from './backbone.js';
+export { BUNDLED, BUNDLED_PATH } from './bundled.js';
 export { fetchModel } from './fetch/index.js';
 export type { FetchedModel, FetchOptions } from './fetch/index.js';
 export { featureCandidates } from './features.js';
@@ -7,7 +8,7 @@ export type { FeatureCandidate } from './features.js';
 export { inspectBackbone } from './inspect.js';
 export type { Layer } from './inspect.js';
 export { int8Overflows } from './int8-overflow.js';
-export { loadBackbone } from './load.js';
+export { loadBackbone, untrainedBackbone } from './load.js';
 export type { BackboneOptions } from './load.js';
 export { writeModel } from './model-card.js';
 export type { ModelCard } from './model-card.js';

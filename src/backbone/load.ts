@@ -1,8 +1,9 @@
 import { mkdir, readdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { LastlayerError, messageOf } from '../errors.js';
 import { asCalled } from '../invocation.js';
 import { Backbone } from './backbone.js';
+import { BUNDLED, BUNDLED_PATH } from './bundled.js';
 import { fileExists } from './file-exists.js';
 import { readCard, writeModel } from './model-card.js';
 import { readModel, toModel } from './model.js';
@@ -17,43 +18,73 @@ export interface BackboneOptions extends SessionOptions {
   modelsDir?: string;
   /** Where no model is given: prefer the one of this id, if the models folder has it. */
   modelId?: string;
-  /** Told what the user should know: that the features are untrained, that the model could not be cached. */
+  /** Told what the user should know: that the features are the bundled ones, or untrained. */
   onNotice?: (line: string) => void;
 }
 
 /**
- * Loads the trunk: the given model, else `resnet18.onnx` of the models folder, else an untrained ResNet-18, which is
- * made on the spot and cached there.
+ * Loads the trunk: the given model, else the wanted one, else `resnet18.onnx` of the models folder, else the bundled one.
  * @throws {LastlayerError} where the model is missing, unreadable or of no use
  */
 export async function loadBackbone(options: BackboneOptions = {}): Promise<Backbone> {
-  const folder = resolve(options.modelsDir ?? 'models');
-  const notice = options.onNotice ?? (() => undefined);
-  const path = await modelPath(folder, options);
-  const backbone = path ? await backboneOf(path, options) : await untrainedBackbone(folder, options, notice);
-  if (!backbone.pretrained) {
-    notice(
-      `The features are UNTRAINED (${UNTRAINED}): good for a try, poor for real use. ` +
-        asCalled('`npm run fetch-model` gets the ImageNet weights.'),
+  const path = await modelPath(options);
+  const backbone = await backboneOf(path, options);
+  if (path === BUNDLED_PATH) {
+    options.onNotice?.(
+      `The features are the bundled ones (${BUNDLED}), pretrained on generated pictures. For real use ` +
+        `\`npm run fetch-model\` gets the ImageNet ones.`,
+    );
+  } else if (!backbone.pretrained) {
+    options.onNotice?.(
+      `The features are UNTRAINED (${backbone.name}): ` +
+        asCalled('`npm run fetch-model` gets the ImageNet ones.'),
     );
   }
   return backbone;
 }
 
-async function modelPath(folder: string, { model, modelId }: BackboneOptions): Promise<string | undefined> {
-  if (model !== undefined) return resolve(model);
-  const wanted = modelId === undefined ? undefined : await findModel(folder, modelId);
-  if (wanted !== undefined) return wanted;
-  const fetched = join(folder, 'resnet18.onnx');
-  return (await fileExists(fetched)) ? fetched : undefined;
+/**
+ * An untrained ResNet-18, what features of any training are to be compared with. It is made on the spot and written to
+ * the models folder.
+ * @throws {LastlayerError} where it cannot be written
+ */
+export async function untrainedBackbone(
+  options: SessionOptions & Pick<BackboneOptions, 'modelsDir'> = {},
+): Promise<Backbone> {
+  const path = join(folderOf(options), `${UNTRAINED}.onnx`);
+  if (await fileExists(path)) return backboneOf(path, options);
+  const model = { ...toModel(untrainedModel(), path, false), width: UNTRAINED_WIDTH };
+  try {
+    await mkdir(folderOf(options), { recursive: true });
+    await writeModel(path, model, { source: 'drawn from a fixed seed', licence: 'MIT' });
+  } catch (error) {
+    throw new LastlayerError(`The untrained model cannot be written to ${path}: ${messageOf(error)}.`);
+  }
+  return new Backbone(model, path, options);
 }
 
-/** The model of the folder whose card has this id. */
-async function findModel(folder: string, id: string): Promise<string | undefined> {
-  const files = await readdir(folder).catch(() => []);
-  for (const file of files.filter((name) => name.endsWith('.onnx'))) {
-    const card = await readCard(join(folder, file));
-    if (card?.id === id) return join(folder, file);
+function folderOf({ modelsDir = 'models' }: Pick<BackboneOptions, 'modelsDir'>): string {
+  return resolve(modelsDir);
+}
+
+async function modelPath({ model, modelId, modelsDir }: BackboneOptions): Promise<string> {
+  if (model !== undefined) return resolve(model);
+  const folder = folderOf(modelsDir === undefined ? {} : { modelsDir });
+  const wanted =
+    modelId === undefined ? undefined : await findModel([folder, dirname(BUNDLED_PATH)], modelId);
+  if (wanted !== undefined) return wanted;
+  const fetched = join(folder, 'resnet18.onnx');
+  return (await fileExists(fetched)) ? fetched : BUNDLED_PATH;
+}
+
+/** The model of these folders whose card has this id. */
+async function findModel(folders: readonly string[], id: string): Promise<string | undefined> {
+  for (const folder of folders) {
+    const files = await readdir(folder).catch(() => []);
+    for (const file of files.filter((name) => name.endsWith('.onnx'))) {
+      const card = await readCard(join(folder, file));
+      if (card?.id === id) return join(folder, file);
+    }
   }
   return undefined;
 }
@@ -69,21 +100,4 @@ async function backboneOf(path: string, options: SessionOptions): Promise<Backbo
   }
   const width = model.width ?? (await probeModel(model, path, options)).width;
   return new Backbone({ ...model, width }, path, options);
-}
-
-async function untrainedBackbone(
-  folder: string,
-  options: SessionOptions,
-  notice: (line: string) => void,
-): Promise<Backbone> {
-  const path = join(folder, `${UNTRAINED}.onnx`);
-  if (await fileExists(path)) return backboneOf(path, options);
-  const model = { ...toModel(untrainedModel(), path, false), width: UNTRAINED_WIDTH };
-  try {
-    await mkdir(folder, { recursive: true });
-    await writeModel(path, model, { source: 'drawn from a fixed seed', licence: 'MIT' });
-  } catch (error) {
-    notice(`The untrained model could not be cached in ${folder}: ${messageOf(error)}.`);
-  }
-  return new Backbone(model, path, options);
 }

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
-import { int8Backbone, loadBackbone, type Backbone } from '../backbone/index.js';
+import { BUNDLED_PATH, int8Backbone, loadBackbone, type Backbone } from '../backbone/index.js';
 import { embedDataset, EmbeddingStore, type EmbedProgress, type EmbedSummary } from '../embeddings/index.js';
+import { UsageError } from '../errors.js';
 import type { Split, ViewSet } from '../images/index.js';
 import { datasetOrExamples } from './examples.js';
 import { interruptible } from './interrupt.js';
@@ -21,7 +22,7 @@ import { notice, print, Progress, say } from './terminal.js';
 
 interface EmbedFlags extends ModelFlags {
   store: string;
-  precision: 'fp32' | 'int8';
+  precision?: 'fp32' | 'int8';
   batchSize?: number;
   concurrency?: number;
   split?: Split;
@@ -54,9 +55,10 @@ export const embedCommand = (): Command =>
     )
     .addOption(splitOption('embed only this split; name the split of a data set that has none'))
     .addOption(
-      new Option('--precision <name>', 'int8 is about three times as fast; its embeddings are kept apart')
-        .choices(['fp32', 'int8'])
-        .default('fp32'),
+      new Option(
+        '--precision <name>',
+        'int8 is about three times as fast; its embeddings are kept apart (default: the one that the network has)',
+      ).choices(['fp32', 'int8']),
     )
     .addOption(viewsOption('of the pictures to train on, further views to embed (default: none)'))
     .addOption(deviceOption())
@@ -85,6 +87,7 @@ Examples:
 async function embed(argument: string | undefined, flags: EmbedFlags): Promise<void> {
   const dataset = datasetOrExamples(argument, 'npm run embed -- FOLDER');
   const loaded = await loadBackbone({ ...backboneOptions(flags), onNotice: notice });
+  if (flags.precision === 'fp32') refuseIntegers(loaded);
   const started = Date.now();
   let last: EmbedProgress | undefined;
   const summary = await interruptible(async (signal) => {
@@ -118,6 +121,18 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
   const errors = summary.failed > 0 ? await failures(summary, flags.split) : [];
   if (flags.json) print(JSON.stringify({ ...summary, seconds, errors }));
   else describe(summary, errors, { seconds, wantsViews: (flags.views ?? []).length > 0 });
+}
+
+/** @throws {UsageError} where the network has no float32 weights */
+function refuseIntegers({ quantized, id, source }: Backbone): void {
+  if (!quantized) return;
+  const instead =
+    source === BUNDLED_PATH
+      ? '`npm run fetch-model` gets a float32 network.'
+      : 'Name the float32 network that it was made from with --model.';
+  throw new UsageError(
+    `--precision is fp32, but ${id} computes in int8 and has no other weights. Leave --precision out, or: ${instead}`,
+  );
 }
 
 /** The int8 model of the network, with a progress bar while it is made. */

@@ -12,7 +12,7 @@ export interface ModelFlags {
 export const modelOption = (): Option =>
   new Option(
     '--model <file>',
-    'the network: .onnx, .pth or .safetensors (default: models/resnet18.onnx, else an untrained ResNet-18)',
+    'the network: .onnx, .pth or .safetensors (default: models/resnet18.onnx, else the bundled ResNet-18)',
   );
 
 export const deviceOption = (): Option =>

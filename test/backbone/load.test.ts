@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { untrainedBackbone } from '../../src/backbone/index.js';
 import { fetchModel, inspectBackbone, loadBackbone } from '../../src/index.js';
 import { temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
@@ -9,34 +10,34 @@ import { smallNetwork } from '../support/small-network.js';
 const modelsDir = await temporaryFolder();
 
 describe('the trunk that is used', () => {
-  it('is an untrained one where there is no other, which is said and cached', async () => {
+  it('is the bundled one where there is no other, which is said; nothing is written', async () => {
     const notices: string[] = [];
-    const first = await loadBackbone({ modelsDir, onNotice: (line) => notices.push(line) });
-    expect(notices).toEqual([expect.stringMatching(/UNTRAINED.*`npm run fetch-model`/)]);
-    expect(readdirSync(modelsDir).sort()).toEqual(['resnet18-untrained.json', 'resnet18-untrained.onnx']);
-    expect(first).toMatchObject({ width: 512, pretrained: false, hasLogits: false });
-    // Drawn from a fixed seed with exactly rounded arithmetic, so the same on every machine.
-    expect(first.id).toBe('resnet18-untrained@a2661590fe2f');
-
-    const again = await loadBackbone({ modelsDir, onNotice: (line) => notices.push(line) });
-    expect(again.id).toBe(first.id);
-    expect(notices).toHaveLength(2);
-  });
-
-  it('is made in memory where it cannot be cached', async () => {
-    const notices: string[] = [];
-    const file = join(modelsDir, 'a-file');
-    await writeFile(file, '');
-    const backbone = await loadBackbone({
-      modelsDir: join(file, 'models'),
-      onNotice: (line) => notices.push(line),
+    const backbone = await loadBackbone({ modelsDir, onNotice: (line) => notices.push(line) });
+    expect(notices).toEqual([
+      expect.stringMatching(/bundled.*resnet18-bundled\.int8.*generated pictures.*`npm run fetch-model`/),
+    ]);
+    expect(readdirSync(modelsDir)).toEqual([]);
+    expect(backbone).toMatchObject({
+      ...{ name: 'resnet18-bundled.int8', width: 512 },
+      ...{ pretrained: true, quantized: true, hasLogits: false },
     });
-    const { embedding } = await backbone.run(new Float32Array(3 * 224 * 224).fill(0.5));
+    const pixels = Uint8Array.from({ length: 3 * 224 * 224 }, (_, i) => (i * i) % 251);
+    const { embedding } = await backbone.run(pixels);
     expect(embedding).toHaveLength(512);
-    expect(notices[0]).toMatch(/could not be cached/);
+    expect(new Set(embedding).size).toBeGreaterThan(100);
   });
 
-  it('is the fetched one before the untrained one, and the given one before both', async () => {
+  it('is found by its id, though the ImageNet one was fetched since', async () => {
+    const folder = join(modelsDir, 'since');
+    const bundled = await loadBackbone({ modelsDir: folder });
+    await mkdir(folder);
+    await writeFile(join(folder, 'source.onnx'), smallNetwork(1));
+    await fetchModel({ from: join(folder, 'source.onnx'), out: join(folder, 'resnet18.onnx') });
+    expect((await loadBackbone({ modelsDir: folder })).id).not.toBe(bundled.id);
+    expect((await loadBackbone({ modelsDir: folder, modelId: bundled.id })).id).toBe(bundled.id);
+  });
+
+  it('is the fetched one before the bundled one, and the given one before both', async () => {
     const folder = join(modelsDir, 'order');
     await mkdir(folder);
     await writeFile(join(folder, 'other.onnx'), smallNetwork(2));
@@ -59,7 +60,7 @@ describe('the trunk that is used', () => {
     await mkdir(folder);
     await writeFile(join(folder, 'source.onnx'), smallNetwork());
     await fetchModel({ from: join(folder, 'source.onnx'), out: join(folder, 'resnet18.onnx') });
-    await copyFile(join(modelsDir, 'resnet18-untrained.onnx'), join(folder, 'resnet18.onnx'));
+    await writeFile(join(folder, 'resnet18.onnx'), smallNetwork(2));
     await expect(loadBackbone({ modelsDir: folder })).rejects.toThrow(
       /is not the file that its card describes/,
     );
@@ -77,9 +78,29 @@ describe('the trunk that is used', () => {
   });
 });
 
+describe('an untrained trunk', () => {
+  it('is the same on every machine, said to be untrained where it is used, and kept', async () => {
+    const backbone = await untrainedBackbone({ modelsDir });
+    expect(backbone).toMatchObject({ width: 512, pretrained: false, hasLogits: false });
+    // Drawn from a fixed seed with exactly rounded arithmetic.
+    expect(backbone.id).toBe('resnet18-untrained@a2661590fe2f');
+    expect((await untrainedBackbone({ modelsDir })).id).toBe(backbone.id);
+    const notices: string[] = [];
+    const again = await loadBackbone({ model: backbone.source, onNotice: (line) => notices.push(line) });
+    expect(again.id).toBe(backbone.id);
+    expect(notices).toEqual([expect.stringMatching(/UNTRAINED.*`npm run fetch-model`/)]);
+  });
+
+  it('is refused where it cannot be written', async () => {
+    const file = join(modelsDir, 'a-file');
+    await writeFile(file, '');
+    await expect(untrainedBackbone({ modelsDir: join(file, 'models') })).rejects.toThrow(/cannot be written/);
+  });
+});
+
 describe('a run', () => {
   it('gives a picture the same embedding to the bit, whatever pictures are beside it', async () => {
-    const backbone = await loadBackbone({ modelsDir });
+    const backbone = await untrainedBackbone({ modelsDir });
     const length = 3 * 224 * 224;
     const pixels = Float32Array.from({ length: 5 * length }, (_, i) => Math.sin(i * 0.13));
     const { embedding } = await backbone.run(pixels);
@@ -94,7 +115,7 @@ describe('a run', () => {
   });
 
   it('takes bytes as well as normalised planes, and gives the same embedding', async () => {
-    const backbone = await loadBackbone({ modelsDir });
+    const backbone = await untrainedBackbone({ modelsDir });
     const { mean, std } = backbone.transform;
     const plane = 224 * 224;
     const bytes = Uint8Array.from({ length: 2 * 3 * plane }, (_, i) => (i * i) % 251);
@@ -114,7 +135,7 @@ describe('a run', () => {
     const path = join(modelsDir, 'resnet18-untrained.onnx');
     const digest = () => createHash('sha256').update(readFileSync(path)).digest('hex');
     const before = digest();
-    const backbone = await loadBackbone({ modelsDir });
+    const backbone = await untrainedBackbone({ modelsDir });
     await backbone.run(new Float32Array(3 * 224 * 224));
     await backbone.release();
     expect(digest()).toBe(before);
@@ -122,7 +143,7 @@ describe('a run', () => {
   });
 
   it('refuses what is no batch, and logits that there are none of', async () => {
-    const backbone = await loadBackbone({ modelsDir });
+    const backbone = await untrainedBackbone({ modelsDir });
     await expect(backbone.run(new Float32Array(10))).rejects.toThrow(
       /N pictures of 3 × 224 × 224 values is expected; 10 values/,
     );
@@ -134,7 +155,7 @@ describe('a run', () => {
 
 describe('the layers', () => {
   it('are those of ResNet-18, with their shapes and parameters', async () => {
-    const layers = await inspectBackbone(await loadBackbone({ modelsDir }));
+    const layers = await inspectBackbone(await untrainedBackbone({ modelsDir }));
     const named = new Map(layers.map((layer) => [layer.path.join('.'), layer]));
     expect(named.get('conv1')).toMatchObject({
       operator: 'Conv 7×7 /2',

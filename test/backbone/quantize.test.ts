@@ -13,7 +13,7 @@ import {
   measureFidelity,
   quantizeBackbone,
 } from '../../src/index.js';
-import { createSession, readModel } from '../../src/backbone/index.js';
+import { createSession, readModel, untrainedBackbone } from '../../src/backbone/index.js';
 import {
   decodeModel,
   encodeModel,
@@ -35,7 +35,7 @@ const paths = await stripedDataset(data, {
   val: { flat: 15, steep: 15 },
 });
 const validation = paths.filter((path) => path.includes('/val/'));
-const float32 = await loadBackbone({ modelsDir });
+const float32 = await untrainedBackbone({ modelsDir });
 const quantized = await quantizeBackbone(float32, data, { pictures: 4 });
 
 /** A small network of one's own in a new folder. */
@@ -280,13 +280,22 @@ describe('npm run quantize', () => {
   it('writes the model and reports on it as one JSON object; embed, train-head and evaluate go on with it', async () => {
     const folder = join(root, 'line');
     const models = join(folder, 'models');
-    await mkdir(folder);
+    const { source } = await untrainedBackbone({ modelsDir: models });
     const run = async (...args: string[]) => {
       const { code, stdout, stderr } = await lastlayer(args, folder).outcome;
       expect({ code, stderr }).toMatchObject({ code: 0 });
       return { result: JSON.parse(stdout) as Record<string, unknown>, stderr };
     };
-    const { result } = await run('quantize', '--calibrate', data, '--pictures', '4', '--json');
+    const { result } = await run(
+      'quantize',
+      '--model',
+      source,
+      '--calibrate',
+      data,
+      '--pictures',
+      '4',
+      '--json',
+    );
     expect(result).toMatchObject({
       path: join(models, 'resnet18-untrained.int8.onnx'),
       id: quantized.card.id,
@@ -296,7 +305,7 @@ describe('npm run quantize', () => {
     });
     expect(Number(result.speedRatio)).toBeGreaterThan(0);
 
-    const embedded = await run('embed', data, '--precision', 'int8', '--json');
+    const embedded = await run('embed', data, '--model', source, '--precision', 'int8', '--json');
     const gaveWay = embedded.stderr.includes('int8 is slower than float32 here');
     expect(embedded.result.modelId).toBe(gaveWay ? float32.id : result.id);
 
@@ -306,6 +315,17 @@ describe('npm run quantize', () => {
     expect((await run('evaluate', data, '--json')).result.modelId).toBe(result.id);
     const predicted = await run('predict', validation[0] ?? '', '--json');
     expect(predicted.result.predictions).toHaveLength(1);
+  });
+
+  it('has nothing to do for the bundled trunk, and embed no float32 weights of it; both say what to do', async () => {
+    const again = await lastlayer(['quantize', '--calibrate', data], root).outcome;
+    expect(again.code).toBe(1);
+    expect(again.stderr).toMatch(/computes in integers already.*`npm run fetch-model`/);
+    const float = await lastlayer(['embed', data, '--precision', 'fp32'], root).outcome;
+    expect(float.code).toBe(2);
+    expect(float.stderr).toMatch(
+      /--precision is fp32, but resnet18-bundled\.int8@.* computes in int8.*`npm run fetch-model`/,
+    );
   });
 
   it('refuses what makes no sense with exit code 2', async () => {

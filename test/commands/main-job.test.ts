@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { lastlayer, type Outcome } from '../support/command-line.js';
 import { ROOT, temporaryFolder } from '../support/files.js';
 
+const BUNDLED = join(ROOT, 'models', 'resnet18-bundled.int8.onnx');
 const EXAMPLES = join(ROOT, 'test', 'fixtures', 'examples');
 
 /** An empty folder that the commands run in one after another, as a newcomer runs them. */
@@ -16,10 +17,8 @@ function json({ code, stdout, stderr }: Outcome): unknown {
   return JSON.parse(stdout);
 }
 
-function digestOf(file: string): string {
-  return createHash('sha256')
-    .update(readFileSync(join(folder, file)))
-    .digest('hex');
+function digestOf(path: string): string {
+  return createHash('sha256').update(readFileSync(path)).digest('hex');
 }
 
 interface EmbedResult {
@@ -51,14 +50,14 @@ interface InspectResult {
 }
 
 describe('from the example pictures to a head', () => {
-  it('embed makes a trunk and embeds the examples, and says both', async () => {
+  it('embed takes the bundled trunk and embeds the examples, and says both', async () => {
     const { code, stdout, stderr } = await run('embed');
     expect(code).toBe(0);
     expect(stderr).toContain(`No data set is named, so here are the example pictures: ${EXAMPLES}`);
-    expect(stderr.match(/^The features are UNTRAINED .*`npm run fetch-model`.*$/gm)).toHaveLength(1);
+    expect(stderr.match(/^The features are the bundled ones.*`npm run fetch-model`.*$/gm)).toHaveLength(1);
     expect(stdout).toMatch(/136 pictures .*\n.*butterfly 34, fish 34, flower 34, mushroom 34/);
     expect(stdout).toMatch(/136 embedded/);
-    expect(readdirSync(folder).sort()).toEqual(['embeddings', 'models']);
+    expect(readdirSync(folder)).toEqual(['embeddings']);
   });
 
   it('embed again embeds nothing', async () => {
@@ -69,14 +68,14 @@ describe('from the example pictures to a head', () => {
   });
 
   it('train-head writes a head that is far better than chance, and leaves the trunk as it is', async () => {
-    const frozen = digestOf('models/resnet18-untrained.onnx');
+    const frozen = digestOf(BUNDLED);
     const result = json(await run('train-head', '--json')) as TrainResult;
     expect(result.labels).toEqual(['butterfly', 'fish', 'flower', 'mushroom']);
     expect(result.train.count).toBe(96);
     expect(result.validation.count).toBe(40);
     expect(result.validation.accuracy).toBeGreaterThan(0.6);
     expect(existsSync(join(folder, 'head.safetensors'))).toBe(true);
-    expect(digestOf('models/resnet18-untrained.onnx')).toBe(frozen);
+    expect(digestOf(BUNDLED)).toBe(frozen);
     expect(result.modelId).toContain(frozen.slice(0, 12));
   });
 

@@ -4,6 +4,7 @@ import { LastlayerError, messageOf, UsageError } from '../../errors.js';
 import type { DatasetEntry } from '../../images/index.js';
 import { decodeModel, graphOf, opsetOf, type ModelProto } from '../../onnx/index.js';
 import { Backbone } from '../backbone.js';
+import { BUNDLED_PATH } from '../bundled.js';
 import { readCard, writeModel, type ModelCard } from '../model-card.js';
 import { toModel } from '../model.js';
 import { calibrate, type CalibrationOptions } from './calibration.js';
@@ -50,7 +51,8 @@ export async function quantizeBackbone(
   const network = decodeModel(backbone.onnx, source);
   if (backbone.quantized) {
     throw new LastlayerError(
-      `${source} computes in integers already. Name the float32 model that it was made from.`,
+      `${source} computes in integers already. Name the float32 model that it was made from` +
+        (source === BUNDLED_PATH ? ', or get one by `npm run fetch-model`.' : '.'),
     );
   }
   refuseUnsuitable(network, source);
