@@ -32,7 +32,7 @@ export async function loadBackbone(options: BackboneOptions = {}): Promise<Backb
   if (path === BUNDLED_PATH) {
     options.onNotice?.(
       `The features are the bundled ones (${BUNDLED}), pretrained on generated pictures. For real use ` +
-        `\`npm run fetch-model\` gets the ImageNet ones.`,
+        asCalled('`npm run fetch-model` gets the ImageNet ones.'),
     );
   } else if (!backbone.pretrained) {
     options.onNotice?.(
