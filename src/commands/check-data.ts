@@ -1,6 +1,6 @@
-import { relative, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { Command } from 'commander';
-import { checkData, ISSUE_MEANINGS, ISSUES, toManifest, type DataCheck } from '../quality/index.js';
+import { checkData, ISSUE_MEANINGS, ISSUES, nameOf, toManifest, type DataCheck } from '../quality/index.js';
 import { styled } from './colour.js';
 import { interruptible } from './interrupt.js';
 import { jsonOption, storeOption } from './options.js';
@@ -90,9 +90,10 @@ function describe({ dataset, modelId, pictures, classes, findings, warnings }: D
     if (found.length === 0) continue;
     const heading = styled(['bold', GRAVE.has(issue) ? 'red' : 'yellow'], `${issue}, ${found.length}:`);
     lines.push('', `${heading} ${ISSUE_MEANINGS[issue]}`);
-    const root = /\.(csv|jsonl|ndjson)$/i.test(dataset) ? resolve(dataset, '..') : dataset;
     for (const { path, detail, related } of found.slice(0, LISTED)) {
-      lines.push(`  ${relative(root, path)}: ${detail}${related ? `, see ${relative(root, related)}` : ''}`);
+      lines.push(
+        `  ${nameOf(dataset, path)}: ${detail}${related ? `, see ${nameOf(dataset, related)}` : ''}`,
+      );
     }
     if (found.length > LISTED)
       lines.push(`  … and ${found.length - LISTED} more; --out FILE.csv writes them all`);

@@ -82,10 +82,10 @@ function findingOf(
   }
   const details = clearest.map(
     ({ label, suspect: { own, pOwn, pOther } }) =>
-      `${label} ${own === 1 ? 'too many' : 'missing'}? ${percent(own === 1 ? pOwn : pOther)}`,
+      `${label} ${percent(own === 1 ? pOwn : pOther)}, but ${own === 1 ? 'given' : 'not given'}`,
   );
   return {
-    ...{ issue: 'label error', path: picture?.path ?? '', detail: details.join(', ') },
+    ...{ issue: 'label error', path: picture?.path ?? '', detail: details.join('; ') },
     score: 1 - (clearest[0]?.suspect.pOwn ?? 1),
     suggestedLabels: [...suggested].sort(),
   };
