@@ -16,8 +16,8 @@ export function confusionSection(confusion: Matrix, labels: readonly string[]): 
   return html`<section id="confusion">
     <h2>What is taken for what</h2>
     <p>
-      True classes down, predicted ones across; every cell opens the pictures behind
-      it.${
+      True classes down, predicted ones across.
+      <span class="screen">Every cell opens the pictures behind it.</span>${
         shown.length < labels.length
           ? ` Of ${labels.length} classes, the ${shown.length} with the most mistakes are shown.`
           : ''

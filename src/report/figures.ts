@@ -1,5 +1,5 @@
 import * as Plot from '@observablehq/plot';
-import type { Calibration, CurvePoint, PathPoint } from '../head/index.js';
+import type { Calibration, CurvePoint, MultilabelCurvePoint, PathPoint } from '../head/index.js';
 import type { Html } from './html.js';
 import { figure } from './plot.js';
 import { interval, percent } from './words.js';
@@ -76,6 +76,34 @@ export function learningCurveFigure(points: readonly CurvePoint[]): Html {
   });
 }
 
+/** How the mAP of a head of any number of labels grows with the number of pictures. */
+export function mapCurveFigure(points: readonly MultilabelCurvePoint[]): Html {
+  const [first, last] = [points[0], points.at(-1)];
+  return figure({
+    id: 'learning-curve',
+    description: `Learning curve: mAP from ${percent(first?.meanAveragePrecision)} with ${first?.rows ?? 0} pictures to ${percent(last?.meanAveragePrecision)} with ${last?.rows ?? 0}.`,
+    caption: 'Where mAP still rises at the right end, more pictures will help.',
+    plot: {
+      height: 300,
+      x: {
+        ...{ type: 'log', label: 'training pictures', tickFormat: String },
+        ticks: points.map(({ rows }) => rows),
+      },
+      y: { label: 'mAP, %', percent: true, grid: true },
+      marks: [
+        Plot.line(points, {
+          x: 'rows',
+          y: 'meanAveragePrecision',
+          stroke: 'var(--accent)',
+          strokeWidth: 2.5,
+        }),
+        Plot.dot(points, { x: 'rows', y: 'meanAveragePrecision', r: 4.5, fill: 'var(--accent)' }),
+      ],
+    },
+    table: [['pictures', 'mAP'], ...points.map((p) => [String(p.rows), percent(p.meanAveragePrecision)])],
+  });
+}
+
 /** How the log loss depends on λ. */
 export function l2PathFigure(path: readonly PathPoint[], chosen: number): Html {
   const least = Math.min(...path.map(({ logLoss }) => logLoss));
@@ -85,7 +113,7 @@ export function l2PathFigure(path: readonly PathPoint[], chosen: number): Html {
     caption: `The penalty λ was chosen by cross-validation: ${chosen}. To its right the head is held back too much, to its left it learns the training pictures by heart. Bars are standard errors.`,
     plot: {
       height: 300,
-      x: { labelOffset: 42, type: 'log', label: 'λ', tickFormat: '~e' },
+      x: { labelOffset: 42, type: 'log', label: 'λ', ticks: powersOfTen(path), tickFormat: String },
       y: { label: 'log loss, nats', grid: true, zero: true },
       marks: [
         Plot.ruleX(path, {
@@ -113,4 +141,11 @@ export function l2PathFigure(path: readonly PathPoint[], chosen: number): Html {
       ]),
     ],
   });
+}
+
+/** The powers of ten that the path goes over: other ticks would only crowd the axis. */
+function powersOfTen(path: readonly PathPoint[]): number[] {
+  const exponents = path.map(({ l2 }) => Math.log10(l2));
+  const [low, high] = [Math.ceil(Math.min(...exponents) - 1e-6), Math.floor(Math.max(...exponents) + 1e-6)];
+  return Array.from({ length: Math.max(0, high - low + 1) }, (_, i) => Number(`1e${low + i}`));
 }

@@ -26,3 +26,9 @@ function textOf(value: Value): string {
     .replaceAll('"', '&quot;')
     .replaceAll("'", '&#39;');
 }
+
+/** Text that may be broken behind slashes, dashes and underscores, as paths are. */
+export function breakable(text: string): Html {
+  const parts = text.split(/(?<=[/\\_-])/).map((part) => html`${part}`.text);
+  return new Html(parts.join('<wbr />'));
+}

@@ -48,9 +48,10 @@ export function mapSection(
   return html`<section id="map">
     <h2>A map of the pictures</h2>
     <p>
-      ${count(pictures.length)} of ${count(total)} pictures, by their embeddings alone: what lies together
-      looks alike to the network. Colours are the true classes; crosses are mistakes. Point at a picture, or
-      tab to the map and use the arrow keys.
+      ${pictures.length === total ? `The ${count(total)} pictures that it was judged on` : `${count(pictures.length)} of the ${count(total)} pictures that it was judged on`},
+      by their embeddings alone: what lies together looks alike to the network. Colours are the true classes;
+      crosses are mistakes.
+      <span class="screen">Point at a picture, or tab to the map and use the arrow keys.</span>
     </p>
     ${present.length > LEGEND_UP_TO ? undefined : legend(present, labels)}
     <div class="maps">

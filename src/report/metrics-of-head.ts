@@ -1,9 +1,21 @@
-import type { Baseline, CurvePoint, Head, JsonValue, PathPoint } from '../head/index.js';
+import type {
+  Baseline,
+  CurvePoint,
+  Head,
+  JsonValue,
+  MultilabelCurvePoint,
+  PathPoint,
+} from '../head/index.js';
 
 /** What a head remembers of its training, as far as a report shows it; absent where the head, perhaps an older one, lacks it. */
 export interface HeadMetrics {
   baselines?: { nearestCentroid: Baseline; nearestNeighbours: Baseline };
   learningCurve?: CurvePoint[];
+  /** The learning curve of a head of any number of labels. */
+  mapCurve?: MultilabelCurvePoint[];
+  /** mAP of the nearest neighbours and of chance, beside a head of any number of labels. */
+  neighboursMap?: number;
+  chanceMap?: number;
   path?: PathPoint[];
   folds?: number;
 }
@@ -21,6 +33,17 @@ export function metricsOf({ metrics }: Head): HeadMetrics {
     return { share, rows, accuracy: baseline.accuracy, accuracyInterval: baseline.accuracyInterval };
   });
   if (curve.length > 1) found.learningCurve = curve;
+  const mapCurve = listOf(field(metrics, 'learningCurve'), (point): MultilabelCurvePoint | undefined => {
+    const [share, rows] = [numberOf(point, 'share'), numberOf(point, 'rows')];
+    const meanAveragePrecision = numberOf(point, 'meanAveragePrecision');
+    if (share === undefined || rows === undefined || meanAveragePrecision === undefined) return undefined;
+    return { share, rows, meanAveragePrecision };
+  });
+  if (mapCurve.length > 1) found.mapCurve = mapCurve;
+  const neighboursMap = numberOf(field(metrics, 'baselines'), 'nearestNeighbours');
+  if (neighboursMap !== undefined) found.neighboursMap = neighboursMap;
+  const chance = numberOf(field(metrics, 'baselines'), 'chance');
+  if (chance !== undefined) found.chanceMap = chance;
   const validation = field(metrics, 'crossValidation');
   const path = listOf(field(validation, 'path'), (point): PathPoint | undefined => {
     const [l2, logLoss] = [numberOf(point, 'l2'), numberOf(point, 'logLoss')];

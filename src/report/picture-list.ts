@@ -1,4 +1,4 @@
-import { relative } from 'node:path';
+import { nameOf } from '../quality/index.js';
 import type { ListedPicture } from './shell.js';
 import type { Thumbnails } from './thumbnails.js';
 
@@ -27,7 +27,7 @@ export class PictureList {
     const known = this.places.get(path);
     if (known !== undefined) return known;
     const p = Number(probability.toFixed(4));
-    this.all.push({ uri: this.thumbnails.of(path), name: relative(this.dataset, path), label, predicted, p });
+    this.all.push({ uri: this.thumbnails.of(path), name: nameOf(this.dataset, path), label, predicted, p });
     this.places.set(path, this.all.length - 1);
     return this.all.length - 1;
   }

@@ -29,7 +29,7 @@ export function figure({ id, description, caption, plot, table, mark }: FigureOp
   };
   const svg = Plot.plot({
     document,
-    ...{ width: 640, marginBottom: 46 },
+    ...{ width: 640, marginTop: 34, marginBottom: 46 },
     ...plot,
     style: { background: 'transparent', fontSize: '13px', overflow: 'visible' },
   }) as unknown as Drawn;

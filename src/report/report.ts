@@ -14,6 +14,7 @@ import { choosePictures, type Shown } from './selection.js';
 import { setsPage } from './sets-page.js';
 import { chooseSets, pathsOfSets } from './sets-selection.js';
 import { Thumbnails } from './thumbnails.js';
+import { time } from './words.js';
 
 /** Of more pictures than this, none is opened only to see what it looks like, as that would take minutes. */
 const LOOK_AT = 5_000;
@@ -137,7 +138,7 @@ function* pathsOfFindings({ findings }: DataCheck): Generator<string> {
 async function factsOf(dataset: string, layout: string): Promise<[string, string][]> {
   return [
     ['data set', `${dataset} (${layout})`],
-    ['made', new Date().toISOString()],
+    ['made', time(new Date().toISOString())],
     [
       'versions',
       `lastlayer ${await ownVersion()}, onnxruntime ${ort.env.versions.common}, Node ${process.versions.node}`,

@@ -1,13 +1,12 @@
-import { relative } from 'node:path';
 import type { EvaluationResult, Head } from '../head/index.js';
 import { asCalled } from '../invocation.js';
-import { ISSUE_MEANINGS, ISSUES, type DataCheck } from '../quality/index.js';
-import { html, type Html } from './html.js';
+import { ISSUE_MEANINGS, ISSUES, nameOf, type DataCheck } from '../quality/index.js';
+import { breakable, html, type Html } from './html.js';
 import type { Judged, JudgedPicture } from './judged.js';
 import type { HeadMetrics } from './metrics-of-head.js';
 import { tableOf } from './plot.js';
 import type { Thumbnails } from './thumbnails.js';
-import { count, interval, percent } from './words.js';
+import { count, interval, percent, sentence, time } from './words.js';
 
 /** Of each issue so many are shown. */
 export const FINDINGS_SHOWN = 8;
@@ -121,13 +120,17 @@ export function findingsSection(
     <p>
       ${findings.length === 0 ? 'Nothing was found.' : 'Have a look at these; some will be right as they are.'}
       ${unseen === 0 ? '' : `An earlier version embedded ${count(unseen)} of the pictures, so that the empty and grey ones of these are not told; embedding into a new store mends that.`}
-      ${asCalled('npm run check-data -- --out FILE.csv')} writes all of it as a manifest to correct.
+      <code>${asCalled('npm run check-data -- --out FILE.csv')}</code> writes all of it as a manifest to
+      correct.
     </p>
     ${warnings.map((line) => html`<p class="warning">${line}</p>`)}
     ${groups.map(
       ({ issue, found }) =>
-        html`<h3>${issue}, ${count(found.length)}</h3>
-          <p>${ISSUE_MEANINGS[issue]}</p>
+        html`<h3>
+            ${sentence(issue)}:
+            ${found.length > FINDINGS_SHOWN ? `${FINDINGS_SHOWN} of ${count(found.length)}` : String(found.length)}
+          </h3>
+          <p>${sentence(ISSUE_MEANINGS[issue])}.</p>
           <ul class="gallery">
             ${found.slice(0, FINDINGS_SHOWN).map(
               ({ path, detail, related }) =>
@@ -136,7 +139,7 @@ export function findingsSection(
                     ${image(thumbnails.of(path), path)}
                     ${related === undefined || issue === 'outlier' ? undefined : image(thumbnails.of(related), related)}
                   </div>
-                  <b>${relative(dataset, path)}</b> <small>${detail}</small>
+                  <b>${breakable(nameOf(dataset, path))}</b> <small>${detail}</small>
                 </li>`,
             )}
           </ul>`,
@@ -146,16 +149,27 @@ export function findingsSection(
 
 /** What the head is and what it was made of. */
 export function aboutSection(head: Head, facts: readonly (readonly [string, string])[]): Html {
-  const { labels, counts, training, l2, temperature, unknown, modelId, transformId, created, width } = head;
+  const { kind, labels, counts, training, l2, temperature, unknown, modelId, transformId, created, width } =
+    head;
   const sum = (values: readonly number[]) => count(values.reduce((total, n) => total + n, 0));
   const lines: (readonly [string, string])[] = [
-    ['head', `Linear(${width}, ${labels.length}), trained ${created}`],
+    ['head', `Linear(${width}, ${labels.length}), trained ${time(created)}`],
     ['network', modelId],
     ['transform', transformId],
-    ['pictures', `${sum(counts.train)} to train on, ${sum(counts.validation)} to validate`],
+    [
+      kind === 'multilabel' ? 'labels' : 'pictures',
+      `${sum(counts.train)} to train on, ${sum(counts.validation)} to validate`,
+    ],
     ['penalty λ', String(l2)],
     ['temperature', temperature.toFixed(2)],
-    ['unknown below', unknown ? `cosine ${unknown.threshold.toFixed(2)} to the nearest class mean` : 'never'],
+    ...(kind === 'multilabel'
+      ? []
+      : [
+          [
+            'unknown below',
+            unknown ? `cosine ${unknown.threshold.toFixed(2)} to the nearest class mean` : 'never',
+          ] as const,
+        ]),
     [
       'optimiser',
       `${training.converged ? 'converged' : `stopped (${training.reason})`} after ${training.iterations} iterations, loss ${training.loss.toFixed(4)}`,
@@ -166,7 +180,7 @@ export function aboutSection(head: Head, facts: readonly (readonly [string, stri
     <h2>What it was trained on</h2>
     <dl class="about">${lines.map(definition)}</dl>
     ${tableOf([
-      ['class', 'trained on', 'validated on'],
+      [kind === 'multilabel' ? 'label' : 'class', 'trained on', 'validated on'],
       ...labels.map((label, n) => [label, count(counts.train[n] ?? 0), count(counts.validation[n] ?? 0)]),
     ])}
   </section>`;

@@ -1,7 +1,7 @@
 import type { Head } from '../head/index.js';
 import type { DataCheck } from '../quality/index.js';
 import type { EmbeddingMap } from './embedding-map.js';
-import { l2PathFigure, learningCurveFigure } from './figures.js';
+import { l2PathFigure, mapCurveFigure } from './figures.js';
 import { html, type Html } from './html.js';
 import type { JudgedSet, JudgedSets } from './judged-sets.js';
 import { mapSection } from './map-section.js';
@@ -39,7 +39,7 @@ export function setsPage({
   facts,
 }: SetsPageContent): string {
   const { labels } = head;
-  const { path, learningCurve } = metricsOf(head);
+  const { path, mapCurve, neighboursMap, chanceMap } = metricsOf(head);
   const texts = new SetTexts(labels);
   const listed = new PictureList(dataset, thumbnails);
   const onMap = shown.map.map((picture) => {
@@ -48,7 +48,7 @@ export function setsPage({
     return { label, isRight: label === predicted, picture: listed.add(listedAs) };
   });
   const curves = [
-    ...(learningCurve ? [learningCurveFigure(learningCurve)] : []),
+    ...(mapCurve ? [mapCurveFigure(mapCurve)] : []),
     ...(path ? [l2PathFigure(path, head.l2)] : []),
   ];
   return shell({
@@ -64,7 +64,7 @@ export function setsPage({
       ['about', 'About'],
     ],
     main: [
-      headline(judged),
+      headline(judged, neighboursMap, chanceMap),
       labelTable(judged, head),
       mistakesSection(shown.mistakes, labels, thumbnails),
       ...(curves.length > 0
@@ -105,7 +105,11 @@ function certainty({ predicted, probabilities }: JudgedSet): number {
   return Math.min(...probabilities.map((p, n) => (given.has(n) ? p : 1 - p)));
 }
 
-function headline({ evaluation, on, isNew }: JudgedSets): Html {
+function headline(
+  { evaluation, on, isNew }: JudgedSets,
+  neighbours: number | undefined,
+  chance: number | undefined,
+): Html {
   const { count: judged, meanAveragePrecision, macroF1, microF1, subsetAccuracy, logLoss } = evaluation;
   return html`<section id="headline">
     <p class="big">
@@ -115,6 +119,8 @@ function headline({ evaluation, on, isNew }: JudgedSets): Html {
     <p${isNew ? undefined : html` class="warning"`}>Judged on ${on}.${isNew ? '' : ' How good it is on new pictures is not known.'}</p>
     <dl class="figures">
       ${[
+        ...(neighbours === undefined ? [] : [['mAP of 10 neighbours', percent(neighbours)]]),
+        ...(chance === undefined ? [] : [['mAP of chance', percent(chance)]]),
         ['macro F1', percent(macroF1)],
         ['micro F1', percent(microF1)],
         ['all labels right', percent(subsetAccuracy)],
@@ -157,8 +163,8 @@ function mistakesSection(
       ({ label, total, missed, wronglyGiven }) =>
         html`<h3>${labels[label]}: ${count(total)} ${total === 1 ? 'mistake' : 'mistakes'}</h3>
           <ul class="gallery">
-            ${missed.map((picture) => card(picture, label, 'has it, and it was not given', labels, thumbnails))}
-            ${wronglyGiven.map((picture) => card(picture, label, 'lacks it, and it was given', labels, thumbnails))}
+            ${missed.map((picture) => card(picture, label, 'not given', labels, thumbnails))}
+            ${wronglyGiven.map((picture) => card(picture, label, 'wrongly given', labels, thumbnails))}
           </ul>`,
     )}
   </section>`;
@@ -174,6 +180,6 @@ function card(
   const shows = truth.map((n) => labels[n] ?? '').join(', ') || 'none of the labels';
   return html`<li>
     ${image(thumbnails.of(path), `${shows}: ${path}`)}
-    <span class="wrong">${what}, ${percent(probabilities[label])}</span> <small>${shows}</small>
+    <span class="wrong">${what}, ${percent(probabilities[label])}</span> <small>shows ${shows}</small>
   </li>`;
 }

@@ -2,7 +2,7 @@
 export const STYLE = `
 :root { color-scheme: light dark; --page: #fff; --ink: #1c2128; --soft: #57606a; --line: #d0d7de; --card: #f6f8fa;
   --accent: #2f6fd0; --right: 47 111 208; --wrong: 201 60 40; --wrong-ink: #b3261e; --right-ink: #1a56b0; }
-@media (prefers-color-scheme: dark) { :root { --page: #12161c; --ink: #e6edf3; --soft: #9ea9b5; --line: #323a45;
+@media screen and (prefers-color-scheme: dark) { :root { --page: #12161c; --ink: #e6edf3; --soft: #9ea9b5; --line: #323a45;
   --card: #1b212a; --accent: #6ea8ff; --right: 78 140 240; --wrong: 224 92 70; --wrong-ink: #ff9d8f; --right-ink: #8ab8ff; } }
 * { box-sizing: border-box }
 body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif }
@@ -49,7 +49,7 @@ summary { cursor: pointer; color: var(--right-ink); padding: 4px 0; width: fit-c
 #preview img { width: 100%; max-height: 200px; object-fit: contain; border-radius: 6px } #preview b { color: var(--ink); display: block }
 [data-point] { transition: opacity .15s } [data-point].dim { opacity: .08 } [data-point].at { stroke: var(--ink); stroke-width: 3.5 }
 dialog { width: min(920px, 94vw); max-height: 88vh; border: 1px solid var(--line); border-radius: 12px; background: var(--page); color: var(--ink); padding: 20px 24px } dialog::backdrop { background: #000a } dialog form { float: right }
-@media (max-width: 700px) { .maps { grid-template-columns: 1fr } #preview { position: static; min-height: 0 } .bars li { grid-template-columns: 1fr auto; gap: 0 12px; margin-bottom: 10px } .bar { grid-column: 1 / -1; grid-row: 2 } .big strong { font-size: 46px } h1 { font-size: 25px } .about div { grid-template-columns: 1fr; gap: 0 } section { margin: 34px 0 } }
+@media (max-width: 700px) { .maps { grid-template-columns: 1fr } #preview { bottom: 0; top: auto; min-height: 0; background: var(--page); padding: 8px 0 } #preview img { max-height: 110px; width: auto } th, td { padding: 5px 6px } table { font-size: 14px } figure svg { font-size: 18px !important } .bars li { grid-template-columns: 1fr auto; gap: 0 12px; margin-bottom: 10px } .bar { grid-column: 1 / -1; grid-row: 2 } .big strong { font-size: 46px } h1 { font-size: 25px } .about div { grid-template-columns: 1fr; gap: 0 } section { margin: 34px 0 } }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important } }
-@media print { :root { color-scheme: light } nav, .legend, #preview, dialog, summary { display: none } .maps { display: block } section, figure, .gallery li, tr { break-inside: avoid } #mistakes, #uncertain, #data, #about, #classes { break-inside: auto } body { font-size: 12px; print-color-adjust: exact; -webkit-print-color-adjust: exact } }
+@media print { :root { color-scheme: light } nav, #preview, dialog, details, .screen { display: none } .maps, .legend button { display: block } section { margin: 28px 0 } figure, .gallery li, tr, .confusion, .about div, footer { break-inside: avoid } h2, h3, section > p { break-after: avoid } .legend button { border: 0; background: none; padding: 0 8px } figure svg { max-height: 62mm; max-width: 100%; width: auto } .map svg { max-height: 130mm } .two { grid-template-columns: 1fr 1fr } .gallery { grid-template-columns: repeat(6, 1fr); gap: 10px; font-size: 10px } .gallery img, .missing { height: 88px } footer { padding: 0 20px } body { font-size: 12px; print-color-adjust: exact; -webkit-print-color-adjust: exact } }
 `;

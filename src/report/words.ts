@@ -15,3 +15,13 @@ export function interval(bounds: readonly [number, number] | null): string {
 export function count(n: number): string {
   return n.toLocaleString('en');
 }
+
+/** `label error` as `Label error`. */
+export function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** A time in ISO 8601, `2026-05-01T12:30:59.123Z`, as `2026-05-01 12:30 UTC`. */
+export function time(iso: string): string {
+  return `${iso.slice(0, 16).replace('T', ' ')} UTC`;
+}
