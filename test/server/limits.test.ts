@@ -23,7 +23,8 @@ async function slowClient(url: string, length: number, sent: number): Promise<So
 }
 
 test('more than the server takes on is refused at once, with when to come again; all else is answered rightly', async () => {
-  const { url } = await serve(world, { maxQueue: 3, maxBatch: 1 });
+  // The three that it takes on wait for more than all others take to come.
+  const { url } = await serve(world, { maxQueue: 3, maxWait: 1000 });
   const answers = await Promise.all(
     Array.from({ length: 40 }, () => post(`${url}/v1/classify?topK=1`, bytes)),
   );
