@@ -21,6 +21,9 @@ export function lastlayer(
     // Jest asks its own processes for colours.
     env: { ...process.env, NODE_OPTIONS: '', FORCE_COLOR: undefined, NO_COLOR: undefined, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    // One that hangs must not keep the whole run from ending.
+    timeout: 115_000,
+    killSignal: 'SIGKILL',
   });
   const output = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk: Buffer) => (output.stdout += chunk.toString()));
