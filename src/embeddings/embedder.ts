@@ -186,7 +186,6 @@ export class Embedder {
   }
 
   private async embed(batch: readonly Decoded[]): Promise<void> {
-    if (batch.length === 0) return;
     const { backbone, trunk } = this.options;
     const images = batch.flatMap(({ waiting }) => waiting.map(({ image }) => image));
     const embedding = await trunk.run(joinPixels(images));
