@@ -1,16 +1,6 @@
-import {
-  Binary,
-  Field,
-  FixedSizeList,
-  Float32,
-  Float64,
-  Int32,
-  Schema,
-  Utf8,
-  type RecordBatch,
-  type Vector,
-} from 'apache-arrow';
+import type { FixedSizeList, Float32, RecordBatch, Schema } from 'apache-arrow';
 import type { DatasetEntry, Look } from '../images/index.js';
+import { arrow } from './arrow.js';
 
 /** One picture of a data set, or a further view of it, as the store keeps it. */
 export interface EmbeddingRow {
@@ -48,23 +38,23 @@ export interface EmbeddingRow {
 }
 
 const COLUMNS = {
-  path: new Utf8(),
-  dataset: new Utf8(),
-  label: new Utf8(),
-  labels: new Utf8(),
-  split: new Utf8(),
-  group: new Utf8(),
-  weight: new Float64(),
-  sha256: new Utf8(),
-  size: new Float64(),
-  modified: new Float64(),
-  view: new Utf8(),
-  width: new Int32(),
-  height: new Int32(),
-  look: new Binary(),
-  model_id: new Utf8(),
-  transform_id: new Utf8(),
-  error: new Utf8(),
+  path: new arrow.Utf8(),
+  dataset: new arrow.Utf8(),
+  label: new arrow.Utf8(),
+  labels: new arrow.Utf8(),
+  split: new arrow.Utf8(),
+  group: new arrow.Utf8(),
+  weight: new arrow.Float64(),
+  sha256: new arrow.Utf8(),
+  size: new arrow.Float64(),
+  modified: new arrow.Float64(),
+  view: new arrow.Utf8(),
+  width: new arrow.Int32(),
+  height: new arrow.Int32(),
+  look: new arrow.Binary(),
+  model_id: new arrow.Utf8(),
+  transform_id: new arrow.Utf8(),
+  error: new arrow.Utf8(),
 };
 const REQUIRED = new Set(['path', 'dataset', 'view', 'model_id', 'transform_id']);
 
@@ -87,9 +77,15 @@ export function labelsIn(text: string | null): readonly string[] {
 
 /** The Arrow schema of a table whose embeddings have the given width. */
 export function rowSchema(width: number): Schema {
-  const plain = Object.entries(COLUMNS).map(([name, type]) => new Field(name, type, !REQUIRED.has(name)));
-  const vector = new FixedSizeList(width, new Field('item', new Float32(), true));
-  return new Schema([...plain, new Field('embedding', vector, true)]);
+  const plain = Object.entries(COLUMNS).map(
+    ([name, type]) => new arrow.Field(name, type, !REQUIRED.has(name)),
+  );
+  return new arrow.Schema([...plain, new arrow.Field('embedding', embeddingType(width), true)]);
+}
+
+/** The Arrow type of an embedding of the given width. */
+export function embeddingType(width: number): FixedSizeList<Float32> {
+  return new arrow.FixedSizeList(width, new arrow.Field('item', new arrow.Float32(), true));
 }
 
 /** Rows out of what a query gave; columns that were not selected are null, or empty where null is no value. */
@@ -154,8 +150,6 @@ function bytes(batch: RecordBatch, column: string, i: number): Uint8Array | null
 
 function embedding(batch: RecordBatch, i: number): Float32Array | null {
   const value: unknown = batch.getChild('embedding')?.get(i);
-  // No instanceof Vector: LanceDB loads Arrow as CommonJS, this file as an ES module, and their classes differ.
-  const isVector = typeof value === 'object' && value !== null && 'toArray' in value;
-  const values: unknown = isVector ? (value as Vector).toArray() : undefined;
+  const values: unknown = value instanceof arrow.Vector ? value.toArray() : undefined;
   return values instanceof Float32Array ? values : null;
 }

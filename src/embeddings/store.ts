@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { connect, makeArrowTable, type Connection, type Table } from '@lancedb/lancedb';
-import { Binary, Bool, Field, Float64, Int32, Schema, Utf8 } from 'apache-arrow';
+import type { Schema } from 'apache-arrow';
 import { LastlayerError, messageOf } from '../errors.js';
+import { arrow } from './arrow.js';
 import { rowSchema } from './row.js';
 import { EmbeddingTable } from './table.js';
 
@@ -28,16 +29,16 @@ export interface DatasetRecord {
 }
 
 const CATALOG = 'datasets';
-const CATALOG_SCHEMA = new Schema([
-  new Field('key', new Utf8(), false),
-  new Field('dataset', new Utf8(), false),
-  new Field('layout', new Utf8(), false),
-  new Field('table', new Utf8(), false),
-  new Field('model_id', new Utf8(), false),
-  new Field('transform_id', new Utf8(), false),
-  new Field('width', new Int32(), false),
-  new Field('complete', new Bool(), false),
-  new Field('updated', new Float64(), false),
+const CATALOG_SCHEMA = new arrow.Schema([
+  new arrow.Field('key', new arrow.Utf8(), false),
+  new arrow.Field('dataset', new arrow.Utf8(), false),
+  new arrow.Field('layout', new arrow.Utf8(), false),
+  new arrow.Field('table', new arrow.Utf8(), false),
+  new arrow.Field('model_id', new arrow.Utf8(), false),
+  new arrow.Field('transform_id', new arrow.Utf8(), false),
+  new arrow.Field('width', new arrow.Int32(), false),
+  new arrow.Field('complete', new arrow.Bool(), false),
+  new arrow.Field('updated', new arrow.Float64(), false),
 ]);
 
 /**
@@ -121,7 +122,8 @@ export class EmbeddingStore {
     const row = { key: `${record.table}:${record.dataset}`, ...record };
     const data = makeArrowTable([row], { schema: CATALOG_SCHEMA });
     await table.mergeInsert('key').whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data);
-    await table.optimize({ cleanupOlderThan: new Date(Date.now() - 3_600_000) });
+    // Once in a run is enough, and the beginning is waited for.
+    if (record.complete) await table.optimize({ cleanupOlderThan: new Date(Date.now() - 3_600_000) });
   }
 
   close(): void {
@@ -138,19 +140,8 @@ export class EmbeddingStore {
 /** Gives a table that an earlier version made the columns that it lacks; all of them may be null. */
 async function addMissingColumns(table: Table, wanted: Schema): Promise<void> {
   const present = new Set((await table.schema()).names.map(String));
-  // As SQL: LanceDB loads Arrow as CommonJS, this file as an ES module, and it does not know the latter's fields.
-  const missing = wanted.fields
-    .filter(({ name }) => !present.has(name))
-    .map(({ name, type }) => ({
-      name,
-      valueSql: `CAST(NULL AS ${sqlType(type)})`,
-    }));
+  const missing = wanted.fields.filter(({ name }) => !present.has(name));
   if (missing.length > 0) await table.addColumns(missing);
-}
-
-function sqlType(type: unknown): string {
-  if (type instanceof Utf8) return 'STRING';
-  return type instanceof Binary ? 'BINARY' : 'DOUBLE';
 }
 
 /** Letters, digits and `.-_` only, as LanceDB's table names want it. */

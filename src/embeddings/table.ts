@@ -1,7 +1,8 @@
-import { Index, makeArrowTable, type Table } from '@lancedb/lancedb';
+import { Index, type Table } from '@lancedb/lancedb';
 import type { View } from '../images/index.js';
 import { ContentLookup } from './content-lookup.js';
 import { embeddingsOf, rowSchema, rowsOf, type EmbeddingBlock, type EmbeddingRow } from './row.js';
+import { rowTable } from './row-table.js';
 import { isIn, quote } from './sql.js';
 import { throughIndex, VectorIndex } from './vector-index.js';
 
@@ -152,8 +153,7 @@ export class EmbeddingTable implements RowStore {
   }
 
   private async write(rows: readonly EmbeddingRow[]): Promise<void> {
-    const records = rows.map((row) => ({ ...row }));
-    const data = makeArrowTable(records, { schema: rowSchema(this.width) });
+    const data = rowTable(rows, this.width);
     await this.table.mergeInsert(KEY).whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data);
     this.flushes++;
     if (this.flushes - this.optimized >= FLUSHES_PER_OPTIMIZE) await this.optimize();
