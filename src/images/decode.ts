@@ -2,6 +2,7 @@ import { Semaphore } from 'async-mutex';
 import sharp, { type Sharp } from 'sharp';
 import { LastlayerError, messageOf } from '../errors.js';
 import { enlargeAndCrop } from './enlarge.js';
+import { sizeOfPlainJpeg } from './jpeg-size.js';
 import { resizedSize, type Transform } from './transform.js';
 import { cut, mirror, offsetOf, placeOf, type Place, type View } from './views.js';
 
@@ -172,8 +173,7 @@ async function uprightRgb(
   { maxPixels, svg = true }: DecodeOptions = {},
 ): Promise<{ rgb: Sharp; width: number; height: number }> {
   const picture = open(image);
-  const { autoOrient, hasAlpha, format } = await picture.metadata();
-  const { width, height } = autoOrient;
+  const { width, height, hasAlpha, format } = await headerOf(image, picture);
   if (!svg && format === 'svg') throw new LastlayerError('SVG is not taken here');
   if (maxPixels !== undefined && width * height > maxPixels) {
     throw new LastlayerError(
@@ -184,6 +184,17 @@ async function uprightRgb(
   const opaque = hasAlpha ? upright.flatten({ background }) : upright;
   const rgb = opaque.toColourspace('srgb').removeAlpha().raw({ depth: 'uchar' });
   return { rgb, width, height };
+}
+
+/** What is known of a picture before it is decoded; its size is that of the upright picture. */
+async function headerOf(
+  image: Uint8Array | RawPixels,
+  picture: Sharp,
+): Promise<{ width: number; height: number; hasAlpha: boolean; format: string }> {
+  const size = image instanceof Uint8Array ? sizeOfPlainJpeg(image) : undefined;
+  if (size) return { ...size, hasAlpha: false, format: 'jpeg' };
+  const { autoOrient, hasAlpha, format } = await picture.metadata();
+  return { ...autoOrient, hasAlpha, format };
 }
 
 /** libvips reports one problem in several lines and repeats them; the first says it. */

@@ -38,9 +38,10 @@ export function lookOf(pixels: Uint8Array): Look {
   const look = new Uint8Array(CELLS + 1);
   let chroma = 0;
   for (let cell = 0; cell < CELLS; cell++) {
-    const [r = 0, g = 0, b = 0] = sums
-      .subarray(3 * cell, 3 * cell + 3)
-      .map((sum) => sum / (counts[cell] ?? 1));
+    const count = counts[cell] ?? 1;
+    const r = (sums[3 * cell] ?? 0) / count;
+    const g = (sums[3 * cell + 1] ?? 0) / count;
+    const b = (sums[3 * cell + 2] ?? 0) / count;
     look[cell] = Math.round(0.299 * r + 0.587 * g + 0.114 * b);
     chroma = Math.max(chroma, Math.max(r, g, b) - Math.min(r, g, b));
   }
