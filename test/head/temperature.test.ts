@@ -3,8 +3,8 @@ import { chooseUnknown } from '../../src/head/unknown.js';
 import { uniform } from './data.js';
 
 /** Logits whose classes are drawn from softmax(z / T): T is what has to be found. */
-function drawn(temperature: number, rows: number, count = 4): LogitBlock {
-  const random = uniform(17);
+function drawn(temperature: number, rows: number, count = 4, seed = 17): LogitBlock {
+  const random = uniform(seed);
   const logits = Float32Array.from({ length: rows * count }, () => 6 * random() - 3);
   const classes = Int32Array.from({ length: rows }, (_, i) => {
     const p = Array.from(logits.subarray(i * count, (i + 1) * count), (z) => Math.exp(z / temperature));
@@ -32,6 +32,13 @@ test('it is where the log loss is least', () => {
     }, 0);
   const found = fitTemperature([block], 4);
   for (const other of [0.9 * found, 1.1 * found, 1]) expect(loss(found)).toBeLessThan(loss(other));
+});
+
+test('it stays 1 where the rows tell no other one apart', () => {
+  const found = Array.from({ length: 40 }, (_, seed) => fitTemperature([drawn(1, 100, 4, seed)], 4));
+  // Twice the gain is distributed as χ² with one degree of freedom, which is above 2 in 16 % of cases.
+  expect(found.filter((temperature) => temperature === 1).length).toBeGreaterThan(27);
+  expect(fitTemperature([drawn(1.1, 20_000)], 4)).not.toBe(1);
 });
 
 test('blocks add up, and a weight is so many rows', () => {
