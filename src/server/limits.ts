@@ -7,6 +7,7 @@ const LONGEST_RETRY = 30;
 /** Counts what the server holds, and refuses more than it should: it answers late no one whom it can refuse at once. */
 export class Limits {
   private pictures = 0;
+  private arriving = 0;
   private bytes = 0;
   private secondsPerPicture = 0.01;
 
@@ -22,9 +23,39 @@ export class Limits {
     return this.bytes;
   }
 
-  /** @throws {HttpError} 429 where not one more picture is taken */
-  check(): void {
-    if (this.pictures >= this.settings.maxQueue) throw this.overloaded();
+  /**
+   * Lets a request in, whose body is still to come. Bodies that come count beside the pictures, so that few are refused once
+   * they are here; but no more of them than there are pictures, so that slow clients alone cannot keep others out.
+   * @returns what measures the body
+   * @throws {HttpError} 429 where there will be no place for it
+   */
+  enter(): Arrival {
+    const coming = Math.min(this.arriving, this.pictures);
+    if (this.pictures + coming >= this.settings.maxQueue) throw this.overloaded();
+    this.arriving++;
+    let isComing = true;
+    let taken = 0;
+    const { maxBody, maxHeld } = this.settings;
+    const end = () => {
+      if (isComing) this.arriving--;
+      isComing = false;
+    };
+    return {
+      add: (bytes) => {
+        taken += bytes;
+        this.bytes += bytes;
+        if (taken > maxBody) {
+          throw new HttpError(413, 'body_too_large', `The body is larger than ${maxBody} bytes.`);
+        }
+        if (this.bytes > maxHeld) throw this.overloaded();
+      },
+      end,
+      release: () => {
+        end();
+        this.bytes -= taken;
+        taken = 0;
+      },
+    };
   }
 
   /**
@@ -46,26 +77,6 @@ export class Limits {
     return () => (this.pictures -= count);
   }
 
-  /** Measures one request's body while it comes in. */
-  meter(): Meter {
-    let taken = 0;
-    const { maxBody, maxHeld } = this.settings;
-    return {
-      add: (bytes) => {
-        taken += bytes;
-        this.bytes += bytes;
-        if (taken > maxBody) {
-          throw new HttpError(413, 'body_too_large', `The body is larger than ${maxBody} bytes.`);
-        }
-        if (this.bytes > maxHeld) throw this.overloaded();
-      },
-      release: () => {
-        this.bytes -= taken;
-        taken = 0;
-      },
-    };
-  }
-
   /** Learns how fast the trunk is. */
   learn(pictures: number, seconds: number): void {
     this.secondsPerPicture += 0.1 * (seconds / pictures - this.secondsPerPicture);
@@ -85,8 +96,12 @@ export class Limits {
   }
 }
 
-export interface Meter {
+/** A request's body while it comes in. */
+export interface Arrival {
   /** @throws {HttpError} 413 where the body is too large, 429 where all bodies together are */
   add: (bytes: number) => void;
+  /** All of it is here. */
+  end: () => void;
+  /** Nothing of it is needed any more. */
   release: () => void;
 }

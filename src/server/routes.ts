@@ -29,11 +29,6 @@ export async function addRoutes(app: FastifyInstance, parts: RouteParts): Promis
   const { heads, limits, similar } = parts;
   await app.register(async (posts) => {
     await takeUploads(posts, limits);
-    // Before the body comes: who is refused should not have sent it for nothing.
-    posts.addHook('onRequest', (_request, _reply, done) => {
-      limits.check();
-      done();
-    });
     const classify = async (request: FastifyRequest<ClassifyRoute>, reply: FastifyReply) =>
       answer(request, reply, parts);
     const response = {

@@ -4,6 +4,7 @@ import { codeOf, LastlayerError, messageOf } from '../errors.js';
 import { guard } from './access.js';
 import { createApp } from './app.js';
 import { Batcher } from './batcher.js';
+import { meetExpectations } from './expect.js';
 import { Heads } from './heads.js';
 import { HttpError } from './http-error.js';
 import { Limits } from './limits.js';
@@ -80,6 +81,7 @@ async function serve(
   });
   const pipeline = new Pipeline({ ...settings, trunk, batcher, limits, similar });
 
+  meetExpectations(app);
   guard(app, settings);
   addOperations(app, metrics, () => ready);
   addPage(app);

@@ -2,8 +2,9 @@ import type { Readable } from 'node:stream';
 import multipart from '@fastify/multipart';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { messageOf } from '../errors.js';
+import { holdsBodyBack } from './expect.js';
 import { HttpError } from './http-error.js';
-import type { Limits, Meter } from './limits.js';
+import type { Arrival, Limits } from './limits.js';
 
 /** The most files of one form. */
 export const MAX_FILES = 64;
@@ -18,24 +19,27 @@ export interface Upload {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Measures the body; null before it comes. */
-    meter: Meter | null;
+    /** Measures the body; null before the request is let in. */
+    arrival: Arrival | null;
   }
 }
 
 /** Lets an app take pictures as bodies and as the files of forms, and nothing else. */
 export async function takeUploads(app: FastifyInstance, limits: Limits): Promise<void> {
-  app.decorateRequest('meter', null);
-  app.addHook('onRequest', async (request, reply) => {
-    const meter = limits.meter();
-    request.meter = meter;
+  app.decorateRequest('arrival', null);
+  // Before the body comes: who is refused has it neither kept nor read as a form.
+  app.addHook('onRequest', (request, reply, done) => {
+    const arrival = limits.enter();
+    request.arrival = arrival;
     // `onResponse` would not be told of clients that go before they have their answer.
-    reply.raw.once('close', meter.release);
+    reply.raw.once('close', arrival.release);
+    if (holdsBodyBack(request)) reply.raw.writeContinue();
+    done();
   });
   app.removeAllContentTypeParsers();
   for (const type of [/^image\//, 'application/octet-stream']) {
     app.addContentTypeParser(type, async (request: FastifyRequest, payload: Readable) =>
-      collect(payload, meterOf(request)),
+      collect(payload, arrivalOf(request)),
     );
   }
   await app.register(multipart, {
@@ -49,6 +53,7 @@ export async function takeUploads(app: FastifyInstance, limits: Limits): Promise
  */
 export async function uploadsOf(request: FastifyRequest): Promise<Upload[]> {
   const uploads = request.isMultipart() ? await filesOf(request) : [{ bytes: bodyOf(request) }];
+  arrivalOf(request).end();
   if (uploads.length === 0) {
     throw new HttpError(
       400,
@@ -60,11 +65,11 @@ export async function uploadsOf(request: FastifyRequest): Promise<Upload[]> {
 }
 
 async function filesOf(request: FastifyRequest): Promise<Upload[]> {
-  const meter = meterOf(request);
+  const arrival = arrivalOf(request);
   const uploads: Upload[] = [];
   try {
     for await (const { file, fieldname, filename } of request.files()) {
-      uploads.push({ bytes: await collect(file, meter), field: fieldname, filename });
+      uploads.push({ bytes: await collect(file, arrival), field: fieldname, filename });
     }
   } catch (error) {
     // What is left of it is let go, for the sake of the connection's next request.
@@ -82,12 +87,12 @@ function bodyOf({ body }: FastifyRequest): Buffer {
 }
 
 /** Holds a stream's bytes. One that is refused flows on, so that its connection is of use to the next request. */
-function collect(stream: Readable, meter: Meter): Promise<Buffer> {
+function collect(stream: Readable, arrival: Arrival): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     let chunks: Buffer[] | undefined = [];
     stream.on('data', (chunk: Buffer) => {
       try {
-        if (chunks) meter.add(chunk.length);
+        if (chunks) arrival.add(chunk.length);
         chunks?.push(chunk);
       } catch (error) {
         chunks = undefined;
@@ -104,7 +109,7 @@ function collect(stream: Readable, meter: Meter): Promise<Buffer> {
   });
 }
 
-function meterOf({ meter }: FastifyRequest): Meter {
-  if (!meter) throw new Error('The body of a request came before the request.');
-  return meter;
+function arrivalOf({ arrival }: FastifyRequest): Arrival {
+  if (!arrival) throw new Error('The body of a request came before the request.');
+  return arrival;
 }

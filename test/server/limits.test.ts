@@ -10,13 +10,13 @@ const right = (await world.classifier.classify(bytes)).predictions;
 afterAll(closeServer);
 
 /** Begins a request over a connection of its own and sends only this much of its body. */
-async function slowClient(url: string, length: number, sent: number): Promise<Socket> {
+async function slowClient(url: string, length: number, sent: number, headers = ''): Promise<Socket> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
   // A server that has enough of it may cut it off.
   socket.on('error', () => undefined);
   await once(socket, 'connect');
-  const head = `POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: ${length}\r\n\r\n`;
+  const head = `POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: ${length}\r\n${headers}\r\n`;
   socket.write(head);
   socket.write(Buffer.alloc(sent));
   return socket;
@@ -46,6 +46,58 @@ test('more than the server takes on is refused at once, with when to come again;
     status: 413,
     body: { error: { message: '4 pictures were sent; at most 3 are taken.' } },
   });
+});
+
+/** What comes over a connection, up to the end of what is expected. */
+async function answerOf(socket: Socket, end: RegExp): Promise<string> {
+  let text = '';
+  while (!end.test(text)) {
+    const [chunk] = (await once(socket, 'data', { signal: AbortSignal.timeout(10_000) })) as [Buffer];
+    text += chunk.toString();
+  }
+  return text;
+}
+
+/** Starts a server with one picture that waits for others. */
+async function busyServer(maxQueue: number) {
+  const { url } = await serve(world, { maxQueue, maxWait: 2000 });
+  const waiting = post(`${url}/v1/classify`, bytes);
+  const queue = async () => (await fetch(`${url}/metrics`)).text();
+  while (!/^lastlayer_queue_pictures 1$/m.test(await queue()));
+  return { url, waiting };
+}
+
+test('who finds no place is refused before the body comes, and the connection serves the next request', async () => {
+  const { url, waiting } = await busyServer(2);
+  // A body that comes takes the other place.
+  const coming = await slowClient(url, 300_000, 10);
+  const held = `\nlastlayer_held_bytes ${bytes.length + 10}\n`;
+  while (!(await (await fetch(`${url}/metrics`)).text()).includes(held));
+  const socket = await slowClient(url, 300_000, 10);
+  const refusal = await answerOf(socket, /overloaded/);
+  expect(refusal).toMatch(/^HTTP\/1.1 429 .*\r\nretry-after: \d+\r\n/is);
+  expect(refusal).not.toMatch(/connection: close/i);
+  socket.write(Buffer.alloc(299_990));
+  socket.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  expect(await answerOf(socket, /\}/)).toMatch(/^HTTP\/1.1 200 /);
+  socket.destroy();
+  coming.destroy();
+  expect((await waiting).body.results[0]?.predictions[0]?.label).toBe(right[0]?.label);
+});
+
+test('a client that asks first whether to send its body is refused without it, or told to send it', async () => {
+  const { url, waiting } = await busyServer(1);
+  const ask = () => slowClient(url, bytes.length, 0, 'Expect: 100-continue\r\n');
+  const refused = await ask();
+  const closed = once(refused, 'close');
+  expect(await answerOf(refused, /overloaded/)).toMatch(/^HTTP\/1.1 429 .*\r\nconnection: close\r\n/is);
+  await closed;
+  expect((await waiting).status).toBe(200);
+  const taken = await ask();
+  expect(await answerOf(taken, /\r\n\r\n/)).toBe('HTTP/1.1 100 Continue\r\n\r\n');
+  taken.write(bytes);
+  expect(await answerOf(taken, /results/)).toMatch(/^HTTP\/1.1 200 /);
+  taken.destroy();
 });
 
 test('clients that send slowly are cut off in time, and keep no one else from being answered', async () => {
