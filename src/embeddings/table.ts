@@ -228,7 +228,8 @@ export class EmbeddingTable implements RowStore {
     for await (const batch of exact ? query.bypassVectorIndex() : throughIndex(query)) {
       rowsOf(batch).forEach((row, i) => {
         const distance: unknown = batch.getChild('_distance')?.get(i);
-        found.push({ row, similarity: 1 - (typeof distance === 'number' ? distance : NaN) });
+        // Of equal vectors the distance may come out a little below 0.
+        found.push({ row, similarity: Math.min(1, 1 - (typeof distance === 'number' ? distance : NaN)) });
       });
     }
     return found.sort((a, b) => b.similarity - a.similarity);
