@@ -1,7 +1,7 @@
 /**
  * Measures the server under load, each setting in a server process of its own, in turns; the client, autocannon, runs here, on
- * the same cores. Every answer is compared with what `Classifier` says of that very picture. Beside it /healthz is asked 20
- * times a second.
+ * the same cores, and what it costs is told. Every answer is compared with what `Classifier` says of that very picture. Beside
+ * it /healthz is asked 20 times a second.
  *
  *     npm run load -- DATASET [--head FILE] [--model FILE] [--seconds N] [--rounds N]
  */
@@ -16,7 +16,7 @@ const SETTINGS = [
   { name: 'one after another', clients: 1, flags: ['--max-batch', '1'] },
   { name: '32 clients, no batching', clients: 32, flags: ['--max-batch', '1'] },
   { name: '32 clients, batching', clients: 32, flags: [] },
-  { name: '300 requests/s, batching', clients: 256, perSecond: 300, flags: [] },
+  { name: '300 requests/s, batching', clients: 300, perSecond: 300, flags: [] },
 ];
 
 const { values, positionals } = parseArgs({
@@ -56,10 +56,12 @@ const table = [...results].map(([name, rounds]) => {
     setting: name,
     'pictures/s': Number(middle('rate').toFixed(1)),
     range: `${all('rate').at(0)?.toFixed(1)} – ${all('rate').at(-1)?.toFixed(1)}`,
-    'p50, ms': middle('p50'),
-    'p99, ms': middle('p99'),
+    'p50, ms': Math.round(middle('p50')),
+    'p99, ms': Math.round(middle('p99')),
     'a batch': Number(middle('batch').toFixed(1)),
     'healthz p99, ms': Math.max(...all('healthP99')),
+    'server, ms/picture': Number(middle('serverCost').toFixed(1)),
+    'client, ms/answer': Number(middle('clientCost').toFixed(2)),
     answers: sum('right'),
     refused: sum('refused'),
     wrong: sum('wrong'),
