@@ -1,4 +1,4 @@
-/** A refusal: what the client is told. */
+/** A refusal: what the client is told. It has no stack: making one takes ten times as long as all else, and nobody reads it. */
 export class HttpError extends Error {
   override readonly name = 'HttpError';
 
@@ -9,6 +9,9 @@ export class HttpError extends Error {
     message: string,
     readonly headers: Readonly<Record<string, string>> = {},
   ) {
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
     super(message);
+    Error.stackTraceLimit = limit;
   }
 }
