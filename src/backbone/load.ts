@@ -1,6 +1,6 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { LastlayerError, messageOf } from '../errors.js';
+import { LastlayerError } from '../errors.js';
 import { asCalled } from '../invocation.js';
 import { Backbone } from './backbone.js';
 import { BUNDLED, BUNDLED_PATH } from './bundled.js';
@@ -54,12 +54,7 @@ export async function untrainedBackbone(
   const path = join(folderOf(options), `${UNTRAINED}.onnx`);
   if (await fileExists(path)) return backboneOf(path, options);
   const model = { ...toModel(untrainedModel(), path, false), width: UNTRAINED_WIDTH };
-  try {
-    await mkdir(folderOf(options), { recursive: true });
-    await writeModel(path, model, { source: 'drawn from a fixed seed', licence: 'MIT' });
-  } catch (error) {
-    throw new LastlayerError(`The untrained model cannot be written to ${path}: ${messageOf(error)}.`);
-  }
+  await writeModel(path, model, { source: 'drawn from a fixed seed', licence: 'MIT' });
   return new Backbone(model, path, options);
 }
 

@@ -1,8 +1,8 @@
-import { readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join, parse } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import { codeOf, LastlayerError, messageOf } from '../errors.js';
 import type { Transform } from '../images/index.js';
+import { writeWholeFiles } from '../whole-file.js';
 import type { Model } from './model.js';
 
 /** What is known of a model file: the JSON beside it, e.g. models/resnet18.json beside models/resnet18.onnx. */
@@ -44,7 +44,10 @@ function cardPath(modelPath: string): string {
   return join(dirname(modelPath), `${parse(modelPath).name}.json`);
 }
 
-/** Writes a model and the card beside it, each to a temporary name first. */
+/**
+ * Writes a model and the card beside it, whole or not at all.
+ * @throws {LastlayerError} where they cannot be written; the old ones are as they were
+ */
 export async function writeModel(
   modelPath: string,
   model: Model & { width: number },
@@ -66,10 +69,21 @@ export async function writeModel(
     transform,
     created: new Date().toISOString(),
   };
-  // Without its old card a model is still of use; with the card of another one it is refused.
-  await rm(cardPath(modelPath), { force: true });
-  await writeFileAtomic(modelPath, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-  await writeFileAtomic(cardPath(modelPath), `${JSON.stringify(card, null, 2)}\n`);
+  try {
+    await mkdir(dirname(modelPath), { recursive: true });
+    await writeWholeFiles(
+      [
+        { path: modelPath, content: bytes },
+        { path: cardPath(modelPath), content: `${JSON.stringify(card, null, 2)}\n` },
+      ],
+      // Without its old card a model is still of use; with the card of another one it is refused.
+      () => rm(cardPath(modelPath), { force: true }),
+    );
+  } catch (error) {
+    throw new LastlayerError(
+      `The model ${modelPath} cannot be written: ${messageOf(error)}. Make room, or name another place with --out.`,
+    );
+  }
   return card;
 }
 

@@ -1,5 +1,5 @@
-import writeFileAtomic from 'write-file-atomic';
 import { LastlayerError, messageOf } from '../errors.js';
+import { writeWholeFile } from '../whole-file.js';
 
 /**
  * Writes a file that the user asked for, whole or not at all.
@@ -9,7 +9,7 @@ import { LastlayerError, messageOf } from '../errors.js';
  */
 export async function writeResult(option: string, path: string, text: string): Promise<string> {
   try {
-    await writeFileAtomic(path, text);
+    await writeWholeFile(path, text);
   } catch (error) {
     throw new LastlayerError(
       `${option} ${path} cannot be written: ${messageOf(error)}. Name a file in a folder that is there.`,

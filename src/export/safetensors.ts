@@ -30,6 +30,6 @@ export async function exportSafetensors(
     temperature: JSON.stringify(head.temperature / divisor),
     ...{ modelId, transformId, created, lastlayer: await ownVersion() },
   };
-  await writeExport(path, encodeSafetensors(tensors, metadata));
+  await writeExport({ path, content: encodeSafetensors(tensors, metadata) });
   return { path, calibrated, classes: labels.length, width };
 }

@@ -1,10 +1,10 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Matrix } from 'ml-matrix';
-import writeFileAtomic from 'write-file-atomic';
 import { LastlayerError, messageOf } from '../errors.js';
 import { encodeSafetensors, readSafetensors } from '../safetensors/index.js';
 import { ownVersion } from '../version.js';
+import { writeWholeFile } from '../whole-file.js';
 import { Head } from './head.js';
 import { decodeMetadata, encodeMetadata } from './metadata.js';
 
@@ -13,7 +13,7 @@ const CLASS_MEANS = 'class_means';
 /**
  * Writes a head as a safetensors file: `fc.weight` [N, D] and `fc.bias` [N] in float32, which torchvision's
  * `resnet18(num_classes=N).fc` takes as they are, `class_means` [N, D] where it can tell unknown pictures, and all else
- * that the head knows in the metadata. The file is written under another name first, so an interruption leaves the old one.
+ * that the head knows in the metadata. The file is written whole or not at all, see `writeWholeFile`.
  * @throws {LastlayerError} where it cannot be written
  */
 export async function saveHead(path: string, head: Head): Promise<void> {
@@ -31,7 +31,7 @@ export async function saveHead(path: string, head: Head): Promise<void> {
   const bytes = encodeSafetensors(tensors, { ...encodeMetadata(head), lastlayer: await ownVersion() });
   try {
     await mkdir(dirname(path), { recursive: true });
-    await writeFileAtomic(path, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    await writeWholeFile(path, bytes);
   } catch (error) {
     throw new LastlayerError(`The head cannot be written to ${path}: ${messageOf(error)}.`);
   }

@@ -3,10 +3,13 @@ import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { LastlayerError, messageOf } from '../../errors.js';
+import { codeOf, LastlayerError, messageOf } from '../../errors.js';
 
 const ATTEMPTS = 5;
 const STALLED_MS = 30_000;
+
+/** Errors of the disk, which do not pass by trying again. */
+const CANNOT_WRITE = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EFBIG']);
 
 export interface DownloadOptions {
   /** Bytes here so far, and in all where the server says so. */
@@ -19,7 +22,8 @@ export interface DownloadOptions {
 
 /**
  * Downloads a file to `path`, which is complete when this returns. What an earlier, interrupted call left there is
- * gone on with, provided the server still has the very same file (RFC 9110, section 13.1.5, If-Range).
+ * gone on with, provided the server still has the very same file (RFC 9110, section 13.1.5, If-Range); a complete file is kept.
+ * {@link removeDownload} removes it, and what is noted beside it.
  * @throws {LastlayerError} where the server refuses, or the connection breaks down again and again
  * @throws the signal's reason, once it aborts; what came so far stays
  */
@@ -27,12 +31,17 @@ export async function download(url: string, path: string, options: DownloadOptio
   for (let attempt = 1; ; attempt++) {
     try {
       await attemptDownload(url, path, options);
-      await rm(validatorPath(path), { force: true });
       return;
     } catch (error) {
       options.signal?.throwIfAborted();
       if (error instanceof LastlayerError) throw error;
       const reason = causeOf(error);
+      if (CANNOT_WRITE.has(codeOf(error) ?? '')) {
+        throw new LastlayerError(
+          `What is downloaded cannot be written to ${path}: ${reason}. Make room, or name another place with --out; then ` +
+            `run the command again, which goes on from there.`,
+        );
+      }
       if (attempt === ATTEMPTS) {
         throw new LastlayerError(
           `${url} could not be downloaded in ${ATTEMPTS} attempts: ${reason}. Run the command again to go on from ` +
@@ -43,6 +52,12 @@ export async function download(url: string, path: string, options: DownloadOptio
       await delay((options.retryDelay ?? 1000) * 2 ** (attempt - 1), undefined, { signal: options.signal });
     }
   }
+}
+
+/** Removes what {@link download} wrote. */
+export async function removeDownload(path: string): Promise<void> {
+  await rm(path, { force: true });
+  await rm(validatorPath(path), { force: true });
 }
 
 async function attemptDownload(url: string, path: string, options: DownloadOptions): Promise<void> {

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { LastlayerError, UsageError } from '../../errors.js';
-import { writeModel, type ModelCard } from '../model-card.js';
-import { readModel } from '../model.js';
+import { writeModel, type ModelCard, type Provenance } from '../model-card.js';
+import { readModel, type Model } from '../model.js';
 import { probeModel } from '../probe.js';
 import { sha256Of } from '../sha256.js';
 import {
@@ -17,7 +17,7 @@ import {
 } from '../torchvision.js';
 import type { TransformChanges } from '../transform.js';
 import { cachedCheckpoints } from './caches.js';
-import { download, type DownloadOptions } from './download.js';
+import { download, removeDownload, type DownloadOptions } from './download.js';
 
 const DEFAULT_MODEL = 'resnet18';
 const UNKNOWN_LICENCE = 'unknown: see the source';
@@ -64,7 +64,8 @@ export async function fetchModel(options: FetchOptions = {}): Promise<FetchedMod
   await mkdir(resolve(out, '..'), { recursive: true });
   if (from === undefined) return fetchPretrained(pretrained, out, options);
   if (/^https?:\/\//i.test(from)) return fetchFrom(from, out, options);
-  return convert(resolve(from), out, resolve(from), options);
+  const path = resolve(from);
+  return write(out, await readSource(path, path, options));
 }
 
 /** torchvision's weights that the options ask for. */
@@ -97,13 +98,16 @@ async function fetchPretrained(
   const { resize } = pretrained;
   const own = { ...options, transform: { resize, ...options.transform } };
   for (const path of await cachedCheckpoints(pretrained)) {
+    let found: Source;
     try {
       options.onNotice?.(`Found the checkpoint at ${path}.`);
-      return await convert(path, out, path, own, TORCHVISION_LICENCE);
+      found = await readSource(path, path, own, TORCHVISION_LICENCE);
     } catch (error) {
       if (!(error instanceof LastlayerError) || error instanceof UsageError) throw error;
       options.onNotice?.(`It is of no use: ${error.message}`);
+      continue;
     }
+    return write(out, found);
   }
   return fetchFrom(torchvisionUrl(pretrained), out, own);
 }
@@ -111,20 +115,35 @@ async function fetchPretrained(
 async function fetchFrom(url: string, out: string, options: FetchOptions): Promise<FetchedModel> {
   const part = `${out}.${createHash('sha256').update(url).digest('hex').slice(0, 8)}.part`;
   await download(url, part, options);
+  let found: Source;
   try {
-    return await convert(part, out, url, options);
-  } finally {
-    await rm(part, { force: true });
+    found = await readSource(part, url, options);
+  } catch (error) {
+    await removeDownload(part);
+    throw error;
   }
+  // Where the model cannot be written, another run finds what was downloaded.
+  const written = await write(out, found);
+  await removeDownload(part);
+  return written;
 }
 
-async function convert(
+/** A network that was read and ran on a trial batch, and where it came from. */
+interface Source {
+  model: Model & { width: number };
+  provenance: Provenance;
+}
+
+async function write(out: string, { model, provenance }: Source): Promise<FetchedModel> {
+  return { path: out, card: await writeModel(out, model, provenance) };
+}
+
+async function readSource(
   path: string,
-  out: string,
   source: string,
   { sha256: expected, features, transform }: FetchOptions,
   licence?: string,
-): Promise<FetchedModel> {
+): Promise<Source> {
   const sourceSha256 = await sha256Of(path);
   const wanted = expected?.toLowerCase() ?? digestInName(source);
   if (wanted !== undefined && !sourceSha256.startsWith(wanted)) {
@@ -140,17 +159,13 @@ async function convert(
     ...(transform === undefined ? {} : { transform }),
   });
   const { width, classes } = await probeModel(model, source);
-  const card = await writeModel(
-    out,
-    { ...model, width, classes },
-    {
-      source,
-      sourceSha256,
-      licence: licence ?? known ?? UNKNOWN_LICENCE,
-      ...(features === undefined ? {} : { features }),
-    },
-  );
-  return { path: out, card };
+  const provenance = {
+    source,
+    sourceSha256,
+    licence: licence ?? known ?? UNKNOWN_LICENCE,
+    ...(features === undefined ? {} : { features }),
+  };
+  return { model: { ...model, width, classes }, provenance };
 }
 
 /** torch.hub's convention: the first digits of the sha256 stand before the ending. */

@@ -1,6 +1,5 @@
-import { mkdir } from 'node:fs/promises';
 import { dirname, join, parse, resolve } from 'node:path';
-import { LastlayerError, messageOf, UsageError } from '../../errors.js';
+import { LastlayerError, UsageError } from '../../errors.js';
 import type { DatasetEntry } from '../../images/index.js';
 import { decodeModel, graphOf, opsetOf, type ModelProto } from '../../onnx/index.js';
 import { Backbone } from '../backbone.js';
@@ -101,21 +100,14 @@ async function write(
   calibration: string,
 ): Promise<ModelCard> {
   const original = await readCard(source);
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    return await writeModel(
-      path,
-      { ...model, classes: model.classes ?? original?.classes ?? undefined },
-      {
-        source: `int8 of ${id} (${source}), calibrated on ${calibration}: ranges up to the 99.999th percentile`,
-        sourceSha256: sha256,
-        licence: original?.licence ?? 'unknown: see the source',
-        ...(original?.features && { features: original.features }),
-      },
-    );
-  } catch (error) {
-    throw new LastlayerError(
-      `The model ${path} cannot be written: ${messageOf(error)}. Name another place with --out.`,
-    );
-  }
+  return writeModel(
+    path,
+    { ...model, classes: model.classes ?? original?.classes ?? undefined },
+    {
+      source: `int8 of ${id} (${source}), calibrated on ${calibration}: ranges up to the 99.999th percentile`,
+      sourceSha256: sha256,
+      licence: original?.licence ?? 'unknown: see the source',
+      ...(original?.features && { features: original.features }),
+    },
+  );
 }

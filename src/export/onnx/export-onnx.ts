@@ -38,7 +38,7 @@ export async function exportOnnx(
   const onnx = encodeModel(graph);
   const check = await checkExport(onnx, path, input, classifier, pictures, options);
   options.signal?.throwIfAborted();
-  await writeExport(path, onnx);
+  await writeExport({ path, content: onnx });
   const outputs = graphOf(graph, path).output.map(({ name }) => name);
   return { path, bytes: onnx.length, input, outputs, check };
 }

@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import type { Selection } from '../../classifier/index.js';
-import { writeByStream } from '../write-export.js';
+import { writeExport } from '../write-export.js';
 import { writeManifest } from './csv.js';
 import { writeJson } from './json.js';
 import { writeNpy } from './npy.js';
@@ -46,13 +46,13 @@ export async function exportEmbeddings(
     const rows = watched(stored, options);
     const manifest = `${path.slice(0, path.length - extname(path).length)}.csv`;
     if (options.format === 'npy') {
-      await writeByStream(path, async (file) => {
-        await writeNpy(file, rows);
-        await writeByStream(manifest, (beside) => writeManifest(beside, stored));
-      });
+      await writeExport(
+        { path, content: (file) => writeNpy(file, rows) },
+        { path: manifest, content: (file) => writeManifest(file, stored) },
+      );
     } else {
       const write = options.format === 'parquet' ? writeParquet : writeJson;
-      await writeByStream(path, (file) => write(file, rows));
+      await writeExport({ path, content: (file) => write(file, rows) });
     }
     const { record, count, failed } = stored;
     return {
