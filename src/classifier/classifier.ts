@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import pLimit from 'p-limit';
 import { loadBackbone, type Backbone, type BackboneOptions } from '../backbone/index.js';
 import { LastlayerError, messageOf } from '../errors.js';
@@ -8,6 +7,7 @@ import {
   decodeViews,
   furtherViews,
   joinPixels,
+  readPicture,
   type RawPixels,
   type View,
   type ViewSet,
@@ -144,7 +144,7 @@ export function meanEmbedding(embeddings: readonly Float32Array[]): Float32Array
 async function bytesOf(image: ImageSource): Promise<Uint8Array | RawPixels> {
   if (typeof image !== 'string') return image;
   try {
-    return await readFile(image);
+    return await readPicture(image);
   } catch (error) {
     throw new LastlayerError(`${image} cannot be read: ${messageOf(error)}.`);
   }

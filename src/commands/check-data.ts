@@ -5,6 +5,7 @@ import { styled } from './colour.js';
 import { interruptible } from './interrupt.js';
 import { jsonOption, storeOption } from './options.js';
 import { notice, print, Progress, Status } from './terminal.js';
+import { onOneLine } from './visible.js';
 import { writeResult } from './write-result.js';
 
 interface CheckFlags {
@@ -91,9 +92,8 @@ function describe({ dataset, modelId, pictures, classes, findings, warnings }: D
     const heading = styled(['bold', GRAVE.has(issue) ? 'red' : 'yellow'], `${issue}, ${found.length}:`);
     lines.push('', `${heading} ${ISSUE_MEANINGS[issue]}`);
     for (const { path, detail, related } of found.slice(0, LISTED)) {
-      lines.push(
-        `  ${nameOf(dataset, path)}: ${detail}${related ? `, see ${nameOf(dataset, related)}` : ''}`,
-      );
+      const see = related ? `, see ${nameOf(dataset, related)}` : '';
+      lines.push(`  ${onOneLine(`${nameOf(dataset, path)}: ${detail}${see}`)}`);
     }
     if (found.length > LISTED)
       lines.push(`  … and ${found.length - LISTED} more; --out FILE.csv writes them all`);

@@ -19,6 +19,7 @@ import {
   type ModelFlags,
 } from './options.js';
 import { notice, print, Progress, say } from './terminal.js';
+import { onOneLine } from './visible.js';
 
 interface EmbedFlags extends ModelFlags {
   store: string;
@@ -182,12 +183,12 @@ function describe(
   if (removed > 0) print(`  removed    ${removed} of files that are gone`);
   if (leftOut.count > 0) {
     say(
-      `${leftOut.count} files are no pictures by their ending, such as ${leftOut.examples.slice(0, 3).join(', ')}`,
+      `${leftOut.count} files are no pictures by their ending, such as ${leftOut.examples.slice(0, 3).map(onOneLine).join(', ')}`,
     );
   }
   if (errors.length > 0) {
     say(`\n${failed} pictures could not be read:`);
-    for (const { path, error } of errors.slice(0, LISTED)) say(`  ${path}: ${error}`);
+    for (const { path, error } of errors.slice(0, LISTED)) say(`  ${onOneLine(path)}: ${onOneLine(error)}`);
     if (failed > LISTED) say(`  … and ${failed - LISTED} more; --json lists them all`);
   }
 }

@@ -29,6 +29,7 @@ import {
   type ModelFlags,
 } from './options.js';
 import { notice, print, Progress, say } from './terminal.js';
+import { onOneLine } from './visible.js';
 
 interface EvaluateFlags extends ModelFlags {
   head: string;
@@ -122,7 +123,7 @@ async function run(
     if (classifier.head.unknown) print(describeCalledUnknown(result));
   }
   if (unlabelled > 0) say(`${unlabelled} pictures without a label are not counted.`);
-  for (const { path, error } of failed) say(`unreadable: ${path}: ${error}`);
+  for (const { path, error } of failed) say(`unreadable: ${onOneLine(path)}: ${onOneLine(error)}`);
 }
 
 type Figures<Evaluation> = Omit<Evaluation, 'failed' | 'unlabelled'>;

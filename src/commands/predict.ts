@@ -4,7 +4,7 @@ import { loadBackbone } from '../backbone/index.js';
 import { Classifier, predictOwnClasses } from '../classifier/index.js';
 import { LastlayerError, messageOf, UsageError } from '../errors.js';
 import type { Prediction } from '../head/index.js';
-import { openDataset, type ViewSet } from '../images/index.js';
+import { openDataset, type DatasetEntry, type ViewSet } from '../images/index.js';
 import { interruptible } from './interrupt.js';
 import {
   backboneOptions,
@@ -19,6 +19,7 @@ import {
   type ModelFlags,
 } from './options.js';
 import { complain, notice, percent, print, table } from './terminal.js';
+import { onOneLine } from './visible.js';
 
 interface PredictFlags extends ModelFlags {
   head: string;
@@ -81,9 +82,12 @@ async function run(images: string[], flags: PredictFlags): Promise<void> {
   const predict = await predictor(flags);
   const answers: Answer[] = [];
   await interruptible(async (signal) => {
-    for await (const path of filesOf(images)) {
+    for await (const { path, problem } of filesOf(images)) {
       signal.throwIfAborted();
-      const answer = await answerFor(path, predict);
+      const answer =
+        problem === undefined
+          ? await answerFor(path, predict)
+          : { path, error: `${path} cannot be read: ${problem}.` };
       if (!flags.json) show(answer);
       answers.push(answer);
     }
@@ -123,10 +127,10 @@ async function answerFor(path: string, predict: (path: string) => Promise<Found>
 
 function show(answer: Answer): void {
   if ('error' in answer) {
-    complain(answer.error);
+    complain(onOneLine(answer.error));
     return;
   }
-  print(`${answer.path}${verdict(answer)}`);
+  print(`${onOneLine(answer.path)}${verdict(answer)}`);
   print(table(answer.predictions.map(({ label, probability }) => [`  ${label}`, percent(probability)])));
 }
 
@@ -135,11 +139,11 @@ function verdict({ unknown, labels }: Found): string {
   return unknown ? ': unknown, probably none of the classes' : '';
 }
 
-async function* filesOf(images: readonly string[]): AsyncGenerator<string> {
+async function* filesOf(images: readonly string[]): AsyncGenerator<Pick<DatasetEntry, 'path' | 'problem'>> {
   for (const path of images) {
     const found = await stat(path).catch(() => undefined);
-    if (!found?.isDirectory()) yield path;
-    else for await (const entry of (await openDataset(path)).entries()) yield entry.path;
+    if (!found?.isDirectory()) yield { path };
+    else yield* (await openDataset(path)).entries();
   }
 }
 

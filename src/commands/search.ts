@@ -11,6 +11,7 @@ import {
   type ModelFlags,
 } from './options.js';
 import { notice, print, table } from './terminal.js';
+import { onOneLine } from './visible.js';
 
 interface SearchFlags extends ModelFlags {
   store: string;
@@ -57,7 +58,7 @@ async function run(
   if (json) print(JSON.stringify({ image, similar }));
   else {
     const rows = similar.map(({ path, label, split, similarity }) => [
-      ...[path, label ?? '', split ?? '', similarity.toFixed(3)],
+      ...[onOneLine(path), label ?? '', split ?? '', similarity.toFixed(3)],
     ]);
     print(table([['picture', 'label', 'split', 'cosine'], ...rows]));
   }

@@ -2,28 +2,29 @@ import { stripVTControlCharacters } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import { asCalled } from '../invocation.js';
 import { styled } from './colour.js';
+import { visible, visibleInColour } from './visible.js';
 
 /** Where stderr is no terminal, progress is told this often. */
 const LINE_EVERY_MS = 10_000;
 
 /** A line for the user, on stderr, so that stdout holds nothing but results. Commands are told as they are called here. */
 export function say(line: string): void {
-  process.stderr.write(`${asCalled(line)}\n`);
+  process.stderr.write(`${visibleInColour(asCalled(line))}\n`);
 }
 
 /** Something to be aware of, as {@link say}. */
 export function notice(line: string): void {
-  say(styled('yellow', line, process.stderr));
+  say(styled('yellow', visible(line), process.stderr));
 }
 
 /** A failure, as {@link say}. */
 export function complain(message: string): void {
-  say(`${styled(['red', 'bold'], 'Error:', process.stderr)} ${message}`);
+  say(`${styled(['red', 'bold'], 'Error:', process.stderr)} ${visible(message)}`);
 }
 
 /** A result, on stdout. */
 export function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${visibleInColour(text)}\n`);
 }
 
 /** Shows how far long work has come: a bar on a terminal, a line every ten seconds elsewhere. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { Semaphore } from 'async-mutex';
 import pLimit from 'p-limit';
 import type { Backbone, TrunkPool } from '../backbone/index.js';
 import { messageOf } from '../errors.js';
@@ -7,6 +7,7 @@ import {
   decodeViews,
   joinPixels,
   lookOf,
+  readPicture,
   type DatasetEntry,
   type DecodedImage,
   type View,
@@ -17,6 +18,10 @@ import type { RowStore } from './table.js';
 
 /** File sizes remembered since the store was last asked about them: far more than there are pictures under way. */
 const RECENT_SIZES = 10_000;
+
+/** Files that are read or decoded at the same time take at most 512 MiB, in shares of 8 MiB. */
+const SHARE = 2 ** 23;
+const SHARES = 64;
 
 /** How a picture came by its row. */
 export type Outcome = 'embedded' | 'reused' | 'failed';
@@ -65,6 +70,7 @@ export interface EmbedderOptions {
  */
 export class Embedder {
   private readonly limit;
+  private readonly inHand = new Semaphore(SHARES);
   private readonly queue: Promise<Prepared>[] = [];
   private batch: Decoded[] = [];
   /** Batches that the trunk has. */
@@ -139,14 +145,19 @@ export class Embedder {
     }
   }
 
-  /** Reads and hashes a picture, and decodes the views that are not known of its content. */
-  private async prepare(picture: Picture, sizeKnown: boolean): Promise<Prepared> {
+  /** Reads and hashes a picture, and decodes the views that are not known of its content, when the memory has room for it. */
+  private prepare(picture: Picture, sizeKnown: boolean): Promise<Prepared> {
+    const shares = Math.min(Math.max(Math.ceil(picture.size / SHARE), 1), SHARES);
+    return this.inHand.runExclusive(() => this.readAndDecode(picture, sizeKnown), shares);
+  }
+
+  private async readAndDecode(picture: Picture, sizeKnown: boolean): Promise<Prepared> {
     const failed = (found: Partial<EmbeddingRow>): Settled => ({
       ...{ picture, rows: [this.rowOf(picture, found)], outcome: 'failed' },
     });
     let bytes: Buffer;
     try {
-      bytes = await readFile(picture.entry.path);
+      bytes = await readPicture(picture.entry.path);
     } catch (error) {
       return failed({ error: messageOf(error) });
     }

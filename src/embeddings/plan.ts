@@ -1,14 +1,11 @@
 import { stat } from 'node:fs/promises';
 import { messageOf } from '../errors.js';
-import type { DatasetEntry, View } from '../images/index.js';
+import { unusable, type DatasetEntry, type View } from '../images/index.js';
 import { listedAs } from './row.js';
 import type { KnownRow, RowStore } from './table.js';
 
 /** Pictures that are looked up in the store at a time. */
 const WINDOW = 256;
-
-/** A file larger than this is no photograph; to read it would only fill the memory. */
-const MAX_BYTES = 2 ** 29;
 
 /** A file of the data set as it is on disk now. */
 export interface Picture {
@@ -62,16 +59,15 @@ async function stepFor<Row extends KnownRow>(
   dataset: string,
   views: readonly View[],
 ): Promise<Step<Row>> {
+  if (entry.problem !== undefined) return { kind: 'unusable', entry, error: entry.problem };
   let file;
   try {
     file = await stat(entry.path);
   } catch (error) {
     return { kind: 'unusable', entry, error: messageOf(error) };
   }
-  if (!file.isFile()) return { kind: 'unusable', entry, error: 'is no regular file' };
-  if (file.size > MAX_BYTES) {
-    return { kind: 'unusable', entry, error: `is larger than ${MAX_BYTES / 2 ** 20} MiB` };
-  }
+  const reason = unusable(file);
+  if (reason !== undefined) return { kind: 'unusable', entry, error: reason };
   const picture = { entry, size: file.size, modified: file.mtimeMs };
   // Without a digest the file could not be read last time, which may have passed.
   const [row] = rows ?? [];

@@ -14,6 +14,8 @@ export interface DatasetEntry {
   group?: string;
   /** How much the picture counts in training, above 0; 1 where it is absent. */
   weight?: number;
+  /** Why there is no picture to read: of a folder that cannot be listed, or a name that is no text. */
+  problem?: string;
 }
 
 /** A data set as it was found; its pictures are listed one by one, anew by every call, and never held together. */

@@ -1,8 +1,10 @@
 import { Semaphore } from 'async-mutex';
-import sharp, { type Sharp } from 'sharp';
 import { LastlayerError, messageOf } from '../errors.js';
 import { enlargeAndCrop } from './enlarge.js';
-import { sizeOfPlainJpeg } from './jpeg-size.js';
+import { isolated, tooSlow } from './isolated.js';
+import { headerOfPlainJpeg } from './jpeg-header.js';
+import { isRaster } from './raster.js';
+import { headerOf, render, type Header, type Recipe } from './render.js';
 import { resizedSize, type Transform } from './transform.js';
 import { cut, mirror, offsetOf, placeOf, type Place, type View } from './views.js';
 
@@ -30,18 +32,29 @@ export interface DecodeOptions {
   maxPixels?: number;
   /** Whether SVG is taken, of which a small file can ask for any amount of work. Default: true. */
   svg?: boolean;
+  /** The longest that decoding may take. Default: 60. */
+  seconds?: number;
 }
 
-/** sharp keeps a cache of recent operations, which a single pass over many files never uses again. */
-sharp.cache(false);
+const SECONDS = 60;
 
-/** More than libuv has threads for, as it comes. */
-const DECODES_AT_ONCE = 64;
-const decoding = new Semaphore(DECODES_AT_ONCE);
+/** Bytes that pictures which are decoded side by side in this process take, decoded: at most 1 GiB, in shares of 16 MiB. */
+const SHARE = 2 ** 24;
+const SHARES = 64;
+const decoding = new Semaphore(SHARES);
+
+/** What takes more, decoded, has a process of its own: some 90 megapixels. */
+const MOST_BYTES_HERE = 2 ** 28;
+
+/** What takes more is refused: as much as 268 million pixels, sharp's limit, of four channels and 16 bits. */
+const MOST_BYTES = 2 ** 31;
 
 /**
  * Decodes a picture of any format that sharp reads, sets it upright by its EXIF orientation, takes the first frame of
  * an animation, composites transparency on the transform's background, turns it into 8-bit RGB, resizes and crops.
+ *
+ * A picture may take 60 s and 2 GiB. Large ones, and those that are no pixels but SVG, are decoded in a process of their own,
+ * one by one: nothing stops a decoder but the end of its process.
  *
  * Colour profiles are ignored, as Pillow and so torchvision do. torchvision alone does not apply the orientation.
  * @throws {LastlayerError} where the bytes are no readable, complete picture, or none that the options allow; the message
@@ -69,7 +82,20 @@ export async function decodeViews(
   views: readonly View[],
   options: DecodeOptions = {},
 ): Promise<DecodedImage[]> {
-  return withItsReason(() => decode(image, transform, views, options));
+  const { rendered, width, height, hasAlpha } = await open(image, options);
+  const recipe = { background: transform.background, hasAlpha, seconds: options.seconds ?? SECONDS };
+  const places = [...new Set(views.map((view) => placeOf(view).place))];
+  const squares = await squaresOf(
+    (change) => rendered({ ...recipe, ...change }),
+    { width, height },
+    transform,
+    places,
+  );
+  return views.map((view) => {
+    const { place, mirrored } = placeOf(view);
+    const square = squares[places.indexOf(place)] ?? new Uint8Array();
+    return { pixels: mirrored ? mirror(square, transform.crop) : square, width, height };
+  });
 }
 
 /**
@@ -79,27 +105,9 @@ export async function decodeViews(
  * @throws {LastlayerError} as {@link decodeImage} does
  */
 export async function decodeWhole(image: Uint8Array, background: string): Promise<RawPixels> {
-  return withItsReason(async () => {
-    const { rgb, width, height } = await uprightRgb(image, background);
-    return { data: await rgb.toBuffer(), width, height, channels: 3 };
-  });
-}
-
-/**
- * Decodes, and where that fails once more while nothing else does: libvips keeps one list of errors for all threads, so that
- * of pictures decoded side by side one may be given the reason of another, or none.
- */
-async function withItsReason<T>(decode: () => Promise<T>): Promise<T> {
-  try {
-    return await decoding.runExclusive(decode);
-  } catch (error) {
-    if (error instanceof LastlayerError) throw error;
-  }
-  try {
-    return await decoding.runExclusive(decode, DECODES_AT_ONCE);
-  } catch (error) {
-    throw new LastlayerError(reasonOf(error));
-  }
+  const { rendered, width, height, hasAlpha } = await open(image, {});
+  const data = await rendered({ background, hasAlpha, seconds: SECONDS });
+  return { data, width, height, channels: 3 };
 }
 
 /** Pictures of the same transform as one batch, [images, crop, crop, 3]. */
@@ -113,25 +121,9 @@ export function joinPixels(images: readonly DecodedImage[]): Uint8Array<ArrayBuf
   return batch;
 }
 
-async function decode(
-  image: Uint8Array | RawPixels,
-  transform: Transform,
-  views: readonly View[],
-  options: DecodeOptions,
-): Promise<DecodedImage[]> {
-  const { rgb, width, height } = await uprightRgb(image, transform.background, options);
-  const places = [...new Set(views.map((view) => placeOf(view).place))];
-  const squares = await squaresOf(rgb, { width, height }, transform, places);
-  return views.map((view) => {
-    const { place, mirrored } = placeOf(view);
-    const square = squares[places.indexOf(place)] ?? new Uint8Array();
-    return { pixels: mirrored ? mirror(square, transform.crop) : square, width, height };
-  });
-}
-
 /** The squares at some places of the resized picture, [crop, crop, 3] each. */
 async function squaresOf(
-  rgb: Sharp,
+  rendered: (change: Pick<Recipe, 'resize' | 'extract'>) => Promise<Uint8Array>,
   original: { width: number; height: number },
   transform: Transform,
   places: readonly Place[],
@@ -141,64 +133,90 @@ async function squaresOf(
   const size = resizedSize(width, height, resize);
   const offsets = places.map((place) => offsetOf(place, size, transform));
   if (Math.min(width, height) < resize) {
-    const pixels = await rgb.toBuffer();
+    const pixels = await rendered({});
     return offsets.map((offset) => enlargeAndCrop(pixels, original, transform, offset));
   }
-  // Off, a JPEG is shrunk while it is decoded only as far as leaves the filter its work: measured on photographs of
-  // 3 to 5 megapixels, 2 to 6 grey levels at most from Pillow, against 9 to 23.
-  const resized = rgb.resize({ ...size, fit: 'fill', kernel: 'linear', fastShrinkOnLoad: false });
   const [only, second] = offsets;
-  if (only && !second) return [await resized.extract({ ...only, width: crop, height: crop }).toBuffer()];
-  const pixels = await resized.toBuffer();
+  if (only && !second) {
+    return [await rendered({ resize: size, extract: { ...only, width: crop, height: crop } })];
+  }
+  const pixels = await rendered({ resize: size });
   return offsets.map((offset) => cut(pixels, size.width, offset, crop));
 }
 
-function open(image: Uint8Array | RawPixels): Sharp {
-  // Warnings are about metadata, mostly, and Pillow too reads such files; a truncated picture is an error.
-  const options = { failOn: 'error', ignoreIcc: true, pages: 1 } as const;
-  if (image instanceof Uint8Array) return sharp(image, options);
-  const { data, width, height, channels } = image;
-  if (data.length !== width * height * channels) {
-    throw new LastlayerError(
-      `raw pixels: ${width} × ${height} × ${channels} takes ${width * height * channels} bytes, ${data.length} were given`,
-    );
-  }
-  return sharp(data, { ...options, raw: { width, height, channels } });
-}
-
-/** The picture upright, opaque and in 8-bit RGB, of which no pixel has been decoded yet. */
-async function uprightRgb(
+/**
+ * What a picture says of itself, and what decodes it.
+ * @throws {LastlayerError} where it says nothing sensible, or more than is taken
+ */
+async function open(
   image: Uint8Array | RawPixels,
-  background: string,
-  { maxPixels, svg = true }: DecodeOptions = {},
-): Promise<{ rgb: Sharp; width: number; height: number }> {
-  const picture = open(image);
-  const { width, height, hasAlpha, format } = await headerOf(image, picture);
-  if (!svg && format === 'svg') throw new LastlayerError('SVG is not taken here');
+  { maxPixels, svg = true, seconds = SECONDS }: DecodeOptions,
+): Promise<Header & { rendered: (recipe: Recipe) => Promise<Uint8Array> }> {
+  const header = await headerHereOrElsewhere(image, svg, seconds);
+  const { width, height, bytes } = header;
   if (maxPixels !== undefined && width * height > maxPixels) {
     throw new LastlayerError(
       `its ${width} × ${height} pixels are more than the ${Math.floor(maxPixels / 1e6)} million that are taken here`,
     );
   }
-  const upright = picture.autoOrient();
-  const opaque = hasAlpha ? upright.flatten({ background }) : upright;
-  const rgb = opaque.toColourspace('srgb').removeAlpha().raw({ depth: 'uchar' });
-  return { rgb, width, height };
+  if (bytes > MOST_BYTES) {
+    throw new LastlayerError(
+      `its ${width} × ${height} pixels take ${(bytes / 2 ** 30).toFixed(1)} GiB; up to ${MOST_BYTES / 2 ** 30} GiB are taken`,
+    );
+  }
+  const apart = image instanceof Uint8Array && (bytes > MOST_BYTES_HERE || !isRaster(image));
+  const shares = Math.min(Math.ceil(bytes / SHARE), SHARES);
+  return {
+    ...header,
+    rendered: (recipe) =>
+      apart ? isolated.render(image, recipe) : here(() => render(image, recipe), shares, recipe.seconds),
+  };
 }
 
-/** What is known of a picture before it is decoded; its size is that of the upright picture. */
-async function headerOf(
+async function headerHereOrElsewhere(
   image: Uint8Array | RawPixels,
-  picture: Sharp,
-): Promise<{ width: number; height: number; hasAlpha: boolean; format: string }> {
-  const size = image instanceof Uint8Array ? sizeOfPlainJpeg(image) : undefined;
-  if (size) return { ...size, hasAlpha: false, format: 'jpeg' };
-  const { autoOrient, hasAlpha, format } = await picture.metadata();
-  return { ...autoOrient, hasAlpha, format };
+  svg: boolean,
+  seconds: number,
+): Promise<Header> {
+  if (!(image instanceof Uint8Array)) refuseWrongLength(image);
+  else if (image.length === 0) throw new LastlayerError('the file is empty');
+  else if (!isRaster(image)) {
+    if (svg) return isolated.header(image, seconds);
+    throw new LastlayerError('it is no JPEG, PNG, WebP, GIF, TIFF or AVIF, and SVG is not taken here');
+  }
+  const plain = image instanceof Uint8Array ? headerOfPlainJpeg(image) : undefined;
+  return plain ?? here(() => headerOf(image), 1, seconds);
 }
+
+function refuseWrongLength({ data, width, height, channels }: RawPixels): void {
+  if (data.length === width * height * channels) return;
+  throw new LastlayerError(
+    `raw pixels: ${width} × ${height} × ${channels} takes ${width * height * channels} bytes, ${data.length} were given`,
+  );
+}
+
+/**
+ * Runs a step of decoding in this process, and where that fails once more while no other runs: libvips keeps one list of
+ * errors for all threads, so that of pictures decoded side by side one may be given the reason of another, or none.
+ */
+async function here<T>(step: () => Promise<T>, shares: number, seconds: number): Promise<T> {
+  try {
+    return await decoding.runExclusive(step, shares);
+  } catch (error) {
+    if (TIMEOUT.test(messageOf(error))) throw tooSlow(seconds);
+  }
+  try {
+    return await decoding.runExclusive(step, SHARES);
+  } catch (error) {
+    throw TIMEOUT.test(messageOf(error)) ? tooSlow(seconds) : new LastlayerError(reasonOf(error));
+  }
+}
+
+/** How libvips begins to say that it was stopped. */
+const TIMEOUT = /^timeout: /;
 
 /** libvips reports one problem in several lines and repeats them; the first says it. */
 function reasonOf(error: unknown): string {
   const [first = 'unreadable'] = messageOf(error).split('\n');
-  return first.trim();
+  return first.trim() || 'unreadable';
 }

@@ -1,8 +1,9 @@
 import type { Dirent } from 'node:fs';
 import { access, opendir, realpath, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import { LastlayerError } from '../errors.js';
+import { codeOf, LastlayerError, messageOf } from '../errors.js';
 import { splitNamed, type Dataset, type DatasetEntry, type LeftOut, type Split } from './dataset.js';
+import { isNoText, namesThatAreNoText, NO_TEXT } from './no-text.js';
 
 /** Endings that are taken for pictures; what a file really holds is found out when it is decoded. */
 const PICTURE_ENDINGS = new Set(
@@ -16,11 +17,14 @@ const MAX_EXAMPLES = 5;
 /**
  * Reads a folder as torchvision's ImageFolder does, or simply as a heap of pictures:
  * `train|val|test/class/…`, `class/…`, or a flat folder without labels. Below a class, folders are walked to any depth
- * and links are followed, a linked folder once; hidden files and folders are passed over.
+ * and links are followed, a linked folder once; hidden files and folders are passed over. A folder that cannot be listed, and
+ * what has a name that is not UTF-8, is an entry with a problem.
  * @throws {LastlayerError} where the folder cannot be read or holds nothing
  */
 export async function openFolder(root: string): Promise<Dataset> {
-  const folders = await visibleFolders(root);
+  const folders = await visibleFolders(root).catch((error: unknown) => {
+    throw new LastlayerError(`The folder ${root} cannot be listed: ${messageOf(error)}.`);
+  });
   const splits = folders.filter((name) => splitNamed(name));
   const isSplit = splits.length > 0;
   const other = folders.filter((name) => !splitNamed(name));
@@ -31,6 +35,7 @@ export async function openFolder(root: string): Promise<Dataset> {
     );
   }
   const leftOut: LeftOut = { count: 0, examples: [] };
+  const problems = new Set<string>();
   return {
     root,
     layout: isSplit
@@ -39,16 +44,29 @@ export async function openFolder(root: string): Promise<Dataset> {
         ? 'one folder a class'
         : 'flat folder, no labels',
     leftOut,
-    contains: (path) =>
-      access(path).then(
-        () => true,
-        () => false,
-      ),
-    entries: () => {
+    contains: async (path) => problems.has(path) || !(await isGone(path)),
+    entries: async function* () {
       leftOut.count = leftOut.examples.length = 0;
-      return isSplit ? entriesOfSplits(root, splits, leftOut) : entriesOfClasses(root, undefined, leftOut);
+      problems.clear();
+      const entries = isSplit
+        ? entriesOfSplits(root, splits, leftOut)
+        : entriesOfClasses(root, undefined, leftOut);
+      for await (const entry of entries) {
+        if (entry.problem !== undefined) problems.add(entry.path);
+        yield entry;
+      }
     },
   };
+}
+
+/** Whether there is no such file; one that cannot be seen for another reason, such as a lack of rights, is not gone. */
+async function isGone(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return false;
+  } catch (error) {
+    return ['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '');
+  }
 }
 
 async function* entriesOfSplits(
@@ -67,7 +85,8 @@ async function* entriesOfClasses(
   leftOut: LeftOut,
 ): AsyncGenerator<DatasetEntry> {
   const inSplit = split ? { split } : {};
-  for (const label of await visibleFolders(folder)) {
+  // Why a folder cannot be listed is told once, by what comes last.
+  for (const label of await visibleFolders(folder).catch(() => [])) {
     yield* picturesBelow(join(folder, label), { ...inSplit, label }, leftOut);
   }
   yield* picturesIn(folder, inSplit, leftOut);
@@ -80,33 +99,42 @@ async function* picturesBelow(
   leftOut: LeftOut,
 ): AsyncGenerator<DatasetEntry> {
   const pending = [folder];
-  const linked = new Set([await realpath(folder)]);
+  const linked = new Set([await realpath(folder).catch(() => folder)]);
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    for await (const entry of await opendir(next)) {
-      const path = join(next, entry.name);
-      if (entry.name.startsWith('.')) continue;
-      if (entry.isDirectory() || (await isNewLinkedFolder(entry, path, linked))) pending.push(path);
-      else if (isPicture(path, leftOut)) yield { path, ...common };
-    }
+    yield* picturesIn(next, common, leftOut, async (entry, path) => {
+      if (entry.isDirectory() || (await isNewLinkedFolder(path, linked))) pending.push(path);
+    });
   }
 }
 
-/** The pictures right in a folder. */
+/** The pictures right in a folder. @param onFolder told of the folders in it, and of links to such */
 async function* picturesIn(
   folder: string,
   common: Omit<DatasetEntry, 'path'>,
   leftOut: LeftOut,
+  onFolder?: (entry: Dirent, path: string) => Promise<void>,
 ): AsyncGenerator<DatasetEntry> {
-  for await (const entry of await opendir(folder)) {
-    const path = join(folder, entry.name);
-    if (entry.name.startsWith('.') || (await isFolder(entry, path))) continue;
-    if (isPicture(path, leftOut)) yield { path, ...common };
+  let isTextAlone = true;
+  try {
+    for await (const entry of await opendir(folder)) {
+      const path = join(folder, entry.name);
+      if (entry.name.startsWith('.')) continue;
+      if (await isNoText(entry.name, path)) isTextAlone = false;
+      else if (await isFolder(entry, path)) await onFolder?.(entry, path);
+      else if (isPicture(path, leftOut)) yield { path, ...common };
+    }
+    if (isTextAlone) return;
+    for (const { name, isDirectory } of await namesThatAreNoText(folder)) {
+      const path = join(folder, name);
+      if (isDirectory || isPicture(path, leftOut)) yield { path, ...common, problem: NO_TEXT };
+    }
+  } catch (error) {
+    yield { path: folder, ...common, problem: `the folder cannot be listed: ${messageOf(error)}` };
   }
 }
 
-/** Whether an entry is a link to a folder that was not walked yet, so that links in a circle come to an end. */
-async function isNewLinkedFolder(entry: Dirent, path: string, linked: Set<string>): Promise<boolean> {
-  if (!(await isFolder(entry, path))) return false;
+/** Whether a link to a folder leads to one that was not walked yet, so that links in a circle come to an end. */
+async function isNewLinkedFolder(path: string, linked: Set<string>): Promise<boolean> {
   const target = await realpath(path);
   return linked.size < linked.add(target).size;
 }
@@ -131,8 +159,9 @@ function leaveOut(leftOut: LeftOut, path: string): void {
 async function visibleFolders(folder: string): Promise<string[]> {
   const names: string[] = [];
   for await (const entry of await opendir(folder)) {
-    if (!entry.name.startsWith('.') && (await isFolder(entry, join(folder, entry.name))))
-      names.push(entry.name);
+    const path = join(folder, entry.name);
+    if (entry.name.startsWith('.') || (await isNoText(entry.name, path))) continue;
+    if (await isFolder(entry, path)) names.push(entry.name);
   }
   return names.sort();
 }

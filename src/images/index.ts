@@ -8,6 +8,7 @@ export type { DecodedImage, DecodeOptions, RawPixels } from './decode.js';
 export { chromaOf, likeness, lookOf, spreadOf } from './look.js';
 export type { Look } from './look.js';
 export { openDataset } from './open-dataset.js';
+export { readPicture, unusable } from './read-picture.js';
 export { sampleEntries } from './sample.js';
 export { IMAGENET_TRANSFORM, imagenetTransform, transformId } from './transform.js';
 export type { Transform } from './transform.js';

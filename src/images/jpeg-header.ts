@@ -1,3 +1,5 @@
+import type { Header } from './render.js';
+
 /** Markers of frame headers that hold a size: baseline, extended sequential and progressive. */
 const FRAMES = new Set([0xc0, 0xc1, 0xc2]);
 
@@ -10,18 +12,23 @@ function mayPrecede(marker: number): boolean {
 }
 
 /**
- * The size of a JPEG as its frame header has it (ITU-T T.81, B.1.1 and B.2.2), which costs a hundredth of opening it.
+ * What the frame header of a JPEG says (ITU-T T.81, B.1.1 and B.2.2), which costs a hundredth of opening it.
  * @returns undefined where the decoder itself has to be asked: of another format, of damaged bytes, and of a JPEG with
  *   Exif or XMP, which may turn it
  */
-export function sizeOfPlainJpeg(bytes: Uint8Array): { width: number; height: number } | undefined {
+export function headerOfPlainJpeg(bytes: Uint8Array): Header | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view.byteLength < 2 || view.getUint16(0) !== 0xffd8) return undefined;
-  for (let at = 2; at + 9 <= view.byteLength && view.getUint8(at) === 0xff;) {
+  for (let at = 2; at + 10 <= view.byteLength && view.getUint8(at) === 0xff;) {
     const marker = view.getUint8(at + 1);
     if (FRAMES.has(marker)) {
-      const [height, width] = [view.getUint16(at + 5), view.getUint16(at + 7)];
-      return width > 0 && height > 0 ? { width, height } : undefined;
+      const [height, width, channels] = [
+        view.getUint16(at + 5),
+        view.getUint16(at + 7),
+        view.getUint8(at + 9),
+      ];
+      if (width === 0 || height === 0) return undefined;
+      return { format: 'jpeg', width, height, hasAlpha: false, bytes: width * height * channels };
     }
     if (!mayPrecede(marker)) return undefined;
     at += 2 + view.getUint16(at + 2);

@@ -1,5 +1,6 @@
 import sharp, { type JpegOptions, type Sharp } from 'sharp';
-import { sizeOfPlainJpeg } from '../../src/images/jpeg-size.js';
+import { headerOfPlainJpeg } from '../../src/images/jpeg-header.js';
+import { headerOf } from '../../src/images/render.js';
 
 const WIDTH = 301;
 const HEIGHT = 70;
@@ -16,10 +17,11 @@ test.each<[string, () => Promise<Buffer>]>([
   ['grey', () => jpeg(blank().greyscale())],
   ['CMYK', () => jpeg(blank().toColourspace('cmyk'))],
   ['with a colour profile', () => jpeg(blank().withIccProfile('p3'))],
-])('the size of a JPEG (%s) is read from its header', async (_, make) => {
+])('the header of a JPEG (%s) is read as the decoder reads it', async (_, make) => {
   const bytes = await make();
-  expect((await sharp(bytes).metadata()).width).toBe(WIDTH);
-  expect(sizeOfPlainJpeg(bytes)).toEqual({ width: WIDTH, height: HEIGHT });
+  const header = headerOfPlainJpeg(bytes);
+  expect(header).toMatchObject({ width: WIDTH, height: HEIGHT });
+  expect(header).toEqual(await headerOf(bytes));
 });
 
 test.each<[string, () => Promise<Buffer>]>([
@@ -27,13 +29,14 @@ test.each<[string, () => Promise<Buffer>]>([
   ['a PNG', () => blank().png().toBuffer()],
   ['an empty file', () => Promise.resolve(Buffer.alloc(0))],
 ])('of %s the decoder is asked', async (_, make) => {
-  expect(sizeOfPlainJpeg(await make())).toBeUndefined();
+  expect(headerOfPlainJpeg(await make())).toBeUndefined();
 });
 
-test('a header that breaks off at any byte gives its size or nothing', async () => {
+test('a header that breaks off at any byte gives what it says or nothing', async () => {
   const bytes = await jpeg(blank());
-  const sizes = Array.from({ length: bytes.length }, (_, end) => sizeOfPlainJpeg(bytes.subarray(0, end)));
-  const known = sizes.findIndex((size) => size !== undefined);
+  const headers = Array.from({ length: bytes.length }, (_, end) => headerOfPlainJpeg(bytes.subarray(0, end)));
+  const known = headers.findIndex((header) => header !== undefined);
   expect(known).toBeGreaterThan(0);
-  expect(sizes.slice(known)).toEqual(sizes.slice(known).map(() => ({ width: WIDTH, height: HEIGHT })));
+  const whole = headerOfPlainJpeg(bytes);
+  expect(headers.slice(known)).toEqual(headers.slice(known).map(() => whole));
 });

@@ -1,0 +1,31 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { LastlayerError } from '../errors.js';
+
+/** A file larger than this is no photograph; to read it would only fill the memory. */
+const MAX_BYTES = 2 ** 29;
+
+/** To open a pipe would wait until somebody writes into it otherwise. Windows does not know the flag. */
+const AT_ONCE = (constants as Partial<typeof constants>).O_NONBLOCK ?? 0;
+
+/** Why something can be no picture's file; undefined where it can. */
+export function unusable(file: { isFile(): boolean; size: number }): string | undefined {
+  if (!file.isFile()) return 'is no regular file';
+  return file.size > MAX_BYTES ? `is larger than ${MAX_BYTES / 2 ** 20} MiB` : undefined;
+}
+
+/**
+ * A picture's bytes.
+ * @throws {LastlayerError} where it is no regular file, such as a pipe or a device, or too large
+ * @throws {Error} of the system, where it cannot be read
+ */
+export async function readPicture(path: string): Promise<Buffer<ArrayBuffer>> {
+  const file = await open(path, constants.O_RDONLY | AT_ONCE);
+  try {
+    const reason = unusable(await file.stat());
+    if (reason !== undefined) throw new LastlayerError(reason);
+    return await file.readFile();
+  } finally {
+    await file.close();
+  }
+}
