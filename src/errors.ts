@@ -1,5 +1,8 @@
 import { asCalled } from './invocation.js';
 
+/** Characters. */
+const LONGEST_MESSAGE = 8000;
+
 /**
  * Something the user can put right: a bad file, option or data set. Its message says what was being done, to which
  * file, what was found and what to do; the command line prints it without a stack and exits with 1.
@@ -7,15 +10,23 @@ import { asCalled } from './invocation.js';
 export class LastlayerError extends Error {
   override readonly name: string = 'LastlayerError';
 
-  /** @param message commands in it are named as in a clone, and told as they are called here */
+  /**
+   * @param message commands in it are named as in a clone, and told as they are called here; what a file put into it by the
+   *   megabyte is left out
+   */
   constructor(message: string) {
-    super(asCalled(message));
+    super(asCalled(shortened(message)));
   }
 }
 
 /** An option or argument that makes no sense as given. The command line exits with 2. */
 export class UsageError extends LastlayerError {
   override readonly name = 'UsageError';
+}
+
+function shortened(message: string): string {
+  const half = LONGEST_MESSAGE / 2;
+  return message.length <= LONGEST_MESSAGE ? message : `${message.slice(0, half)} … ${message.slice(-half)}`;
 }
 
 /** The message of anything that was thrown, in whichever realm it was made. */

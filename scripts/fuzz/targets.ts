@@ -1,10 +1,17 @@
 import { createHash } from 'node:crypto';
 import { Random } from '../examples/random.js';
+import { headTarget } from './heads.js';
+import { onnxTarget, pickleTarget, safetensorsTarget, zipTarget } from './networks.js';
 import { pictureTarget } from './pictures.js';
 import type { Target } from './target.js';
 
 export const TARGETS: Record<string, () => Promise<Target>> = {
   pictures: pictureTarget,
+  pickle: pickleTarget,
+  zip: zipTarget,
+  safetensors: safetensorsTarget,
+  onnx: onnxTarget,
+  head: headTarget,
 };
 
 /** What a mutant's choices are drawn from: the same for the same seed, target and number. */

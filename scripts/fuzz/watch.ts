@@ -76,8 +76,7 @@ function stretch(options: WatchOptions, tally: Tally): Promise<string | undefine
       else {
         tally.tried++;
         tally[message.result]++;
-        if (message.result === 'refused')
-          tally.reasons.add(message.message.replace(/\d+/g, '0').slice(0, 60));
+        if (message.result === 'refused') tally.reasons.add(reasonOf(message.message));
         options.onProgress(tally);
       }
     }
@@ -91,4 +90,12 @@ function stretch(options: WatchOptions, tally: Tally): Promise<string | undefine
       resolve(fault ?? (done ? undefined : `the process died (${signal ?? `exit code ${code}`}). ${last}`));
     });
   });
+}
+
+/** A reason without what differs from one mutant to the next: the temporary file, and numbers. */
+function reasonOf(message: string): string {
+  return message
+    .replace(/\S*lastlayer-fuzz-\S*/g, 'FILE')
+    .replace(/\d+/g, '0')
+    .slice(0, 60);
 }

@@ -47,7 +47,8 @@ export function readTensor(
   return tensor.data;
 }
 
-function finite(values: Float32Array, name: string, path: string): Float32Array {
+/** The same values. @throws {LastlayerError} where they are not all finite */
+export function finite(values: Float32Array, name: string, path: string): Float32Array {
   if (!values.every(Number.isFinite)) {
     throw new LastlayerError(
       `${path}: ${name} holds NaN or infinite values, so no features can be computed from it.`,

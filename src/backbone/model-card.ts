@@ -108,8 +108,8 @@ export async function readCard(modelPath: string): Promise<ModelCard | undefined
 function parseCard(text: string): ModelCard | undefined {
   try {
     const card: unknown = JSON.parse(text);
-    const isCard = typeof card === 'object' && card !== null && 'sha256' in card && 'file' in card;
-    return isCard ? (card as ModelCard) : undefined;
+    const { sha256, id }: Partial<ModelCard> = card ?? {};
+    return typeof sha256 === 'string' && typeof id === 'string' ? (card as ModelCard) : undefined;
   } catch {
     return undefined;
   }

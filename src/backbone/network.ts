@@ -1,4 +1,4 @@
-import { open, readFile } from 'node:fs/promises';
+import { open, readFile, stat } from 'node:fs/promises';
 import { LastlayerError, messageOf } from '../errors.js';
 import { decodeModel, type ModelProto } from '../onnx/index.js';
 import { detectCheckpointFormat, readCheckpoint } from './checkpoint/index.js';
@@ -25,7 +25,9 @@ export async function readNetwork(
     const known = torchvisionWeightsOf(await sha256Of(path));
     return { network: known ? withTransform(network, source, { resize: known.resize }) : network };
   }
-  const bytes = await readFile(path);
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw new LastlayerError(`The model ${source} cannot be read: ${messageOf(error)}.`);
+  });
   if (bytes.length === 0) {
     throw new LastlayerError(`${source} is empty. Get the model again and try once more.`);
   }
@@ -34,6 +36,8 @@ export async function readNetwork(
 
 async function firstBytes(path: string, source: string): Promise<Uint8Array> {
   try {
+    // A pipe would be waited for, and a device have no end.
+    if (!(await stat(path)).isFile()) throw new Error('it is no regular file');
     const file = await open(path);
     try {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(64), 0, 64, 0);

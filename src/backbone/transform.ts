@@ -8,6 +8,9 @@ export type TransformChanges = Partial<Pick<Transform, 'resize' | 'mean' | 'std'
 /** The entry of the model's metadata that keeps them, so that they go wherever the file goes. */
 const KEY = 'lastlayer.transform';
 
+/** Pixels: what a network may ask for, which nobody else bounds. */
+const LONGEST_SIDE = 8192;
+
 /**
  * How pictures are made ready for a network: as torchvision does for its V1 weights, in the size of its input, but for
  * what the model's metadata say.
@@ -19,6 +22,11 @@ export function transformOf(model: ModelProto, path: string): Transform {
     throw new LastlayerError(
       `${path} takes pictures of ${size.width} × ${size.height} pixels; square ones are made here. Export the network ` +
         `with dynamic height and width, or with a square input.`,
+    );
+  }
+  if (size && !isSide(size.width)) {
+    throw new LastlayerError(
+      `${path} takes pictures of ${size.width} × ${size.height} pixels; sides of 1 to ${LONGEST_SIDE} can be made here.`,
     );
   }
   return { ...(size ? imagenetTransform(size.width) : IMAGENET_TRANSFORM), ...changesOf(model, path) };
@@ -51,13 +59,17 @@ function changesOf(model: ModelProto, path: string): TransformChanges {
 }
 
 function refuseNonsense({ resize, mean, std }: TransformChanges, crop: number): void {
-  if (resize !== undefined && (!Number.isSafeInteger(resize) || resize < crop)) {
+  if (resize !== undefined && (!isSide(resize) || resize < crop)) {
     throw new UsageError(
-      `resize is ${resize}; a whole number of pixels from ${crop} on, the crop, is expected.`,
+      `resize is ${resize}; a whole number of pixels from ${crop}, the crop, to ${LONGEST_SIDE} is expected.`,
     );
   }
   refuseNoColour('mean', mean, () => true);
   refuseNoColour('std', std, (value) => value > 0);
+}
+
+function isSide(pixels: number): boolean {
+  return Number.isSafeInteger(pixels) && pixels >= 1 && pixels <= LONGEST_SIDE;
 }
 
 function refuseNoColour(

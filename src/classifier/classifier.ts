@@ -91,8 +91,17 @@ export class Classifier {
 }
 
 /** @throws {LastlayerError} where the head was trained on another trunk, or on pictures transformed otherwise */
-export function checkTrunk(head: Head, trunk: Pick<Backbone, 'id' | 'transformId' | 'source'>): void {
-  if (head.modelId === trunk.id && head.transformId === trunk.transformId) return;
+export function checkTrunk(
+  head: Head,
+  trunk: Pick<Backbone, 'id' | 'transformId' | 'source' | 'width'>,
+): void {
+  if (head.modelId === trunk.id && head.transformId === trunk.transformId) {
+    if (head.width === trunk.width) return;
+    throw new LastlayerError(
+      `The head is damaged: it reads embeddings of ${head.width} numbers, and those of ${trunk.id} have ${trunk.width}. ` +
+        `Train the head anew.`,
+    );
+  }
   throw new LastlayerError(
     `The head was trained on embeddings of ${head.modelId}, but the network in use is ${trunk.id} ` +
       `(${trunk.source}). Pass the head's own network with --model, or train the head anew.`,

@@ -82,6 +82,7 @@ export function checkFields(fields: Required<HeadFields>): void {
       );
     }
   }
+  if (labels.length === 0) throw new LastlayerError('The head has no labels.');
   if (new Set(labels).size < labels.length) throw new LastlayerError('The head names one label twice.');
   if (!weights.to1DArray().every(Number.isFinite) || !bias.every(Number.isFinite)) {
     throw new LastlayerError('The head holds weights that are NaN or infinite.');
@@ -99,6 +100,9 @@ export function checkFields(fields: Required<HeadFields>): void {
     throw new LastlayerError(`The head has the threshold ${bad}; it must be between 0 and 1.`);
   }
   if (!unknown) return;
+  if (!unknown.means.to1DArray().every(Number.isFinite)) {
+    throw new LastlayerError('The head holds class means that are NaN or infinite.');
+  }
   if (unknown.means.rows !== labels.length || unknown.means.columns !== weights.columns) {
     throw new LastlayerError(
       `The head's class means are [${unknown.means.rows}, ${unknown.means.columns}]; they must be as many as its weights, ` +

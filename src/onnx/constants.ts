@@ -30,6 +30,7 @@ export function constantFloats(
   const tensor = constantTensor(name, graph);
   if (tensor?.dataType !== FLOAT) return undefined;
   const { dims, floatData, rawData } = tensor;
+  if (rawData.length % Float32Array.BYTES_PER_ELEMENT !== 0) return undefined;
   // Copied, because the bytes of a file begin wherever they happen to.
   const values =
     floatData.length > 0 ? Float32Array.from(floatData) : new Float32Array(new Uint8Array(rawData).buffer);

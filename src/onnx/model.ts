@@ -1,6 +1,7 @@
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema, type GraphProto, type ModelProto } from 'onnx-buf';
 import { LastlayerError, messageOf } from '../errors.js';
+import { externalTensor } from './external-data.js';
 
 /** The bytes of a model, as an .onnx file holds them. The same model always gives the same bytes. */
 export function encodeModel(model: ModelProto): Uint8Array {
@@ -14,10 +15,11 @@ export function encodeModel(model: ModelProto): Uint8Array {
  */
 export function decodeModel(bytes: Uint8Array, path: string): ModelProto {
   const model = parse(bytes, path);
-  const external = graphOf(model, path).initializer.find((tensor) => tensor.externalData.length > 0);
+  graphOf(model, path);
+  const external = externalTensor(model);
   if (external) {
     throw new LastlayerError(
-      `${path} keeps the weights of ${external.name} in another file. Save it as one file ` +
+      `${path} keeps the weights of ${external.name} in another file, which is not read. Save it as one file ` +
         `(onnx.save_model(model, path, save_as_external_data=False)) and try again.`,
     );
   }

@@ -77,7 +77,10 @@ function metadataOf(value: unknown, fail: Fail): Record<string, string> {
 
 function entryOf(name: string, value: unknown, fail: Fail): Entry {
   const { dtype, shape, data_offsets: offsets } = isObject(value) ? value : {};
-  if (!isDtype(dtype)) throw fail(`${name} has the unknown dtype ${JSON.stringify(dtype)}`);
+  if (!isDtype(dtype))
+    throw fail(
+      `${name} has the unknown dtype ${typeof dtype === 'string' ? JSON.stringify(dtype) : typeof dtype}`,
+    );
   if (!isSizes(shape)) throw fail(`${name} has no valid shape`);
   const [begin, end] = isSizes(offsets) ? offsets : [];
   if (begin === undefined || end === undefined) throw fail(`${name} has no valid data_offsets`);

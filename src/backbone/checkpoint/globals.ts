@@ -15,6 +15,9 @@ const STORAGES = new Map<string, Dtype>([
   ['torch.BoolStorage', 'BOOL'],
 ]);
 
+/** What torch takes itself. */
+const MAX_DIMENSIONS = 64;
+
 type Rebuild = (args: readonly PickleValue[]) => PickleValue | undefined;
 
 /** The functions and classes that a state_dict is made with; each gives undefined where its arguments make no sense. */
@@ -70,7 +73,7 @@ function rebuildTensor([storage, offset, shape, strides]: readonly PickleValue[]
 }
 
 function isSizes(value: PickleValue | undefined): value is number[] {
-  return Array.isArray(value) && value.every(isSize);
+  return Array.isArray(value) && value.length <= MAX_DIMENSIONS && value.every(isSize);
 }
 
 function isSize(value: PickleValue | undefined): value is number {

@@ -26,6 +26,8 @@ class PickleReader {
   private readonly stack: PickleValue[] = [];
   private readonly memo = new Map<number, PickleValue>();
   private readonly storages = new Map<string, StorageReference>();
+  /** Items of lists that calls made dicts of. */
+  private copied = 0;
   /** Where the opcode in hand begins. */
   private opcodeAt: number;
 
@@ -193,6 +195,10 @@ class PickleReader {
 
   private reduce(): void {
     const [callable, args] = this.popMany(2);
+    const [list] = Array.isArray(args) ? args : [];
+    // A list takes a byte or two to be recalled, so that its copies would outgrow any file.
+    this.copied += Array.isArray(list) ? list.length : 0;
+    if (this.copied > this.bytes.length) throw this.refusal('one list copied again and again');
     const result = call(callable ?? null, args ?? null);
     if (result === undefined) {
       const name = callable instanceof Global ? callable.name : 'what is no global';

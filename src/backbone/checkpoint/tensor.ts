@@ -5,8 +5,8 @@ import { PickleDict, TensorReference, type PickleValue } from './values.js';
 /** Training checkpoints are opened this deep. */
 const MAX_DEPTH = 2;
 
-/** How many tensors may share an element, on average; tied weights are mostly two. */
-const MAX_REPEATS = 4;
+/** Elements that tensors may span, together, for each byte of the file: some of them are tied or views of one another. */
+const MAX_SPAN = 4;
 
 /**
  * Where the tensors of a pickled checkpoint are: the state_dict itself, or that of a training checkpoint, which has it
@@ -29,6 +29,7 @@ export function tensorsOf(root: PickleValue, path: string, depth = 0): Map<strin
 /**
  * All tensors' values out of their storages' bytes.
  * @param storages bytes by the storages' keys
+ * @param fileBytes length of the file; its storages may be the same bytes
  * @throws {LastlayerError} where a storage is missing or too short, or tensors repeat more elements than weights do: a
  *   small file must not grow without bound
  */
@@ -36,31 +37,31 @@ export function materializeAll(
   references: ReadonlyMap<string, TensorReference>,
   storages: ReadonlyMap<string, Uint8Array>,
   path: string,
+  fileBytes: number,
 ): Map<string, TensorData> {
-  let room = 0;
-  for (const bytes of storages.values()) room += MAX_REPEATS * bytes.length;
+  let room = MAX_SPAN * fileBytes;
   const tensors = new Map<string, TensorData>();
   for (const [name, reference] of references) {
     const { key } = reference.storage;
     const bytes = storages.get(key);
     if (!bytes)
       throw new LastlayerError(`${path} lacks the storage ${key} of the tensor ${name}. Is the file whole?`);
-    const tensor = materialize(name, reference, bytes, path);
-    room -= tensor.data.length;
+    const { count, last } = extentOf(name, reference, bytes, path);
+    if (count > 0) room -= last - reference.offset + 1;
     if (room < 0)
       throw new LastlayerError(`${path} is refused: its tensors share their elements again and again.`);
-    tensors.set(name, tensor);
+    tensors.set(name, materialize(reference, bytes, count, last));
   }
   return tensors;
 }
 
-/** One tensor's values, in row-major order. */
-function materialize(
+/** How many elements a tensor has, and which of its storage is the last. */
+function extentOf(
   name: string,
   { storage, offset, shape, strides }: TensorReference,
   bytes: Uint8Array,
   path: string,
-): TensorData {
+): { count: number; last: number } {
   const size = bytesPerElement(storage.dtype);
   const available = Math.floor(bytes.length / size);
   const count = shape.reduce((product, n) => product * n, 1);
@@ -75,7 +76,18 @@ function materialize(
       `${path}: the tensor ${name} has ${count} elements, its storage only ${available}.`,
     );
   }
+  return { count, last };
+}
+
+/** One tensor's values, in row-major order. */
+function materialize(
+  { storage, offset, shape, strides }: TensorReference,
+  bytes: Uint8Array,
+  count: number,
+  last: number,
+): TensorData {
   if (count === 0) return { shape: [...shape], data: new Float32Array() };
+  const size = bytesPerElement(storage.dtype);
   const values = toFloat32(bytes.subarray(offset * size, (last + 1) * size), storage.dtype);
   return {
     shape: [...shape],

@@ -24,7 +24,7 @@ export function readTorchLegacy(bytes: Buffer, path: string): Map<string, Tensor
   const checkpoint = readPickle(bytes, system.end, path);
   const keys = readPickle(bytes, checkpoint.end, path);
   const storages = readStorages(bytes, keys.end, keys.value, checkpoint.storages, path);
-  return materializeAll(tensorsOf(checkpoint.value, path), storages, path);
+  return materializeAll(tensorsOf(checkpoint.value, path), storages, path, bytes.length);
 }
 
 function readStorages(

@@ -31,7 +31,7 @@ export async function readTorchZip(bytes: Buffer, path: string): Promise<Map<str
     const content = await archive.read(`data/${key}`);
     if (content) contents.set(key, content);
   }
-  return materializeAll(tensorsOf(value, path), contents, path);
+  return materializeAll(tensorsOf(value, path), contents, path, bytes.length);
 }
 
 /** The files of the archive's one folder. They are views of the archive's bytes: nothing is copied or unpacked. */

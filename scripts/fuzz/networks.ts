@@ -1,0 +1,88 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { probeModel } from '../../src/backbone/probe.js';
+import { readModel } from '../../src/backbone/model.js';
+import { encodeSafetensors } from '../../src/safetensors/index.js';
+import { smallCheckpoint } from '../../test/support/reference-resnet.js';
+import { smallNetwork } from '../../test/support/small-network.js';
+import { pickle, tensor, torchLegacy, torchZip } from '../../test/support/torch-file.js';
+import { pickleFields, zipFields } from './checkpoint-fields.js';
+import { mutate, type Field } from './mutate.js';
+import { mutateMessage } from './protobuf.js';
+import { mutateSafetensors } from './safetensors.js';
+import type { Target } from './target.js';
+
+const WEIGHTS = smallCheckpoint({ blocks: [1, 1, 1, 1], channels: 2, width: 2, groups: 1, classes: 3 });
+
+/** The same small ResNet's state_dict as a pickle, and its storages. */
+function pickled(): { root: Buffer; storages: Record<string, Buffer> } {
+  const entries = [...WEIGHTS].map(([name, { shape, data }], key) => ({
+    name,
+    shape,
+    data,
+    key: String(key),
+  }));
+  return {
+    root: pickle.dict(...entries.flatMap(({ name, shape, key }) => [pickle.text(name), tensor(key, shape)])),
+    storages: Object.fromEntries(entries.map(({ key, data }) => [key, Buffer.from(data.slice().buffer)])),
+  };
+}
+
+/** torch's legacy format: five pickles, then the storages. */
+export async function pickleTarget(): Promise<Target> {
+  const { root, storages } = pickled();
+  const legacy = torchLegacy(root, storages);
+  const lengths = [...WEIGHTS.values()].reduce((bytes, { data }) => bytes + 8 + 4 * data.length, 0);
+  const zip = await torchZip(root, storages);
+  return blindly([legacy], [pickleFields(legacy, 0, legacy.length - lengths)], [zip]);
+}
+
+/** torch's zip format: an archive with a pickle in it. */
+export async function zipTarget(): Promise<Target> {
+  const { root, storages } = pickled();
+  const zip = await torchZip(root, storages);
+  const start = zip.indexOf(root);
+  const inPickle = pickleFields(zip, start, start + root.length);
+  return blindly([zip, zip], [zipFields(zip), inPickle], [torchLegacy(root, storages)]);
+}
+
+export async function safetensorsTarget(): Promise<Target> {
+  const file = Buffer.from(encodeSafetensors(WEIGHTS, { format: 'pt' }));
+  return Promise.resolve({ mutant: (random) => mutateSafetensors(file, random), attempt: network() });
+}
+
+/** Somebody else's network and one of ours. */
+export async function onnxTarget(): Promise<Target> {
+  const file = Buffer.from(smallNetwork());
+  const length: Field = { at: 1, bytes: 1, endian: 'little' };
+  return Promise.resolve({
+    mutant: (random) =>
+      random.chance(0.8) ? mutateMessage(file, random) : mutate(file, [length], [file], random),
+    attempt: network(),
+  });
+}
+
+/** @param files each with its own fields */
+function blindly(files: Buffer[], fields: Field[][], others: Buffer[]): Target {
+  return {
+    mutant: (random) => {
+      const which = random.whole(0, files.length - 1);
+      return mutate(files[which] ?? Buffer.alloc(0), fields[which] ?? [], [...files, ...others], random);
+    },
+    attempt: network(),
+  };
+}
+
+/** Reads a network as fetch-model does: cuts it, and runs it in onnxruntime. */
+function network(): Target['attempt'] {
+  const folder = mkdtempSync(join(tmpdir(), 'lastlayer-fuzz-'));
+  process.on('exit', () => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const path = join(folder, 'network');
+  return async (bytes) => {
+    writeFileSync(path, bytes);
+    await probeModel(await readModel(path), path, { threads: 1 });
+  };
+}
