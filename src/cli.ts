@@ -14,6 +14,7 @@ import { complain, say } from './commands/terminal.js';
 import { searchCommand } from './commands/search.js';
 import { serveCommand } from './commands/serve.js';
 import { trainHeadCommand } from './commands/train-head.js';
+import { workerCommand } from './commands/worker.js';
 import { codeOf, LastlayerError, UsageError } from './errors.js';
 import { asCalled } from './invocation.js';
 import { ownVersion } from './version.js';
@@ -43,6 +44,7 @@ const commands = [
   inspectCommand(),
   quantizeCommand(),
   exportCommand(),
+  workerCommand(),
 ];
 for (const command of commands) {
   program.addCommand(

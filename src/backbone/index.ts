@@ -15,7 +15,7 @@ export type { ModelCard } from './model-card.js';
 export { readModel } from './model.js';
 export type { Model, ReadOptions } from './model.js';
 export { probeModel } from './probe.js';
-export { int8Backbone, quantizeBackbone, speedRatio } from './quantize/index.js';
+export { existingInt8, int8Backbone, quantizeBackbone, speedRatio } from './quantize/index.js';
 export type { QuantizedBackbone, QuantizeOptions, SpeedOptions } from './quantize/index.js';
 export { createSession, DEVICES } from './session.js';
 export type { Device, SessionOptions } from './session.js';

@@ -1,23 +1,32 @@
 import { Command, Option } from 'commander';
-import { BUNDLED_PATH, int8Backbone, loadBackbone, type Backbone } from '../backbone/index.js';
-import { embedDataset, EmbeddingStore, type EmbedProgress, type EmbedSummary } from '../embeddings/index.js';
+import { int8Backbone, loadBackbone, type Backbone } from '../backbone/index.js';
+import {
+  embedDataset,
+  EmbeddingStore,
+  type EmbedOptions,
+  type EmbedProgress,
+  type EmbedSummary,
+} from '../embeddings/index.js';
 import { UsageError } from '../errors.js';
 import type { Split, ViewSet } from '../images/index.js';
 import { datasetOrExamples } from './examples.js';
 import { interruptible } from './interrupt.js';
 import {
   backboneOptions,
+  batchSizeOption,
+  concurrencyOption,
   deviceOption,
   jsonOption,
   modelOption,
+  precisionOption,
   splitOption,
   storeOption,
   threadsOption,
   viewsOption,
   VIEWS_HELP,
-  wholeNumber,
   type ModelFlags,
 } from './options.js';
+import { refuseIntegers } from './precision.js';
 import { notice, print, Progress, say } from './terminal.js';
 import { onOneLine } from './visible.js';
 
@@ -26,6 +35,7 @@ interface EmbedFlags extends ModelFlags {
   precision?: 'fp32' | 'int8';
   batchSize?: number;
   concurrency?: number;
+  queue?: string;
   split?: Split;
   views?: ViewSet[];
   json?: true;
@@ -43,23 +53,15 @@ export const embedCommand = (): Command =>
     )
     .addOption(storeOption())
     .addOption(modelOption())
-    .addOption(
-      new Option(
-        '--batch-size <n>',
-        'pictures that go through the network together (default: 8 on the processor, else 32)',
-      ).argParser(wholeNumber),
-    )
-    .addOption(
-      new Option('--concurrency <n>', 'pictures that are decoded at the same time (default: 32)').argParser(
-        wholeNumber,
-      ),
-    )
+    .addOption(batchSizeOption())
+    .addOption(concurrencyOption())
     .addOption(splitOption('embed only this split; name the split of a data set that has none'))
+    .addOption(precisionOption())
     .addOption(
       new Option(
-        '--precision <name>',
-        'int8 is about three times as fast; its embeddings are kept apart (default: the one that the network has)',
-      ).choices(['fp32', 'int8']),
+        '--queue <url>',
+        'leave the work to workers (npm run worker) that are reached through this Redis',
+      ),
     )
     .addOption(viewsOption('of the pictures to train on, further views to embed (default: none)'))
     .addOption(deviceOption())
@@ -73,6 +75,9 @@ With --precision int8, the network's int8 model is used, and made from pictures 
 ${VIEWS_HELP}
 train-head learns from all views that are embedded, of the pictures of the training split and of those of no split. Where
 some are embedded already, the missing ones are added; without --views they stay as they are.
+With --queue, the pictures are embedded by all that run \`npm run worker\`, on any number of machines that have data set and
+store under the same paths or addresses; here, the data set is listed and the progress shown. Ctrl-C leaves them what is in the
+queue; run again, it goes on from there. See docs/scale.md.
 Exit code 3: done, but some pictures could not be read; they are listed at the end.
 
 Examples:
@@ -80,6 +85,7 @@ Examples:
   npm run embed -- ~/photos                       ~/photos/cat/1.jpg, ~/photos/dog/1.jpg, …
   npm run embed -- photos.csv --store embeddings  a manifest with the columns path, label, split
   npm run embed -- ~/photos --precision int8      with int8 arithmetic
+  npm run embed -- /mnt/photos --store /mnt/embeddings --queue redis://10.0.0.5:6379
   npm run embed -- ~/photos --views flip          with mirror images of the training pictures
   npm run embed -- ~/photos --model resnet34.pth --json`,
     )
@@ -95,11 +101,9 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
     const backbone = flags.precision === 'int8' ? await inInt8(loaded, dataset, flags, signal) : loaded;
     const progress = new Progress('embedding', 'images');
     try {
-      return await embedDataset(dataset, {
+      return await embedHereOrThere(dataset, flags, {
         backbone,
         store: flags.store,
-        ...(flags.batchSize === undefined ? {} : { batchSize: flags.batchSize }),
-        ...(flags.concurrency === undefined ? {} : { concurrency: flags.concurrency }),
         ...(flags.split === undefined ? {} : { split: flags.split }),
         ...(flags.views && { views: flags.views }),
         signal,
@@ -124,16 +128,30 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
   else describe(summary, errors, { seconds, wantsViews: (flags.views ?? []).length > 0 });
 }
 
-/** @throws {UsageError} where the network has no float32 weights */
-function refuseIntegers({ quantized, id, source }: Backbone): void {
-  if (!quantized) return;
-  const instead =
-    source === BUNDLED_PATH
-      ? '`npm run fetch-model` gets a float32 network.'
-      : 'Name the float32 network that it was made from with --model.';
-  throw new UsageError(
-    `--precision is fp32, but ${id} computes in int8 and has no other weights. Leave --precision out, or: ${instead}`,
-  );
+/** Embeds the pictures in this process or, with --queue, has workers embed them. */
+async function embedHereOrThere(
+  dataset: string,
+  { queue, batchSize, concurrency }: EmbedFlags,
+  options: EmbedOptions,
+): Promise<EmbedSummary> {
+  if (queue === undefined) {
+    return embedDataset(dataset, {
+      ...options,
+      ...(batchSize === undefined ? {} : { batchSize }),
+      ...(concurrency === undefined ? {} : { concurrency }),
+    });
+  }
+  if (batchSize !== undefined || concurrency !== undefined) {
+    throw new UsageError('With --queue, --batch-size and --concurrency are options of the workers.');
+  }
+  // Only whoever has a queue needs what it takes.
+  const { embedThroughQueue } = await import('../queue/index.js');
+  return embedThroughQueue(dataset, {
+    ...{ ...options, queue, onNotice: notice },
+    onIndex: (rows) => {
+      say(`Building an index of ${rows} embeddings, for similar pictures …`);
+    },
+  });
 }
 
 /** The int8 model of the network, with a progress bar while it is made. */

@@ -26,6 +26,23 @@ export const threadsOption = (): Option =>
 export const storeOption = (): Option =>
   new Option('--store <dir>', 'where the embeddings are kept').default('embeddings');
 
+export const precisionOption = (): Option =>
+  new Option(
+    '--precision <name>',
+    'int8 is about three times as fast; its embeddings are kept apart (default: the one that the network has)',
+  ).choices(['fp32', 'int8']);
+
+export const batchSizeOption = (): Option =>
+  new Option(
+    '--batch-size <n>',
+    'pictures that go through the network together (default: 8 on the processor, else 32)',
+  ).argParser(wholeNumber);
+
+export const concurrencyOption = (): Option =>
+  new Option('--concurrency <n>', 'pictures that are decoded at the same time (default: 32)').argParser(
+    wholeNumber,
+  );
+
 export const splitOption = (description: string): Option =>
   new Option('--split <name>', description).choices(SPLITS);
 

@@ -9,9 +9,10 @@ import {
   type Split,
   type ViewSet,
 } from '../images/index.js';
-import { embedPictures, entriesOf, type PassOptions } from './pass.js';
+import { embedPictures, entriesOf, type PassCallbacks, type PassOptions } from './pass.js';
 import { removeStaleViews, removeVanished } from './remove-stale.js';
 import { DEFAULT_STORE, EmbeddingStore } from './store.js';
+import type { EmbeddingTable, KnownRow } from './table.js';
 
 export interface EmbedOptions extends PassOptions {
   /** Folder of the store, or an address such as s3://bucket/folder. Default: `embeddings`. */
@@ -22,7 +23,16 @@ export interface EmbedOptions extends PassOptions {
    */
   views?: readonly ViewSet[];
   onProgress?: (progress: EmbedProgress) => void;
+  /** Sees to the pictures, where that is not to be done here. */
+  pass?: Pass;
 }
+
+/** Sees to it that the table has the row of every picture of a data set. */
+export type Pass = (
+  table: EmbeddingTable,
+  dataset: Dataset,
+  options: PassOptions & PassCallbacks<KnownRow>,
+) => Promise<void>;
 
 export interface EmbedProgress {
   /** First the data set is listed, then its pictures are embedded. */
@@ -72,7 +82,7 @@ export interface EmbedSummary extends Omit<EmbedProgress, 'phase' | 'done'> {
  * @throws the signal's reason, once it aborts; what is embedded by then is in the store
  */
 export async function embedDataset(path: string, options: EmbedOptions): Promise<EmbedSummary> {
-  const { backbone, split, signal, views = [] } = options;
+  const { backbone, split, signal, views = [], pass = embedPictures } = options;
   checkViewSets(views);
   const dataset = await openDataset(path);
   const progress = new ProgressCounter(options.onProgress);
@@ -90,7 +100,7 @@ export async function embedDataset(path: string, options: EmbedOptions): Promise
     };
     await store.record({ ...record, complete: false, updated: Date.now() });
     try {
-      await embedPictures(table, dataset, {
+      await pass(table, dataset, {
         ...options,
         ...{ views: furtherViews(views), takesViews: isLearntFrom, onOutcome: progress.add },
       });
@@ -120,7 +130,7 @@ export async function embedDataset(path: string, options: EmbedOptions): Promise
 }
 
 /** Whether a head may be trained on a picture: only then are further views of use. */
-function isLearntFrom({ split }: DatasetEntry): boolean {
+export function isLearntFrom({ split }: DatasetEntry): boolean {
   return split === undefined || split === 'train';
 }
 

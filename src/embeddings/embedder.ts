@@ -13,7 +13,7 @@ import {
   type View,
 } from '../images/index.js';
 import type { Picture } from './plan.js';
-import { listedAs, type EmbeddingRow } from './row.js';
+import { rowOf, type EmbeddingRow, type RowSubject } from './row.js';
 import type { RowStore } from './table.js';
 
 /** File sizes remembered since the store was last asked about them: far more than there are pictures under way. */
@@ -251,27 +251,8 @@ export class Embedder {
     return this.rowOf(picture, { sha256, view, width, height, embedding, look, error });
   }
 
-  private rowOf(
-    { entry, size, modified }: Pick<Picture, 'entry'> & { size: number | null; modified: number | null },
-    found: Partial<EmbeddingRow>,
-  ): EmbeddingRow {
-    return {
-      path: entry.path,
-      dataset: this.options.dataset,
-      ...listedAs(entry),
-      sha256: null,
-      size,
-      modified,
-      view: 'center',
-      width: null,
-      height: null,
-      embedding: null,
-      look: null,
-      model_id: this.options.backbone.id,
-      transform_id: this.options.backbone.transformId,
-      error: null,
-      ...found,
-    };
+  private rowOf(picture: RowSubject, found: Partial<EmbeddingRow>): EmbeddingRow {
+    return rowOf(picture, this.options.dataset, this.options.backbone, found);
   }
 
   private rememberSize(size: number): void {

@@ -1,11 +1,12 @@
-export { embedDataset } from './embed.js';
-export type { EmbedOptions, EmbedProgress, EmbedSummary } from './embed.js';
+export { embedDataset, isLearntFrom } from './embed.js';
+export type { EmbedOptions, EmbedProgress, EmbedSummary, Pass } from './embed.js';
 export { readEmbeddings } from './read-through.js';
 export type { ReadThroughOptions } from './read-through.js';
+export { embedPictures, entriesOf } from './pass.js';
 export type { PassOptions } from './pass.js';
-export { labelsIn } from './row.js';
+export { labelsIn, rowOf } from './row.js';
 export type { EmbeddingRow } from './row.js';
 export { DEFAULT_STORE, EmbeddingStore } from './store.js';
 export type { DatasetRecord } from './store.js';
 export { EmbeddingTable } from './table.js';
-export type { KnownRow, RowFilter } from './table.js';
+export type { KnownRow, RowFilter, WriteOptions } from './table.js';

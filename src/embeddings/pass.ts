@@ -23,7 +23,7 @@ export interface PassOptions {
   signal?: AbortSignal;
 }
 
-interface PassCallbacks<Row> {
+export interface PassCallbacks<Row> {
   /** The further views to see to, of those pictures that take any. */
   views: readonly View[];
   takesViews: (entry: DatasetEntry) => boolean;

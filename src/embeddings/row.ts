@@ -58,6 +58,15 @@ const COLUMNS = {
 };
 const REQUIRED = new Set(['path', 'dataset', 'view', 'model_id', 'transform_id']);
 
+/** The columns that tell rows apart, in the order of the schema, without which Lance does not know the key by it. */
+export const KEY = ['path', 'dataset', 'view'];
+
+/**
+ * Marks the columns of the key. Only with it does Lance notice that another writer has inserted the same key at the same
+ * time; without, both rows stay (https://github.com/lance-format/lance/pull/5633).
+ */
+const PRIMARY_KEY = new Map([['lance-schema:unenforced-primary-key', 'true']]);
+
 /** What a data set says of a picture, as its row keeps it. */
 export function listedAs({ label, labels, split, group, weight }: DatasetEntry) {
   return {
@@ -66,6 +75,39 @@ export function listedAs({ label, labels, split, group, weight }: DatasetEntry) 
     split: split ?? null,
     group: group ?? null,
     weight: weight ?? null,
+  };
+}
+
+/** A picture of a data set, and its file as it is on disk, where there is one. */
+export interface RowSubject {
+  entry: DatasetEntry;
+  size: number | null;
+  modified: number | null;
+}
+
+/** A row of a picture: what its data set says of it, and what was found. */
+export function rowOf(
+  { entry, size, modified }: RowSubject,
+  dataset: string,
+  { id, transformId }: { id: string; transformId: string },
+  found: Partial<EmbeddingRow>,
+): EmbeddingRow {
+  return {
+    path: entry.path,
+    dataset,
+    ...listedAs(entry),
+    sha256: null,
+    size,
+    modified,
+    view: 'center',
+    width: null,
+    height: null,
+    embedding: null,
+    look: null,
+    model_id: id,
+    transform_id: transformId,
+    error: null,
+    ...found,
   };
 }
 
@@ -78,7 +120,8 @@ export function labelsIn(text: string | null): readonly string[] {
 /** The Arrow schema of a table whose embeddings have the given width. */
 export function rowSchema(width: number): Schema {
   const plain = Object.entries(COLUMNS).map(
-    ([name, type]) => new arrow.Field(name, type, !REQUIRED.has(name)),
+    ([name, type]) =>
+      new arrow.Field(name, type, !REQUIRED.has(name), KEY.includes(name) ? PRIMARY_KEY : null),
   );
   return new arrow.Schema([...plain, new arrow.Field('embedding', embeddingType(width), true)]);
 }
@@ -86,6 +129,12 @@ export function rowSchema(width: number): Schema {
 /** The Arrow type of an embedding of the given width. */
 export function embeddingType(width: number): FixedSizeList<Float32> {
   return new arrow.FixedSizeList(width, new arrow.Field('item', new arrow.Float32(), true));
+}
+
+/** Whether a table with this schema may be written to by several at the same time. */
+export function hasPrimaryKey({ fields }: Pick<Schema, 'fields'>): boolean {
+  const [mark = ''] = PRIMARY_KEY.keys();
+  return KEY.every((name) => fields.some((field) => field.name === name && field.metadata.has(mark)));
 }
 
 /** Rows out of what a query gave; columns that were not selected are null, or empty where null is no value. */

@@ -5,8 +5,9 @@ import { connect, makeArrowTable, type Connection, type Table } from '@lancedb/l
 import type { Schema } from 'apache-arrow';
 import { LastlayerError, messageOf } from '../errors.js';
 import { arrow } from './arrow.js';
-import { rowSchema } from './row.js';
-import { EmbeddingTable } from './table.js';
+import { retryConflicts } from './conflicts.js';
+import { hasPrimaryKey, rowSchema } from './row.js';
+import { EmbeddingTable, type WriteOptions } from './table.js';
 
 /** Folder of the store where none is given. */
 export const DEFAULT_STORE = 'embeddings';
@@ -61,7 +62,7 @@ export class EmbeddingStore {
   static async open(location: string, options: { create: boolean }): Promise<EmbeddingStore> {
     // Read when the native library first logs; it would warn that a new table has no versions yet.
     process.env.LANCE_LOG ??= 'error';
-    const path = isAddress(location) ? location : resolve(location);
+    const path = EmbeddingStore.locate(location);
     if (!options.create && !(await EmbeddingStore.exists(location))) {
       throw new LastlayerError(`There are no embeddings at ${path}. Run \`npm run embed -- DATASET\` first.`);
     }
@@ -70,6 +71,11 @@ export class EmbeddingStore {
     } catch (error) {
       throw new LastlayerError(`The store ${path} cannot be opened: ${messageOf(error)}.`);
     }
+  }
+
+  /** The absolute path of a store, or its address as it is. */
+  static locate(location: string): string {
+    return isAddress(location) ? location : resolve(location);
   }
 
   /** Whether there may be a store: always true of an address, which only opening it can tell. */
@@ -91,9 +97,29 @@ export class EmbeddingStore {
     transformId: string,
     width: number,
   ): Promise<EmbeddingTable | undefined> {
-    const name = tableName(modelId, transformId);
-    if (!(await this.connection.tableNames()).includes(name)) return undefined;
-    return new EmbeddingTable(await this.connection.openTable(name), modelId, transformId, width);
+    const table = await this.openIfThere(tableName(modelId, transformId));
+    return table && new EmbeddingTable(table, modelId, transformId, width);
+  }
+
+  /**
+   * As {@link existingTable}, to write to while others do.
+   * @throws {LastlayerError} where there is none, or an earlier version made it, which did not provide for that
+   */
+  async tableToShare(
+    modelId: string,
+    transformId: string,
+    width: number,
+    options: WriteOptions,
+  ): Promise<EmbeddingTable> {
+    const table = await this.openIfThere(tableName(modelId, transformId));
+    if (!table) throw new LastlayerError(`The store ${this.location} has no table for ${modelId}.`);
+    if (!hasPrimaryKey(await table.schema())) {
+      throw new LastlayerError(
+        `The store ${this.location} was made by an earlier version, and several workers cannot write to it at once. Embed ` +
+          `into another one (--store), or without --queue.`,
+      );
+    }
+    return new EmbeddingTable(table, modelId, transformId, width, options);
   }
 
   /** The table of a data set that was embedded. */
@@ -121,9 +147,13 @@ export class EmbeddingStore {
     const table = await this.openOrCreate(CATALOG, CATALOG_SCHEMA);
     const row = { key: `${record.table}:${record.dataset}`, ...record };
     const data = makeArrowTable([row], { schema: CATALOG_SCHEMA });
-    await table.mergeInsert('key').whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data);
+    await retryConflicts(() =>
+      table.mergeInsert('key').whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data),
+    );
     // Once in a run is enough, and the beginning is waited for.
-    if (record.complete) await table.optimize({ cleanupOlderThan: new Date(Date.now() - 3_600_000) });
+    if (record.complete) {
+      await retryConflicts(() => table.optimize({ cleanupOlderThan: new Date(Date.now() - 3_600_000) }));
+    }
   }
 
   close(): void {
@@ -132,8 +162,14 @@ export class EmbeddingStore {
 
   private async openOrCreate(name: string, schema: Schema): Promise<Table> {
     // An earlier version's table may have another schema, at which createEmptyTable takes offence.
-    if ((await this.connection.tableNames()).includes(name)) return this.connection.openTable(name);
-    return this.connection.createEmptyTable(name, schema, { mode: 'create', existOk: true });
+    return (
+      (await this.openIfThere(name)) ??
+      this.connection.createEmptyTable(name, schema, { mode: 'create', existOk: true })
+    );
+  }
+
+  private async openIfThere(name: string): Promise<Table | undefined> {
+    return (await this.connection.tableNames()).includes(name) ? this.connection.openTable(name) : undefined;
   }
 }
 

@@ -1,7 +1,8 @@
 import { Index, type Table } from '@lancedb/lancedb';
 import type { View } from '../images/index.js';
 import { ContentLookup } from './content-lookup.js';
-import { embeddingsOf, rowSchema, rowsOf, type EmbeddingBlock, type EmbeddingRow } from './row.js';
+import { retryConflicts } from './conflicts.js';
+import { embeddingsOf, KEY, rowSchema, rowsOf, type EmbeddingBlock, type EmbeddingRow } from './row.js';
 import { rowTable } from './row-table.js';
 import { isIn, quote } from './sql.js';
 import { throughIndex, VectorIndex } from './vector-index.js';
@@ -18,8 +19,6 @@ const INDEX_FROM = 100_000;
 
 /** Superseded versions are kept this long for those who are reading them. */
 const KEEP_VERSIONS_MS = 3_600_000;
-
-const KEY = ['dataset', 'path', 'view'];
 
 /** What `nearest` tells of a row. */
 const NEAREST_COLUMNS = ['path', 'label', 'labels', 'split', 'sha256', 'width', 'height'];
@@ -53,6 +52,17 @@ export interface RowFilter {
   views?: readonly View[];
 }
 
+/** How a table is written to. */
+export interface WriteOptions {
+  /** Rows are written in blocks of this many, or whatever there is after so many milliseconds. Default: 512 and 2,000. */
+  blockRows?: number;
+  blockMs?: number;
+  /** Whether small files are joined while rows are put. Default: true; of several who write, only one should. */
+  compact?: boolean;
+  /** Called before each block is written; where it throws, the block is not. */
+  beforeWrite?: () => Promise<void>;
+}
+
 /**
  * The embeddings of one model and one transform: a LanceDB table with one row for each file of a data set, and further
  * ones for further views of it, which nobody sees who does not ask for them. Rows that are put are written in blocks, each
@@ -74,6 +84,7 @@ export class EmbeddingTable implements RowStore {
     readonly transformId: string,
     /** Width of the embeddings. */
     readonly width: number,
+    private readonly writes: WriteOptions = {},
   ) {}
 
   get name(): string {
@@ -115,9 +126,10 @@ export class EmbeddingTable implements RowStore {
    */
   async put(row: EmbeddingRow): Promise<void> {
     this.pending.set(JSON.stringify([row.dataset, row.path, row.view]), row);
-    while (this.writing && this.pending.size >= FLUSH_ROWS) await this.writing.done;
+    const { blockRows = FLUSH_ROWS, blockMs = FLUSH_MS } = this.writes;
+    while (this.writing && this.pending.size >= blockRows) await this.writing.done;
     this.throwFailure();
-    const isDue = this.pending.size >= FLUSH_ROWS || Date.now() - this.lastFlush > FLUSH_MS;
+    const isDue = this.pending.size >= blockRows || Date.now() - this.lastFlush > blockMs;
     if (isDue && !this.writing) void this.startWriting();
   }
 
@@ -154,9 +166,20 @@ export class EmbeddingTable implements RowStore {
 
   private async write(rows: readonly EmbeddingRow[]): Promise<void> {
     const data = rowTable(rows, this.width);
-    await this.table.mergeInsert(KEY).whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data);
+    await this.writes.beforeWrite?.();
+    await retryConflicts(() =>
+      this.table.mergeInsert(KEY).whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data),
+    );
     this.flushes++;
-    if (this.flushes - this.optimized >= FLUSHES_PER_OPTIMIZE) await this.optimize();
+    const { compact = true } = this.writes;
+    if (compact && this.flushes - this.optimized >= FLUSHES_PER_OPTIMIZE) await this.optimize();
+  }
+
+  /** Takes in what others have written. */
+  async refresh(): Promise<void> {
+    await this.table.checkoutLatest();
+    // There may be small files of theirs.
+    this.flushes++;
   }
 
   /** Joins small files, drops old versions and, where the table is large, keeps indexes on paths and digests. */
@@ -169,7 +192,9 @@ export class EmbeddingTable implements RowStore {
         await this.table.createIndex(column, { config: Index.btree() });
       }
     }
-    await this.table.optimize({ cleanupOlderThan: new Date(Date.now() - KEEP_VERSIONS_MS) });
+    await retryConflicts(() =>
+      this.table.optimize({ cleanupOlderThan: new Date(Date.now() - KEEP_VERSIONS_MS) }),
+    );
   }
 
   /** The index on the embeddings. */

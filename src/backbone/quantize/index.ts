@@ -1,4 +1,4 @@
-export { int8Backbone } from './int8-backbone.js';
+export { existingInt8, int8Backbone } from './int8-backbone.js';
 export { quantizeBackbone } from './quantize-backbone.js';
 export type { QuantizedBackbone, QuantizeOptions } from './quantize-backbone.js';
 export { speedRatio } from './speed.js';

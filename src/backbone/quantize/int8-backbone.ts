@@ -20,7 +20,7 @@ export async function int8Backbone(
 ): Promise<Backbone> {
   const { onNotice, signal } = options;
   if (float32.quantized) return float32;
-  const int8 = (await existing(float32, options)) ?? (await make(float32, dataset, options));
+  const int8 = (await existingInt8(float32, options)) ?? (await make(float32, dataset, options));
   const ratio = await speedRatio(int8, float32, signal && { signal });
   if (ratio >= 1) {
     await float32.release();
@@ -33,9 +33,10 @@ export async function int8Backbone(
   return float32;
 }
 
-async function existing(
+/** The int8 model that lies beside a float32 one and was made from it; undefined where there is none. */
+export async function existingInt8(
   { source, sha256 }: Backbone,
-  { session }: QuantizeOptions,
+  { session }: Pick<QuantizeOptions, 'session'>,
 ): Promise<Backbone | undefined> {
   const model = int8Path(source);
   const card = await readCard(model);

@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import type { Backbone, TrunkPool } from '../backbone/index.js';
+import {
+  embedPictures,
+  EmbeddingStore,
+  isLearntFrom,
+  rowOf,
+  type EmbeddingTable,
+} from '../embeddings/index.js';
+import type { Dataset, DatasetEntry } from '../images/index.js';
+import type { Outcomes } from './job.js';
+import type { Run } from './run.js';
+
+/** What a worker has for all its jobs. */
+export interface JobContext {
+  backbone: Backbone;
+  trunk: TrunkPool;
+  batchSize?: number;
+  /** Pictures that are decoded at the same time. */
+  concurrency: number;
+}
+
+/** Why a picture has no embedding that nobody could make. */
+const CULPRIT =
+  'it ended two workers, one after the other, that were at nothing but this picture; it is not tried again unless it changes';
+
+/**
+ * Sees to it that the store has the rows of a job's pictures, in one commit: all of them or none.
+ * @param mayWrite called before; throws where somebody else has the job by now
+ */
+export async function embedJob(
+  run: Run,
+  entries: readonly DatasetEntry[],
+  mayWrite: () => Promise<void>,
+  context: JobContext,
+): Promise<Outcomes> {
+  const outcomes: Outcomes = { embedded: 0, reused: 0, unchanged: 0, failed: 0 };
+  await withTable(run, mayWrite, (table) =>
+    embedPictures(table, listed(run.dataset, entries), {
+      ...context,
+      views: run.views,
+      takesViews: isLearntFrom,
+      onOutcome: (outcome) => outcomes[outcome]++,
+    }),
+  );
+  return outcomes;
+}
+
+/** Gives a picture that ends workers a row that says so, by which it is known from then on. */
+export async function recordCulprit(
+  run: Run,
+  entry: DatasetEntry,
+  mayWrite: () => Promise<void>,
+  { backbone }: JobContext,
+): Promise<Outcomes> {
+  const { size, mtimeMs: modified } = await stat(entry.path);
+  const sha256 = createHash('sha256')
+    .update(await readFile(entry.path))
+    .digest('hex');
+  const row = rowOf({ entry, size, modified }, run.dataset, backbone, { sha256, error: CULPRIT });
+  await withTable(run, mayWrite, (table) => table.put(row));
+  return { embedded: 0, reused: 0, unchanged: 0, failed: 1 };
+}
+
+async function withTable(
+  { store: location, modelId, transformId, width }: Run,
+  beforeWrite: () => Promise<void>,
+  put: (table: EmbeddingTable) => Promise<void>,
+): Promise<void> {
+  const store = await EmbeddingStore.open(location, { create: false });
+  try {
+    const writes = { blockRows: Infinity, blockMs: Infinity, compact: false, beforeWrite };
+    const table = await store.tableToShare(modelId, transformId, width, writes);
+    await put(table);
+    await table.flush();
+  } finally {
+    store.close();
+  }
+}
+
+/** A data set of a few pictures that somebody else has listed. */
+function listed(root: string, entries: readonly DatasetEntry[]): Dataset {
+  return {
+    root,
+    layout: 'job',
+    leftOut: { count: 0, examples: [] },
+    // eslint-disable-next-line @typescript-eslint/require-await -- nothing is to be waited for
+    entries: async function* () {
+      yield* entries;
+    },
+    contains: (path) => Promise.resolve(entries.some((entry) => entry.path === path)),
+  };
+}

@@ -1,0 +1,53 @@
+import { createHash } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import type { View } from '../images/index.js';
+
+/** One data set that is being embedded into one store with one model: what a worker has to know before its jobs. */
+export interface Run {
+  /** Absolute path, or the address of an object store. */
+  store: string;
+  /** Absolute path of the data set. */
+  dataset: string;
+  modelId: string;
+  transformId: string;
+  /** Width of the embeddings. */
+  width: number;
+  /** Further views to embed of the pictures to train on. */
+  views: readonly View[];
+}
+
+/** In front of all that is kept in Redis. */
+export const PREFIX = 'lastlayer';
+const RUNS = `${PREFIX}:runs`;
+
+/** The name of a run's queue. Runs that differ in store, data set, model or transform have different ones, so they never mix. */
+export function queueName({ store, dataset, modelId, transformId }: Run): string {
+  const identity = JSON.stringify([store, dataset, modelId, transformId]);
+  return createHash('sha256').update(identity).digest('hex').slice(0, 16);
+}
+
+/** How often jobs of a queue were begun and not brought to an end: a hash by job id. */
+export function startsKey(queue: string): string {
+  return `${PREFIX}:${queue}:starts`;
+}
+
+/** Who produces the jobs of a queue: a text that expires. */
+export function producerKey(queue: string): string {
+  return `${PREFIX}:${queue}:producer`;
+}
+
+/** Has workers find a run. */
+export async function announce(redis: Redis, run: Run): Promise<void> {
+  await redis.hset(RUNS, queueName(run), JSON.stringify(run));
+}
+
+/** Has workers leave a run. */
+export async function withdraw(redis: Redis, run: Run): Promise<void> {
+  await redis.hdel(RUNS, queueName(run));
+}
+
+/** The runs that are announced, by the names of their queues. */
+export async function announcedRuns(redis: Redis): Promise<Map<string, Run>> {
+  const runs = Object.entries(await redis.hgetall(RUNS));
+  return new Map(runs.map(([name, text]) => [name, JSON.parse(text) as Run]));
+}

@@ -1,0 +1,194 @@
+import { stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Semaphore } from 'async-mutex';
+import { Worker, type Job } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { TrunkPool, type Backbone } from '../backbone/index.js';
+import { LastlayerError, messageOf } from '../errors.js';
+import { embedJob, recordCulprit, type JobContext } from './embed-job.js';
+import type { JobData, JobResult, Outcomes } from './job.js';
+import { connectRedis } from './redis.js';
+import { announcedRuns, PREFIX, startsKey, type Run } from './run.js';
+
+/** While one job is being written and the next is being fetched, the other keeps the trunk busy. */
+const JOBS_AT_ONCE = 2;
+
+/** A job that was begun so often, and not ended, is split; a picture by itself is given up. */
+const MOST_STARTS = 2;
+
+const LOOK_MS = 1_000;
+const DEFAULT_STALLED_AFTER_MS = 30_000;
+const DEFAULT_CONCURRENCY = 32;
+
+export interface WorkerOptions {
+  /** Address of Redis. */
+  queue: string;
+  backbone: Backbone;
+  /** Pictures that go through the trunk together, in each of its threads. Default: 8 on the processor, else 32. */
+  batchSize?: number;
+  /** Pictures that are read and decoded at the same time. Default: 32. */
+  concurrency?: number;
+  /** A job whose worker gave no sign of life for so many milliseconds goes to another. Default: 30,000. */
+  stalledAfter?: number;
+  /** Ends the work once the jobs under way are done. */
+  signal: AbortSignal;
+  /** Told what the user should know. */
+  onNotice?: (line: string) => void;
+  /** Called when a job is done. */
+  onOutcomes?: (outcomes: Outcomes) => void;
+}
+
+/**
+ * Does jobs of all runs in the queue that are of its model, until the signal aborts.
+ * @throws {LastlayerError} where Redis cannot be reached
+ */
+export async function work(options: WorkerOptions): Promise<void> {
+  const { queue, backbone, signal, onNotice } = options;
+  const redis = await connectRedis(queue, onNotice);
+  const trunk = new TrunkPool(backbone);
+  const attendance = new Attendance(redis, trunk, options);
+  try {
+    while (!signal.aborted) {
+      await attendance.update();
+      await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
+    }
+  } finally {
+    await attendance.end();
+    await trunk.close();
+    redis.disconnect();
+  }
+}
+
+/** The runs that a worker attends, each with a BullMQ worker of its own; together they do two jobs at a time. */
+class Attendance {
+  private readonly workers = new Map<string, Worker<JobData, JobResult>>();
+  private readonly refused = new Set<string>();
+  private readonly places = new Semaphore(JOBS_AT_ONCE);
+  private readonly context: JobContext;
+
+  constructor(
+    private readonly redis: Redis,
+    trunk: TrunkPool,
+    private readonly options: WorkerOptions,
+  ) {
+    const { backbone, batchSize, concurrency = DEFAULT_CONCURRENCY } = options;
+    this.context = {
+      ...{ backbone, trunk, concurrency: Math.ceil(concurrency / JOBS_AT_ONCE) },
+      ...(batchSize !== undefined && { batchSize }),
+    };
+  }
+
+  /** Attends new runs and leaves those that are over. */
+  async update(): Promise<void> {
+    const runs = await announcedRuns(this.redis);
+    for (const [name, worker] of this.workers) {
+      if (runs.has(name)) continue;
+      this.workers.delete(name);
+      await worker.close();
+    }
+    for (const [name, run] of runs) {
+      if (this.workers.has(name)) continue;
+      const reason = await this.reasonAgainst(run);
+      if (reason === undefined) this.attend(name, run);
+      else if (!this.refused.has(name)) {
+        this.refused.add(name);
+        this.options.onNotice?.(reason);
+      }
+    }
+  }
+
+  /** Waits for the jobs under way. */
+  async end(): Promise<void> {
+    await Promise.all([...this.workers.values()].map((worker) => worker.close()));
+  }
+
+  private async reasonAgainst({ modelId, transformId, dataset }: Run): Promise<string | undefined> {
+    const { id, transformId: ownTransform } = this.options.backbone;
+    if (modelId !== id || transformId !== ownTransform) {
+      return (
+        `The jobs for ${dataset} are left to other workers: they are of ${modelId} (${transformId}), and this worker has ${id} ` +
+        `(${ownTransform}). Start one with the same --model and --precision as embed.`
+      );
+    }
+    const isThere = await stat(dataset).then(
+      () => true,
+      () => false,
+    );
+    if (isThere) return undefined;
+    return `The jobs for ${dataset} are left to other workers: there is no such file or folder here. Mount it under the same path.`;
+  }
+
+  private attend(name: string, run: Run): void {
+    const { stalledAfter = DEFAULT_STALLED_AFTER_MS, onNotice, onOutcomes } = this.options;
+    const worker = new Worker<JobData, JobResult>(
+      name,
+      async (job, token = '') =>
+        this.places.runExclusive(
+          () => this.process(run, job, () => hold(job, token, stalledAfter)),
+          await this.weightOf(job),
+        ),
+      {
+        connection: this.redis,
+        prefix: PREFIX,
+        name: `${hostname()}-${process.pid}`,
+        concurrency: JOBS_AT_ONCE,
+        lockDuration: stalledAfter,
+        stalledInterval: stalledAfter / 2,
+        // How often a job may end a worker is counted here.
+        maxStalledCount: Number.MAX_SAFE_INTEGER,
+      },
+    );
+    // Of the connection, and of jobs that went to another worker, the user is told elsewhere.
+    worker.on('error', () => undefined);
+    worker.on('failed', (_, error) => onNotice?.(`A job for ${run.dataset} failed: ${messageOf(error)}`));
+    worker.on('completed', (_, result) => {
+      if ('outcomes' in result) onOutcomes?.(result.outcomes);
+    });
+    this.workers.set(name, worker);
+    onNotice?.(`At work on ${run.dataset} for ${run.store}.`);
+  }
+
+  /** A job that may end the worker is alone in it, so that no other comes under suspicion. */
+  private async weightOf({ id = '', data, queueName }: Job<JobData>): Promise<number> {
+    return data.suspect || (await this.starts(queueName, id)) > 0 ? JOBS_AT_ONCE : 1;
+  }
+
+  private async starts(queue: string, id: string): Promise<number> {
+    return Number((await this.redis.hget(startsKey(queue), id)) ?? 0);
+  }
+
+  private async process(
+    run: Run,
+    { id = '', data, queueName }: Job<JobData, JobResult>,
+    mayWrite: () => Promise<void>,
+  ): Promise<JobResult> {
+    const { id: modelId, transformId } = this.context.backbone;
+    if (data.modelId !== modelId || data.transformId !== transformId) {
+      throw new LastlayerError(
+        `the job is of ${data.modelId} (${data.transformId}), and this worker has ${modelId} (${transformId}).`,
+      );
+    }
+    const [first, ...rest] = data.entries;
+    if ((await this.starts(queueName, id)) >= MOST_STARTS && first) {
+      if (rest.length > 0) return { split: true };
+      return { outcomes: await recordCulprit(run, first, mayWrite, this.context) };
+    }
+    await this.redis.hincrby(startsKey(queueName), id, 1);
+    try {
+      const outcomes = await embedJob(run, data.entries, mayWrite, this.context);
+      await this.redis.hdel(startsKey(queueName), id);
+      return { outcomes };
+    } catch (error) {
+      // It failed, but it did not end this worker.
+      await this.redis.hincrby(startsKey(queueName), id, -1);
+      throw error;
+    }
+  }
+}
+
+/** @throws {LastlayerError} where the job is not this worker's any more */
+async function hold(job: Job<JobData>, token: string, duration: number): Promise<void> {
+  if ((await job.extendLock(token, duration)) === 1) return;
+  throw new LastlayerError('this worker gave no sign of life for too long, and another one has the job now.');
+}
