@@ -37,7 +37,7 @@ export class Producer {
   /** Jobs that are not known to be done, by their ids. */
   private readonly outstanding = new Map<string, JobData>();
   private mostJobs = FEWEST_JOBS;
-  private lastCheck = 0;
+  private lastCheck = Date.now();
 
   constructor(
     private readonly run: Run,

@@ -8,7 +8,7 @@ import { TrunkPool, type Backbone } from '../backbone/index.js';
 import { LastlayerError, messageOf } from '../errors.js';
 import { embedJob, recordCulprit, type JobContext } from './embed-job.js';
 import type { JobData, JobResult, Outcomes } from './job.js';
-import { connectRedis } from './redis.js';
+import { connectRedis, withoutPassword } from './redis.js';
 import { announcedRuns, PREFIX, startsKey, type Run } from './run.js';
 
 /** While one job is being written and the next is being fetched, the other keeps the trunk busy. */
@@ -48,6 +48,7 @@ export async function work(options: WorkerOptions): Promise<void> {
   const redis = await connectRedis(queue, onNotice);
   const trunk = new TrunkPool(backbone);
   const attendance = new Attendance(redis, trunk, options);
+  onNotice?.(`Waiting for jobs of ${backbone.id} at ${withoutPassword(queue)}.`);
   try {
     while (!signal.aborted) {
       await attendance.update();
