@@ -7,7 +7,7 @@ import {
   decodeViews,
   furtherViews,
   joinPixels,
-  readPicture,
+  readPictureFile,
   type RawPixels,
   type View,
   type ViewSet,
@@ -153,7 +153,7 @@ export function meanEmbedding(embeddings: readonly Float32Array[]): Float32Array
 async function bytesOf(image: ImageSource): Promise<Uint8Array | RawPixels> {
   if (typeof image !== 'string') return image;
   try {
-    return await readPicture(image);
+    return await readPictureFile(image);
   } catch (error) {
     throw new LastlayerError(`${image} cannot be read: ${messageOf(error)}.`);
   }

@@ -21,7 +21,8 @@ export async function picturesToCheckOn(
   const dataset = await openDataset(path);
   for (const splits of PREFERENCE) {
     const { entries } = await sampleEntries(dataset, { splits, limit, signal });
-    if (entries.length > 0) return { dataset: dataset.root, paths: entries.map((entry) => entry.path) };
+    const files = entries.filter(({ source }) => source === undefined);
+    if (files.length > 0) return { dataset: dataset.root, paths: files.map(({ path: file }) => file) };
   }
   return { dataset: dataset.root, paths: [] };
 }

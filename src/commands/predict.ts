@@ -139,11 +139,22 @@ function verdict({ unknown, labels }: Found): string {
   return unknown ? ': unknown, probably none of the classes' : '';
 }
 
+async function* picturesIn(folder: string): AsyncGenerator<DatasetEntry> {
+  for await (const entry of (await openDataset(folder)).entries()) {
+    if (entry.source) {
+      throw new UsageError(
+        `${entry.path} is no file of its own; predict takes picture files and folders of them.`,
+      );
+    }
+    yield entry;
+  }
+}
+
 async function* filesOf(images: readonly string[]): AsyncGenerator<Pick<DatasetEntry, 'path' | 'problem'>> {
   for (const path of images) {
     const found = await stat(path).catch(() => undefined);
     if (!found?.isDirectory()) yield { path };
-    else yield* (await openDataset(path)).entries();
+    else yield* picturesIn(path);
   }
 }
 

@@ -147,17 +147,20 @@ export class Embedder {
 
   /** Reads and hashes a picture, and decodes the views that are not known of its content, when the memory has room for it. */
   private prepare(picture: Picture, sizeKnown: boolean): Promise<Prepared> {
-    const shares = Math.min(Math.max(Math.ceil(picture.size / SHARE), 1), SHARES);
+    const shares = Math.min(Math.max(Math.ceil((picture.size ?? 0) / SHARE), 1), SHARES);
     return this.inHand.runExclusive(() => this.readAndDecode(picture, sizeKnown), shares);
   }
 
-  private async readAndDecode(picture: Picture, sizeKnown: boolean): Promise<Prepared> {
+  private async readAndDecode(listed: Picture, sizeKnown: boolean): Promise<Prepared> {
+    let picture = listed;
     const failed = (found: Partial<EmbeddingRow>): Settled => ({
       ...{ picture, rows: [this.rowOf(picture, found)], outcome: 'failed' },
     });
-    let bytes: Buffer;
+    let bytes: Uint8Array;
     try {
-      bytes = await readPicture(picture.entry.path);
+      const read = await readPicture(listed.entry);
+      bytes = read.bytes;
+      picture = { ...listed, ...read.state };
     } catch (error) {
       return failed({ error: messageOf(error) });
     }
@@ -168,11 +171,11 @@ export class Embedder {
       return undefined;
     }
     this.underWay.set(sha256, []);
-    const mayBeKnown = sizeKnown || this.recentSizes.has(picture.size);
+    const mayBeKnown = sizeKnown || this.recentSizes.has(bytes.length);
     const known = mayBeKnown ? await this.options.table.withContent(sha256) : [];
     const missing = this.missing(picture, known);
     if (missing.length === 0) return { picture, rows: known, outcome: 'reused' };
-    this.rememberSize(picture.size);
+    this.rememberSize(bytes.length);
     try {
       const images = await decodeViews(bytes, this.options.backbone.transform, missing);
       const waiting = images.flatMap((image, i) => {

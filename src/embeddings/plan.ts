@@ -1,18 +1,18 @@
-import { stat } from 'node:fs/promises';
 import { messageOf } from '../errors.js';
-import { unusable, type DatasetEntry, type View } from '../images/index.js';
+import { stateOf, type DatasetEntry, type View } from '../images/index.js';
 import { listedAs } from './row.js';
 import type { KnownRow, RowStore } from './table.js';
 
 /** Pictures that are looked up in the store at a time. */
 const WINDOW = 256;
 
-/** A file of the data set as it is on disk now. */
+/** A picture of the data set as it is now. */
 export interface Picture {
   entry: DatasetEntry;
-  size: number;
-  /** Milliseconds since 1970. */
-  modified: number;
+  /** Bytes; null where only reading it tells. */
+  size: number | null;
+  /** Milliseconds since 1970; null where that is unknown. */
+  modified: number | null;
   /** The rows that the table has of this very picture, and which of its views they are of, where some are missing. */
   known?: { sha256: string; views: readonly string[] };
 }
@@ -45,10 +45,14 @@ export async function* plan<Row extends KnownRow>(
     const steps = await Promise.all(
       window.map((entry) => stepFor(entry, known.get(entry.path), dataset, viewsOf(entry))),
     );
-    const sizes = steps.flatMap((step) => (step.kind === 'read' ? [step.picture.size] : []));
+    const sizes = steps.flatMap((step) =>
+      step.kind === 'read' && step.picture.size !== null ? [step.picture.size] : [],
+    );
     const knownSizes = sizes.length > 0 ? await table.knownSizes(sizes) : new Set();
     for (const step of steps) {
-      yield step.kind === 'read' ? { ...step, sizeKnown: knownSizes.has(step.picture.size) } : step;
+      yield step.kind === 'read'
+        ? { ...step, sizeKnown: step.picture.size === null || knownSizes.has(step.picture.size) }
+        : step;
     }
   }
 }
@@ -59,21 +63,22 @@ async function stepFor<Row extends KnownRow>(
   dataset: string,
   views: readonly View[],
 ): Promise<Step<Row>> {
-  if (entry.problem !== undefined) return { kind: 'unusable', entry, error: entry.problem };
-  let file;
+  const [row] = rows ?? [];
+  let state;
   try {
-    file = await stat(entry.path);
+    state = await stateOf(entry, row !== undefined);
   } catch (error) {
     return { kind: 'unusable', entry, error: messageOf(error) };
   }
-  const reason = unusable(file);
-  if (reason !== undefined) return { kind: 'unusable', entry, error: reason };
-  const picture = { entry, size: file.size, modified: file.mtimeMs };
+  const { size, modified } = state;
+  const picture = { entry, size, modified };
   // Without a digest the file could not be read last time, which may have passed.
-  const [row] = rows ?? [];
-  if (!rows || !row || row.sha256 === null || row.size !== file.size || row.modified !== file.mtimeMs) {
-    return { kind: 'read', picture, sizeKnown: false };
-  }
+  const isSame =
+    row !== undefined &&
+    modified !== null &&
+    row.modified === modified &&
+    (size === null || row.size === size);
+  if (!rows || !row || row.sha256 === null || !isSame) return { kind: 'read', picture, sizeKnown: false };
   const listed = listedAs(entry);
   const listedAsBefore =
     row.dataset === dataset &&

@@ -1,7 +1,7 @@
-import { LastlayerError, messageOf } from '../errors.js';
+import { messageOf } from '../errors.js';
 import type { DatasetEntry } from './dataset.js';
 import { decodeImage, joinPixels } from './decode.js';
-import { readPicture } from './read-picture.js';
+import { readPicture } from './sources/read.js';
 import type { Transform } from './transform.js';
 
 /** Pictures that are ready for a backbone. */
@@ -48,8 +48,8 @@ async function decodeBatch(
   const decoded = await Promise.all(
     entries.map(async (entry) => {
       try {
-        if (entry.problem !== undefined) throw new LastlayerError(entry.problem);
-        return { entry, image: await decodeImage(await readPicture(entry.path), transform) };
+        const { bytes } = await readPicture(entry);
+        return { entry, image: await decodeImage(bytes, transform) };
       } catch (error) {
         onUnreadable?.(entry, messageOf(error));
         return undefined;

@@ -1,11 +1,15 @@
+import type { PictureSource } from './sources/source.js';
+
 /** The parts of a data set: to train on, to choose by, to judge by. */
 export const SPLITS = ['train', 'val', 'test'] as const;
 export type Split = (typeof SPLITS)[number];
 
 /** One picture of a data set. */
 export interface DatasetEntry {
-  /** Absolute path of the file. */
+  /** Absolute path of the file; of a picture that is no file of its own, its name, which no other picture has. */
   path: string;
+  /** Where it is, where it is no file of its own. */
+  source?: PictureSource;
   label?: string;
   /** All that the picture shows, of several labels that do not rule each other out; distinct, in code unit order. */
   labels?: readonly string[];

@@ -145,7 +145,8 @@ async function isFolder(entry: Dirent, path: string): Promise<boolean> {
   return target?.isDirectory() ?? false;
 }
 
-function isPicture(path: string, leftOut: LeftOut): boolean {
+/** Whether a file is a picture by its ending; counts it where not. */
+export function isPicture(path: string, leftOut: LeftOut): boolean {
   const is = PICTURE_ENDINGS.has(extname(path).toLowerCase());
   if (!is) leaveOut(leftOut, path);
   return is;

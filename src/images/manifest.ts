@@ -9,8 +9,8 @@ import { readLabels } from './manifest-labels.js';
 type Fields = Record<string, unknown>;
 
 /**
- * Reads a manifest: a CSV file with a header, or JSON Lines, with `path` (relative to the manifest's own folder, or
- * absolute) and, optionally, `label` or `labels` (all that the picture shows: a list, or text with `;` between; an empty
+ * Reads a manifest: a CSV file with a header, or JSON Lines, with `path` (relative to the manifest's own folder,
+ * absolute, or an http(s) URL) and, optionally, `label` or `labels` (all that the picture shows: a list, or text with `;` between; an empty
  * one says that it shows none of them), `split` (train, val or test), `group` (pictures of one group, such as one subject,
  * are never both learnt from and judged by) and `weight` (how much the picture counts in training: above 0, default 1).
  *
@@ -62,7 +62,7 @@ function toEntry(fields: Fields, manifest: string, line: number): DatasetEntry {
         `${Object.keys(fields).join(', ') || 'none'}.`,
     );
   }
-  const entry: DatasetEntry = { path: resolve(dirname(manifest), path) };
+  const entry = locate(path, manifest, line);
   const label = text(fields, 'label', manifest, line);
   Object.assign(entry, readLabels(label, fields['labels'], `${manifest}, line ${line}`));
   const splitName = text(fields, 'split', manifest, line);
@@ -80,6 +80,17 @@ function toEntry(fields: Fields, manifest: string, line: number): DatasetEntry {
   const weight = text(fields, 'weight', manifest, line);
   if (weight !== undefined) entry.weight = positive(weight, manifest, line);
   return entry;
+}
+
+/** A file, or a picture behind a URL. */
+function locate(path: string, manifest: string, line: number): DatasetEntry {
+  const [, scheme] = /^([a-z][a-z0-9+.-]+):\/\//i.exec(path) ?? [];
+  if (scheme === undefined) return { path: resolve(dirname(manifest), path) };
+  if (/^https?$/i.test(scheme) && URL.canParse(path)) return { path, source: { kind: 'url', url: path } };
+  throw new LastlayerError(
+    `${manifest}, line ${line}: ${path} cannot be fetched. Write http:// or https:// (of an object store: a presigned URL), or the ` +
+      `path of a file.`,
+  );
 }
 
 function positive(weight: string, manifest: string, line: number): number {

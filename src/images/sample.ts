@@ -25,7 +25,10 @@ export async function sampleEntries(
     signal?.throwIfAborted();
     if (!splits.includes(entry.split)) continue;
     of++;
-    sample.push({ entry, key: keyOf(relative(dataset.root, entry.path)) });
+    sample.push({
+      entry,
+      key: keyOf(entry.source?.kind === 'url' ? entry.path : relative(dataset.root, entry.path)),
+    });
     if (sample.length >= 2 * limit) shorten();
   }
   shorten();

@@ -1,5 +1,5 @@
 import pLimit from 'p-limit';
-import { decodeImage, IMAGENET_TRANSFORM, lookOf, readPicture, type Look } from '../images/index.js';
+import { decodeImage, IMAGENET_TRANSFORM, lookOf, readPictureFile, type Look } from '../images/index.js';
 import type { Pictures } from './pictures.js';
 
 const CONCURRENCY = 16;
@@ -38,6 +38,6 @@ export async function looksOf(
 }
 
 async function lookAt(path: string): Promise<Look> {
-  const { pixels } = await decodeImage(await readPicture(path), IMAGENET_TRANSFORM);
+  const { pixels } = await decodeImage(await readPictureFile(path), IMAGENET_TRANSFORM);
   return lookOf(pixels);
 }

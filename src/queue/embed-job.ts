@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
 import type { Backbone, TrunkPool } from '../backbone/index.js';
 import {
   embedPictures,
@@ -8,7 +7,7 @@ import {
   rowOf,
   type EmbeddingTable,
 } from '../embeddings/index.js';
-import type { Dataset, DatasetEntry } from '../images/index.js';
+import { readPicture, stateOf, type Dataset, type DatasetEntry } from '../images/index.js';
 import type { Outcomes } from './job.js';
 import type { Run } from './run.js';
 
@@ -54,11 +53,10 @@ export async function recordCulprit(
   mayWrite: () => Promise<void>,
   { backbone }: JobContext,
 ): Promise<Outcomes> {
-  const { size, mtimeMs: modified } = await stat(entry.path);
-  const sha256 = createHash('sha256')
-    .update(await readFile(entry.path))
-    .digest('hex');
-  const row = rowOf({ entry, size, modified }, run.dataset, backbone, { sha256, error: CULPRIT });
+  const { bytes, state } = await readPicture(entry);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const subject = { entry, ...(await stateOf(entry, false)), ...state };
+  const row = rowOf(subject, run.dataset, backbone, { sha256, error: CULPRIT });
   await withTable(run, mayWrite, (table) => table.put(row));
   return { embedded: 0, reused: 0, unchanged: 0, failed: 1 };
 }

@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
 import sharp from 'sharp';
-import { readPicture } from '../images/index.js';
+import { readPictureFile } from '../images/index.js';
 
 /** Longer side, in pixels; about 3 KB each. */
 const SIDE = 128;
@@ -39,7 +39,7 @@ export class Thumbnails {
 }
 
 async function thumbnail(path: string): Promise<string> {
-  const webp = await sharp(await readPicture(path), { failOn: 'none', pages: 1 })
+  const webp = await sharp(await readPictureFile(path), { failOn: 'none', pages: 1 })
     .autoOrient()
     .flatten({ background: '#ffffff' })
     .resize(SIDE, SIDE, { fit: 'inside', withoutEnlargement: true })

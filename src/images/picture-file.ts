@@ -15,11 +15,11 @@ export function unusable(file: { isFile(): boolean; size: number }): string | un
 }
 
 /**
- * A picture's bytes.
+ * The bytes of a picture that is a file.
  * @throws {LastlayerError} where it is no regular file, such as a pipe or a device, or too large
  * @throws {Error} of the system, where it cannot be read
  */
-export async function readPicture(path: string): Promise<Buffer<ArrayBuffer>> {
+export async function readPictureFile(path: string): Promise<Buffer<ArrayBuffer>> {
   const file = await open(path, constants.O_RDONLY | AT_ONCE);
   try {
     const reason = unusable(await file.stat());

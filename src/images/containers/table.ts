@@ -1,0 +1,122 @@
+import { LastlayerError, messageOf } from '../../errors.js';
+import { splitNamed, type DatasetEntry, type Split } from '../dataset.js';
+import { openLance } from '../sources/lance.js';
+import { openParquet, readParquetRows, rowGroups } from '../sources/parquet.js';
+
+/** Columns that hold pictures, as they are named mostly, in the order in which they are looked for. */
+const PICTURE_COLUMNS = [
+  'image',
+  'img',
+  'picture',
+  'photo',
+  'jpg',
+  'jpeg',
+  'png',
+  'webp',
+  'bytes',
+  'image_bytes',
+];
+
+const ROWS_A_BLOCK = 4096;
+
+/** What a table says of its pictures beside them. */
+const SIDE_COLUMNS = ['label', 'split'];
+
+/**
+ * The pictures of a Parquet file with a column of encoded pictures: bytes, or structs with `bytes`, as Hugging Face's datasets
+ * write them, whose class names are used. `label` (text or number) and `split` are optional. A picture is named by its file and
+ * row: `/data/0001.parquet#17`.
+ * @throws {LastlayerError} where the file is damaged or has no column of pictures
+ */
+export async function* picturesOfParquet(
+  file: string,
+  split: Split | undefined,
+): AsyncGenerator<DatasetEntry> {
+  try {
+    const opened = await openParquet(file);
+    const [, ...schema] = opened.metadata.schema;
+    const names = schema.map(({ name }) => name);
+    const column = pictureColumn(names, file);
+    const side = SIDE_COLUMNS.filter((name) => names.includes(name));
+    const classes = classNames(
+      opened.metadata.key_value_metadata?.find(({ key }) => key === 'huggingface')?.value,
+    );
+    for (const [start, end] of rowGroups(opened)) {
+      const rows = side.length > 0 ? await readParquetRows(opened, side, start, end) : [];
+      for (let row = start; row < end; row++) {
+        yield {
+          ...{ path: `${file}#${row}`, source: { kind: 'parquet', file, column, row } },
+          ...listedIn(rows[row - start] ?? {}, split, classes),
+        };
+      }
+    }
+  } catch (error) {
+    if (error instanceof LastlayerError) throw error;
+    throw new LastlayerError(`${file} cannot be read as Parquet: ${messageOf(error)}.`);
+  }
+}
+
+/**
+ * The pictures of a Lance table, as {@link picturesOfParquet}.
+ * @param table a folder whose name ends in .lance
+ * @throws {LastlayerError} where it cannot be read or has no column of pictures
+ */
+export async function* picturesOfLance(table: string): AsyncGenerator<DatasetEntry> {
+  try {
+    const opened = await openLance(table);
+    const names = (await opened.schema()).names.map(String);
+    const column = pictureColumn(names, table);
+    const side = SIDE_COLUMNS.filter((name) => names.includes(name));
+    const count = await opened.countRows();
+    for (let start = 0; start < count; start += ROWS_A_BLOCK) {
+      const length = Math.min(ROWS_A_BLOCK, count - start);
+      const offsets = Array.from({ length }, (_, i) => start + i);
+      const rows = side.length > 0 ? await opened.takeOffsets(offsets).select(side).toArray() : [];
+      for (const [i, row] of offsets.entries()) {
+        yield {
+          ...{ path: `${table}#${row}`, source: { kind: 'lance', table, column, row } },
+          ...listedIn((rows[i] ?? {}) as Record<string, unknown>, undefined, undefined),
+        };
+      }
+    }
+  } catch (error) {
+    if (error instanceof LastlayerError) throw error;
+    throw new LastlayerError(`${table} cannot be read as a Lance table: ${messageOf(error)}.`);
+  }
+}
+
+function pictureColumn(names: readonly string[], file: string): string {
+  const found = PICTURE_COLUMNS.find((name) => names.includes(name));
+  if (found !== undefined) return found;
+  throw new LastlayerError(
+    `${file} has no column of pictures: one of ${PICTURE_COLUMNS.join(', ')} is expected, with encoded pictures as bytes; it ` +
+      `has ${names.join(', ')}.`,
+  );
+}
+
+function listedIn(
+  row: Record<string, unknown>,
+  ofFolder: Split | undefined,
+  classes: readonly string[] | undefined,
+): Omit<DatasetEntry, 'path'> {
+  const [label, named] = SIDE_COLUMNS.map((name) => textOf(row[name]));
+  const split = named === undefined ? ofFolder : splitNamed(named);
+  return {
+    ...(label !== undefined && { label: classes?.[Number(label)] ?? label }),
+    ...(split && { split }),
+  };
+}
+
+function textOf(value: unknown): string | undefined {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8');
+  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint')
+    return String(value);
+  return undefined;
+}
+
+/** The names of the classes in the metadata that Hugging Face's datasets write into Parquet files. */
+function classNames(metadata: string | undefined): string[] | undefined {
+  if (metadata === undefined) return undefined;
+  const { info } = JSON.parse(metadata) as { info?: { features?: { label?: { names?: string[] } } } };
+  return info?.features?.label?.names;
+}
