@@ -1,6 +1,7 @@
 import type { FixedSizeList, Float32, RecordBatch, Schema } from 'apache-arrow';
 import type { DatasetEntry, Look } from '../images/index.js';
 import { arrow } from './arrow.js';
+import { PRIMARY_KEY } from './primary-key.js';
 
 /** One picture of a data set, or a further view of it, as the store keeps it. */
 export interface EmbeddingRow {
@@ -60,12 +61,6 @@ const REQUIRED = new Set(['path', 'dataset', 'view', 'model_id', 'transform_id']
 
 /** The columns that tell rows apart, in the order of the schema, without which Lance does not know the key by it. */
 export const KEY = ['path', 'dataset', 'view'];
-
-/**
- * Marks the columns of the key. Only with it does Lance notice that another writer has inserted the same key at the same
- * time; without, both rows stay (https://github.com/lance-format/lance/pull/5633).
- */
-const PRIMARY_KEY = new Map([['lance-schema:unenforced-primary-key', 'true']]);
 
 /** What a data set says of a picture, as its row keeps it. */
 export function listedAs({ label, labels, split, group, weight }: DatasetEntry) {

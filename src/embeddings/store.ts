@@ -6,7 +6,10 @@ import type { Schema } from 'apache-arrow';
 import { LastlayerError, messageOf } from '../errors.js';
 import { arrow } from './arrow.js';
 import { retryConflicts } from './conflicts.js';
+import { optimize } from './optimize.js';
+import { PRIMARY_KEY } from './primary-key.js';
 import { hasPrimaryKey, rowSchema } from './row.js';
+import { blocksInStore, inStore } from './store-error.js';
 import { EmbeddingTable, type WriteOptions } from './table.js';
 
 /** Folder of the store where none is given. */
@@ -31,7 +34,7 @@ export interface DatasetRecord {
 
 const CATALOG = 'datasets';
 const CATALOG_SCHEMA = new arrow.Schema([
-  new arrow.Field('key', new arrow.Utf8(), false),
+  new arrow.Field('key', new arrow.Utf8(), false, PRIMARY_KEY),
   new arrow.Field('dataset', new arrow.Utf8(), false),
   new arrow.Field('layout', new arrow.Utf8(), false),
   new arrow.Field('table', new arrow.Utf8(), false),
@@ -67,7 +70,8 @@ export class EmbeddingStore {
       throw new LastlayerError(`There are no embeddings at ${path}. Run \`npm run embed -- DATASET\` first.`);
     }
     try {
-      return new EmbeddingStore(await connect(path), path);
+      // Other processes may write to it, too: what they did is seen by whatever is asked next.
+      return new EmbeddingStore(await connect(path, { readConsistencyInterval: 0 }), path);
     } catch (error) {
       throw new LastlayerError(`The store ${path} cannot be opened: ${messageOf(error)}.`);
     }
@@ -86,9 +90,12 @@ export class EmbeddingStore {
   /** The table of a model and a transform, to write to; made where it is not there yet, and given new columns. */
   async table(modelId: string, transformId: string, width: number): Promise<EmbeddingTable> {
     const name = tableName(modelId, transformId);
-    const table = await this.openOrCreate(name, rowSchema(width));
-    await addMissingColumns(table, rowSchema(width));
-    return new EmbeddingTable(table, modelId, transformId, width);
+    const table = await inStore(this.location, async () => {
+      const opened = await this.openOrCreate(name, rowSchema(width));
+      await addMissingColumns(opened, rowSchema(width));
+      return opened;
+    });
+    return new EmbeddingTable(table, this.location, modelId, transformId, width);
   }
 
   /** The table of a model and a transform, where there is one. */
@@ -97,8 +104,8 @@ export class EmbeddingStore {
     transformId: string,
     width: number,
   ): Promise<EmbeddingTable | undefined> {
-    const table = await this.openIfThere(tableName(modelId, transformId));
-    return table && new EmbeddingTable(table, modelId, transformId, width);
+    const table = await inStore(this.location, () => this.openIfThere(tableName(modelId, transformId)));
+    return table && new EmbeddingTable(table, this.location, modelId, transformId, width);
   }
 
   /**
@@ -111,7 +118,8 @@ export class EmbeddingStore {
     width: number,
     options: WriteOptions,
   ): Promise<EmbeddingTable> {
-    const table = await this.openIfThere(tableName(modelId, transformId));
+    const name = tableName(modelId, transformId);
+    const table = await inStore(this.location, () => this.openIfThere(name));
     if (!table) throw new LastlayerError(`The store ${this.location} has no table for ${modelId}.`);
     if (!hasPrimaryKey(await table.schema())) {
       throw new LastlayerError(
@@ -119,20 +127,21 @@ export class EmbeddingStore {
           `into another one (--store), or without --queue.`,
       );
     }
-    return new EmbeddingTable(table, modelId, transformId, width, options);
+    return new EmbeddingTable(table, this.location, modelId, transformId, width, options);
   }
 
   /** The table of a data set that was embedded. */
   async tableOf({ table, model_id, transform_id, width }: DatasetRecord): Promise<EmbeddingTable> {
-    return new EmbeddingTable(await this.connection.openTable(table), model_id, transform_id, width);
+    const opened = await inStore(this.location, () => this.connection.openTable(table));
+    return new EmbeddingTable(opened, this.location, model_id, transform_id, width);
   }
 
   /** The data sets that were embedded, the latest first; one of two models is listed twice. */
   async datasets(): Promise<DatasetRecord[]> {
-    if (!(await this.connection.tableNames()).includes(CATALOG)) return [];
-    const catalog = await this.connection.openTable(CATALOG);
+    const catalog = await inStore(this.location, () => this.openIfThere(CATALOG));
+    if (!catalog) return [];
     const records: DatasetRecord[] = [];
-    for await (const batch of catalog.query()) {
+    for await (const batch of blocksInStore(this.location, catalog.query())) {
       for (const row of batch) {
         const { dataset, layout, table, ...rest } = row.toJSON() as DatasetRecord;
         const { model_id, transform_id, width, complete, updated } = rest;
@@ -144,6 +153,10 @@ export class EmbeddingStore {
 
   /** Notes that a data set was, or is being, embedded. */
   async record(record: DatasetRecord): Promise<void> {
+    await inStore(this.location, () => this.putRecord(record));
+  }
+
+  private async putRecord(record: DatasetRecord): Promise<void> {
     const table = await this.openOrCreate(CATALOG, CATALOG_SCHEMA);
     const row = { key: `${record.table}:${record.dataset}`, ...record };
     const data = makeArrowTable([row], { schema: CATALOG_SCHEMA });
@@ -151,9 +164,7 @@ export class EmbeddingStore {
       table.mergeInsert('key').whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data),
     );
     // Once in a run is enough, and the beginning is waited for.
-    if (record.complete) {
-      await retryConflicts(() => table.optimize({ cleanupOlderThan: new Date(Date.now() - 3_600_000) }));
-    }
+    if (record.complete) await optimize(table);
   }
 
   close(): void {
@@ -162,14 +173,19 @@ export class EmbeddingStore {
 
   private async openOrCreate(name: string, schema: Schema): Promise<Table> {
     // An earlier version's table may have another schema, at which createEmptyTable takes offence.
-    return (
-      (await this.openIfThere(name)) ??
-      this.connection.createEmptyTable(name, schema, { mode: 'create', existOk: true })
-    );
+    const table = await this.openIfThere(name);
+    return table ?? this.connection.createEmptyTable(name, schema, { mode: 'create', existOk: true });
   }
 
+  /** Opens a table, where it is there: one that was just being made when its process was killed has a folder, but no version. */
   private async openIfThere(name: string): Promise<Table | undefined> {
-    return (await this.connection.tableNames()).includes(name) ? this.connection.openTable(name) : undefined;
+    if (!(await this.connection.tableNames()).includes(name)) return undefined;
+    try {
+      return await this.connection.openTable(name);
+    } catch (error) {
+      if (messageOf(error).startsWith(`Table '${name}' was not found`)) return undefined;
+      throw error;
+    }
   }
 }
 

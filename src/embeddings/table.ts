@@ -2,9 +2,11 @@ import { Index, type Table } from '@lancedb/lancedb';
 import type { View } from '../images/index.js';
 import { ContentLookup } from './content-lookup.js';
 import { retryConflicts } from './conflicts.js';
+import { optimize } from './optimize.js';
 import { embeddingsOf, KEY, rowSchema, rowsOf, type EmbeddingBlock, type EmbeddingRow } from './row.js';
 import { rowTable } from './row-table.js';
 import { isIn, quote } from './sql.js';
+import { blocksInStore, inStore } from './store-error.js';
 import { throughIndex, VectorIndex } from './vector-index.js';
 
 /** Rows are written in blocks of this many, or whatever there is after so many milliseconds. */
@@ -16,9 +18,6 @@ const FLUSHES_PER_OPTIMIZE = 40;
 
 /** Rows from which an index on paths and digests pays: below, a scan of the column is as fast (measured at 60,000). */
 const INDEX_FROM = 100_000;
-
-/** Superseded versions are kept this long for those who are reading them. */
-const KEEP_VERSIONS_MS = 3_600_000;
 
 /** What `nearest` tells of a row. */
 const NEAREST_COLUMNS = ['path', 'label', 'labels', 'split', 'sha256', 'width', 'height'];
@@ -80,6 +79,8 @@ export class EmbeddingTable implements RowStore {
 
   constructor(
     private readonly table: Table,
+    /** Of the store, for errors. */
+    private readonly location: string,
     readonly modelId: string,
     readonly transformId: string,
     /** Width of the embeddings. */
@@ -167,9 +168,9 @@ export class EmbeddingTable implements RowStore {
   private async write(rows: readonly EmbeddingRow[]): Promise<void> {
     const data = rowTable(rows, this.width);
     await this.writes.beforeWrite?.();
-    await retryConflicts(() =>
-      this.table.mergeInsert(KEY).whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data),
-    );
+    const merge = () =>
+      this.table.mergeInsert(KEY).whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data);
+    await inStore(this.location, () => retryConflicts(merge));
     this.flushes++;
     const { compact = true } = this.writes;
     if (compact && this.flushes - this.optimized >= FLUSHES_PER_OPTIMIZE) await this.optimize();
@@ -177,7 +178,7 @@ export class EmbeddingTable implements RowStore {
 
   /** Takes in what others have written. */
   async refresh(): Promise<void> {
-    await this.table.checkoutLatest();
+    await inStore(this.location, () => this.table.checkoutLatest());
     // There may be small files of theirs.
     this.flushes++;
   }
@@ -186,15 +187,17 @@ export class EmbeddingTable implements RowStore {
   async optimize(): Promise<void> {
     if (this.optimized === this.flushes) return;
     this.optimized = this.flushes;
+    await inStore(this.location, () => this.compact());
+  }
+
+  private async compact(): Promise<void> {
     if ((await this.table.countRows()) >= INDEX_FROM) {
       const indexed = (await this.table.listIndices()).flatMap(({ columns }) => columns);
       for (const column of ['path', 'sha256', 'size'].filter((name) => !indexed.includes(name))) {
         await this.table.createIndex(column, { config: Index.btree() });
       }
     }
-    await retryConflicts(() =>
-      this.table.optimize({ cleanupOlderThan: new Date(Date.now() - KEEP_VERSIONS_MS) }),
-    );
+    await optimize(this.table);
   }
 
   /** The index on the embeddings. */
@@ -203,7 +206,7 @@ export class EmbeddingTable implements RowStore {
   }
 
   async count(filter: RowFilter = {}): Promise<number> {
-    return this.table.countRows(conditionOf(filter));
+    return inStore(this.location, () => this.table.countRows(conditionOf(filter)));
   }
 
   /**
@@ -215,7 +218,7 @@ export class EmbeddingTable implements RowStore {
       .query()
       .where(conditionOf(filter))
       .select(await this.present(columns));
-    for await (const batch of query) yield rowsOf(batch);
+    for await (const batch of blocksInStore(this.location, query)) yield rowsOf(batch);
   }
 
   /**
@@ -227,7 +230,7 @@ export class EmbeddingTable implements RowStore {
       .query()
       .where(conditionOf({ ...filter, failed: false }))
       .select(['path', ...(filter.views ? ['view', 'sha256'] : []), 'embedding']);
-    for await (const batch of query) yield embeddingsOf(batch, this.width);
+    for await (const batch of blocksInStore(this.location, query)) yield embeddingsOf(batch, this.width);
   }
 
   /**
@@ -264,12 +267,14 @@ export class EmbeddingTable implements RowStore {
   async remove(dataset: string, paths: readonly string[], views?: readonly View[]): Promise<void> {
     if (paths.length === 0) return;
     const ofViews = views ? ` AND ${isIn('view', views)}` : '';
-    await this.table.delete(`dataset = ${quote(dataset)} AND ${isIn('path', paths)}${ofViews}`);
+    const rows = `dataset = ${quote(dataset)} AND ${isIn('path', paths)}${ofViews}`;
+    await inStore(this.location, () => this.table.delete(rows));
   }
 
   /** Those of the columns that the table has: an earlier version wrote fewer. */
   private async present(columns: readonly string[]): Promise<string[]> {
-    const names = new Set((await this.table.schema()).names.map(String));
+    const schema = await inStore(this.location, () => this.table.schema());
+    const names = new Set(schema.names.map(String));
     return columns.filter((name) => names.has(name));
   }
 
@@ -277,7 +282,7 @@ export class EmbeddingTable implements RowStore {
     let query = this.table.query().where(condition);
     if (columns) query = query.select(columns);
     const rows: EmbeddingRow[] = [];
-    for await (const batch of query) rows.push(...rowsOf(batch));
+    for await (const batch of blocksInStore(this.location, query)) rows.push(...rowsOf(batch));
     return rows;
   }
 }
