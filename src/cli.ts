@@ -65,6 +65,8 @@ try {
   await program.exitOverride().parseAsync();
 } catch (error) {
   process.exitCode = exitCodeOf(error);
+  // A picture that is still being decoded, in a process of its own, would be waited for.
+  if (error instanceof Interrupted) process.exit();
 }
 
 /** 0 done, 1 failed, 2 wrong usage, 3 done with pictures skipped (set by the command), 130 broken off. */

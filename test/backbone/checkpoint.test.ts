@@ -160,9 +160,43 @@ describe('a malicious checkpoint', () => {
     expect(await refusal(await torchZip(dict(...again), { 0: floats(1, 2, 3, 4) }))).toMatch(
       /again and again/,
     );
+    // Two elements, one at either end: little to keep, but all of the storage to go through, each time.
+    const apart = Array.from({ length: 30 }, (_, i) => [
+      text(`w${i}`),
+      tensor('0', [2], { elements: 10_000, strides: [9999] }),
+    ]);
+    const storage = floats(...Array.from({ length: 10_000 }, () => 1));
+    expect(await refusal(await torchZip(dict(...apart.flat()), { 0: storage }))).toMatch(/again and again/);
+    // A list of pairs that is stored once and made a dict of 1000 times.
+    const pair = tuple(text('a'), number(1));
+    const list = [Buffer.from(']('), ...Array.from({ length: 500 }, () => pair), Buffer.from('eq\x05')];
+    const copies = Array.from({ length: 1000 }, () =>
+      call(global('collections', 'OrderedDict'), Buffer.from('h\x05')),
+    );
+    expect(await refusal(await torchZip(tuple(Buffer.concat(list), ...copies)))).toMatch(/again and again/);
+    const dimensions = dict(
+      text('w'),
+      tensor(
+        '0',
+        Array.from({ length: 100 }, () => 1),
+      ),
+    );
+    expect(await refusal(await torchZip(dimensions, { 0: floats(1) }))).toMatch(/make no sense/);
     expect(await refusal(await torchZip(W, { 0: floats(1, 2, 3, 4) }, { compress: true }))).toMatch(
       /compressed/,
     );
+  });
+});
+
+describe('an archive', () => {
+  it('whose files are all the same bytes is no reason to take more memory', async () => {
+    const [count, elements] = [40, 10_000];
+    const entries = Array.from({ length: count }, (_, i) => [text(`w${i}`), tensor(String(i), [elements])]);
+    const block = Buffer.alloc(4 * elements, 1);
+    const storages = Object.fromEntries([...Array(count).keys()].map((i) => [i, i === 0 ? block : floats()]));
+    const zip = await torchZip(dict(...entries.flat()), storages);
+    shareOneFile(zip, block.length);
+    expect(await refusal(zip)).toMatch(/again and again/);
   });
 });
 
@@ -181,3 +215,17 @@ describe('a damaged checkpoint', () => {
     expect(await refusal(await torchZip(tuple(number(1))))).toMatch(/no dict of tensors/);
   });
 });
+
+/** Lets all storages of an archive be the first one's bytes, by its central directory. */
+function shareOneFile(zip: Buffer, length: number): void {
+  let first: Buffer | undefined;
+  for (let at = zip.indexOf('PK\u0001\u0002'); at >= 0; at = zip.indexOf('PK\u0001\u0002', at + 4)) {
+    const name = zip.toString('latin1', at + 46, at + 46 + zip.readUInt16LE(at + 28));
+    if (!name.startsWith('archive/data/')) continue;
+    first ??= Buffer.from(zip.subarray(at, at + 46));
+    // Check sum, sizes and place.
+    first.copy(zip, at + 16, 16, 28);
+    first.copy(zip, at + 42, 42, 46);
+    expect(zip.readUInt32LE(at + 24)).toBe(length);
+  }
+}

@@ -174,6 +174,20 @@ test.each<[string, (file: File) => void]>([
     ({ metadata }) => (metadata['labels'] = '["ant","bee"]'),
   ],
   [
+    'PATH is damaged: The head holds class means that are NaN or infinite. Train it again.',
+    ({ tensors }) => tensors.get('class_means')?.data.fill(NaN, 5, 6),
+  ],
+  [
+    'PATH is damaged: The head has no labels. Train it again.',
+    ({ tensors, metadata }) => {
+      tensors.clear();
+      tensors.set('fc.weight', { shape: [0, 4], data: new Float32Array() });
+      tensors.set('fc.bias', { shape: [0], data: new Float32Array() });
+      metadata['labels'] = '[]';
+      metadata['counts'] = '{"train":[],"validation":[]}';
+    },
+  ],
+  [
     'PATH is damaged: The head holds weights that are NaN or infinite. Train it again.',
     ({ tensors }) => tensors.get('fc.weight')?.data.fill(NaN, 5, 6),
   ],

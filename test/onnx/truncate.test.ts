@@ -1,3 +1,5 @@
+import { create } from '@bufbuild/protobuf';
+import { AttributeProtoSchema, TensorProto_DataLocation } from 'onnx-buf';
 import * as ort from 'onnxruntime-node';
 import {
   decodeModel,
@@ -150,5 +152,15 @@ describe('a network of no use is refused', () => {
     expect(() => decodeModel(encodeModel(outside), 'split.onnx')).toThrow(
       /weights of kernel in another file/,
     );
+    // A constant in the graph of a branch is no initializer, and yet onnxruntime would look for its file.
+    const constant = node('Constant', [], ['inner']);
+    const values = floatTensor('inner', [1], Float32Array.of(1));
+    values.dataLocation = TensorProto_DataLocation.EXTERNAL;
+    constant.attribute.push(create(AttributeProtoSchema, { name: 'value', t: values }));
+    const branch = node('If', ['condition'], ['result']);
+    const { graph } = network([constant]);
+    if (graph) branch.attribute.push(create(AttributeProtoSchema, { name: 'then_branch', g: graph }));
+    const hidden = encodeModel(network([node('GlobalAveragePool', ['relu'], ['pooled']), branch]));
+    expect(() => decodeModel(hidden, 'hidden.onnx')).toThrow(/weights of inner in another file/);
   });
 });

@@ -5,7 +5,7 @@ import { PickleDict, TensorReference, type PickleValue } from './values.js';
 /** Training checkpoints are opened this deep. */
 const MAX_DEPTH = 2;
 
-/** Elements that tensors may span, together, for each byte of the file: some of them are tied or views of one another. */
+/** Elements that tensors may span, together, for each byte of the storages: some of them are tied or views of one another. */
 const MAX_SPAN = 4;
 
 /**
@@ -39,7 +39,9 @@ export function materializeAll(
   path: string,
   fileBytes: number,
 ): Map<string, TensorData> {
-  let room = MAX_SPAN * fileBytes;
+  let stored = 0;
+  for (const bytes of storages.values()) stored += bytes.length;
+  let room = MAX_SPAN * Math.min(stored, fileBytes);
   const tensors = new Map<string, TensorData>();
   for (const [name, reference] of references) {
     const { key } = reference.storage;
