@@ -64,8 +64,10 @@ export class FaultyCluster {
     return Promise.all(workers.map((worker) => worker.end('SIGTERM')));
   }
 
+  /** Starts a worker; one that finds Redis down ends, and is started again, as a supervisor does. */
   private async add(): Promise<void> {
-    const worker = await WorkerProcess.start(this.redis.url, this.flags);
+    const start = () => WorkerProcess.start(this.redis.url, this.flags);
+    const worker = await start().catch(() => this.crashing.then(start));
     this.workers.push(worker);
   }
 }

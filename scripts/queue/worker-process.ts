@@ -6,6 +6,11 @@ const ROOT = new URL('../..', import.meta.url);
 const CLI = fileURLToPath(new URL('src/cli.ts', ROOT));
 const TSX = new URL('node_modules/tsx/dist/loader.mjs', ROOT).href;
 
+/** In front of a command: has it run on one core alone. */
+export function pinnedTo(core: number | undefined): string[] {
+  return core === undefined ? [] : ['taskset', '-c', String(core)];
+}
+
 /** A worker in a process of its own, as users start one. */
 export class WorkerProcess {
   /** What it said. */
@@ -17,13 +22,12 @@ export class WorkerProcess {
     this.ended = once(child, 'close');
   }
 
-  /** Starts one and waits until it is ready for jobs. */
-  static async start(url: string, flags: readonly string[]): Promise<WorkerProcess> {
-    const args = ['--import', TSX, CLI, 'worker', '--queue', url, '--json', ...flags];
-    const env = { ...process.env, NODE_OPTIONS: '', FORCE_COLOR: undefined };
-    const worker = new WorkerProcess(
-      spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] }),
-    );
+  /**
+   * Starts one and waits until it is ready for jobs.
+   * @param core the only one that it may use
+   */
+  static async start(url: string, flags: readonly string[], core?: number): Promise<WorkerProcess> {
+    const worker = WorkerProcess.launch(url, flags, core);
     while (!worker.log.includes('Waiting for jobs')) {
       if (worker.hasEnded) throw new Error(`A worker ended: ${worker.log}`);
       await Promise.race([once(worker.child.stderr ?? worker.child, 'data'), worker.ended]);
@@ -31,8 +35,11 @@ export class WorkerProcess {
     return worker;
   }
 
-  get pid(): number | undefined {
-    return this.child.pid;
+  private static launch(url: string, flags: readonly string[], core: number | undefined): WorkerProcess {
+    const args = ['--import', TSX, CLI, 'worker', '--queue', url, '--json', ...flags];
+    const env = { ...process.env, NODE_OPTIONS: '', FORCE_COLOR: undefined };
+    const [command = '', ...rest] = [...pinnedTo(core), process.execPath, ...args];
+    return new WorkerProcess(spawn(command, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] }));
   }
 
   get hasEnded(): boolean {

@@ -46,18 +46,21 @@ export async function embedJob(
   return outcomes;
 }
 
-/** Gives a picture that ends workers a row that says so, by which it is known from then on. */
+/**
+ * Gives a picture that ends workers a row that says so.
+ * @param may.mayRead whether it may be read; then the row has its digest, and it is known from then on
+ */
 export async function recordCulprit(
   run: Run,
   entry: DatasetEntry,
-  mayWrite: () => Promise<void>,
+  may: { mayRead: boolean; mayWrite: () => Promise<void> },
   { backbone }: JobContext,
 ): Promise<Outcomes> {
-  const { bytes, state } = await readPicture(entry);
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const { bytes, state } = may.mayRead ? await readPicture(entry) : {};
+  const sha256 = bytes ? createHash('sha256').update(bytes).digest('hex') : null;
   const subject = { entry, ...(await stateOf(entry, false)), ...state };
   const row = rowOf(subject, run.dataset, backbone, { sha256, error: CULPRIT });
-  await withTable(run, mayWrite, (table) => table.put(row));
+  await withTable(run, may.mayWrite, (table) => table.put(row));
   return { embedded: 0, reused: 0, unchanged: 0, failed: 1 };
 }
 

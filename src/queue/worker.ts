@@ -17,7 +17,8 @@ const JOBS_AT_ONCE = 2;
 /** A job that was begun so often, and not ended, is split; a picture by itself is given up. */
 const MOST_STARTS = 2;
 
-const LOOK_MS = 1_000;
+/** Between two looks for new runs. */
+const LOOK_MS = 500;
 const DEFAULT_STALLED_AFTER_MS = 30_000;
 const DEFAULT_CONCURRENCY = 32;
 
@@ -171,13 +172,15 @@ class Attendance {
       );
     }
     const [first, ...rest] = data.entries;
-    if ((await this.starts(queueName, id)) >= MOST_STARTS && first) {
-      if (rest.length > 0) return { split: true };
-      return { outcomes: await recordCulprit(run, first, mayWrite, this.context) };
-    }
+    const starts = await this.starts(queueName, id);
+    if (starts >= MOST_STARTS && rest.length > 0) return { split: true };
     await this.redis.hincrby(startsKey(queueName), id, 1);
     try {
-      const outcomes = await embedJob(run, data.entries, mayWrite, this.context);
+      const outcomes =
+        starts >= MOST_STARTS && first
+          ? // Where even reading it ended a worker, it is not read.
+            await recordCulprit(run, first, { mayRead: starts === MOST_STARTS, mayWrite }, this.context)
+          : await embedJob(run, data.entries, mayWrite, this.context);
       await this.redis.hdel(startsKey(queueName), id);
       return { outcomes };
     } catch (error) {

@@ -1,4 +1,7 @@
-import { writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { embedDataset, loadBackbone, UsageError, type EmbedProgress } from '../../src/index.js';
 import { embedThroughQueue, work, type QueueOptions } from '../../src/queue/index.js';
@@ -9,6 +12,7 @@ import { WorkerProcess } from '../../scripts/queue/worker-process.js';
 import { lastlayer } from '../support/command-line.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
+import { storedRows } from '../support/store.js';
 
 const folder = await temporaryFolder();
 const [model, other, data, whole] = ['small.onnx', 'other.onnx', 'data', 'whole'].map((name) =>
@@ -105,6 +109,39 @@ describeWithRedis('embedding through a queue (redis-server)', () => {
     } finally {
       await worker.end('SIGKILL');
       await stranger.end('SIGKILL');
+    }
+  });
+
+  it('finds the picture that ends workers, which gets a row that says so, and embeds the others', async () => {
+    const store = join(folder, 'culprit');
+    const manifest = join(folder, 'culprit.csv');
+    const picture = await readFile(join(data, 'val', 'flat', '0.png'));
+    let worker = await WorkerProcess.start(redis.url, FLAGS);
+    let deaths = 0;
+    const server = createServer((request, response) => {
+      // As a picture does that no decoder survives: until it is not decoded any more.
+      if (request.url !== '/bad.png' || deaths === 4) return response.end(picture);
+      deaths++;
+      void worker.end('SIGKILL').then(async () => (worker = await WorkerProcess.start(redis.url, FLAGS)));
+      return undefined;
+    });
+    try {
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      await writeFile(manifest, `path\n${origin}/good.png\n${origin}/bad.png\n`);
+      const options = { backbone, store, queue: redis.url, jobSize: 2 };
+      expect(await embedThroughQueue(manifest, options)).toMatchObject({ total: 2, embedded: 1, failed: 1 });
+      expect(deaths).toBe(4);
+      const [bad, good] = await storedRows(store);
+      expect([bad?.path, bad?.error]).toEqual([
+        `${origin}/bad.png`,
+        expect.stringMatching(/^it ended two workers/),
+      ]);
+      expect(good?.error).toBeNull();
+    } finally {
+      server.close();
+      await worker.end('SIGTERM');
     }
   });
 });

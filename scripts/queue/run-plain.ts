@@ -1,0 +1,8 @@
+/** Embeds a data set without a queue, with one thread, and prints the seconds that it took; loading the network is among them. */
+import { embedDataset, loadBackbone } from '../../src/index.js';
+
+const [dataset = '', store = '', model] = process.argv.slice(2);
+const backbone = await loadBackbone({ threads: 1, ...(model === undefined ? {} : { model }) });
+const start = performance.now();
+await embedDataset(dataset, { backbone, store });
+console.log(JSON.stringify({ seconds: (performance.now() - start) / 1000 }));
