@@ -2,6 +2,8 @@ import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Report } from './child.js';
 
+const CHILD = fileURLToPath(new URL('child.ts', import.meta.url));
+
 /** What was seen of a target's mutants. */
 export interface Tally {
   tried: number;
@@ -32,7 +34,9 @@ export interface WatchOptions {
   memory: number;
   /** When to stop, in milliseconds since 1970. */
   until: number;
-  onProgress: (tally: Tally) => void;
+  onProgress?: (tally: Tally) => void;
+  /** What runs in the process, and reports as child.ts does. Default: child.ts. */
+  program?: string;
 }
 
 /** Tries a target's mutants in a process of its own, which is started anew after each fault, so that nothing goes unseen. */
@@ -49,9 +53,9 @@ export async function watch(options: WatchOptions): Promise<Tally> {
 
 /** Goes on until the end or a fault, and tells what the fault is. */
 function stretch(options: WatchOptions, tally: Tally): Promise<string | undefined> {
-  const { target, seed, count, secondsEach, memory, until } = options;
+  const { target, seed, count, secondsEach, memory, until, program = CHILD } = options;
   const args = [target, String(seed), String(tally.tried), String(count)];
-  const child = fork(fileURLToPath(new URL('child.ts', import.meta.url)), args, {
+  const child = fork(program, args, {
     execArgv: ['--import', 'tsx'],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
@@ -77,7 +81,7 @@ function stretch(options: WatchOptions, tally: Tally): Promise<string | undefine
         tally.tried++;
         tally[message.result]++;
         if (message.result === 'refused') tally.reasons.add(reasonOf(message.message));
-        options.onProgress(tally);
+        options.onProgress?.(tally);
       }
     }
     began = now;

@@ -110,6 +110,19 @@ export async function decodeWhole(image: Uint8Array, background: string): Promis
   return { data, width, height, channels: 3 };
 }
 
+/**
+ * As {@link decodeWhole}, but made smaller where a side is longer than `side`.
+ * @throws {LastlayerError} as {@link decodeImage} does
+ */
+export async function decodeWithin(image: Uint8Array, side: number, background: string): Promise<RawPixels> {
+  const { rendered, width, height, hasAlpha } = await open(image, {});
+  const scale = Math.min(1, side / Math.max(width, height));
+  const scaled = (length: number) => Math.max(1, Math.round(scale * length));
+  const resize = { width: scaled(width), height: scaled(height) };
+  const data = await rendered({ background, hasAlpha, seconds: SECONDS, resize });
+  return { data, ...resize, channels: 3 };
+}
+
 /** Pictures of the same transform as one batch, [images, crop, crop, 3]. */
 export function joinPixels(images: readonly DecodedImage[]): Uint8Array<ArrayBuffer> {
   const batch = new Uint8Array(images.reduce((length, { pixels }) => length + pixels.length, 0));

@@ -12,6 +12,7 @@ export { readPictureFile } from './picture-file.js';
 export { sampleEntries } from './sample.js';
 export { readPicture, stateOf } from './sources/read.js';
 export type { PictureSource, PictureState } from './sources/source.js';
+export { thumbnailOf } from './thumbnail.js';
 export { IMAGENET_TRANSFORM, imagenetTransform, transformId } from './transform.js';
 export type { Transform } from './transform.js';
 export { checkViewSets, FURTHER_VIEWS, furtherViews, VIEW_SETS } from './views.js';

@@ -1,6 +1,5 @@
 import pLimit from 'p-limit';
-import sharp from 'sharp';
-import { readPictureFile } from '../images/index.js';
+import { thumbnailOf } from '../images/index.js';
 
 /** Longer side, in pixels; about 3 KB each. */
 const SIDE = 128;
@@ -39,11 +38,6 @@ export class Thumbnails {
 }
 
 async function thumbnail(path: string): Promise<string> {
-  const webp = await sharp(await readPictureFile(path), { failOn: 'none', pages: 1 })
-    .autoOrient()
-    .flatten({ background: '#ffffff' })
-    .resize(SIDE, SIDE, { fit: 'inside', withoutEnlargement: true })
-    .webp({ quality: QUALITY })
-    .toBuffer();
+  const webp = await thumbnailOf(path, SIDE, QUALITY);
   return `data:image/webp;base64,${webp.toString('base64')}`;
 }

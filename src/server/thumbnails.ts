@@ -1,4 +1,4 @@
-import sharp from 'sharp';
+import { thumbnailOf } from '../images/index.js';
 
 /** The longer side, in pixels. */
 const SIDE = 240;
@@ -28,12 +28,6 @@ export class Thumbnails {
   private async make(id: string): Promise<Buffer | undefined> {
     const path = await this.pathOf(id);
     if (path === undefined) return undefined;
-    return sharp(path, { failOn: 'none', pages: 1 })
-      .autoOrient()
-      .flatten({ background: '#ffffff' })
-      .resize(SIDE, SIDE, { fit: 'inside', withoutEnlargement: true })
-      .webp({ quality: QUALITY })
-      .toBuffer()
-      .catch(() => undefined);
+    return thumbnailOf(path, SIDE, QUALITY).catch(() => undefined);
   }
 }
