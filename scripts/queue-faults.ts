@@ -3,7 +3,7 @@
  * Redis is killed and started again on its append-only file. What is in the store at the end must be what one machine makes of
  * the same pictures, with exactly one row for each.
  *
- *     npm run queue-faults -- [FOLDER …] [--pictures 20000] [--workers 4] [--seed 1] [--model FILE]
+ *     npm run queue-faults -- [FOLDER …] [--pictures 20000] [--workers 4] [--seed 1] [--job-size 64] [--model FILE]
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -24,6 +24,7 @@ const { values, positionals } = parseArgs({
     pictures: { type: 'string', default: '20000' },
     workers: { type: 'string', default: '4' },
     seed: { type: 'string', default: '1' },
+    'job-size': { type: 'string', default: '64' },
     model: { type: 'string' },
   },
 });
@@ -59,10 +60,10 @@ async function compare(dataset: string, own: string): Promise<boolean> {
   try {
     await cluster.start(Number(values.workers));
     const done = new AbortController();
-    const faults = cluster.sufferAtRandom(500, 5_000, done.signal);
+    const faults = cluster.sufferAtRandom(1_000, 8_000, done.signal);
     const begun = performance.now();
     const { total, embedded, unchanged, failed } = await embedThroughQueue(dataset, {
-      ...{ backbone, store: many, queue: redis.url, jobSize: 64 },
+      ...{ backbone, store: many, queue: redis.url, jobSize: Number(values['job-size']) },
       onNotice: (line) => process.stderr.write(`${line}\n`),
     });
     const underFaults = (performance.now() - begun) / 1000;

@@ -3,6 +3,9 @@ import { Random } from '../examples/random.js';
 import type { RedisServer } from './redis-server.js';
 import { WorkerProcess } from './worker-process.js';
 
+/** How often a worker is started that does not find Redis. */
+const MOST_STARTS = 20;
+
 /** What can go wrong. */
 export type Fault = 'kill' | 'pause' | 'crash';
 
@@ -66,8 +69,15 @@ export class FaultyCluster {
 
   /** Starts a worker; one that finds Redis down ends, and is started again, as a supervisor does. */
   private async add(): Promise<void> {
-    const start = () => WorkerProcess.start(this.redis.url, this.flags);
-    const worker = await start().catch(() => this.crashing.then(start));
-    this.workers.push(worker);
+    for (let tries = 1; ; tries++) {
+      try {
+        const worker = await WorkerProcess.start(this.redis.url, this.flags);
+        this.workers.push(worker);
+        return;
+      } catch (error) {
+        if (tries === MOST_STARTS) throw error;
+        await delay(500);
+      }
+    }
   }
 }

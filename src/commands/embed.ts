@@ -49,7 +49,7 @@ export const embedCommand = (): Command =>
     .description('Turn a data set of pictures into cached embeddings.')
     .argument(
       '[dataset]',
-      'folder of class folders, of train|val|test folders, or of pictures; .csv or .jsonl manifest',
+      'folder of class folders, of train|val|test folders, or of pictures; .csv or .jsonl manifest; .tar, .parquet, .lance',
     )
     .addOption(storeOption())
     .addOption(modelOption())

@@ -58,8 +58,8 @@ export interface WriteOptions {
   blockMs?: number;
   /** Whether small files are joined while rows are put. Default: true; of several who write, only one should. */
   compact?: boolean;
-  /** Called before each block is written; where it throws, the block is not. */
-  beforeWrite?: () => Promise<void>;
+  /** Is handed the writing of each block, to do it when it may be done; where it throws instead, the block is not written. */
+  whenAllowed?: (write: () => Promise<void>) => Promise<void>;
 }
 
 /**
@@ -167,10 +167,11 @@ export class EmbeddingTable implements RowStore {
 
   private async write(rows: readonly EmbeddingRow[]): Promise<void> {
     const data = rowTable(rows, this.width);
-    await this.writes.beforeWrite?.();
-    const merge = () =>
-      this.table.mergeInsert(KEY).whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data);
-    await inStore(this.location, () => retryConflicts(merge));
+    const merge = async () => {
+      await this.table.mergeInsert(KEY).whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data);
+    };
+    const write = () => inStore(this.location, () => retryConflicts(merge));
+    await (this.writes.whenAllowed?.(write) ?? write());
     this.flushes++;
     const { compact = true } = this.writes;
     if (compact && this.flushes - this.optimized >= FLUSHES_PER_OPTIMIZE) await this.optimize();

@@ -20,22 +20,25 @@ export interface JobContext {
   concurrency: number;
 }
 
+/** Commits when it is allowed. */
+export type WhenAllowed = (commit: () => Promise<void>) => Promise<void>;
+
 /** Why a picture has no embedding that nobody could make. */
 const CULPRIT =
   'it ended two workers, one after the other, that were at nothing but this picture; it is not tried again unless it changes';
 
 /**
  * Sees to it that the store has the rows of a job's pictures, in one commit: all of them or none.
- * @param mayWrite called before; throws where somebody else has the job by now
+ * @param whenAllowed is handed the commit; throws where somebody else has the job by now
  */
 export async function embedJob(
   run: Run,
   entries: readonly DatasetEntry[],
-  mayWrite: () => Promise<void>,
+  whenAllowed: WhenAllowed,
   context: JobContext,
 ): Promise<Outcomes> {
   const outcomes: Outcomes = { embedded: 0, reused: 0, unchanged: 0, failed: 0 };
-  await withTable(run, mayWrite, (table) =>
+  await withTable(run, whenAllowed, (table) =>
     embedPictures(table, listed(run.dataset, entries), {
       ...context,
       views: run.views,
@@ -53,25 +56,25 @@ export async function embedJob(
 export async function recordCulprit(
   run: Run,
   entry: DatasetEntry,
-  may: { mayRead: boolean; mayWrite: () => Promise<void> },
+  may: { mayRead: boolean; whenAllowed: WhenAllowed },
   { backbone }: JobContext,
 ): Promise<Outcomes> {
   const { bytes, state } = may.mayRead ? await readPicture(entry) : {};
   const sha256 = bytes ? createHash('sha256').update(bytes).digest('hex') : null;
   const subject = { entry, ...(await stateOf(entry, false)), ...state };
   const row = rowOf(subject, run.dataset, backbone, { sha256, error: CULPRIT });
-  await withTable(run, may.mayWrite, (table) => table.put(row));
+  await withTable(run, may.whenAllowed, (table) => table.put(row));
   return { embedded: 0, reused: 0, unchanged: 0, failed: 1 };
 }
 
 async function withTable(
   { store: location, modelId, transformId, width }: Run,
-  beforeWrite: () => Promise<void>,
+  whenAllowed: WhenAllowed,
   put: (table: EmbeddingTable) => Promise<void>,
 ): Promise<void> {
   const store = await EmbeddingStore.open(location, { create: false });
   try {
-    const writes = { blockRows: Infinity, blockMs: Infinity, compact: false, beforeWrite };
+    const writes = { blockRows: Infinity, blockMs: Infinity, compact: false, whenAllowed };
     const table = await store.tableToShare(modelId, transformId, width, writes);
     await put(table);
     await table.flush();

@@ -36,6 +36,11 @@ export function producerKey(queue: string): string {
   return `${PREFIX}:${queue}:producer`;
 }
 
+/** Whose turn it is to commit: a text that expires. */
+export function commitKey(queue: string): string {
+  return `${PREFIX}:${queue}:commit`;
+}
+
 /** Has workers find a run. */
 export async function announce(redis: Redis, run: Run): Promise<void> {
   await redis.hset(RUNS, queueName(run), JSON.stringify(run));

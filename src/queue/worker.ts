@@ -6,10 +6,11 @@ import { Worker, type Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { TrunkPool, type Backbone } from '../backbone/index.js';
 import { LastlayerError, messageOf } from '../errors.js';
-import { embedJob, recordCulprit, type JobContext } from './embed-job.js';
+import { embedJob, recordCulprit, type JobContext, type WhenAllowed } from './embed-job.js';
 import type { JobData, JobResult, Outcomes } from './job.js';
 import { connectRedis, withoutPassword } from './redis.js';
 import { announcedRuns, PREFIX, startsKey, type Run } from './run.js';
+import { inTurn } from './turns.js';
 
 /** While one job is being written and the next is being fetched, the other keeps the trunk busy. */
 const JOBS_AT_ONCE = 2;
@@ -125,11 +126,14 @@ class Attendance {
     const { stalledAfter = DEFAULT_STALLED_AFTER_MS, onNotice, onOutcomes } = this.options;
     const worker = new Worker<JobData, JobResult>(
       name,
-      async (job, token = '') =>
-        this.places.runExclusive(
-          () => this.process(run, job, () => hold(job, token, stalledAfter)),
-          await this.weightOf(job),
-        ),
+      async (job, token = '') => {
+        const whenAllowed: WhenAllowed = (commit) =>
+          inTurn(this.redis, name, async () => {
+            await hold(job, token, stalledAfter);
+            await commit();
+          });
+        return this.places.runExclusive(() => this.process(run, job, whenAllowed), await this.weightOf(job));
+      },
       {
         connection: this.redis,
         prefix: PREFIX,
@@ -163,7 +167,7 @@ class Attendance {
   private async process(
     run: Run,
     { id = '', data, queueName }: Job<JobData, JobResult>,
-    mayWrite: () => Promise<void>,
+    whenAllowed: WhenAllowed,
   ): Promise<JobResult> {
     const { id: modelId, transformId } = this.context.backbone;
     if (data.modelId !== modelId || data.transformId !== transformId) {
@@ -179,8 +183,8 @@ class Attendance {
       const outcomes =
         starts >= MOST_STARTS && first
           ? // Where even reading it ended a worker, it is not read.
-            await recordCulprit(run, first, { mayRead: starts === MOST_STARTS, mayWrite }, this.context)
-          : await embedJob(run, data.entries, mayWrite, this.context);
+            await recordCulprit(run, first, { mayRead: starts === MOST_STARTS, whenAllowed }, this.context)
+          : await embedJob(run, data.entries, whenAllowed, this.context);
       await this.redis.hdel(startsKey(queueName), id);
       return { outcomes };
     } catch (error) {
