@@ -5,8 +5,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { smallNetwork } from './network.js';
-import { run, runWhole } from './command.js';
-import { momentIn } from './random.js';
+import { run, runWhole, type Moment, type Run } from './command.js';
+import type { Random } from './random.js';
 import { modelFlags, type Report, type Scenario, type Setting } from './scenario.js';
 
 const CREATED = /"created":\s?"[^"]*"/;
@@ -89,10 +89,15 @@ async function killWriter(setting: Setting, { args, files }: Writer): Promise<Re
   const whole = await runWhole(args, folder);
   const names = await allFilesIn(folder);
   const fresh = await contentsOf(folder, files);
-  let kept = 0;
+  let [kept, reach] = [0, 1];
   for (let kills = 0; kills < rounds;) {
     for (const file of files) await writeFile(join(folder, file), oldContent(file));
-    const { code, stderr } = await run(args, { folder, kill: momentIn(whole, () => 1 - random() / 4) });
+    const { code, stderr } = await run(args, {
+      folder,
+      kill: lateMoment(whole, reach, random),
+    });
+    // One that came too late is followed by earlier ones.
+    reach = code === 0 ? 0.8 * reach : 1;
     const now = await contentsOf(folder, files);
     for (const [i, file] of files.entries()) {
       const isOld = now[i] === oldContent(file);
@@ -101,7 +106,9 @@ async function killWriter(setting: Setting, { args, files }: Writer): Promise<Re
       if (isOld) kept++;
     }
     if (code !== null && code !== 0) throw new Error(`${args.join(' ')} ended with ${code}: ${stderr}`);
-    if (code === null) setting.onProgress?.(`${args.slice(0, 3).join(' ')}: ${++kills} of ${rounds} kills`);
+    if (code !== null) continue;
+    kills++;
+    setting.onProgress?.(`${args.slice(0, 3).join(' ')}: ${kills} of ${rounds} kills`);
   }
   await runWhole(args, folder);
   const last = await contentsOf(folder, files);
@@ -113,6 +120,14 @@ async function killWriter(setting: Setting, { args, files }: Writer): Promise<Re
     faults: rounds,
     seen: `${kept} files were the old ones, the others the new ones; no temporary file was left`,
   };
+}
+
+/** A moment in the last quarter of a run, or of the part of it that is looked at: files are written late. */
+function lateMoment({ took, changes }: Pick<Run, 'took' | 'changes'>, reach: number, random: Random): Moment {
+  const part = reach * (1 - random() / 4);
+  return random() < 0.5
+    ? { afterMs: Math.round(took * part) }
+    : { afterChanges: 1 + Math.floor(changes * part) };
 }
 
 function oldContent(file: string): string {

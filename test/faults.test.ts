@@ -1,0 +1,30 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { killEmbed } from '../scripts/faults/kill-embed.js';
+import { killFetchModel } from '../scripts/faults/kill-files.js';
+import { randomOf } from '../scripts/faults/random.js';
+import type { Scenario } from '../scripts/faults/scenario.js';
+import { stripedDataset, temporaryFolder } from './support/files.js';
+import { smallNetwork } from './support/small-network.js';
+
+// The short part of `scripts/faults.ts`, which checks after every kill what docs/reliability.md promises.
+const root = await temporaryFolder();
+const dataset = join(root, 'data');
+const model = join(root, 'small.onnx');
+await stripedDataset(dataset, { train: { flat: 12, steep: 12 } });
+await writeFile(model, smallNetwork());
+
+async function faultsOf(scenario: Scenario, rounds: number, network?: string): Promise<number> {
+  const folder = join(root, scenario.name);
+  await mkdir(folder);
+  const setting = { folder, dataset, rounds, random: randomOf(4), ...(network && { model: network }) };
+  return (await scenario(setting)).faults;
+}
+
+it('embed survives being killed at any moment', async () => {
+  expect(await faultsOf(killEmbed, 4, model)).toBeGreaterThanOrEqual(4);
+});
+
+it('fetch-model leaves the old model or the new one', async () => {
+  expect(await faultsOf(killFetchModel, 2)).toBe(2);
+});
