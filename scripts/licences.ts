@@ -23,6 +23,7 @@ const ELSEWHERE: Record<string, string> = {
 
 /** Packages with an install script, and what it does; none is run here (see .npmrc), and none is needed. */
 const SCRIPTS: Record<string, string> = {
+  'msgpackr-extract': 'builds a faster reader for BullMQ where none is prebuilt; msgpackr does without',
   'onnxruntime-node': 'downloads CUDA libraries on Linux x64; the processor needs none of them',
 };
 

@@ -30,7 +30,8 @@ export async function killEmbed(setting: Setting): Promise<Report> {
         phase,
         counts,
       );
-      setting.onProgress?.(`${counts.faults} of ${rounds} kills, ${++counts.finished} data sets done`);
+      counts.finished++;
+      setting.onProgress?.(`${counts.faults} of ${rounds} kills, ${counts.finished} data sets done`);
     }
     await rm(pictures, { recursive: true });
     await rm(join(folder, `${store}`), { recursive: true });

@@ -135,7 +135,8 @@ test('equal files of which only one is to train on are embedded once for each vi
   await writeFile(manifest, `path,label,split\ndata/copy.png,a,val\ndata/${TRAIN[0] ?? ''},a,train\n`);
   for (const batchSize of [1, 4]) {
     store = join(folder, `store-${batchSize}`);
-    const outcomes = await embed(manifest, { views: ['flip'], batchSize });
+    // One after another, so that the first is under way before the second is read.
+    const outcomes = await embed(manifest, { views: ['flip'], batchSize, concurrency: 1 });
     expect(outcomes).toMatchObject({ total: 2, embedded: 2, views: 1 });
     expect((await viewRows(manifest)).map(({ path }) => path)).toEqual([join(data, TRAIN[0] ?? '')]);
   }
