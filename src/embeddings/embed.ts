@@ -98,7 +98,9 @@ export async function embedDataset(path: string, options: EmbedOptions): Promise
       transform_id: backbone.transformId,
       width: backbone.width,
     };
-    await store.record({ ...record, complete: false, updated: Date.now() });
+    // The first pictures are read meanwhile.
+    const told = store.record({ ...record, complete: false, updated: Date.now() });
+    told.catch(() => undefined);
     try {
       await pass(table, dataset, {
         ...options,
@@ -106,6 +108,7 @@ export async function embedDataset(path: string, options: EmbedOptions): Promise
       });
     } finally {
       await table.flush();
+      await told;
     }
     const removed = await removeVanished(dataset, table, split, progress.done);
     await removeStaleViews(dataset.root, table);

@@ -73,6 +73,8 @@ export class Embedder {
   private readonly inHand = new Semaphore(SHARES);
   private readonly queue: Promise<Prepared>[] = [];
   private batch: Decoded[] = [];
+  /** Whether what is queued is all that is left. */
+  private isFinishing = false;
   /** Batches that the trunk has. */
   private readonly inTrunk = new Set<Promise<void>>();
   /** Contents that are under way, each with the further files that turned out to hold the same. */
@@ -105,6 +107,7 @@ export class Embedder {
 
   /** Waits until every picture has its row. @throws the signal's reason, once it aborts */
   async finish(signal?: AbortSignal): Promise<void> {
+    this.isFinishing = true;
     for (;;) {
       signal?.throwIfAborted();
       if (this.queue.length > 0) await this.advance();
@@ -141,8 +144,15 @@ export class Embedder {
     } else {
       this.batch.push(prepared);
       const views = this.batch.reduce((count, { waiting }) => count + waiting.length, 0);
-      if (views >= this.options.batchSize) await this.startBatch();
+      if (views >= this.batchSize(views)) await this.startBatch();
     }
+  }
+
+  /** Batches get smaller towards the end, so that no thread has nothing to do while another has a whole batch. */
+  private batchSize(views: number): number {
+    const { batchSize, trunk } = this.options;
+    if (!this.isFinishing) return batchSize;
+    return Math.min(batchSize, Math.ceil((views + this.queue.length) / (2 * trunk.size)));
   }
 
   /** Reads and hashes a picture, and decodes the views that are not known of its content, when the memory has room for it. */

@@ -6,6 +6,9 @@ import type { KnownRow, RowStore } from './table.js';
 /** Pictures that are looked up in the store at a time. */
 const WINDOW = 256;
 
+/** Of the first, so that the first picture is not kept waiting. */
+const FIRST_WINDOW = 32;
+
 /** A picture of the data set as it is now. */
 export interface Picture {
   entry: DatasetEntry;
@@ -91,12 +94,12 @@ async function stepFor<Row extends KnownRow>(
 }
 
 async function* windowsOf(entries: AsyncIterable<DatasetEntry>): AsyncGenerator<DatasetEntry[]> {
-  let window: DatasetEntry[] = [];
+  let [window, size]: [DatasetEntry[], number] = [[], FIRST_WINDOW];
   for await (const entry of entries) {
     window.push(entry);
-    if (window.length === WINDOW) {
+    if (window.length === size) {
       yield window;
-      window = [];
+      [window, size] = [[], WINDOW];
     }
   }
   if (window.length > 0) yield window;

@@ -22,9 +22,13 @@ export function unusable(file: { isFile(): boolean; size: number }): string | un
 export async function readPictureFile(path: string): Promise<Buffer<ArrayBuffer>> {
   const file = await open(path, constants.O_RDONLY | AT_ONCE);
   try {
-    const reason = unusable(await file.stat());
+    const state = await file.stat();
+    const reason = unusable(state);
     if (reason !== undefined) throw new LastlayerError(reason);
-    return await file.readFile();
+    // At its size, which `readFile` would ask for again.
+    const bytes = Buffer.alloc(state.size);
+    const { bytesRead } = await file.read(bytes, 0, state.size, 0);
+    return bytesRead === state.size ? bytes : await file.readFile();
   } finally {
     await file.close();
   }
