@@ -77,6 +77,8 @@ export class Embedder {
   private isFinishing = false;
   /** Batches that the trunk has. */
   private readonly inTrunk = new Set<Promise<void>>();
+  /** The end of the batch that was started last. */
+  private lastBatch = Promise.resolve();
   /** Contents that are under way, each with the further files that turned out to hold the same. */
   private readonly underWay = new Map<string, Picture[]>();
   private readonly recentSizes = new Set<number>();
@@ -203,16 +205,18 @@ export class Embedder {
     while (this.inTrunk.size >= 2 * this.options.trunk.size) await Promise.race(this.inTrunk);
     const batch = this.batch;
     this.batch = [];
-    const run = this.embed(batch).then(() => void this.inTrunk.delete(run));
+    const run = this.embed(batch, this.lastBatch).then(() => void this.inTrunk.delete(run));
     // Whoever waits for the trunk handles its failure; until then it must not count as unhandled.
-    run.catch(() => undefined);
+    this.lastBatch = run.catch(() => undefined);
     this.inTrunk.add(run);
   }
 
-  private async embed(batch: readonly Decoded[]): Promise<void> {
+  /** @param before after which rows are put: in the order of the pictures, whichever thread is done first */
+  private async embed(batch: readonly Decoded[], before: Promise<void>): Promise<void> {
     const { backbone, trunk } = this.options;
     const images = batch.flatMap(({ waiting }) => waiting.map(({ image }) => image));
     const embedding = await trunk.run(joinPixels(images));
+    await before;
     let at = 0;
     for (const { picture, sha256, known, waiting } of batch) {
       const embedded = waiting.map(({ view, image: { width, height, pixels } }) =>
