@@ -19,6 +19,7 @@ import {
   jsonOption,
   modelOption,
   precisionOption,
+  sessionOptions,
   splitOption,
   storeOption,
   threadsOption,
@@ -158,13 +159,13 @@ async function embedHereOrThere(
 async function inInt8(
   backbone: Backbone,
   dataset: string,
-  { device, threads }: EmbedFlags,
+  flags: EmbedFlags,
   signal: AbortSignal,
 ): Promise<Backbone> {
   const progress = new Progress('calibrating', 'images');
   try {
     return await int8Backbone(backbone, dataset, {
-      session: { device, ...(threads === undefined ? {} : { threads }) },
+      session: sessionOptions(flags),
       signal,
       onNotice: notice,
       onProgress: (done, total) => {

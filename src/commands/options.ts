@@ -119,10 +119,11 @@ export function gibibytes(text: string): number {
 }
 
 /** Loads the trunk as the flags say; undefined flags are left out, as exact optional properties want it. */
-export function backboneOptions({ model, device, threads }: ModelFlags) {
-  return {
-    device,
-    ...(model === undefined ? {} : { model }),
-    ...(threads === undefined ? {} : { threads }),
-  };
+export function backboneOptions({ model, ...flags }: ModelFlags) {
+  return { ...sessionOptions(flags), ...(model === undefined ? {} : { model }) };
+}
+
+/** Where a network runs, as the flags say. */
+export function sessionOptions({ device, threads }: Omit<ModelFlags, 'model'>) {
+  return { device, ...(threads === undefined ? {} : { threads }) };
 }

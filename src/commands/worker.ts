@@ -10,6 +10,7 @@ import {
   jsonOption,
   modelOption,
   precisionOption,
+  sessionOptions,
   threadsOption,
   wholeNumber,
   type ModelFlags,
@@ -95,13 +96,11 @@ async function run({ queue, batchSize, concurrency, stalledAfter, ...flags }: Wo
 
 /** @throws {LastlayerError} where int8 is asked for and embed has not made it yet */
 async function backboneFor(flags: Omit<WorkerFlags, 'queue' | 'stalledAfter'>): Promise<Backbone> {
-  const { precision, device, threads } = flags;
+  const { precision } = flags;
   const loaded = await loadBackbone({ ...backboneOptions(flags), onNotice: notice });
   if (precision === 'fp32') refuseIntegers(loaded);
   if (precision !== 'int8' || loaded.quantized) return loaded;
-  const int8 = await existingInt8(loaded, {
-    session: { device, ...(threads === undefined ? {} : { threads }) },
-  });
+  const int8 = await existingInt8(loaded, { session: sessionOptions(flags) });
   if (int8) return int8;
   throw new LastlayerError(
     `There is no int8 model of ${loaded.id} beside ${loaded.source}. \`npm run embed -- DATASET --precision int8\` makes it; copy it ` +

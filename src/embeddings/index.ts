@@ -2,7 +2,7 @@ export { embedDataset, isLearntFrom } from './embed.js';
 export type { EmbedOptions, EmbedProgress, EmbedSummary, Pass } from './embed.js';
 export { readEmbeddings } from './read-through.js';
 export type { ReadThroughOptions } from './read-through.js';
-export { embedPictures, entriesOf } from './pass.js';
+export { DEFAULT_CONCURRENCY, embedPictures, entriesOf } from './pass.js';
 export type { PassOptions } from './pass.js';
 export { labelsIn, rowOf } from './row.js';
 export type { EmbeddingRow } from './row.js';

@@ -7,7 +7,7 @@ import type { KnownRow, RowStore } from './table.js';
 
 /** On the processor, larger batches are no faster, take more memory, and leave threads without work at the end. */
 const DEFAULT_BATCH_SIZE = { processor: 8, otherDevice: 32 };
-const DEFAULT_CONCURRENCY = 32;
+export const DEFAULT_CONCURRENCY = 32;
 
 export interface PassOptions {
   backbone: Backbone;

@@ -1,7 +1,7 @@
 import { Semaphore } from 'async-mutex';
 import { LastlayerError, messageOf } from '../errors.js';
 import { enlargeAndCrop } from './enlarge.js';
-import { isolated, tooSlow } from './isolated.js';
+import { isolated, reasonIn, tooSlow } from './isolated.js';
 import { headerOfPlainJpeg } from './jpeg-header.js';
 import { isRaster } from './raster.js';
 import { headerOf, render, type Header, type Recipe } from './render.js';
@@ -221,15 +221,9 @@ async function here<T>(step: () => Promise<T>, shares: number, seconds: number):
   try {
     return await decoding.runExclusive(step, SHARES);
   } catch (error) {
-    throw TIMEOUT.test(messageOf(error)) ? tooSlow(seconds) : new LastlayerError(reasonOf(error));
+    throw TIMEOUT.test(messageOf(error)) ? tooSlow(seconds) : new LastlayerError(reasonIn(messageOf(error)));
   }
 }
 
 /** How libvips begins to say that it was stopped. */
 const TIMEOUT = /^timeout: /;
-
-/** libvips reports one problem in several lines and repeats them; the first says it. */
-function reasonOf(error: unknown): string {
-  const [first = 'unreadable'] = messageOf(error).split('\n');
-  return first.trim() || 'unreadable';
-}

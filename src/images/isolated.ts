@@ -18,7 +18,7 @@ class Isolated {
   async header(image: Uint8Array, seconds: number): Promise<Header> {
     const answer = await this.limit(() => this.answer({ image, recipe: undefined }, seconds));
     if ('header' in answer) return answer.header;
-    throw new LastlayerError(reasonIn(answer));
+    throw new LastlayerError(reasonIn('reason' in answer ? answer.reason : ''));
   }
 
   /**
@@ -28,7 +28,7 @@ class Isolated {
   async render(image: Uint8Array, recipe: Recipe): Promise<Uint8Array> {
     const answer = await this.limit(() => this.answer({ image, recipe }, recipe.seconds));
     if ('pixels' in answer) return answer.pixels;
-    throw new LastlayerError(reasonIn(answer));
+    throw new LastlayerError(reasonIn('reason' in answer ? answer.reason : ''));
   }
 
   private answer(job: Job, seconds: number): Promise<Answer> {
@@ -81,8 +81,8 @@ class Isolated {
 }
 
 /** libvips reports one problem in several lines and repeats them; the first says it. */
-function reasonIn(answer: Answer): string {
-  const [first = ''] = 'reason' in answer ? answer.reason.split('\n') : [];
+export function reasonIn(message: string): string {
+  const [first = ''] = message.split('\n');
   return first.trim() || 'unreadable';
 }
 

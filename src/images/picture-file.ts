@@ -9,9 +9,9 @@ const MAX_BYTES = 2 ** 29;
 const AT_ONCE = (constants as Partial<typeof constants>).O_NONBLOCK ?? 0;
 
 /** Why something can be no picture's file; undefined where it can. */
-export function unusable(file: { isFile(): boolean; size: number }): string | undefined {
-  if (!file.isFile()) return 'is no regular file';
-  return file.size > MAX_BYTES ? `is larger than ${MAX_BYTES / 2 ** 20} MiB` : undefined;
+export function unusable(isFile: boolean, size: number): string | undefined {
+  if (!isFile) return 'is no regular file';
+  return size > MAX_BYTES ? `is larger than ${MAX_BYTES / 2 ** 20} MiB` : undefined;
 }
 
 /**
@@ -23,7 +23,7 @@ export async function readPictureFile(path: string): Promise<Buffer<ArrayBuffer>
   const file = await open(path, constants.O_RDONLY | AT_ONCE);
   try {
     const state = await file.stat();
-    const reason = unusable(state);
+    const reason = unusable(state.isFile(), state.size);
     if (reason !== undefined) throw new LastlayerError(reason);
     // At its size, which `readFile` would ask for again.
     const bytes = Buffer.alloc(state.size);

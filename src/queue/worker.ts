@@ -5,6 +5,7 @@ import { Semaphore } from 'async-mutex';
 import { Worker, type Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { TrunkPool, type Backbone } from '../backbone/index.js';
+import { DEFAULT_CONCURRENCY } from '../embeddings/index.js';
 import { LastlayerError, messageOf } from '../errors.js';
 import { embedJob, recordCulprit, type JobContext, type WhenAllowed } from './embed-job.js';
 import type { JobData, JobResult, Outcomes } from './job.js';
@@ -21,7 +22,6 @@ const MOST_STARTS = 2;
 /** Between two looks for new runs. */
 const LOOK_MS = 500;
 const DEFAULT_STALLED_AFTER_MS = 30_000;
-const DEFAULT_CONCURRENCY = 32;
 
 export interface WorkerOptions {
   /** Address of Redis. */

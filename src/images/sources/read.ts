@@ -23,7 +23,7 @@ export async function stateOf(
   const file = await stat(source?.kind === 'lance' ? `${source.table}/_versions` : holder);
   if (source?.kind === 'lance') return { size: null, modified: file.mtimeMs };
   const size = source ? (source.kind === 'part' ? source.size : null) : file.size;
-  const reason = unusable({ isFile: () => file.isFile(), size: size ?? 0 });
+  const reason = unusable(file.isFile(), size ?? 0);
   if (reason !== undefined) throw new LastlayerError(reason);
   return { size, modified: file.mtimeMs };
 }
