@@ -24,6 +24,7 @@ export type {
   QuantizeOptions,
   SpeedOptions,
   TransformChanges,
+  Trunk,
   WeightsName,
 } from './backbone/index.js';
 export {

@@ -20,6 +20,7 @@ export type { QuantizedBackbone, QuantizeOptions, SpeedOptions } from './quantiz
 export { createSession, DEVICES } from './session.js';
 export type { Device, SessionOptions } from './session.js';
 export { TrunkPool } from './trunk-pool.js';
+export type { Trunk } from './trunk-pool.js';
 export { TORCHVISION_MODELS, WEIGHTS } from './torchvision.js';
 export type { WeightsName } from './torchvision.js';
 export type { TransformChanges } from './transform.js';

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { Semaphore } from 'async-mutex';
 import type { InferenceSession } from 'onnxruntime-node';
-import pLimit from 'p-limit';
 import { LastlayerError, messageOf } from '../errors.js';
 import { picturesIn, type Backbone } from './backbone.js';
 import { loadError, sessionOptions } from './session.js';
@@ -34,7 +34,7 @@ export class TrunkPool {
   readonly size: number;
 
   private readonly threadsEach: number;
-  private readonly limit;
+  private readonly free: Semaphore;
   private readonly running = new Set<Promise<unknown>>();
   private idle: TrunkThread[] = [];
   private program: Promise<TrunkProgram> | undefined;
@@ -43,18 +43,19 @@ export class TrunkPool {
     const { device = 'cpu', threads = availableParallelism() } = backbone.options;
     this.size = device === 'cpu' ? Math.min(threads, MOST_WORKERS) : 1;
     this.threadsEach = Math.floor(threads / this.size);
-    this.limit = pLimit(this.size);
+    this.free = new Semaphore(this.size);
   }
 
   /**
    * Runs the trunk over a batch, when a thread is free.
    * @param pixels RGB bytes [N, crop, crop, 3]; they move to the thread and are gone here
+   * @param priority of the batches that wait, those of the highest come first; default: 0
    * @returns the embeddings [N, width], row after row
    * @throws {LastlayerError} where they make no such batch, the graph cannot be loaded or run, or the thread dies
    */
-  async run(pixels: Uint8Array<ArrayBuffer>): Promise<Float32Array> {
+  async run(pixels: Uint8Array<ArrayBuffer>, priority = 0): Promise<Float32Array> {
     const count = picturesIn(pixels, this.backbone.transform.crop);
-    const running = this.limit(() => this.answer(pixels));
+    const running = this.free.runExclusive(() => this.answer(pixels), 1, priority);
     this.running.add(running);
     const answer = await running.finally(() => this.running.delete(running));
     if (answer.failed === undefined) return answer.embedding;
@@ -97,6 +98,9 @@ export class TrunkPool {
     };
   }
 }
+
+/** What a pass needs of a pool. */
+export type Trunk = Pick<TrunkPool, 'size' | 'run'>;
 
 /** One thread, which takes one batch at a time. */
 class TrunkThread {

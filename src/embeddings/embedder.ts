@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Semaphore } from 'async-mutex';
 import pLimit from 'p-limit';
-import type { Backbone, TrunkPool } from '../backbone/index.js';
+import type { Backbone, Trunk } from '../backbone/index.js';
 import { messageOf } from '../errors.js';
 import {
   decodeViews,
@@ -49,7 +49,7 @@ type Prepared = Decoded | Settled | undefined;
 export interface EmbedderOptions {
   backbone: Backbone;
   /** Where the backbone runs. */
-  trunk: TrunkPool;
+  trunk: Trunk;
   table: RowStore;
   /** The data set's root, for the rows. */
   dataset: string;
@@ -153,7 +153,7 @@ export class Embedder {
   /** Batches get smaller towards the end, so that no thread has nothing to do while another has a whole batch. */
   private batchSize(views: number): number {
     const { batchSize, trunk } = this.options;
-    if (!this.isFinishing) return batchSize;
+    if (!this.isFinishing || trunk.size === 1) return batchSize;
     return Math.min(batchSize, Math.ceil((views + this.queue.length) / (2 * trunk.size)));
   }
 

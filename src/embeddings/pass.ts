@@ -1,4 +1,4 @@
-import { TrunkPool, type Backbone } from '../backbone/index.js';
+import { TrunkPool, type Backbone, type Trunk } from '../backbone/index.js';
 import { UsageError } from '../errors.js';
 import type { Dataset, DatasetEntry, Split, View } from '../images/index.js';
 import { Embedder, type Outcome } from './embedder.js';
@@ -12,7 +12,7 @@ export const DEFAULT_CONCURRENCY = 32;
 export interface PassOptions {
   backbone: Backbone;
   /** The backbone's threads, where they are to serve further passes; the caller closes them. By default the pass has its own. */
-  trunk?: TrunkPool;
+  trunk?: Trunk;
   /** Pictures that go through the trunk together, in each of its threads. Default: 8 on the processor, else 32. */
   batchSize?: number;
   /** Pictures that are read and decoded at the same time. Default: 32. */
@@ -59,7 +59,9 @@ export async function embedPictures<Row extends KnownRow>(
   const defaultSize = DEFAULT_BATCH_SIZE[device === 'cpu' ? 'processor' : 'otherDevice'];
   const batchSize = positive('batchSize', options.batchSize ?? defaultSize);
   const concurrency = positive('concurrency', options.concurrency ?? DEFAULT_CONCURRENCY);
-  const trunk = options.trunk ?? new TrunkPool(backbone);
+  // It has no threads until it is used.
+  const own = new TrunkPool(backbone);
+  const { trunk = own } = options;
   const embedder = new Embedder({
     backbone,
     trunk,
@@ -87,7 +89,7 @@ export async function embedPictures<Row extends KnownRow>(
     await embedder.finish(signal);
   } finally {
     await embedder.stop();
-    if (trunk !== options.trunk) await trunk.close();
+    await own.close();
   }
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Backbone, TrunkPool } from '../backbone/index.js';
+import type { Backbone, Trunk } from '../backbone/index.js';
 import {
   embedPictures,
   EmbeddingStore,
@@ -14,7 +14,7 @@ import type { Run } from './run.js';
 /** What a worker has for all its jobs. */
 export interface JobContext {
   backbone: Backbone;
-  trunk: TrunkPool;
+  trunk: Trunk;
   batchSize?: number;
   /** Pictures that are decoded at the same time. */
   concurrency: number;

@@ -13,7 +13,7 @@ import { connectRedis, withoutPassword } from './redis.js';
 import { announcedRuns, PREFIX, startsKey, type Run } from './run.js';
 import { inTurn } from './turns.js';
 
-/** While one job is being written and the next is being fetched, the other keeps the trunk busy. */
+/** While one job is being read, or written and the next is being fetched, the other keeps the trunk busy. */
 const JOBS_AT_ONCE = 2;
 
 /** A job that was begun so often, and not ended, is split; a picture by itself is given up. */
@@ -68,19 +68,13 @@ class Attendance {
   private readonly workers = new Map<string, Worker<JobData, JobResult>>();
   private readonly refused = new Set<string>();
   private readonly places = new Semaphore(JOBS_AT_ONCE);
-  private readonly context: JobContext;
+  private jobsBegun = 0;
 
   constructor(
     private readonly redis: Redis,
-    trunk: TrunkPool,
+    private readonly trunk: TrunkPool,
     private readonly options: WorkerOptions,
-  ) {
-    const { backbone, batchSize, concurrency = DEFAULT_CONCURRENCY } = options;
-    this.context = {
-      ...{ backbone, trunk, concurrency: Math.ceil(concurrency / JOBS_AT_ONCE) },
-      ...(batchSize !== undefined && { batchSize }),
-    };
-  }
+  ) {}
 
   /** Attends new runs and leaves those that are over. */
   async update(): Promise<void> {
@@ -160,6 +154,20 @@ class Attendance {
     return data.suspect || (await this.starts(queueName, id)) > 0 ? JOBS_AT_ONCE : 1;
   }
 
+  /** Of two jobs, the one begun first has the trunk first: in step, they would both be written while the trunk has nothing to do. */
+  private contextOfNextJob(): JobContext {
+    const { backbone, batchSize, concurrency = DEFAULT_CONCURRENCY } = this.options;
+    const priority = -this.jobsBegun++;
+    const trunk = {
+      size: this.trunk.size,
+      run: (pixels: Uint8Array<ArrayBuffer>) => this.trunk.run(pixels, priority),
+    };
+    return {
+      ...{ backbone, trunk, concurrency: Math.ceil(concurrency / JOBS_AT_ONCE) },
+      ...(batchSize !== undefined && { batchSize }),
+    };
+  }
+
   private async starts(queue: string, id: string): Promise<number> {
     return Number((await this.redis.hget(startsKey(queue), id)) ?? 0);
   }
@@ -169,7 +177,8 @@ class Attendance {
     { id = '', data, queueName }: Job<JobData, JobResult>,
     whenAllowed: WhenAllowed,
   ): Promise<JobResult> {
-    const { id: modelId, transformId } = this.context.backbone;
+    const context = this.contextOfNextJob();
+    const { id: modelId, transformId } = context.backbone;
     if (data.modelId !== modelId || data.transformId !== transformId) {
       throw new LastlayerError(
         `the job is of ${data.modelId} (${data.transformId}), and this worker has ${modelId} (${transformId}).`,
@@ -183,8 +192,8 @@ class Attendance {
       const outcomes =
         starts >= MOST_STARTS && first
           ? // Where even reading it ended a worker, it is not read.
-            await recordCulprit(run, first, { mayRead: starts === MOST_STARTS, whenAllowed }, this.context)
-          : await embedJob(run, data.entries, whenAllowed, this.context);
+            await recordCulprit(run, first, { mayRead: starts === MOST_STARTS, whenAllowed }, context)
+          : await embedJob(run, data.entries, whenAllowed, context);
       await this.redis.hdel(startsKey(queueName), id);
       return { outcomes };
     } catch (error) {

@@ -36,6 +36,19 @@ describe('a pool of threads', () => {
     });
   });
 
+  it('takes batches of a higher priority first, and others in their order', async () => {
+    const backbone = await loadBackbone({ model, threads: 1 });
+    await withPool(backbone, async (pool) => {
+      const order: string[] = [];
+      const priorities = { begun: undefined, second: -1, third: -1, first: 0 };
+      const runs = Object.entries(priorities).map(([name, priority]) =>
+        pool.run(pictures(1, 3), priority).then(() => order.push(name)),
+      );
+      await Promise.all(runs);
+      expect(order).toEqual(['begun', 'first', 'second', 'third']);
+    });
+  });
+
   it('leaves the event loop free, which the backbone itself blocks', async () => {
     const backbone = await loadBackbone({ model });
     const turnsDuring = async (work: Promise<unknown>) => {
