@@ -11,7 +11,7 @@ import {
 import { writeStore } from '../support/embeddings.js';
 import { describeWith, ROOT, temporaryFolder } from '../support/files.js';
 import { madeUpHead } from '../support/made-up-head.js';
-import { describeWithPython, runPython } from '../support/python.js';
+import { describeWithPackages, describeWithPython, runPython } from '../support/python.js';
 
 /** The Python of docs/export.md, a program for each format. */
 const programs = [
@@ -25,13 +25,40 @@ const program = (naming: string) => {
 
 const folder = await temporaryFolder();
 
+const store = join(folder, 'store');
+const rows = ['bee', 'ant', 'bee'].map((label, i) => ({
+  ...{ path: `/data/${i}.png`, label, embedding: Float32Array.of(1 + i, 0.1, -i) },
+}));
+await writeStore(store, rows, 3);
+
+describeWithPackages(
+  'pandas',
+  'pyarrow',
+  'duckdb',
+)('in pandas and DuckDB', () => {
+  it('the Parquet file has the embeddings, and classes and neighbours come out of it', async () => {
+    await exportEmbeddings(join(folder, 'embeddings.parquet'), { format: 'parquet', store });
+    const found = await runPython(
+      `${program('embeddings.parquet')}
+import json
+table = [[row.path, row.label, str(x.dtype), x.tolist()] for row, x in zip(frame.itertuples(), X)]
+print(json.dumps([sorted(table), classes.values.tolist(), frame['path'][0] == nearest['path'][0], nearest['cosine'].tolist()]))`,
+      folder,
+    );
+    const [first, ...others] = rows.map(({ embedding }) => embedding);
+    const cosines = others.map((other) => cosine(first ?? other, other)).sort((a, b) => b - a);
+    const classes = Object.entries({ ant: 1, bee: 2 });
+    expect(found).toEqual([
+      rows.map(({ path, label, embedding }) => [path, label, 'float32', Array.from(embedding)]),
+      classes,
+      true,
+      [1, ...cosines].map((value) => expect.closeTo(value, 5) as number),
+    ]);
+  });
+});
+
 describeWithPython('in Python', () => {
   it('NumPy reads the embeddings, and the rows beside them', async () => {
-    const store = join(folder, 'store');
-    const rows = ['bee', 'ant', 'bee'].map((label, i) => ({
-      ...{ path: `/data/${i}.png`, label, embedding: Float32Array.of(i, 0.1, -i) },
-    }));
-    await writeStore(store, rows, 3);
     await exportEmbeddings(join(folder, 'embeddings.npy'), { format: 'npy', store });
     const found = await runPython(
       `${program('embeddings.npy').replace(/print.*/, '')}
@@ -95,6 +122,12 @@ print(json.dumps([labels, temperature, model(batch).tolist(), predict(batch).tol
     });
   });
 });
+
+function cosine(a: Float32Array, b: Float32Array): number {
+  const dot = (x: Float32Array, y: Float32Array) =>
+    x.reduce((sum, value, i) => sum + value * (y[i] ?? NaN), 0);
+  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+}
 
 function floats(path: string): Float32Array {
   const bytes = readFileSync(path);
