@@ -1,23 +1,16 @@
 import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Semaphore } from 'async-mutex';
 import { Worker, type Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { TrunkPool, type Backbone } from '../backbone/index.js';
-import { DEFAULT_CONCURRENCY } from '../embeddings/index.js';
 import { LastlayerError, messageOf } from '../errors.js';
-import { embedJob, recordCulprit, type JobContext, type WhenAllowed } from './embed-job.js';
+import type { WhenAllowed } from './embed-job.js';
+import { JobRunner, JOBS_AT_ONCE } from './job-runner.js';
 import type { JobData, JobResult, Outcomes } from './job.js';
 import { connectRedis, withoutPassword } from './redis.js';
-import { announcedRuns, PREFIX, startsKey, type Run } from './run.js';
+import { announcedRuns, PREFIX, type Run } from './run.js';
 import { inTurn } from './turns.js';
-
-/** While one job is being read, or written and the next is being fetched, the other keeps the trunk busy. */
-const JOBS_AT_ONCE = 2;
-
-/** A job that was begun so often, and not ended, is split; a picture by itself is given up. */
-const MOST_STARTS = 2;
 
 /** Between two looks for new runs. */
 const LOOK_MS = 500;
@@ -49,7 +42,7 @@ export async function work(options: WorkerOptions): Promise<void> {
   const { queue, backbone, signal, onNotice } = options;
   const redis = await connectRedis(queue, onNotice);
   const trunk = new TrunkPool(backbone);
-  const attendance = new Attendance(redis, trunk, options);
+  const attendance = new Attendance(redis, new JobRunner(redis, trunk, options), options);
   onNotice?.(`Waiting for jobs of ${backbone.id} at ${withoutPassword(queue)}.`);
   try {
     while (!signal.aborted) {
@@ -63,16 +56,14 @@ export async function work(options: WorkerOptions): Promise<void> {
   }
 }
 
-/** The runs that a worker attends, each with a BullMQ worker of its own; together they do two jobs at a time. */
+/** The runs that a worker attends, each with a BullMQ worker of its own. */
 class Attendance {
   private readonly workers = new Map<string, Worker<JobData, JobResult>>();
   private readonly refused = new Set<string>();
-  private readonly places = new Semaphore(JOBS_AT_ONCE);
-  private jobsBegun = 0;
 
   constructor(
     private readonly redis: Redis,
-    private readonly trunk: TrunkPool,
+    private readonly jobs: JobRunner,
     private readonly options: WorkerOptions,
   ) {}
 
@@ -126,7 +117,7 @@ class Attendance {
             await hold(job, token, stalledAfter);
             await commit();
           });
-        return this.places.runExclusive(() => this.process(run, job, whenAllowed), await this.weightOf(job));
+        return this.jobs.run(run, job, whenAllowed);
       },
       {
         connection: this.redis,
@@ -147,60 +138,6 @@ class Attendance {
     });
     this.workers.set(name, worker);
     onNotice?.(`At work on ${run.dataset} for ${run.store}.`);
-  }
-
-  /** A job that may end the worker is alone in it, so that no other comes under suspicion. */
-  private async weightOf({ id = '', data, queueName }: Job<JobData>): Promise<number> {
-    return data.suspect || (await this.starts(queueName, id)) > 0 ? JOBS_AT_ONCE : 1;
-  }
-
-  /** Of two jobs, the one begun first has the trunk first: in step, they would both be written while the trunk has nothing to do. */
-  private contextOfNextJob(): JobContext {
-    const { backbone, batchSize, concurrency = DEFAULT_CONCURRENCY } = this.options;
-    const priority = -this.jobsBegun++;
-    const trunk = {
-      size: this.trunk.size,
-      run: (pixels: Uint8Array<ArrayBuffer>) => this.trunk.run(pixels, priority),
-    };
-    return {
-      ...{ backbone, trunk, concurrency: Math.ceil(concurrency / JOBS_AT_ONCE) },
-      ...(batchSize !== undefined && { batchSize }),
-    };
-  }
-
-  private async starts(queue: string, id: string): Promise<number> {
-    return Number((await this.redis.hget(startsKey(queue), id)) ?? 0);
-  }
-
-  private async process(
-    run: Run,
-    { id = '', data, queueName }: Job<JobData, JobResult>,
-    whenAllowed: WhenAllowed,
-  ): Promise<JobResult> {
-    const context = this.contextOfNextJob();
-    const { id: modelId, transformId } = context.backbone;
-    if (data.modelId !== modelId || data.transformId !== transformId) {
-      throw new LastlayerError(
-        `the job is of ${data.modelId} (${data.transformId}), and this worker has ${modelId} (${transformId}).`,
-      );
-    }
-    const [first, ...rest] = data.entries;
-    const starts = await this.starts(queueName, id);
-    if (starts >= MOST_STARTS && rest.length > 0) return { split: true };
-    await this.redis.hincrby(startsKey(queueName), id, 1);
-    try {
-      const outcomes =
-        starts >= MOST_STARTS && first
-          ? // Where even reading it ended a worker, it is not read.
-            await recordCulprit(run, first, { mayRead: starts === MOST_STARTS, whenAllowed }, context)
-          : await embedJob(run, data.entries, whenAllowed, context);
-      await this.redis.hdel(startsKey(queueName), id);
-      return { outcomes };
-    } catch (error) {
-      // It failed, but it did not end this worker.
-      await this.redis.hincrby(startsKey(queueName), id, -1);
-      throw error;
-    }
   }
 }
 
