@@ -6,7 +6,7 @@
 import sharp from 'sharp';
 
 /**
- * @typedef {import('./decode.js').RawPixels} RawPixels
+ * @typedef {import('./open-picture.js').RawPixels} RawPixels
  *
  * @typedef {object} Header What a picture says of itself, before a pixel of it is decoded.
  * @property {string} format as sharp names it, e.g. `jpeg`
