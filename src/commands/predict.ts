@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { Command, Option } from 'commander';
+import { abortable } from '../abortable.js';
 import { loadBackbone } from '../backbone/index.js';
 import { Classifier, predictOwnClasses } from '../classifier/index.js';
 import { LastlayerError, messageOf, UsageError } from '../errors.js';
@@ -86,7 +87,7 @@ async function run(images: string[], flags: PredictFlags): Promise<void> {
       signal.throwIfAborted();
       const answer =
         problem === undefined
-          ? await answerFor(path, predict)
+          ? await abortable(answerFor(path, predict), signal)
           : { path, error: `${path} cannot be read: ${problem}.` };
       if (!flags.json) show(answer);
       answers.push(answer);

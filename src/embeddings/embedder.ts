@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Semaphore } from 'async-mutex';
 import pLimit from 'p-limit';
+import { abortable } from '../abortable.js';
 import type { Backbone, Trunk } from '../backbone/index.js';
 import { messageOf } from '../errors.js';
 import {
@@ -61,6 +62,8 @@ export interface EmbedderOptions {
   takesViews: (entry: DatasetEntry) => boolean;
   /** Called when a picture has its rows. */
   onOutcome: (outcome: Outcome) => void;
+  /** Once it aborts, nothing that is being decoded is waited for. */
+  signal: AbortSignal | undefined;
 }
 
 /**
@@ -87,7 +90,7 @@ export class Embedder {
     this.limit = pLimit(options.concurrency);
   }
 
-  /** Takes a picture on; waits while enough are under way. */
+  /** Takes a picture on; waits while enough are under way. @throws the signal's reason, once it aborts */
   async add(picture: Picture, sizeKnown: boolean): Promise<void> {
     await this.enqueue(() => this.prepare(picture, sizeKnown));
   }
@@ -108,10 +111,10 @@ export class Embedder {
   }
 
   /** Waits until every picture has its row. @throws the signal's reason, once it aborts */
-  async finish(signal?: AbortSignal): Promise<void> {
+  async finish(): Promise<void> {
     this.isFinishing = true;
     for (;;) {
-      signal?.throwIfAborted();
+      this.options.signal?.throwIfAborted();
       if (this.queue.length > 0) await this.advance();
       else if (this.batch.length > 0) await this.startBatch();
       // What the trunk has may be equal to pictures of which further views are wanted.
@@ -139,7 +142,8 @@ export class Embedder {
   }
 
   private async advance(): Promise<void> {
-    const prepared = await this.queue.shift();
+    const next = this.queue.shift();
+    const prepared = next && (await abortable(next, this.options.signal));
     if (!prepared) return;
     if ('rows' in prepared) {
       await this.settle(prepared);

@@ -72,6 +72,7 @@ export async function embedPictures<Row extends KnownRow>(
     views,
     takesViews,
     onOutcome,
+    signal,
   });
   const viewsOf = (entry: DatasetEntry) => (takesViews(entry) ? views : []);
   try {
@@ -86,7 +87,7 @@ export async function embedPictures<Row extends KnownRow>(
         await embedder.add(known && !onUnchanged ? { ...picture, known } : picture, step.sizeKnown);
       } else await embedder.fail(step.entry, step.error);
     }
-    await embedder.finish(signal);
+    await embedder.finish();
   } finally {
     await embedder.stop();
     await own.close();

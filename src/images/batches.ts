@@ -1,3 +1,4 @@
+import { abortable } from '../abortable.js';
 import { messageOf } from '../errors.js';
 import type { DatasetEntry } from './dataset.js';
 import { decodeImage, joinPixels } from './decode.js';
@@ -33,7 +34,7 @@ export async function* pictureBatches(
   let next = decodeBatch(entries.slice(0, size), options);
   for (let start = 0; start < entries.length; start += size) {
     signal?.throwIfAborted();
-    const batch = await next;
+    const batch = await abortable(next, signal);
     next = decodeBatch(entries.slice(start + size, start + 2 * size), options);
     // Whoever awaits it handles its failure; until then it must not count as unhandled.
     next.catch(() => undefined);

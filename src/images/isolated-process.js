@@ -21,5 +21,5 @@ process.on('message', async (/** @type {Job} */ { image, recipe }) => {
 
 // Whoever asked is gone. An exit would wait for threads that decode, maybe forever.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
-// Ctrl-C reaches all processes of a terminal; what it means, whoever asked decides.
+// Where there are no groups of processes, Ctrl-C comes here too; what it means, whoever asked decides.
 process.on('SIGINT', () => undefined);

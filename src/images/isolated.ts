@@ -98,6 +98,8 @@ function start(): ChildProcess {
     // Without the loaders of this process, which that one has no use for.
     execArgv: [],
     serialization: 'advanced',
+    // Ctrl-C reaches all processes of a terminal's group, and this one is not to fail on its picture before anybody knows why.
+    detached: process.platform !== 'win32',
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
 }

@@ -1,4 +1,5 @@
 import pLimit from 'p-limit';
+import { abortable } from '../abortable.js';
 import { decodeImage, IMAGENET_TRANSFORM, lookOf, readPictureFile, type Look } from '../images/index.js';
 import type { Pictures } from './pictures.js';
 
@@ -23,7 +24,7 @@ export async function looksOf(
   const total = rows.filter(({ look }) => !look).length;
   const limit = pLimit(CONCURRENCY);
   let done = 0;
-  return Promise.all(
+  const looks = Promise.all(
     rows.map(async ({ look, path }) =>
       look || !open
         ? look
@@ -35,6 +36,7 @@ export async function looksOf(
           }),
     ),
   );
+  return abortable(looks, signal);
 }
 
 async function lookAt(path: string): Promise<Look> {

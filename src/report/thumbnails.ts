@@ -1,4 +1,5 @@
 import pLimit from 'p-limit';
+import { abortable } from '../abortable.js';
 import { thumbnailOf } from '../images/index.js';
 
 /** Longer side, in pixels; about 3 KB each. */
@@ -15,7 +16,7 @@ export class Thumbnails {
     const wanted = [...new Set(paths)].filter((path) => !this.uris.has(path));
     const limit = pLimit(CONCURRENCY);
     let done = 0;
-    await Promise.all(
+    const made = Promise.all(
       wanted.map((path) =>
         limit(async () => {
           signal?.throwIfAborted();
@@ -25,6 +26,7 @@ export class Thumbnails {
         }),
       ),
     );
+    await abortable(made, signal);
   }
 
   /** A data URI; empty where the file is gone or cannot be read any more. */

@@ -1,8 +1,10 @@
-import { writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { lastlayer } from '../support/command-line.js';
-import { describeWith, ROOT, stripedDataset, temporaryFolder } from '../support/files.js';
+import { describeWith, ROOT, stripedDataset, stripes, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 import { storedRows } from '../support/store.js';
 
@@ -91,6 +93,63 @@ describe('embed', () => {
     expect(await storedRows(store)).toHaveLength(kept);
     const again = JSON.parse((await embed(dataset, store, ...options).outcome).stdout) as Result;
     expect(again).toMatchObject({ total: 700, unchanged: kept, embedded: 700 - kept });
+  });
+});
+
+/** An SVG of 9 million pixels that are to be made 9,000 times, far longer than any picture may take. */
+function endlessSvg(): string {
+  const noise = '<feTurbulence baseFrequency="0.1" numOctaves="8"/>'.repeat(9000);
+  const filter = `<filter id="f" x="0" y="0" width="1" height="1">${noise}</filter>`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="3000" height="3000">${filter}<rect width="3000" height="3000" filter="url(#f)"/></svg>`;
+}
+
+/** The process that decodes for another one, once it is there. */
+async function decoderOf(pid: number): Promise<number> {
+  const command = promisify(execFile);
+  for (;;) {
+    const found = await command('pgrep', ['-P', String(pid), '-f', 'isolated-process']).catch(
+      () => undefined,
+    );
+    if (found) return Number(found.stdout);
+    await delay(50);
+  }
+}
+
+/** Whether a process is at work: one that has ended and was not yet waited for is none. */
+async function isAtWork(pid: number): Promise<boolean> {
+  const { stdout } = await promisify(execFile)('ps', ['-o', 'stat=', '-p', String(pid)]).catch(() => ({
+    stdout: '',
+  }));
+  return stdout !== '' && !stdout.startsWith('Z');
+}
+
+describe('a picture that takes forever', () => {
+  it('is not waited for when embed is interrupted, and its decoder ends with it', async () => {
+    const pictures = join(folder, 'forever');
+    await mkdir(pictures);
+    const names = Array.from({ length: 40 }, (_, i) => `${i}.png`);
+    for (const [i, name] of names.entries()) await writeFile(join(pictures, name), await stripes(0, i));
+    await writeFile(join(pictures, 'endless.svg'), endlessSvg());
+    const manifest = join(pictures, 'all.csv');
+    await writeFile(manifest, ['path', ...names, 'endless.svg'].join('\n'));
+
+    const store = join(folder, 'forever-store');
+    // One by one, so that the others are embedded by the time that it is decoded.
+    const one = ['--batch-size', '1', '--concurrency', '1', '--threads', '1'];
+    const args = ['embed', manifest, '--store', store, '--model', model, '--json', ...one];
+    const { process: child, outcome } = lastlayer(args, folder, {}, true);
+    const { pid = 0 } = child;
+    const decoder = await decoderOf(pid);
+    // As a terminal does on Ctrl-C.
+    process.kill(-pid, 'SIGINT');
+    const { code, stdout, stderr } = await outcome;
+    expect({ code, stdout }).toEqual({ code: 130, stdout: '' });
+    while (await isAtWork(decoder)) await delay(50);
+    const kept = Number(/(\d+) of 41 pictures are in/.exec(stderr)?.[1]);
+    expect(kept).toBeGreaterThan(0);
+    const rows = await storedRows(store);
+    expect(rows).toHaveLength(kept);
+    expect(rows.filter(({ error }) => error !== null)).toEqual([]);
   });
 });
 

@@ -9,15 +9,20 @@ export interface Outcome {
   stderr: string;
 }
 
-/** Runs the command line as a user does, in the given working directory. */
+/**
+ * Runs the command line as a user does, in the given working directory.
+ * @param group whether it leads a process group of its own, as it does on a terminal
+ */
 export function lastlayer(
   args: readonly string[],
   cwd: string,
   env: NodeJS.ProcessEnv = {},
+  group = false,
 ): { process: ChildProcess; outcome: Promise<Outcome> } {
   const tsx = join(ROOT, 'node_modules', 'tsx', 'dist', 'loader.mjs');
   const child = spawn(process.execPath, ['--import', `file://${tsx}`, join(ROOT, 'src', 'cli.ts'), ...args], {
     cwd,
+    detached: group,
     // Jest asks its own processes for colours.
     env: { ...process.env, NODE_OPTIONS: '', FORCE_COLOR: undefined, NO_COLOR: undefined, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

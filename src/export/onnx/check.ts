@@ -1,8 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import type { InferenceSession } from 'onnxruntime-node';
+import { abortable } from '../../abortable.js';
 import { createSession, int8Overflows } from '../../backbone/index.js';
 import type { Classifier } from '../../classifier/index.js';
 import { LastlayerError, messageOf } from '../../errors.js';
+import { readPictureFile } from '../../images/index.js';
 import type { OnnxInput } from './graph.js';
 import { resizedSampleOf, sampleOf, type Sample } from './samples.js';
 
@@ -53,7 +54,7 @@ export async function checkExport(
     const differences: Difference[] = [];
     for (const [i, path] of paths.entries()) {
       signal?.throwIfAborted();
-      const picture = await read(path, classifier, input);
+      const picture = await abortable(read(path, classifier, input), signal);
       if ('error' in picture) {
         onNotice?.(`Not compared on ${path}: ${picture.error}.`);
         continue;
@@ -86,7 +87,7 @@ async function read(
   input: OnnxInput,
 ): Promise<{ file: Uint8Array; sample: Sample } | { error: string }> {
   try {
-    const file = await readFile(path);
+    const file = await readPictureFile(path);
     return { file, sample: await sampleOf(file, backbone.transform, input) };
   } catch (error) {
     return { error: messageOf(error) };
