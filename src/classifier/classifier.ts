@@ -63,7 +63,9 @@ export class Classifier {
     { views = [], ...options }: BackboneOptions & ClassifierOptions = {},
   ): Promise<Classifier> {
     const head = await loadHead(headPath);
-    return new Classifier(await loadBackbone({ ...options, modelId: head.modelId }), head, { views });
+    const backbone = await loadBackbone({ ...options, modelId: head.modelId });
+    checkTrunk(head, backbone, headPath);
+    return new Classifier(backbone, head, { views });
   }
 
   /**
@@ -90,20 +92,25 @@ export class Classifier {
   }
 }
 
-/** @throws {LastlayerError} where the head was trained on another trunk, or on pictures transformed otherwise */
+/**
+ * @param file that the head came from, named in errors
+ * @throws {LastlayerError} where the head was trained on another trunk, or on pictures transformed otherwise
+ */
 export function checkTrunk(
   head: Head,
   trunk: Pick<Backbone, 'id' | 'transformId' | 'source' | 'width'>,
+  file?: string,
 ): void {
+  const name = file === undefined ? 'The head' : `${file}: The head`;
   if (head.modelId === trunk.id && head.transformId === trunk.transformId) {
     if (head.width === trunk.width) return;
     throw new LastlayerError(
-      `The head is damaged: it reads embeddings of ${head.width} numbers, and those of ${trunk.id} have ${trunk.width}. ` +
+      `${name} is damaged: it reads embeddings of ${head.width} numbers, and those of ${trunk.id} have ${trunk.width}. ` +
         `Train the head anew.`,
     );
   }
   throw new LastlayerError(
-    `The head was trained on embeddings of ${head.modelId}, but the network in use is ${trunk.id} ` +
+    `${name} was trained on embeddings of ${head.modelId}, but the network in use is ${trunk.id} ` +
       `(${trunk.source}). Pass the head's own network with --model, or train the head anew.`,
   );
 }

@@ -45,7 +45,7 @@ export class Heads {
 
   /** @throws {LastlayerError} where one belongs to another trunk; the message names its file */
   check(trunk: Backbone): void {
-    for (const { name, head } of this.served.values()) checkHead(head, this.files.get(name) ?? name, trunk);
+    for (const { name, head } of this.served.values()) checkTrunk(head, trunk, this.files.get(name));
   }
 
   list(): ServedHead[] {
@@ -86,7 +86,7 @@ export class Heads {
     try {
       const head = await read(name, path);
       if (head.id === this.served.get(name)?.id) return;
-      checkHead(head.head, path, trunk);
+      checkTrunk(head.head, trunk, path);
       this.served.set(name, head);
       events.onReload(head);
     } catch (error) {
@@ -100,13 +100,4 @@ async function read(name: string, path: string): Promise<ServedHead> {
   const bytes = await readHeadFile(path);
   const digest = createHash('sha256').update(bytes).digest('hex').slice(0, 12);
   return { name, id: `${name}@${digest}`, head: readHead(bytes, path), loaded: new Date().toISOString() };
-}
-
-function checkHead(head: Head, path: string, trunk: Backbone): void {
-  try {
-    checkTrunk(head, trunk);
-  } catch (error) {
-    if (!(error instanceof LastlayerError)) throw error;
-    throw new LastlayerError(`${path}: ${error.message}`);
-  }
 }
