@@ -91,12 +91,47 @@ describe('a picture that claims much', () => {
     expect([...(await decodeImage(long, transform)).pixels]).toEqual(white);
   });
 
-  it('is decoded alone where it is large, to the same pixels', async () => {
-    const large = sharp({ create: { width: 9500, height: 9500, channels: 3, background: 'red' } });
-    const { pixels } = await decodeImage(await large.png({ compressionLevel: 1 }).toBuffer(), transform);
-    expect([...pixels.subarray(0, 6)]).toEqual([255, 0, 0, 255, 0, 0]);
+  it('is decoded in another process where it is large, to the same pixels', async () => {
+    const bytes = await red(9500);
+    const { most, results } = await inThisProcess(() => [decodeImage(bytes, transform)]);
+    expect(most).toBe(0);
+    expect([...(results[0]?.pixels.subarray(0, 6) ?? [])]).toEqual([254, 0, 0, 254, 0, 0]);
+  });
+
+  it('waits for others where all of them would take more than 1 GiB, decoded', async () => {
+    const [bytes, size] = [await red(8500), 3 * 8500 ** 2];
+    const { most, results } = await inThisProcess(() =>
+      Array.from({ length: 7 }, () => decodeImage(bytes, transform)),
+    );
+    expect(most * size).toBeLessThanOrEqual(2 ** 30);
+    // It is a bound, not one after another.
+    expect(most).toBeGreaterThan(1);
+    expect(new Set(results.map(({ pixels }) => pixels.join()))).toHaveProperty('size', 1);
   });
 });
+
+/** A JPEG, of which the header is read without sharp. */
+async function red(side: number): Promise<Buffer> {
+  return sharp({ create: { width: side, height: side, channels: 3, background: 'red' } })
+    .jpeg()
+    .toBuffer();
+}
+
+/** How many pictures this process has at hand at most, decoding or waiting for a thread, by sharp's own count. */
+async function inThisProcess<T>(work: () => Promise<T>[]): Promise<{ most: number; results: T[] }> {
+  let most = 0;
+  const count = () => {
+    const { queue, process } = sharp.counters();
+    most = Math.max(most, queue + process);
+  };
+  sharp.queue.on('change', count);
+  try {
+    const results = await Promise.all(work());
+    return { most, results };
+  } finally {
+    sharp.queue.off('change', count);
+  }
+}
 
 /** A TIFF's header, of 16-bit samples, without its pixels. */
 function tiff(width: number, height: number, samples: number): Buffer {
