@@ -27,10 +27,11 @@ export function foldBatchNorm(
     bias[c] = at(beta, c) - at(mean, c) * scale;
     for (let i = c * perChannel; i < (c + 1) * perChannel; i++) weight[i] = at(weight, i) * scale;
   }
-  return { weight: finite(weight, name, path), bias: finite(bias, norm, path) };
+  const folded = `${name} with ${norm} folded in`;
+  return { weight: finite(weight, folded, path), bias: finite(bias, folded, path) };
 }
 
-/** A tensor of the checkpoint. @throws {LastlayerError} where it is missing or has another shape */
+/** A tensor of the checkpoint. @throws {LastlayerError} where it is missing, has another shape or is not finite */
 export function readTensor(
   checkpoint: Checkpoint,
   name: string,
@@ -44,11 +45,11 @@ export function readTensor(
       `${path}: ${name} has the shape [${tensor.shape.join(', ')}] where [${shape.join(', ')}] is expected.`,
     );
   }
-  return tensor.data;
+  return finite(tensor.data, name, path);
 }
 
 /** The same values. @throws {LastlayerError} where they are not all finite */
-export function finite(values: Float32Array, name: string, path: string): Float32Array {
+function finite(values: Float32Array, name: string, path: string): Float32Array {
   if (!values.every(Number.isFinite)) {
     throw new LastlayerError(
       `${path}: ${name} holds NaN or infinite values, so no features can be computed from it.`,

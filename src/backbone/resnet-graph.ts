@@ -8,7 +8,7 @@ import {
   type TensorProto,
 } from '../onnx/index.js';
 import type { Checkpoint } from './checkpoint/index.js';
-import { finite, foldBatchNorm, readTensor } from './fold-batch-norm.js';
+import { foldBatchNorm, readTensor } from './fold-batch-norm.js';
 import { recognizeResNet } from './recognize-resnet.js';
 import type { Convolution } from './resnet-architecture.js';
 
@@ -98,8 +98,8 @@ class GraphBuilder {
     const weight = readTensor(this.checkpoint, 'fc.weight', [classes, width], this.path);
     const bias = readTensor(this.checkpoint, 'fc.bias', [classes], this.path);
     this.initializers.push(
-      floatTensor('fc.weight', [classes, width], finite(weight, 'fc.weight', this.path)),
-      floatTensor('fc.bias', [classes], finite(bias, 'fc.bias', this.path)),
+      floatTensor('fc.weight', [classes, width], weight),
+      floatTensor('fc.bias', [classes], bias),
     );
     this.nodes.push(node('Gemm', ['embedding', 'fc.weight', 'fc.bias'], ['logits'], { transB: 1 }, 'fc'));
     return classes;

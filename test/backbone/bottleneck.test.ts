@@ -84,10 +84,31 @@ describe('a checkpoint that is no such network', () => {
       (tensors) => tensors.set('layer3.0.conv1.weight', scalar),
       /layer3\.0\.conv1\.weight has the shape \[1\] where \[16, 32, 1, 1\]/,
     ],
+    [
+      'has a variance below 0',
+      (tensors) => tensors.get('layer1.0.bn2.running_var')?.data.fill(-1, 2),
+      /layer1\.0\.conv2 with layer1\.0\.bn2 folded in holds NaN or infinite values/,
+    ],
   ])('as it %s, is refused', async (name, spoil, reason) => {
     const tensors = smallCheckpoint(plain);
     spoil(tensors);
     await expect(loadBackbone({ model: await save(name, tensors) })).rejects.toThrow(reason);
+  });
+});
+
+describe('a checkpoint with a value that is not finite', () => {
+  it.each([
+    ['conv1.weight', NaN],
+    ['layer2.0.downsample.1.weight', Infinity],
+    ['layer4.0.bn3.running_mean', NaN],
+    ['bn1.running_var', Infinity],
+    ['fc.weight', NaN],
+    ['fc.bias', -Infinity],
+  ])('in %s is refused by the name of the tensor', async (name, value) => {
+    const tensors = smallCheckpoint(plain);
+    tensors.get(name)?.data.fill(value, 1, 2);
+    const model = await save('not-finite', tensors);
+    await expect(loadBackbone({ model })).rejects.toThrow(`${model}: ${name} holds NaN or infinite values`);
   });
 });
 
