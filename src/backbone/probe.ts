@@ -30,6 +30,11 @@ export async function probeModel(
       );
     }
     refuseBadValues(alone, embedding, path);
+    if (logits?.every(Number.isFinite) === false) {
+      throw new LastlayerError(
+        `${path} gives logits that are not finite numbers: its last layer is damaged.`,
+      );
+    }
     return { width, classes: logits ? logits.length / 2 : undefined };
   } finally {
     await backbone.release();

@@ -8,12 +8,14 @@ import { LastlayerError } from '../errors.js';
 import { graphOf } from './model.js';
 
 /**
- * The height and width that a network's picture input prescribes; undefined where they are dynamic.
+ * The height and width that a network's picture input prescribes; a dynamic one is as the other, and undefined where both are.
  * @throws {LastlayerError} as {@link pictureInput} does
  */
 export function inputSize(model: ModelProto, path: string): { height: number; width: number } | undefined {
-  const [, , height, width] = dimensionsOf(pictureInput(graphOf(model, path), path)) ?? [];
-  return typeof height === 'number' && typeof width === 'number' ? { height, width } : undefined;
+  const dimensions = dimensionsOf(pictureInput(graphOf(model, path), path)) ?? [];
+  const [height, width] = dimensions.slice(2).map((side) => (typeof side === 'number' ? side : undefined));
+  const [one, other] = [height ?? width, width ?? height];
+  return one === undefined || other === undefined ? undefined : { height: one, width: other };
 }
 
 /** The width of an output [N, width]; undefined where there is no such output, or its width is not declared. */

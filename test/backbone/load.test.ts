@@ -4,6 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { untrainedBackbone } from '../../src/backbone/index.js';
 import { fetchModel, inspectBackbone, loadBackbone } from '../../src/index.js';
+import { decodeModel, encodeModel, graphOf, tensorInfo } from '../../src/onnx/index.js';
 import { temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 
@@ -75,6 +76,48 @@ describe('the trunk that is used', () => {
     await expect(loadBackbone({ model: text })).rejects.toThrow(/text\.onnx/);
     await writeFile(text, '');
     await expect(loadBackbone({ model: text })).rejects.toThrow(/text\.onnx is empty/);
+  });
+});
+
+describe('a network of somebody else', () => {
+  const path = join(modelsDir, 'asks.onnx');
+
+  /** The small network, which asks for pictures of these sides. */
+  async function asksFor(height: number | string, width: number | string): Promise<string> {
+    const network = decodeModel(smallNetwork(), 'small');
+    graphOf(network, 'small').input = [tensorInfo('image', ['n', 3, height, width])];
+    await writeFile(path, encodeModel(network));
+    return path;
+  }
+
+  it.each([
+    [0, 0, 'sides of 1 to 8192 can be made here'],
+    [-1, -1, 'sides of 1 to 8192 can be made here'],
+    [8193, 8193, 'sides of 1 to 8192 can be made here'],
+    [2 ** 40, 'w', 'sides of 1 to 8192 can be made here'],
+    [224, 448, 'square ones are made here'],
+  ])('that asks for pictures of %s by %s is refused before it is run', async (height, width, reason) => {
+    const model = await asksFor(height, width);
+    const size = `${typeof width === 'number' ? width : height} × ${height}`;
+    await expect(loadBackbone({ model })).rejects.toThrow(
+      `${path} takes pictures of ${size} pixels; ${reason}`,
+    );
+  });
+
+  it('that asks for one side alone gets squares of it, and for none 224', async () => {
+    expect((await loadBackbone({ model: await asksFor('h', 64) })).transform.crop).toBe(64);
+    expect((await loadBackbone({ model: await asksFor(64, 'w') })).transform.crop).toBe(64);
+    expect((await loadBackbone({ model: await asksFor('h', 'w') })).transform.crop).toBe(224);
+  });
+
+  it('with a last layer that gives no numbers is refused', async () => {
+    const network = decodeModel(smallNetwork(), 'small');
+    const [, last] = graphOf(network, 'small').initializer;
+    last?.rawData.fill(0xff);
+    await writeFile(path, encodeModel(network));
+    await expect(loadBackbone({ model: path })).rejects.toThrow(
+      `${path} gives logits that are not finite numbers: its last layer is damaged.`,
+    );
   });
 });
 
