@@ -11,10 +11,11 @@ export type Look = Uint8Array;
 
 /**
  * The look of a picture, from every other row of it.
- * @param pixels interleaved RGB bytes of a square, [side, side, 3], as `decodeImage` gives them; 32 pixels a side or more
+ * @param pixels interleaved RGB bytes of a square, [side, side, 3], as `decodeImage` gives them
  */
 export function lookOf(pixels: Uint8Array): Look {
   const side = Math.sqrt(pixels.length / 3);
+  if (side < 2 * SIDE) return lookOf(repeated(pixels, side, Math.ceil((2 * SIDE) / side)));
   const edges = Array.from({ length: SIDE + 1 }, (_, i) => Math.round((i * side) / SIDE));
   const [sums, counts] = [new Float64Array(3 * CELLS), new Float64Array(CELLS)];
   for (let y = 0, row = 0; y < side; y += 2) {
@@ -47,6 +48,19 @@ export function lookOf(pixels: Uint8Array): Look {
   }
   look[CELLS] = Math.ceil(chroma);
   return look;
+}
+
+/** A square of which each pixel is so many a side: where a cell is to have pixels of its own, and of every other row. */
+function repeated(pixels: Uint8Array, side: number, times: number): Uint8Array {
+  const large = side * times;
+  const repeats = new Uint8Array(3 * large ** 2);
+  for (let y = 0; y < large; y++) {
+    for (let x = 0; x < large; x++) {
+      const from = 3 * (Math.floor(y / times) * side + Math.floor(x / times));
+      repeats.set(pixels.subarray(from, from + 3), 3 * (y * large + x));
+    }
+  }
+  return repeats;
 }
 
 /** How strongly the brightness varies: its standard deviation, in grey levels of 0 … 255. */
