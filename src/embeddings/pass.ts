@@ -1,7 +1,8 @@
 import { TrunkPool, type Backbone, type Trunk } from '../backbone/index.js';
 import { UsageError } from '../errors.js';
 import type { Dataset, DatasetEntry, Split, View } from '../images/index.js';
-import { Embedder, type Outcome } from './embedder.js';
+import { Embedder } from './embedder.js';
+import type { Outcome } from './picture-reader.js';
 import { plan } from './plan.js';
 import type { KnownRow, RowStore } from './table.js';
 
