@@ -86,6 +86,7 @@ Examples:
   npm run embed -- ~/photos                       ~/photos/cat/1.jpg, ~/photos/dog/1.jpg, …
   npm run embed -- photos.csv --store embeddings  a manifest with the columns path, label, split
   npm run embed -- ~/photos --precision int8      with int8 arithmetic
+  npm run embed -- ~/photos --store s3://bucket/photos
   npm run embed -- /mnt/photos --store /mnt/embeddings --queue redis://10.0.0.5:6379
   npm run embed -- ~/photos --views flip          with mirror images of the training pictures
   npm run embed -- ~/photos --model resnet34.pth --json`,

@@ -24,7 +24,10 @@ export const threadsOption = (): Option =>
   new Option('--threads <n>', 'threads for the network (default: one a core)').argParser(wholeNumber);
 
 export const storeOption = (): Option =>
-  new Option('--store <dir>', 'where the embeddings are kept').default('embeddings');
+  new Option(
+    '--store <dir>',
+    'where the embeddings are kept: a folder, or an address such as s3://bucket/folder',
+  ).default('embeddings');
 
 export const precisionOption = (): Option =>
   new Option(

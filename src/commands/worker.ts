@@ -51,7 +51,7 @@ export const workerCommand = (): Command =>
     .addHelpText(
       'after',
       `
-Start one on each machine, with the same model as embed, and with the data set and the store mounted under the same paths.
+Start one on each machine, with the same model as embed, and with the data set and the store under the same paths or addresses.
 It does the jobs of every data set that is being embedded with its model, and waits for more; jobs of other models are left to
 other workers. A job whose worker is lost is done by another; a job that ends two workers is tried in halves, until the picture
 is found that does it, which then has an error in the store like one that cannot be read.

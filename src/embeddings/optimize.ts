@@ -1,5 +1,5 @@
-import type { Table } from '@lancedb/lancedb';
 import { messageOf } from '../errors.js';
+import type { Table } from '../lancedb.js';
 
 /** Superseded versions are kept this long for those who are reading them. */
 const KEEP_VERSIONS_MS = 3_600_000;

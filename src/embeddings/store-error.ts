@@ -1,4 +1,5 @@
 import { LastlayerError, messageOf } from '../errors.js';
+import { plainReason } from './object-store-error.js';
 
 /**
  * Has LanceDB do something, and tells what went wrong as one reads it.
@@ -35,14 +36,14 @@ function storeError(location: string, error: unknown): LastlayerError {
 }
 
 /** LanceDB tells each error with those that caused it, the last of which says why, and with places in its own source. */
-function reasonOf(error: unknown): string {
-  const reasons = messageOf(error)
-    .split(/\s*Caused by: /)
-    .map((reason) =>
-      reason
-        .replaceAll(/,? ?\S*\.rs:\d+:\d+/g, '')
-        .replace(/^LanceError\(\w+\): /, '')
-        .trim(),
-    );
-  return reasons.findLast((reason) => reason !== '') ?? 'unknown reason';
+export function reasonOf(error: unknown): string {
+  const message = messageOf(error);
+  const reasons = message.split(/\s*Caused by: /).map((reason) =>
+    reason
+      .replaceAll(/,? ?\S*\.rs:\d+:\d+/g, '')
+      .replace(/^LanceError\(\w+\): /, '')
+      .trim(),
+  );
+  const last = reasons.findLast((reason) => reason !== '') ?? 'unknown reason';
+  return plainReason(message, last) ?? last;
 }

@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { connect, makeArrowTable, type Connection, type Table } from '@lancedb/lancedb';
 import type { Schema } from 'apache-arrow';
 import { LastlayerError, messageOf } from '../errors.js';
+import { connect, makeArrowTable, type Connection, type Table } from '../lancedb.js';
 import { arrow } from './arrow.js';
 import { retryConflicts } from './conflicts.js';
 import { optimize } from './optimize.js';
 import { PRIMARY_KEY } from './primary-key.js';
 import { hasPrimaryKey, rowSchema } from './row.js';
-import { blocksInStore, inStore } from './store-error.js';
+import { blocksInStore, inStore, reasonOf } from './store-error.js';
 import { EmbeddingTable, type WriteOptions } from './table.js';
 
 /** Folder of the store where none is given. */
@@ -63,8 +63,6 @@ export class EmbeddingStore {
    * @throws {LastlayerError} where there is none and none is to be made, or it cannot be opened
    */
   static async open(location: string, options: { create: boolean }): Promise<EmbeddingStore> {
-    // Read when the native library first logs; it would warn that a new table has no versions yet.
-    process.env.LANCE_LOG ??= 'error';
     const path = EmbeddingStore.locate(location);
     if (!options.create && !(await EmbeddingStore.exists(location))) {
       throw new LastlayerError(`There are no embeddings at ${path}. Run \`npm run embed -- DATASET\` first.`);
@@ -73,7 +71,7 @@ export class EmbeddingStore {
       // Other processes may write to it, too: what they did is seen by whatever is asked next.
       return new EmbeddingStore(await connect(path, { readConsistencyInterval: 0 }), path);
     } catch (error) {
-      throw new LastlayerError(`The store ${path} cannot be opened: ${messageOf(error)}.`);
+      throw new LastlayerError(`The store ${path} cannot be opened: ${reasonOf(error)}.`);
     }
   }
 
@@ -121,7 +119,7 @@ export class EmbeddingStore {
     const name = tableName(modelId, transformId);
     const table = await inStore(this.location, () => this.openIfThere(name));
     if (!table) throw new LastlayerError(`The store ${this.location} has no table for ${modelId}.`);
-    if (!hasPrimaryKey(await table.schema())) {
+    if (!hasPrimaryKey(await inStore(this.location, () => table.schema()))) {
       throw new LastlayerError(
         `The store ${this.location} was made by an earlier version, and several workers cannot write to it at once. Embed ` +
           `into another one (--store), or without --queue.`,

@@ -1,5 +1,5 @@
-import { Index, type Table } from '@lancedb/lancedb';
 import type { View } from '../images/index.js';
+import { Index, type Table } from '../lancedb.js';
 import { ContentLookup } from './content-lookup.js';
 import { retryConflicts } from './conflicts.js';
 import { optimize } from './optimize.js';
@@ -203,7 +203,7 @@ export class EmbeddingTable implements RowStore {
 
   /** The index on the embeddings. */
   get vectorIndex(): VectorIndex {
-    return new VectorIndex(this.table, this.width);
+    return new VectorIndex(this.table, this.location, this.width);
   }
 
   async count(filter: RowFilter = {}): Promise<number> {
@@ -254,7 +254,8 @@ export class EmbeddingTable implements RowStore {
       .select([...(await this.present(NEAREST_COLUMNS)), '_distance'])
       .limit(k);
     const found: { row: KnownRow; similarity: number }[] = [];
-    for await (const batch of exact ? query.bypassVectorIndex() : throughIndex(query)) {
+    const searched = exact ? query.bypassVectorIndex() : throughIndex(query);
+    for await (const batch of blocksInStore(this.location, searched)) {
       rowsOf(batch).forEach((row, i) => {
         const distance: unknown = batch.getChild('_distance')?.get(i);
         // Of equal vectors the distance may come out a little below 0.

@@ -1,4 +1,5 @@
-import { Index, type IndexStatistics, type Table, type VectorQuery } from '@lancedb/lancedb';
+import { Index, type IndexStatistics, type Table, type VectorQuery } from '../lancedb.js';
+import { inStore } from './store-error.js';
 
 const COLUMN = 'embedding';
 
@@ -17,9 +18,13 @@ const REFINE = 20;
  * codes of an eighth as many bytes as there are numbers, and the best candidates by their embeddings: cosines are exact, and what is missed are rows in far groups.
  */
 export class VectorIndex {
-  /** @param width of the embeddings */
+  /**
+   * @param location of the store, for errors
+   * @param width of the embeddings
+   */
   constructor(
     private readonly table: Table,
+    private readonly location: string,
     private readonly width: number,
   ) {}
 
@@ -27,11 +32,13 @@ export class VectorIndex {
    * Builds the index where the table is large and has none, and adds what was put since where that has become much.
    * @param options.from rows from which there is one, 256 or more; default 50,000
    * @param options.onWork called with the number of rows before that, as it takes a while
+   * @throws {LastlayerError} where the store cannot be read or written
    */
-  async bringUpToDate({
-    from = INDEX_FROM,
-    onWork,
-  }: { from?: number; onWork?: (rows: number) => void } = {}): Promise<void> {
+  async bringUpToDate(options: { from?: number; onWork?: (rows: number) => void } = {}): Promise<void> {
+    await inStore(this.location, () => this.update(options.from ?? INDEX_FROM, options.onWork));
+  }
+
+  private async update(from: number, onWork?: (rows: number) => void): Promise<void> {
     const rows = await this.table.countRows('embedding IS NOT NULL');
     if (rows < from) return;
     const found = await this.statistics();

@@ -1,5 +1,5 @@
 import { basename, dirname } from 'node:path';
-import { connect, type Table } from '@lancedb/lancedb';
+import { connect, type Table } from '../../lancedb.js';
 import { bytesOf } from './parquet.js';
 
 const tables = new Map<string, Promise<Table>>();
