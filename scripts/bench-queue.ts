@@ -85,7 +85,7 @@ async function plain(): Promise<number> {
 async function throughQueue(count: number): Promise<number> {
   const flags = ['--threads', '1', ...(model[0] === undefined ? [] : ['--model', model[0]])];
   const cores = Array.from({ length: count }, (_, core) => core);
-  const workers = await Promise.all(cores.map((core) => WorkerProcess.start(redis.url, flags, core)));
+  const workers = await Promise.all(cores.map((core) => WorkerProcess.start(redis.url, flags, { core })));
   const start = performance.now();
   const jobSize = Number(values['job-size']);
   const summary = await embedThroughQueue(dataset, {

@@ -4,10 +4,11 @@
  * the same pictures, with exactly one row for each.
  *
  *     npm run queue-faults -- [FOLDER …] [--pictures 20000] [--workers 4] [--seed 1] [--job-size 64] [--model FILE]
+ *       [--store-at s3://bucket/folder]
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { embedDataset, loadBackbone } from '../src/index.js';
 import { embedThroughQueue } from '../src/queue/index.js';
@@ -26,6 +27,8 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string', default: '1' },
     'job-size': { type: 'string', default: '64' },
     model: { type: 'string' },
+    // Where the workers' stores are made, each in a folder of its own that is left there; by default, in a temporary folder.
+    'store-at': { type: 'string' },
   },
 });
 const folder = await mkdtemp(join(tmpdir(), 'lastlayer-faults-'));
@@ -48,7 +51,9 @@ process.exitCode = results.every(Boolean) ? 0 : 1;
 /** Whether one machine and a faulty cluster make the same of a data set. */
 async function compare(dataset: string, own: string): Promise<boolean> {
   await mkdir(own);
-  const [one, many] = [join(own, 'one'), join(own, 'many')];
+  const one = join(own, 'one');
+  const storeAt = values['store-at'];
+  const many = storeAt === undefined ? join(own, 'many') : `${storeAt}/${basename(folder)}/${basename(own)}`;
   const start = performance.now();
   await embedDataset(dataset, { backbone, store: one });
   const seconds = (performance.now() - start) / 1000;

@@ -11,6 +11,13 @@ export function pinnedTo(core: number | undefined): string[] {
   return core === undefined ? [] : ['taskset', '-c', String(core)];
 }
 
+export interface WorkerProcessOptions {
+  /** The only core that it may use. */
+  core?: number;
+  /** What its environment has other than ours. */
+  env?: NodeJS.ProcessEnv;
+}
+
 /** A worker in a process of its own, as users start one. */
 export class WorkerProcess {
   /** What it said. */
@@ -22,12 +29,13 @@ export class WorkerProcess {
     this.ended = once(child, 'close');
   }
 
-  /**
-   * Starts one and waits until it is ready for jobs.
-   * @param core the only one that it may use
-   */
-  static async start(url: string, flags: readonly string[], core?: number): Promise<WorkerProcess> {
-    const worker = WorkerProcess.launch(url, flags, core);
+  /** Starts one and waits until it is ready for jobs. */
+  static async start(
+    url: string,
+    flags: readonly string[],
+    options: WorkerProcessOptions = {},
+  ): Promise<WorkerProcess> {
+    const worker = WorkerProcess.launch(url, flags, options);
     while (!worker.log.includes('Waiting for jobs')) {
       if (worker.hasEnded) throw new Error(`A worker ended: ${worker.log}`);
       await Promise.race([once(worker.child.stderr ?? worker.child, 'data'), worker.ended]);
@@ -35,11 +43,15 @@ export class WorkerProcess {
     return worker;
   }
 
-  private static launch(url: string, flags: readonly string[], core: number | undefined): WorkerProcess {
+  private static launch(
+    url: string,
+    flags: readonly string[],
+    { core, env }: WorkerProcessOptions,
+  ): WorkerProcess {
     const args = ['--import', TSX, CLI, 'worker', '--queue', url, '--json', ...flags];
-    const env = { ...process.env, NODE_OPTIONS: '', FORCE_COLOR: undefined };
+    const own = { ...process.env, NODE_OPTIONS: '', FORCE_COLOR: undefined, ...env };
     const [command = '', ...rest] = [...pinnedTo(core), process.execPath, ...args];
-    return new WorkerProcess(spawn(command, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] }));
+    return new WorkerProcess(spawn(command, rest, { env: own, stdio: ['ignore', 'pipe', 'pipe'] }));
   }
 
   get hasEnded(): boolean {
