@@ -1,7 +1,8 @@
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { basename, dirname, join, parse } from 'node:path';
 import { codeOf, LastlayerError, messageOf } from '../errors.js';
 import type { Transform } from '../images/index.js';
+import { readRegularFile } from '../regular-file.js';
 import { writeWholeFiles } from '../whole-file.js';
 import type { Model } from './model.js';
 
@@ -96,7 +97,7 @@ export async function readCard(modelPath: string): Promise<ModelCard | undefined
   const path = cardPath(modelPath);
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = (await readRegularFile(path)).toString();
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
     throw new LastlayerError(`The model card ${path} cannot be read: ${messageOf(error)}.`);

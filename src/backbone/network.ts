@@ -1,6 +1,6 @@
-import { open, readFile, stat } from 'node:fs/promises';
 import { LastlayerError, messageOf } from '../errors.js';
 import { decodeModel, type ModelProto } from '../onnx/index.js';
+import { openRegularFile, readRegularFile } from '../regular-file.js';
 import { detectCheckpointFormat, readCheckpoint } from './checkpoint/index.js';
 import { resNetGraph } from './resnet-graph.js';
 import { sha256Of } from './sha256.js';
@@ -25,7 +25,7 @@ export async function readNetwork(
     const known = torchvisionWeightsOf(await sha256Of(path));
     return { network: known ? withTransform(network, source, { resize: known.resize }) : network };
   }
-  const bytes = await readFile(path).catch((error: unknown) => {
+  const bytes = await readRegularFile(path).catch((error: unknown) => {
     throw new LastlayerError(`The model ${source} cannot be read: ${messageOf(error)}.`);
   });
   if (bytes.length === 0) {
@@ -36,9 +36,7 @@ export async function readNetwork(
 
 async function firstBytes(path: string, source: string): Promise<Uint8Array> {
   try {
-    // A pipe would be waited for, and a device have no end.
-    if (!(await stat(path)).isFile()) throw new Error('it is no regular file');
-    const file = await open(path);
+    const file = await openRegularFile(path);
     try {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(64), 0, 64, 0);
       return buffer.subarray(0, bytesRead);

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { LastlayerError, messageOf } from '../errors.js';
+import { openRegularFile } from '../regular-file.js';
 
 /** The sha256 of a model file, in hexadecimal. @throws {LastlayerError} where it cannot be read */
 export async function sha256Of(path: string): Promise<string> {
   const hash = createHash('sha256');
   try {
-    await pipeline(createReadStream(path), hash);
+    await pipeline((await openRegularFile(path)).createReadStream(), hash);
   } catch (error) {
     throw new LastlayerError(`The model ${path} cannot be read: ${messageOf(error)}.`);
   }

@@ -1,7 +1,8 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Matrix } from 'ml-matrix';
 import { LastlayerError, messageOf } from '../errors.js';
+import { readRegularFile } from '../regular-file.js';
 import { encodeSafetensors, readSafetensors } from '../safetensors/index.js';
 import { ownVersion } from '../version.js';
 import { writeWholeFile } from '../whole-file.js';
@@ -88,7 +89,7 @@ export function readHead(bytes: Uint8Array, path: string): Head {
 /** @throws {LastlayerError} where the file of a head cannot be read */
 export async function readHeadFile(path: string): Promise<Uint8Array> {
   try {
-    return await readFile(path);
+    return await readRegularFile(path);
   } catch (error) {
     throw new LastlayerError(`The head file ${path} cannot be read: ${messageOf(error)}.`);
   }

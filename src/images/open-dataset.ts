@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
 import { LastlayerError } from '../errors.js';
+import { NO_REGULAR_FILE } from '../regular-file.js';
 import { openContainer, openContainers } from './containers/open-containers.js';
 import type { Dataset } from './dataset.js';
 import { openFolder } from './folder.js';
@@ -15,6 +16,11 @@ export async function openDataset(path: string): Promise<Dataset> {
   const root = resolve(path);
   const found = await stat(root).catch(() => undefined);
   if (!found) throw new LastlayerError(`There is no data set at ${root}: no such file or folder.`);
+  if (!found.isDirectory() && !found.isFile()) {
+    throw new LastlayerError(
+      `The data set ${root} cannot be read: ${NO_REGULAR_FILE}. Write it into one first, which can be read as often as it takes.`,
+    );
+  }
   const container = openContainer(root);
   if (container) return container;
   if (found.isDirectory()) return (await openContainers(root)) ?? openFolder(root);

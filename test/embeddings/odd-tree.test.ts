@@ -117,7 +117,7 @@ describe('a pipe', () => {
   it('is not waited for where a picture is expected', async () => {
     const classifier = new Classifier(backbone, madeUpHead(backbone));
     await expect(classifier.predict(join(odd, 'pipe.png'))).rejects.toThrow(
-      /pipe\.png cannot be read: is no regular/,
+      /pipe\.png cannot be read: it is no regular/,
     );
   });
 

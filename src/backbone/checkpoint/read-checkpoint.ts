@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { LastlayerError, messageOf } from '../../errors.js';
+import { readRegularFile } from '../../regular-file.js';
 import { readSafetensors, type TensorData } from '../../safetensors/index.js';
 import { readTorchLegacy } from './torch-legacy.js';
 import { readTorchZip } from './torch-zip.js';
@@ -64,7 +64,7 @@ function startsWith(bytes: Uint8Array, magic: readonly number[]): boolean {
 
 async function read(path: string, source: string): Promise<Buffer> {
   try {
-    return await readFile(path);
+    return await readRegularFile(path);
   } catch (error) {
     throw new LastlayerError(`The checkpoint ${source} cannot be read: ${messageOf(error)}.`);
   }

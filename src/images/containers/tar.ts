@@ -1,6 +1,7 @@
-import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { extract, type Header } from 'tar-stream';
 import { LastlayerError, messageOf } from '../../errors.js';
+import { openRegularFile } from '../../regular-file.js';
 
 /** A member of a .tar: where its bytes are, and the bytes themselves of small ones that are wanted. */
 export interface TarMember {
@@ -24,7 +25,9 @@ export async function* tarMembers(
   path: string,
   wants: (name: string, size: number) => boolean,
 ): AsyncGenerator<TarMember> {
-  const file = await open(path);
+  const file = await openRegularFile(path).catch((error: unknown) => {
+    throw new LastlayerError(`${path} cannot be read as a .tar: ${messageOf(error)}.`);
+  });
   const members = extract();
   const skip = { from: 0, to: 0 };
   const feeding = feed(file, members, skip).catch((error: unknown) => {
@@ -59,7 +62,7 @@ export async function* tarMembers(
 
 /** Writes a file into the extraction, with zeros for what is skipped. */
 async function feed(
-  file: Awaited<ReturnType<typeof open>>,
+  file: FileHandle,
   members: ReturnType<typeof extract>,
   skip: Readonly<{ from: number; to: number }>,
 ): Promise<void> {

@@ -7,6 +7,7 @@ import {
 } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { LastlayerError } from '../../errors.js';
+import { openRegularFile } from '../../regular-file.js';
 
 /** Groups of rows of which the pictures are kept: pictures are read in their order, so soon nobody needs the earlier ones. */
 const GROUPS_KEPT = 2;
@@ -23,6 +24,7 @@ export interface ParquetFile {
 
 /** @throws {Error} where it is no Parquet file */
 export async function openParquet(path: string): Promise<ParquetFile> {
+  await (await openRegularFile(path)).close();
   const buffer = await asyncBufferFromFile(path);
   return { buffer, metadata: await parquetMetadataAsync(buffer) };
 }
