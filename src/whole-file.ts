@@ -1,8 +1,6 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
-import { hostname } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
-import { codeOf } from './errors.js';
+import { open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { abandonedBeside, temporaryName } from './temporary.js';
 
 /** What a file is to hold, or what writes it under the temporary name that it is given. */
 export type Content = string | Uint8Array | ((temporary: string) => Promise<void>);
@@ -18,9 +16,6 @@ interface Staged {
   temporary: string;
   target: string;
 }
-
-/** Temporary files of other machines, of whose processes nothing is known here, count as abandoned after this. */
-const ABANDONED_MS = 24 * 3_600_000;
 
 /** As {@link writeWholeFiles}, a single one. */
 export async function writeWholeFile(path: string, content: Content): Promise<void> {
@@ -45,8 +40,8 @@ export async function writeWholeFiles(
   try {
     for (const { path, content } of files) {
       const target = await realpath(path).catch(() => resolve(path));
-      await removeAbandoned(target);
-      const temporary = `${target}${temporaryEnding()}`;
+      for (const abandoned of await abandonedBeside(target)) await rm(abandoned, { force: true });
+      const temporary = temporaryName(target);
       staged.push({ temporary, target });
       await write(temporary, content, await modeOf(target));
     }
@@ -75,44 +70,5 @@ async function modeOf(path: string): Promise<number | undefined> {
   return stat(path).then(
     ({ mode }) => mode,
     () => undefined,
-  );
-}
-
-/** E.g. `.1c2d3e-4711-a0b1c2.part`: machine, process and a random number. */
-function temporaryEnding(): string {
-  return `.${machine()}-${process.pid}-${randomBytes(3).toString('hex')}.part`;
-}
-
-function machine(): string {
-  return createHash('sha256').update(hostname()).digest('hex').slice(0, 6);
-}
-
-async function removeAbandoned(target: string): Promise<void> {
-  const folder = dirname(target);
-  const start = `${basename(target)}.`;
-  for (const name of await readdir(folder).catch(() => [])) {
-    const ending = name.startsWith(start)
-      ? /^([0-9a-f]{6})-(\d+)-[0-9a-f]{6}\.part$/.exec(name.slice(start.length))
-      : null;
-    if (!ending) continue;
-    const path = join(folder, name);
-    const isAbandoned = ending[1] === machine() ? !isRunning(Number(ending[2])) : await isOld(path);
-    if (isAbandoned) await rm(path, { force: true });
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    // One of somebody else may not be signalled, but it is there.
-    return codeOf(error) === 'EPERM';
-  }
-}
-
-async function isOld(path: string): Promise<boolean> {
-  return stat(path).then(
-    ({ mtimeMs }) => Date.now() - mtimeMs > ABANDONED_MS,
-    () => false,
   );
 }

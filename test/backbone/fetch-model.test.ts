@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import {
   fetchModel,
@@ -33,6 +34,15 @@ beforeEach(async () => {
   server.behaviours = [];
   server.requests.length = 0;
 });
+
+/** The first digits of the sha256 of the address that `fetchTo` fetches. */
+function urlDigest(): string {
+  return createHash('sha256').update(`${address}/net.onnx`).digest('hex').slice(0, 8);
+}
+
+function machine(): string {
+  return createHash('sha256').update(hostname()).digest('hex').slice(0, 6);
+}
 
 function fetchTo(name: string, options: FetchOptions = {}) {
   return fetchModel({ from: `${address}/net.onnx`, out: join(folder, name), retryDelay: 1, ...options });
@@ -81,6 +91,39 @@ describe('a download', () => {
     expect(existsSync(join(folder, 'mine.onnx'))).toBe(false);
     await fetchTo('mine.onnx');
     expect(server.requests.at(-1)?.range).toBe('bytes=2000-');
+    expect(readdirSync(folder).sort()).toEqual(['mine.json', 'mine.onnx']);
+  });
+
+  it('goes on where a process was that is no more', async () => {
+    // 2²² is beyond the numbers that processes have.
+    const left = join(folder, `mine.onnx.${urlDigest()}.${machine()}-4194305-000000.download`);
+    await mkdir(left);
+    await writeFile(join(left, 'file'), network.subarray(0, 3000));
+    await writeFile(join(left, 'file.etag'), server.etag);
+    await fetchTo('mine.onnx');
+    expect(server.requests.map(({ range }) => range)).toEqual(['bytes=3000-']);
+    expect(readdirSync(folder).sort()).toEqual(['mine.json', 'mine.onnx']);
+  });
+
+  it('is not disturbed by another one of the same, to the same place', async () => {
+    let goOn = (): void => undefined;
+    let began = (): void => undefined;
+    const [goneOn, begun] = [
+      new Promise<void>((resolve) => (goOn = resolve)),
+      new Promise<void>((resolve) => (began = resolve)),
+    ];
+    server.behaviours = [{ stallAfter: 2000, goOn: goneOn }];
+    const one = fetchTo('mine.onnx', {
+      onProgress: (received) => {
+        if (received >= 2000) began();
+      },
+    });
+    await begun;
+    const other = await fetchTo('mine.onnx');
+    goOn();
+    expect((await one).card.sha256).toBe(other.card.sha256);
+    expect((await one).card.sourceSha256).toBe(digest);
+    expect(server.requests.map(({ range }) => range)).toEqual([undefined, undefined]);
     expect(readdirSync(folder).sort()).toEqual(['mine.json', 'mine.onnx']);
   });
 

@@ -8,6 +8,8 @@ export interface Behaviour {
   cutAfter?: number;
   /** Bytes after which nothing more comes, though the connection stays open. */
   stallAfter?: number;
+  /** When the rest comes after all. */
+  goOn?: Promise<void>;
 }
 
 /** An HTTP server of one file, with ETag, Range and If-Range; each request does what is next in `behaviours`. */
@@ -18,7 +20,7 @@ export class FileServer {
   readonly requests: IncomingHttpHeaders[] = [];
   private readonly server = createServer((request, response) => {
     this.requests.push(request.headers);
-    const { status, cutAfter, stallAfter } = this.behaviours.shift() ?? {};
+    const { status, cutAfter, stallAfter, goOn } = this.behaviours.shift() ?? {};
     if (status !== undefined) {
       response.writeHead(status).end();
       return;
@@ -35,6 +37,7 @@ export class FileServer {
       response.write(body.subarray(0, cutAfter), () => setTimeout(() => request.socket.destroy(), 50));
     } else if (stallAfter !== undefined) {
       response.write(body.subarray(0, stallAfter));
+      void goOn?.then(() => response.end(body.subarray(stallAfter)));
     } else {
       response.end(body);
     }

@@ -23,7 +23,7 @@ export interface DownloadOptions {
 /**
  * Downloads a file to `path`, which is complete when this returns. What an earlier, interrupted call left there is
  * gone on with, provided the server still has the very same file (RFC 9110, section 13.1.5, If-Range); a complete file is kept.
- * {@link removeDownload} removes it, and what is noted beside it.
+ * What proves that is noted beside it.
  * @throws {LastlayerError} where the server refuses, or the connection breaks down again and again
  * @throws the signal's reason, once it aborts; what came so far stays
  */
@@ -52,12 +52,6 @@ export async function download(url: string, path: string, options: DownloadOptio
       await delay((options.retryDelay ?? 1000) * 2 ** (attempt - 1), undefined, { signal: options.signal });
     }
   }
-}
-
-/** Removes what {@link download} wrote. */
-export async function removeDownload(path: string): Promise<void> {
-  await rm(path, { force: true });
-  await rm(validatorPath(path), { force: true });
 }
 
 async function attemptDownload(url: string, path: string, options: DownloadOptions): Promise<void> {

@@ -17,7 +17,8 @@ import {
 } from '../torchvision.js';
 import type { TransformChanges } from '../transform.js';
 import { cachedCheckpoints } from './caches.js';
-import { download, removeDownload, type DownloadOptions } from './download.js';
+import { download, type DownloadOptions } from './download.js';
+import { Partial } from './partial.js';
 
 const DEFAULT_MODEL = 'resnet18';
 const UNKNOWN_LICENCE = 'unknown: see the source';
@@ -113,19 +114,20 @@ async function fetchPretrained(
 }
 
 async function fetchFrom(url: string, out: string, options: FetchOptions): Promise<FetchedModel> {
-  const part = `${out}.${createHash('sha256').update(url).digest('hex').slice(0, 8)}.part`;
-  await download(url, part, options);
-  let found: Source;
+  const partial = await Partial.claim(`${out}.${createHash('sha256').update(url).digest('hex').slice(0, 8)}`);
   try {
-    found = await readSource(part, url, options);
-  } catch (error) {
-    await removeDownload(part);
-    throw error;
+    await download(url, partial.path, options);
+    const found = await readSource(partial.path, url, options).catch(async (error: unknown) => {
+      await partial.remove();
+      throw error;
+    });
+    const written = await write(out, found);
+    await partial.remove();
+    return written;
+  } finally {
+    // Where it broke off, or the model cannot be written, another run goes on with what was downloaded.
+    await partial.leave();
   }
-  // Where the model cannot be written, another run finds what was downloaded.
-  const written = await write(out, found);
-  await removeDownload(part);
-  return written;
 }
 
 /** A network that was read and ran on a trial batch, and where it came from. */
