@@ -10,6 +10,7 @@ import {
   type ViewSet,
 } from '../images/index.js';
 import { embedPictures, entriesOf, type PassCallbacks, type PassOptions } from './pass.js';
+import { removeDoubles } from './remove-doubles.js';
 import { removeStaleViews, removeVanished } from './remove-stale.js';
 import { DEFAULT_STORE, EmbeddingStore } from './store.js';
 import type { EmbeddingTable, KnownRow } from './table.js';
@@ -110,6 +111,7 @@ export async function embedDataset(path: string, options: EmbedOptions): Promise
       await table.flush();
       await told;
     }
+    await removeDoubles(dataset.root, table);
     const removed = await removeVanished(dataset, table, split, progress.done);
     await removeStaleViews(dataset.root, table);
     await table.optimize();

@@ -3,7 +3,15 @@ import { Index, type Table } from '../lancedb.js';
 import { ContentLookup } from './content-lookup.js';
 import { retryConflicts } from './conflicts.js';
 import { optimize } from './optimize.js';
-import { embeddingsOf, KEY, rowSchema, rowsOf, type EmbeddingBlock, type EmbeddingRow } from './row.js';
+import {
+  embeddingsOf,
+  hasPrimaryKey,
+  KEY,
+  rowSchema,
+  rowsOf,
+  type EmbeddingBlock,
+  type EmbeddingRow,
+} from './row.js';
 import { rowTable } from './row-table.js';
 import { isIn, quote } from './sql.js';
 import { blocksInStore, inStore } from './store-error.js';
@@ -263,6 +271,16 @@ export class EmbeddingTable implements RowStore {
       });
     }
     return found.sort((a, b) => b.similarity - a.similarity);
+  }
+
+  /** All rows of these files of a data set, of all views, as they are. */
+  async rowsOfFiles(dataset: string, paths: readonly string[]): Promise<EmbeddingRow[]> {
+    return this.select(`dataset = ${quote(dataset)} AND ${isIn('path', paths)}`);
+  }
+
+  /** Whether Lance knows by which columns rows are told apart, and so lets no two writers insert the same. */
+  async hasKey(): Promise<boolean> {
+    return hasPrimaryKey(await inStore(this.location, () => this.table.schema()));
   }
 
   /** Removes the rows of these files of a data set: of all views, or of some. */

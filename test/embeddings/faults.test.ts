@@ -1,5 +1,8 @@
 import { chmod, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { connect } from '@lancedb/lancedb';
+import { digestsIn } from '../../scripts/faults/rows.js';
+import { arrow } from '../../src/embeddings/arrow.js';
 import { embedDataset, EmbeddingStore, loadBackbone, type EmbedOptions } from '../../src/index.js';
 import { MODEL_ID, TRANSFORM_ID, writeStore } from '../support/embeddings.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
@@ -63,6 +66,33 @@ describe('several writers of one store', () => {
       await Promise.all([writeStore(store, rows, 8), writeStore(store, rows, 8), writeStore(store, rows, 8)]);
       expect(await storedRows(store)).toHaveLength(40);
     }
+  });
+});
+
+describe('a table of an earlier version, without the mark of a key', () => {
+  /** The rows of a store as two writers at once left them in such a table: each of them twice. */
+  async function doubled(store: string): Promise<void> {
+    await embed(store, { views: ['flip'] });
+    const database = await connect(store);
+    const [name = ''] = (await database.tableNames()).filter((table) => table !== 'datasets');
+    const batch = await (await database.openTable(name)).toArrow();
+    await database.dropTable(name);
+    const { fields } = batch.schema;
+    const unmarked = new arrow.Schema(fields.map((field) => field.clone({ metadata: new Map() })));
+    const table = await database.createEmptyTable(name, unmarked);
+    for (let writer = 0; writer < 2; writer++) await table.add(batch);
+    database.close();
+  }
+
+  it('is left with one row of each picture and view by the next run', async () => {
+    const [store, whole] = [join(folder, 'doubled'), join(folder, 'not-doubled')];
+    await embed(whole, { views: ['flip'] });
+    const expected = await digestsIn(whole);
+    await doubled(store);
+    await expect(digestsIn(store)).rejects.toThrow('has two rows');
+    expect(await embed(store)).toMatchObject({ total: 6, unchanged: 6, removed: 0, views: 6 });
+    expect(await digestsIn(store)).toEqual(expected);
+    expect(expected.size).toBe(12);
   });
 });
 
