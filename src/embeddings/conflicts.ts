@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '../errors.js';
+import { doubled, retry } from '../retry.js';
 
 /** Lance itself tries a few times; with many writers that may not be enough. Together these take about a minute. */
 const TRIES = 10;
@@ -7,20 +7,21 @@ const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 10_000;
 
 /** How Lance says that somebody else was faster: "Retryable commit conflict", "Too many concurrent writers", … */
-const CONFLICT = /conflict|concurrent writers|write contention/i;
+const CONFLICT = /conflict|concurrent (?:writers|transaction)|write contention/i;
+
+/** Whether a change to a table failed because somebody else has changed it meanwhile. */
+export function isConflict(error: unknown): boolean {
+  return CONFLICT.test(messageOf(error));
+}
 
 /**
- * Does a change to a table again where somebody else has changed the table meanwhile, after waits that double, by chance shorter
- * or longer, so that those who met do not meet again.
+ * Does a change to a table again where somebody else has changed the table meanwhile.
  * @throws what the change throws, where that is something else or it was tried often enough
  */
 export async function retryConflicts<T>(change: () => Promise<T>): Promise<T> {
-  for (let tried = 1; ; tried++) {
-    try {
-      return await change();
-    } catch (error) {
-      if (tried === TRIES || !CONFLICT.test(messageOf(error))) throw error;
-      await delay(Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** tried) * (0.5 + Math.random()));
-    }
-  }
+  return retry(change, {
+    tries: TRIES,
+    waitAfter: (error, tried) =>
+      isConflict(error) ? doubled(FIRST_WAIT_MS, tried, LONGEST_WAIT_MS) : undefined,
+  });
 }

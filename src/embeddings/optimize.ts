@@ -1,5 +1,5 @@
-import { messageOf } from '../errors.js';
 import type { Table } from '../lancedb.js';
+import { isConflict } from './conflicts.js';
 
 /** Superseded versions are kept this long for those who are reading them. */
 const KEEP_VERSIONS_MS = 3_600_000;
@@ -12,6 +12,6 @@ export async function optimize(table: Table): Promise<void> {
   try {
     await table.optimize({ cleanupOlderThan: new Date(Date.now() - KEEP_VERSIONS_MS) });
   } catch (error) {
-    if (!/concurrent transaction|commit conflict/i.test(messageOf(error))) throw error;
+    if (!isConflict(error)) throw error;
   }
 }

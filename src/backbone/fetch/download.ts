@@ -2,13 +2,13 @@ import { createWriteStream } from 'node:fs';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { setTimeout as delay } from 'node:timers/promises';
 import { codeOf, LastlayerError, messageOf } from '../../errors.js';
+import { retry } from '../../retry.js';
 
 const ATTEMPTS = 5;
 const STALLED_MS = 30_000;
 
-/** Errors of the disk, which do not pass by trying again. */
+/** Errors of the disk. */
 const CANNOT_WRITE = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EFBIG']);
 
 export interface DownloadOptions {
@@ -28,29 +28,27 @@ export interface DownloadOptions {
  * @throws the signal's reason, once it aborts; what came so far stays
  */
 export async function download(url: string, path: string, options: DownloadOptions = {}): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      await attemptDownload(url, path, options);
-      return;
-    } catch (error) {
-      options.signal?.throwIfAborted();
-      if (error instanceof LastlayerError) throw error;
-      const reason = causeOf(error);
-      if (CANNOT_WRITE.has(codeOf(error) ?? '')) {
-        throw new LastlayerError(
-          `What is downloaded cannot be written to ${path}: ${reason}. Make room, or name another place with --out; then ` +
-            `run the command again, which goes on from there.`,
-        );
-      }
-      if (attempt === ATTEMPTS) {
-        throw new LastlayerError(
-          `${url} could not be downloaded in ${ATTEMPTS} attempts: ${reason}. Run the command again to go on from ` +
+  const { signal, onNotice, retryDelay = 1000 } = options;
+  try {
+    await retry(() => attemptDownload(url, path, options), {
+      ...{ tries: ATTEMPTS, signal },
+      waitAfter: (error, tried) => {
+        if (signal?.aborted || error instanceof LastlayerError || cannotWrite(error)) return undefined;
+        onNotice?.(`The download broke off (${causeOf(error)}); trying again.`);
+        return retryDelay * 2 ** (tried - 1);
+      },
+    });
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (error instanceof LastlayerError) throw error;
+    const reason = causeOf(error);
+    throw new LastlayerError(
+      cannotWrite(error)
+        ? `What is downloaded cannot be written to ${path}: ${reason}. Make room, or name another place with --out; then ` +
+            `run the command again, which goes on from there.`
+        : `${url} could not be downloaded in ${ATTEMPTS} attempts: ${reason}. Run the command again to go on from ` +
             `there, or download the file by other means and pass it with --from FILE.`,
-        );
-      }
-      options.onNotice?.(`The download broke off (${reason}); trying again.`);
-      await delay((options.retryDelay ?? 1000) * 2 ** (attempt - 1), undefined, { signal: options.signal });
-    }
+    );
   }
 }
 
@@ -129,6 +127,11 @@ async function rememberValidator(path: string, { headers }: Response): Promise<v
 
 function validatorPath(path: string): string {
   return `${path}.etag`;
+}
+
+/** Whether it is the disk that failed, which does not pass by trying again. */
+function cannotWrite(error: unknown): boolean {
+  return CANNOT_WRITE.has(codeOf(error) ?? '');
 }
 
 /** fetch hides what went wrong in the cause. */

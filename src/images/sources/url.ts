@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { LastlayerError, messageOf } from '../../errors.js';
+import { doubled, retry } from '../../retry.js';
 import type { PictureState } from './source.js';
 
 /** Beyond, it is no photograph, or somebody means ill. */
@@ -40,17 +40,19 @@ export async function stateOfUrl(url: string): Promise<PictureState> {
 export async function fetchPicture(
   url: string,
 ): Promise<{ bytes: Uint8Array; state: Partial<PictureState> }> {
-  for (let tried = 1; ; tried++) {
-    try {
-      const response = await ask(url, 'GET');
-      const bytes = await bodyOf(response);
-      return { bytes, state: { size: bytes.length, modified: stateIn(response.headers).modified } };
-    } catch (error) {
-      if (!(error instanceof Passing) || tried === TRIES) throw error;
-      const wait = Math.max(error.afterMs, FIRST_WAIT_MS * 2 ** tried * (0.5 + Math.random()));
-      await delay(Math.min(LONGEST_WAIT_MS, wait));
-    }
-  }
+  return retry(() => get(url), {
+    tries: TRIES,
+    waitAfter: (error, tried) =>
+      error instanceof Passing
+        ? Math.min(LONGEST_WAIT_MS, Math.max(error.afterMs, doubled(FIRST_WAIT_MS, tried, LONGEST_WAIT_MS)))
+        : undefined,
+  });
+}
+
+async function get(url: string): Promise<{ bytes: Uint8Array; state: Partial<PictureState> }> {
+  const response = await ask(url, 'GET');
+  const bytes = await bodyOf(response);
+  return { bytes, state: { size: bytes.length, modified: stateIn(response.headers).modified } };
 }
 
 async function ask(url: string, method: 'GET' | 'HEAD'): Promise<Response> {
