@@ -10,7 +10,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { randomOf } from './faults/random.js';
+import { Random } from './examples/random.js';
 import { NotHere } from './faults/scenario.js';
 import { SCENARIOS } from './faults/scenarios.js';
 
@@ -37,7 +37,7 @@ try {
         dataset: resolve(positionals[0] ?? 'test/fixtures/examples'),
         ...(values.model && { model: resolve(values.model) }),
         rounds: Number(values.rounds),
-        random: randomOf(Number(values.seed)),
+        random: new Random(Number(values.seed)),
         onProgress: (line) => process.stderr.write(`${name}: ${line}\n`),
       });
       table[name] = { faults, result: seen };

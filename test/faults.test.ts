@@ -1,8 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Random } from '../scripts/examples/random.js';
 import { killEmbed } from '../scripts/faults/kill-embed.js';
 import { killFetchModel } from '../scripts/faults/kill-files.js';
-import { randomOf } from '../scripts/faults/random.js';
 import type { Scenario } from '../scripts/faults/scenario.js';
 import { stripedDataset, temporaryFolder } from './support/files.js';
 import { smallNetwork } from './support/small-network.js';
@@ -17,7 +17,7 @@ await writeFile(model, smallNetwork());
 async function faultsOf(scenario: Scenario, rounds: number, network?: string): Promise<number> {
   const folder = join(root, scenario.name);
   await mkdir(folder);
-  const setting = { folder, dataset, rounds, random: randomOf(4), ...(network && { model: network }) };
+  const setting = { folder, dataset, rounds, random: new Random(4), ...(network && { model: network }) };
   return (await scenario(setting)).faults;
 }
 

@@ -1,11 +1,11 @@
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { smallNetwork } from '../../test/support/small-network.js';
 import { run, runWhole } from './command.js';
 import { Disk } from './disk.js';
 import { checkClearFailure } from './failure.js';
-import { smallNetwork } from './network.js';
 import { checkAllRows, checkRows, digestsIn } from './rows.js';
-import { modelFlags, type Report, type Setting } from './scenario.js';
+import { LARGE, modelFlags, type Report, type Setting } from './scenario.js';
 
 const KIB = 1024;
 
@@ -38,7 +38,7 @@ async function fullStore(setting: Setting, disk: Disk): Promise<number> {
   let failures = 0;
   for (let round = 1; failures < rounds; round++) {
     await rm(store, { recursive: true, force: true });
-    await disk.fill(Math.round(4 * KIB + 2 * KIB * expected.size * random()));
+    await disk.fill(Math.round(4 * KIB + 2 * KIB * expected.size * random.between(0, 1)));
     const tried = await run(args(store), { folder });
     if (tried.code !== 0) {
       checkClearFailure(tried, store);
@@ -57,7 +57,7 @@ async function fullStore(setting: Setting, disk: Disk): Promise<number> {
 async function fullFiles(setting: Setting, disk: Disk): Promise<number> {
   const { folder, rounds, random } = setting;
   const source = join(folder, 'source.onnx');
-  await writeFile(source, smallNetwork(2000));
+  await writeFile(source, smallNetwork(1, LARGE));
   await runWhole(['embed', setting.dataset, ...modelFlags(setting)], folder);
   await runWhole(['train-head'], folder);
   const commands = {
@@ -77,7 +77,7 @@ async function fullFiles(setting: Setting, disk: Disk): Promise<number> {
     const { size } = await stat(out);
     for (let round = 0; round < Math.ceil(rounds / 4); round++) {
       await writeFile(out, 'old');
-      await disk.fill(Math.floor(0.95 * size * random()));
+      await disk.fill(Math.floor(size * random.between(0, 0.95)));
       checkClearFailure(await run(whole, { folder }), disk.folder);
       if ((await readFile(out, 'utf8')) !== 'old') throw new Error(`${file} is not the old one.`);
       failures++;

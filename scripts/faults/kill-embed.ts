@@ -2,7 +2,8 @@ import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:
 import { join } from 'node:path';
 import { openDataset } from '../../src/images/index.js';
 import { run, runWhole } from './command.js';
-import { momentIn, type Random } from './random.js';
+import type { Random } from '../examples/random.js';
+import { momentIn } from './moment.js';
 import { checkAllRows, checkRows, digestsIn } from './rows.js';
 import { modelFlags, type Report, type Setting } from './scenario.js';
 
@@ -77,7 +78,7 @@ async function changePictures(folder: string, random: Random): Promise<void> {
   const paths: string[] = [];
   for await (const { path } of (await openDataset(folder)).entries()) paths.push(path);
   for (const path of paths) {
-    const chance = random();
+    const chance = random.between(0, 1);
     if (chance < 0.05) await rm(path);
     else if (chance < 0.1) await rename(path, path.replace(/(\.\w+)$/, '-moved$1'));
     else if (chance < 0.3) await writeFile(path, await readFile(await anyOf(paths, random)));
@@ -86,7 +87,7 @@ async function changePictures(folder: string, random: Random): Promise<void> {
 
 async function anyOf(paths: readonly string[], random: Random): Promise<string> {
   for (;;) {
-    const path = paths[Math.floor(paths.length * random())] ?? '';
+    const path = paths[random.whole(0, paths.length - 1)] ?? '';
     if (await stat(path).catch(() => undefined)) return path;
   }
 }

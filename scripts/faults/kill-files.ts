@@ -4,10 +4,10 @@ import { cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
-import { smallNetwork } from './network.js';
+import { smallNetwork } from '../../test/support/small-network.js';
+import type { Random } from '../examples/random.js';
 import { run, runWhole, type Moment, type Run } from './command.js';
-import type { Random } from './random.js';
-import { modelFlags, type Report, type Scenario, type Setting } from './scenario.js';
+import { LARGE, modelFlags, type Report, type Scenario, type Setting } from './scenario.js';
 
 const CREATED = /"created":\s?"[^"]*"/;
 
@@ -46,7 +46,7 @@ export const killExport: Scenario = async (setting) => {
 export const killFetchModel: Scenario = async (setting) => {
   const { folder } = setting;
   const source = setting.model ?? join(folder, 'source.onnx');
-  if (!setting.model) await writeFile(source, smallNetwork(2000));
+  if (!setting.model) await writeFile(source, smallNetwork(1, LARGE));
   const out = { files: ['models/fetched.onnx', 'models/fetched.json'] };
   const args = (from: string) => ['fetch-model', '--from', from, '--out', 'models/fetched.onnx'];
   const rounds = Math.ceil(setting.rounds / 2);
@@ -64,7 +64,7 @@ export const killQuantize: Scenario = async (setting) => {
   const { folder, dataset } = setting;
   const model = join(folder, 'float32.onnx');
   if (setting.model) await cp(setting.model, model);
-  else await writeFile(model, smallNetwork(2000));
+  else await writeFile(model, smallNetwork(1, LARGE));
   const args = [
     'quantize',
     '--model',
@@ -124,8 +124,8 @@ async function killWriter(setting: Setting, { args, files }: Writer): Promise<Re
 
 /** A moment in the last quarter of a run, or of the part of it that is looked at: files are written late. */
 function lateMoment({ took, changes }: Pick<Run, 'took' | 'changes'>, reach: number, random: Random): Moment {
-  const part = reach * (1 - random() / 4);
-  return random() < 0.5
+  const part = reach * random.between(0.75, 1);
+  return random.chance(0.5)
     ? { afterMs: Math.round(took * part) }
     : { afterChanges: 1 + Math.floor(changes * part) };
 }

@@ -4,7 +4,8 @@ import { dirname, join } from 'node:path';
 import { openDataset } from '../../src/images/index.js';
 import { run } from './command.js';
 import { checkClearFailure } from './failure.js';
-import { momentIn, type Random } from './random.js';
+import type { Random } from '../examples/random.js';
+import { momentIn } from './moment.js';
 import { checkAllRows, digestsIn } from './rows.js';
 import { modelFlags, type Report, type Setting } from './scenario.js';
 
@@ -57,14 +58,14 @@ async function picturesIn(folder: string): Promise<string[]> {
 
 function disturb(paths: readonly string[], random: Random): void {
   for (const path of paths) {
-    const chance = random();
+    const chance = random.between(0, 1);
     if (!existsSync(path)) continue;
     if (chance < 0.05) rmSync(path);
     else if (chance < 0.1) renameSync(path, `${path}.moved.jpg`);
     else if (chance < 0.2) truncateSync(path, 500);
     else if (chance < 0.4)
-      copyFileSync(paths.find((other) => existsSync(other) && random() < 0.1) ?? path, path);
+      copyFileSync(paths.find((other) => existsSync(other) && random.chance(0.1)) ?? path, path);
   }
-  const gone = dirname(paths[Math.floor(paths.length * random())] ?? '');
+  const gone = dirname(paths[random.whole(0, paths.length - 1)] ?? '');
   rmSync(gone, { recursive: true, force: true });
 }

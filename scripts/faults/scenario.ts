@@ -1,4 +1,4 @@
-import type { Random } from './random.js';
+import type { Random } from '../examples/random.js';
 
 export interface Setting {
   /** Empty, and removed at the end. */
@@ -27,6 +27,9 @@ export type Scenario = (setting: Setting) => Promise<Report>;
 
 /** Where a fault cannot be brought about on this machine. */
 export class NotHere extends Error {}
+
+/** Of a small network: a file that takes some room, and little time to run. */
+export const LARGE = { width: 2000, stride: 32 };
 
 export function modelFlags({ model }: Setting): string[] {
   return model === undefined ? [] : ['--model', model];

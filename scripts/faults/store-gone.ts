@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { run, runWhole } from './command.js';
 import { Disk } from './disk.js';
 import { checkClearFailure } from './failure.js';
-import { momentIn } from './random.js';
+import { momentIn } from './moment.js';
 import { checkAllRows, digestsIn } from './rows.js';
 import { modelFlags, type Report, type Setting } from './scenario.js';
 

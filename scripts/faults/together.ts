@@ -8,7 +8,7 @@ export async function together(setting: Setting): Promise<Report> {
   const { folder, dataset, rounds, random } = setting;
   const args = (store: string) => [
     ...['embed', dataset, ...modelFlags(setting), '--store', store, '--threads', '1'],
-    ...(random() < 0.5 ? ['--batch-size', '1', '--concurrency', '2'] : []),
+    ...(random.chance(0.5) ? ['--batch-size', '1', '--concurrency', '2'] : []),
   ];
   await runWhole(args('undisturbed'), folder);
   const expected = await digestsIn(join(folder, 'undisturbed'));
