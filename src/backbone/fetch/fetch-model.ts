@@ -18,7 +18,7 @@ import {
 import type { TransformChanges } from '../transform.js';
 import { cachedCheckpoints } from './caches.js';
 import { download, type DownloadOptions } from './download.js';
-import { Partial } from './partial.js';
+import { PartialDownload } from './partial-download.js';
 
 const DEFAULT_MODEL = 'resnet18';
 const UNKNOWN_LICENCE = 'unknown: see the source';
@@ -114,7 +114,9 @@ async function fetchPretrained(
 }
 
 async function fetchFrom(url: string, out: string, options: FetchOptions): Promise<FetchedModel> {
-  const partial = await Partial.claim(`${out}.${createHash('sha256').update(url).digest('hex').slice(0, 8)}`);
+  const partial = await PartialDownload.claim(
+    `${out}.${createHash('sha256').update(url).digest('hex').slice(0, 8)}`,
+  );
   try {
     await download(url, partial.path, options);
     const found = await readSource(partial.path, url, options).catch(async (error: unknown) => {

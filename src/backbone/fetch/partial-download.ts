@@ -1,5 +1,6 @@
 import { mkdir, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { LastlayerError, messageOf } from '../../errors.js';
 import { abandonedBeside, temporaryName } from '../../temporary.js';
 
 const KIND = 'download';
@@ -8,7 +9,7 @@ const KIND = 'download';
  * A folder for what is being downloaded, of one process as long as it is at work, so that two that download the same do not
  * write into one file. It is claimed and left by being renamed, with all that is in it.
  */
-export class Partial {
+export class PartialDownload {
   private constructor(
     private readonly shared: string,
     private readonly own: string,
@@ -17,9 +18,10 @@ export class Partial {
   /**
    * Goes on with what an earlier process has left, or begins anew.
    * @param base beside which the folder lies
+   * @throws {LastlayerError} where nothing can be written there
    */
-  static async claim(base: string): Promise<Partial> {
-    const partial = new Partial(`${base}.${KIND}`, temporaryName(base, KIND));
+  static async claim(base: string): Promise<PartialDownload> {
+    const partial = new PartialDownload(`${base}.${KIND}`, temporaryName(base, KIND));
     for (const left of [partial.shared, ...(await abandonedBeside(base, KIND))]) {
       // Where there is none, or another one was faster, there may be a next one.
       const isClaimed = await rename(left, partial.own).then(
@@ -28,7 +30,11 @@ export class Partial {
       );
       if (isClaimed) return partial;
     }
-    await mkdir(partial.own);
+    await mkdir(partial.own).catch((error: unknown) => {
+      throw new LastlayerError(
+        `What is downloaded cannot be written to ${partial.own}: ${messageOf(error)}. Make room, or name another place with --out.`,
+      );
+    });
     return partial;
   }
 
