@@ -39,10 +39,12 @@ def centres(patches, count, generator, components=256, rounds=6):
 
 
 def fill(conv, norm, maps, generator, threshold, rows=slice(None), samples=12000):
-    """Set the filters of these outputs of a convolution, and the normalisation behind it so that few outputs are active."""
+    """Set the filters of these outputs of a convolution, and the normalisation behind it so that few outputs are active.
+
+    The other outputs are nothing at first, but keep their random filters, without which no gradient would ever reach them.
+    """
     count = len(conv.weight[rows])
     filters = centres(patches_of(maps, conv.kernel_size[0], samples, generator), count, generator)
-    conv.weight.data.zero_()
     conv.weight.data[rows] = filters.view(count, *conv.weight.shape[1:])
     settle(conv, norm, maps)
     norm.bias.data.zero_()
@@ -71,7 +73,7 @@ def colours(conv):
 
 
 @torch.inference_mode()
-def start(trunk, pictures, seed=0, threshold=0.5):
+def start(trunk, pictures, seed=0, threshold=0.0):
     """Fill a torchvision ResNet-18 from normalised pictures [n, 3, h, w]."""
     generator = torch.Generator().manual_seed(seed)
     trunk.eval()
@@ -102,9 +104,8 @@ def start(trunk, pictures, seed=0, threshold=0.5):
 
 
 def carry(downsample, carried):
-    """Hand the inputs on to the first outputs as they are."""
+    """Hand the inputs on to the first outputs as they are; the others are nothing at first."""
     conv, norm = downsample
-    conv.weight.data.zero_()
-    conv.weight.data[torch.arange(carried), torch.arange(carried)] = 1
-    norm.running_mean.zero_()
+    conv.weight.data[:carried] = torch.eye(carried)[:, :, None, None]
     norm.running_var.fill_(1 - norm.eps)
+    norm.weight.data[carried:] = 0

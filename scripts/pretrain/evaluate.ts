@@ -1,7 +1,7 @@
 /**
  * Measures trunks by linear probe, as a user would: embed, then train a head with the defaults. Once on the data set's own
  * split, with the 95 % Wilson interval of its validation pictures; and on random splits of the same sizes, stratified by
- * class, with their mean and standard deviation.
+ * class, with the mean and the standard deviation of their accuracies, and of what they gain split by split on the first trunk's.
  *
  *     node --import tsx scripts/pretrain/evaluate.ts DATASET… --model untrained --model bundled --model FILE [--splits N]
  */
@@ -25,8 +25,12 @@ const { values, positionals } = parseArgs({
 const folder = await mkdtemp(join(tmpdir(), 'lastlayer-probe-'));
 try {
   for (const dataset of positionals) {
-    for (const name of values.model)
-      await measure(await trunkOf(name), resolve(dataset), Number(values.splits));
+    let first: number[] | undefined;
+    for (const name of values.model) {
+      const accuracies = await measure(await trunkOf(name), resolve(dataset), Number(values.splits));
+      if (first) tellGain(accuracies, first);
+      first ??= accuracies;
+    }
   }
 } finally {
   await rm(folder, { recursive: true, force: true });
@@ -37,7 +41,8 @@ function trunkOf(name: string): Promise<Backbone> {
   return loadBackbone({ model: name === 'bundled' ? BUNDLED_PATH : name });
 }
 
-async function measure(backbone: Backbone, dataset: string, splits: number): Promise<void> {
+/** Tells how good a trunk is. @returns its accuracies on the random splits */
+async function measure(backbone: Backbone, dataset: string, splits: number): Promise<number[]> {
   const store = join(folder, `${basename(dataset)}-${backbone.sha256}`);
   const own = await probe(backbone, dataset, store);
   const [low, high] = own.interval ?? [NaN, NaN];
@@ -47,14 +52,28 @@ async function measure(backbone: Backbone, dataset: string, splits: number): Pro
     await writeFile(manifest, await shuffledManifest(dataset, seed));
     accuracies.push((await probe(backbone, manifest, store)).accuracy);
   }
-  const mean = accuracies.reduce((sum, value) => sum + value, 0) / splits;
-  const variance = accuracies.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (splits - 1);
-  const [accuracy, from, to, average, deviation] = [own.accuracy, low, high, mean, Math.sqrt(variance)].map(
-    (value) => (100 * value).toFixed(1),
-  );
   console.log(
-    `${basename(dataset)}  ${backbone.id}  own split ${accuracy} (${from} to ${to})  ${splits} splits ${average} ± ${deviation}`,
+    `${basename(dataset)}  ${backbone.id}  own split ${percent(own.accuracy)} (${percent(low)} to ${percent(high)})  ` +
+      `${splits} splits ${spread(accuracies)}`,
   );
+  return accuracies;
+}
+
+function tellGain(accuracies: readonly number[], first: readonly number[]): void {
+  const gains = accuracies.map((accuracy, i) => accuracy - (first[i] ?? NaN));
+  const better = gains.filter((gain) => gain > 0).length;
+  console.log(`  on the first trunk: ${spread(gains)}, better on ${better} of ${gains.length} splits`);
+}
+
+/** Mean and standard deviation, in percent. */
+function spread(of: readonly number[]): string {
+  const mean = of.reduce((sum, value) => sum + value, 0) / of.length;
+  const variance = of.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (of.length - 1);
+  return `${percent(mean)} ± ${percent(Math.sqrt(variance))}`;
+}
+
+function percent(value: number): string {
+  return (100 * value).toFixed(1);
 }
 
 async function probe(backbone: Backbone, dataset: string, store: string) {

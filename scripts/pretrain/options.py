@@ -13,6 +13,7 @@ def parse(description):
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--steps", type=int, help="train for so many steps")
     length.add_argument("--minutes", type=float, help="train for so long; pauses count")
+    parser.add_argument("--until", type=int, help="stop after this step of the --steps, as if broken off there")
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--scenes", type=int, default=128, help="scenes a step; each gives two crops")
     parser.add_argument("--lr", type=float, default=0.15, help="the largest learning rate, of SGD")

@@ -126,7 +126,7 @@ def work(rank, options):
         dist.init_process_group("gloo", init_method=f"file://{options.meeting}", rank=rank, world_size=options.processes)
     run = Run(options, rank)
     before, saved = time.monotonic() - run.elapsed, time.monotonic()
-    while run.progress() < 1:
+    while run.progress() < 1 and run.step != options.until:
         losses = run.train_step()
         run.elapsed = run.agree(time.monotonic() - before)
         if rank == 0 and run.step % 20 == 0:
