@@ -3,7 +3,7 @@
  * the queue by one worker on one core, and by two workers on a core each. Every process has one thread for the network and is
  * bound to its core (taskset); loading the network is counted in all three. At the end, the bytes that a job takes in Redis.
  *
- *     npm run bench-queue -- DATASET [--rounds 2] [--job-size 64] [--model FILE]
+ *     npm run bench-queue -- DATASET [--rounds 2] [--job-size 256] [--model FILE]
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
@@ -23,7 +23,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: 'string', default: '2' },
-    'job-size': { type: 'string', default: '64' },
+    'job-size': { type: 'string', default: '256' },
     model: { type: 'string' },
   },
 });
