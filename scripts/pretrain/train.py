@@ -37,13 +37,13 @@ class Run:
         )
         self.generator = torch.Generator(self.device)
         self.step, self.elapsed = 0, 0.0
-        if options.dictionary:
-            first = np.load(f"{options.dictionary}.npy", mmap_mode="r")[:96].copy()
-            start(self.network.trunk, normalise(torch.from_numpy(middle(first, 160))).to(self.device))
-        if options.init:
-            self.network.load_state_dict(torch.load(options.init, map_location=self.device, weights_only=False)["network"])
         if options.resume:
             self.load(f"{options.out}.checkpoint")
+        elif options.init:
+            self.network.load_state_dict(torch.load(options.init, map_location=self.device, weights_only=False)["network"])
+        elif options.dictionary:
+            first = np.load(f"{options.dictionary}.npy", mmap_mode="r")[:96].copy()
+            start(self.network.trunk, normalise(torch.from_numpy(middle(first, 160))).to(self.device))
         self.forward = torch.compile(self.network) if options.compile else self.network
         self.pictures = np.load(f"{options.pictures}.npy", mmap_mode="r")
         self.labels = np.load(f"{options.pictures}.labels.npy")
