@@ -275,7 +275,7 @@ export class EmbeddingTable implements RowStore {
 
   /** All rows of these files of a data set, of all views, as they are. */
   async rowsOfFiles(dataset: string, paths: readonly string[]): Promise<EmbeddingRow[]> {
-    return this.select(`dataset = ${quote(dataset)} AND ${isIn('path', paths)}`);
+    return this.select(ofFiles(dataset, paths));
   }
 
   /** Whether Lance knows by which columns rows are told apart, and so lets no two writers insert the same. */
@@ -287,8 +287,7 @@ export class EmbeddingTable implements RowStore {
   async remove(dataset: string, paths: readonly string[], views?: readonly View[]): Promise<void> {
     if (paths.length === 0) return;
     const ofViews = views ? ` AND ${isIn('view', views)}` : '';
-    const rows = `dataset = ${quote(dataset)} AND ${isIn('path', paths)}${ofViews}`;
-    await inStore(this.location, () => this.table.delete(rows));
+    await inStore(this.location, () => this.table.delete(ofFiles(dataset, paths) + ofViews));
   }
 
   /** Those of the columns that the table has: an earlier version wrote fewer. */
@@ -322,6 +321,11 @@ function byPath<Row extends KnownRow>(rows: readonly Row[], dataset: string): Ma
     }
   }
   return found;
+}
+
+/** The condition of all rows of some files of a data set. */
+function ofFiles(dataset: string, paths: readonly string[]): string {
+  return `dataset = ${quote(dataset)} AND ${isIn('path', paths)}`;
 }
 
 function conditionOf({ dataset, failed, split, views = ['center'] }: RowFilter): string {

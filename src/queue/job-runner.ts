@@ -16,8 +16,9 @@ const MOST_STARTS = 2;
 
 export interface JobRunnerOptions {
   backbone: Backbone;
+  /** Pictures that go through the trunk together, in each of its threads. Default: 8 on the processor, else 32. */
   batchSize?: number;
-  /** Pictures that are read and decoded at the same time, in all jobs. */
+  /** Pictures that are read and decoded at the same time, in all jobs. Default: 32. */
   concurrency?: number;
 }
 

@@ -3,10 +3,10 @@ import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker, type Job } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { TrunkPool, type Backbone } from '../backbone/index.js';
+import { TrunkPool } from '../backbone/index.js';
 import { LastlayerError, messageOf } from '../errors.js';
 import type { WhenAllowed } from './embed-job.js';
-import { JobRunner, JOBS_AT_ONCE } from './job-runner.js';
+import { JobRunner, JOBS_AT_ONCE, type JobRunnerOptions } from './job-runner.js';
 import type { JobData, JobResult, Outcomes } from './job.js';
 import { connectRedis, withoutPassword } from './redis.js';
 import { announcedRuns, PREFIX, type Run } from './run.js';
@@ -16,14 +16,9 @@ import { inTurn } from './turns.js';
 const LOOK_MS = 500;
 const DEFAULT_STALLED_AFTER_MS = 30_000;
 
-export interface WorkerOptions {
+export interface WorkerOptions extends JobRunnerOptions {
   /** Address of Redis. */
   queue: string;
-  backbone: Backbone;
-  /** Pictures that go through the trunk together, in each of its threads. Default: 8 on the processor, else 32. */
-  batchSize?: number;
-  /** Pictures that are read and decoded at the same time. Default: 32. */
-  concurrency?: number;
   /** A job whose worker gave no sign of life for so many milliseconds goes to another. Default: 30,000. */
   stalledAfter?: number;
   /** Ends the work once the jobs under way are done. */
