@@ -13,7 +13,8 @@ import { embedPictures, entriesOf, type PassCallbacks, type PassOptions } from '
 import { removeDoubles } from './remove-doubles.js';
 import { removeStaleViews, removeVanished } from './remove-stale.js';
 import { DEFAULT_STORE, EmbeddingStore } from './store.js';
-import type { EmbeddingTable, KnownRow } from './table.js';
+import type { KnownRow } from './row-store.js';
+import type { EmbeddingTable } from './table.js';
 
 export interface EmbedOptions extends PassOptions {
   /** Folder of the store, or an address such as s3://bucket/folder. Default: `embeddings`. */

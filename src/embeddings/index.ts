@@ -9,4 +9,6 @@ export type { EmbeddingRow } from './row.js';
 export { DEFAULT_STORE, EmbeddingStore } from './store.js';
 export type { DatasetRecord } from './store.js';
 export { EmbeddingTable } from './table.js';
-export type { KnownRow, RowFilter, WriteOptions } from './table.js';
+export type { RowFilter } from './row-filter.js';
+export type { KnownRow } from './row-store.js';
+export type { WriteOptions } from './table.js';

@@ -4,7 +4,7 @@ import type { Dataset, DatasetEntry, Split, View } from '../images/index.js';
 import { Embedder } from './embedder.js';
 import type { Outcome } from './picture-reader.js';
 import { plan } from './plan.js';
-import type { KnownRow, RowStore } from './table.js';
+import type { KnownRow, RowStore } from './row-store.js';
 
 /** On the processor, larger batches are no faster, take more memory, and leave threads without work at the end. */
 const DEFAULT_BATCH_SIZE = { processor: 8, otherDevice: 32 };

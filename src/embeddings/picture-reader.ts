@@ -12,7 +12,7 @@ import {
 } from '../images/index.js';
 import type { Picture } from './plan.js';
 import { rowOf, type EmbeddingRow } from './row.js';
-import type { RowStore } from './table.js';
+import type { RowStore } from './row-store.js';
 
 /** File sizes remembered since the store was last asked about them: far more than there are pictures under way. */
 const RECENT_SIZES = 10_000;

@@ -1,7 +1,7 @@
 import { messageOf } from '../errors.js';
 import { stateOf, type DatasetEntry, type View } from '../images/index.js';
 import { listedAs } from './row.js';
-import type { KnownRow, RowStore } from './table.js';
+import type { KnownRow, RowStore } from './row-store.js';
 
 /** Pictures that are looked up in the store at a time. */
 const WINDOW = 256;

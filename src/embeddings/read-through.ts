@@ -2,7 +2,8 @@ import { openDataset, type View } from '../images/index.js';
 import { embedPictures, type PassOptions } from './pass.js';
 import type { EmbeddingRow } from './row.js';
 import { EmbeddingStore } from './store.js';
-import type { EmbeddingTable, RowStore } from './table.js';
+import type { RowStore } from './row-store.js';
+import type { EmbeddingTable } from './table.js';
 
 export interface ReadThroughOptions extends PassOptions {
   /** Store whose embeddings are used where they fit; it is never written to. */

@@ -1,5 +1,6 @@
 import type { View } from '../images/index.js';
 import { Index, type Table } from '../lancedb.js';
+import { BlockWriter, type BlockOptions } from './block-writer.js';
 import { ContentLookup } from './content-lookup.js';
 import { retryConflicts } from './conflicts.js';
 import { optimize } from './optimize.js';
@@ -12,14 +13,12 @@ import {
   type EmbeddingBlock,
   type EmbeddingRow,
 } from './row.js';
+import { conditionOf, ofFiles, type RowFilter } from './row-filter.js';
+import { byPath, type KnownRow, type RowStore } from './row-store.js';
 import { rowTable } from './row-table.js';
-import { isIn, quote } from './sql.js';
+import { isIn } from './sql.js';
 import { blocksInStore, inStore } from './store-error.js';
 import { throughIndex, VectorIndex } from './vector-index.js';
-
-/** Rows are written in blocks of this many, or whatever there is after so many milliseconds. */
-const FLUSH_ROWS = 512;
-const FLUSH_MS = 2_000;
 
 /** Blocks between two compactions; each block is a file and a version of its own until then. */
 const FLUSHES_PER_OPTIMIZE = 40;
@@ -30,40 +29,8 @@ const INDEX_FROM = 100_000;
 /** What `nearest` tells of a row. */
 const NEAREST_COLUMNS = ['path', 'label', 'labels', 'split', 'sha256', 'width', 'height'];
 
-/** What a row must have to be found again, without what is large. */
-export type KnownRow = Omit<EmbeddingRow, 'embedding' | 'look'>;
-
-/** Where pictures are looked up and their rows are put. */
-export interface RowStore<Row extends KnownRow = KnownRow> {
-  /**
-   * The rows of these files, by path: those of the given data set where it has them, else those of another one; the center
-   * view's first, then those of further views of the same content. Files without a row are left out.
-   */
-  known(paths: readonly string[], dataset: string): Promise<Map<string, [Row, ...Row[]]>>;
-  /** Of the given file sizes, those of files whose content is known. */
-  knownSizes(sizes: readonly number[]): Promise<Set<number>>;
-  /** A row, embedding included, for each view that is known of a file with this content. */
-  withContent(sha256: string): Promise<EmbeddingRow[]>;
-  /** Takes a row in place of the file's earlier one of the same view in the same data set. */
-  put(row: EmbeddingRow): Promise<void>;
-}
-
-/** Which rows to read. */
-export interface RowFilter {
-  /** Only those of this data set. */
-  dataset?: string;
-  /** Only those with (true) or without (false) an error. */
-  failed?: boolean;
-  split?: string | null;
-  /** Only these views; by default `center` alone, of which every picture has one row. */
-  views?: readonly View[];
-}
-
 /** How a table is written to. */
-export interface WriteOptions {
-  /** Rows are written in blocks of this many, or whatever there is after so many milliseconds. Default: 512 and 2,000. */
-  blockRows?: number;
-  blockMs?: number;
+export interface WriteOptions extends BlockOptions {
   /** Whether small files are joined while rows are put. Default: true; of several who write, only one should. */
   compact?: boolean;
   /** Is handed the writing of each block, to do it when it may be done; where it throws instead, the block is not written. */
@@ -76,12 +43,8 @@ export interface WriteOptions {
  * of which is there whole or not at all.
  */
 export class EmbeddingTable implements RowStore {
-  private pending = new Map<string, EmbeddingRow>();
-  /** The block that is being written, and its end. */
-  private writing: { rows: Map<string, EmbeddingRow>; done: Promise<void> } | undefined;
-  private failure: { reason: unknown } | undefined;
   private readonly contents = new ContentLookup((digests) => this.select(isIn('sha256', digests)));
-  private lastFlush = Date.now();
+  private readonly blocks: BlockWriter;
   private flushes = 0;
   private optimized = 0;
 
@@ -94,7 +57,9 @@ export class EmbeddingTable implements RowStore {
     /** Width of the embeddings. */
     readonly width: number,
     private readonly writes: WriteOptions = {},
-  ) {}
+  ) {
+    this.blocks = new BlockWriter((rows) => this.write(rows), writes);
+  }
 
   get name(): string {
     return this.table.name;
@@ -122,55 +87,19 @@ export class EmbeddingTable implements RowStore {
   }
 
   async withContent(sha256: string): Promise<EmbeddingRow[]> {
-    const unwritten = [...(this.writing?.rows.values() ?? []), ...this.pending.values()];
-    const own = unwritten.filter((row) => row.sha256 === sha256);
+    const own = this.blocks.unwritten.filter((row) => row.sha256 === sha256);
     const rows = [...(await this.contents.get(sha256)), ...own];
     return [...new Map(rows.map((row) => [row.view, row])).values()];
   }
 
-  /**
-   * Takes a row in place of the file's earlier one of the same view; it is written while others are put, at the latest with the
-   * next `flush`. Waits only where a whole block has come while the one before it is still being written.
-   * @throws what the writing of an earlier block threw; its rows are kept for the next `flush`
-   */
-  async put(row: EmbeddingRow): Promise<void> {
-    this.pending.set(JSON.stringify([row.dataset, row.path, row.view]), row);
-    const { blockRows = FLUSH_ROWS, blockMs = FLUSH_MS } = this.writes;
-    while (this.writing && this.pending.size >= blockRows) await this.writing.done;
-    this.throwFailure();
-    const isDue = this.pending.size >= blockRows || Date.now() - this.lastFlush > blockMs;
-    if (isDue && !this.writing) void this.startWriting();
+  /** As {@link BlockWriter.put}. */
+  put(row: EmbeddingRow): Promise<void> {
+    return this.blocks.put(row);
   }
 
-  /** Writes what was put so far. */
-  async flush(): Promise<void> {
-    await this.writing?.done;
-    this.failure = undefined;
-    if (this.pending.size > 0) await this.startWriting();
-    this.throwFailure();
-  }
-
-  /** Begins a block of the rows put so far. The promise never rejects; `throwFailure` tells. */
-  private startWriting(): Promise<void> {
-    const rows = this.pending;
-    this.pending = new Map();
-    this.lastFlush = Date.now();
-    const done = this.write([...rows.values()])
-      .catch((reason: unknown) => {
-        this.failure = { reason };
-        this.pending = new Map([...rows, ...this.pending]);
-      })
-      .finally(() => {
-        this.writing = undefined;
-      });
-    this.writing = { rows, done };
-    return done;
-  }
-
-  private throwFailure(): void {
-    const { failure } = this;
-    this.failure = undefined;
-    if (failure) throw failure.reason;
+  /** Writes what was put so far, as {@link BlockWriter.flush}. */
+  flush(): Promise<void> {
+    return this.blocks.flush();
   }
 
   private async write(rows: readonly EmbeddingRow[]): Promise<void> {
@@ -304,34 +233,4 @@ export class EmbeddingTable implements RowStore {
     for await (const batch of blocksInStore(this.location, query)) rows.push(...rowsOf(batch));
     return rows;
   }
-}
-
-/** Rows by path, those of the given data set before others; further views only where they are of the center's content. */
-function byPath<Row extends KnownRow>(rows: readonly Row[], dataset: string): Map<string, [Row, ...Row[]]> {
-  const found = new Map<string, [Row, ...Row[]]>();
-  for (const row of rows) {
-    if (row.view === 'center' && (row.dataset === dataset || !found.has(row.path)))
-      found.set(row.path, [row]);
-  }
-  for (const row of rows) {
-    const ofPicture = found.get(row.path);
-    const [center] = ofPicture ?? [];
-    if (row.view !== 'center' && row.dataset === center?.dataset && row.sha256 === center.sha256) {
-      ofPicture?.push(row);
-    }
-  }
-  return found;
-}
-
-/** The condition of all rows of some files of a data set. */
-function ofFiles(dataset: string, paths: readonly string[]): string {
-  return `dataset = ${quote(dataset)} AND ${isIn('path', paths)}`;
-}
-
-function conditionOf({ dataset, failed, split, views = ['center'] }: RowFilter): string {
-  const conditions = [isIn('view', views)];
-  if (dataset !== undefined) conditions.push(`dataset = ${quote(dataset)}`);
-  if (failed !== undefined) conditions.push(failed ? 'error IS NOT NULL' : 'error IS NULL');
-  if (split !== undefined) conditions.push(split === null ? 'split IS NULL' : `split = ${quote(split)}`);
-  return conditions.join(' AND ');
 }
