@@ -41,6 +41,14 @@ def augment(pictures, size, generator, smallest=0.15):
     return x.contiguous(memory_format=torch.channels_last)
 
 
+def colour_shares(x, levels=4):
+    """The part of each crop's pixels that every cell of the RGB cube has: of [n, 3, h, w], normalised, [n, levels ** 3]."""
+    level = ((x * DEVIATION.to(x.device) + MEAN.to(x.device)) * levels).long().clamp_(0, levels - 1)
+    cell = ((level[:, 0] * levels + level[:, 1]) * levels + level[:, 2]).flatten(1)
+    shares = torch.zeros(len(x), levels**3, device=x.device)
+    return shares.scatter_add_(1, cell, torch.full(cell.shape, 1 / cell.shape[1], device=x.device))
+
+
 def recolouring(means, uniform):
     """One affine map of colours a picture, [n, 3, 3] and [n, 3, 1]: saturation or grey, hue, contrast, lightness."""
     eye = torch.eye(3, device=means.device)

@@ -7,12 +7,13 @@ from torchvision.models import resnet18
 
 
 class Pretrainer(nn.Module):
-    """The trunk and two heads on its 512 features: three classifiers behind one hidden layer, and a projection.
+    """The trunk and the heads on its 512 features: three classifiers behind one hidden layer, a projection, and colours.
 
-    A hidden layer between features and labels keeps the features more general (Wang et al., CVPR 2022).
+    A hidden layer between features and labels keeps the features more general (Wang et al., CVPR 2022). The colours have
+    none, so that a linear head on the features can tell them.
     """
 
-    def __init__(self, textures=256, shapes=256, width=512):
+    def __init__(self, textures=256, shapes=256, colours=64, width=512):
         super().__init__()
         self.trunk = resnet18(zero_init_residual=True)
         self.trunk.fc = nn.Identity()
@@ -21,12 +22,13 @@ class Pretrainer(nn.Module):
         self.projection = nn.Sequential(
             nn.Linear(width, 1024, bias=False), nn.BatchNorm1d(1024), nn.ReLU(inplace=True), nn.Linear(1024, 128)
         )
+        self.colours = nn.Linear(width, colours)
 
     def forward(self, x):
-        """Logits of shape, texture and background, and the projection [n, 128]."""
+        """Logits of shape, texture and background, the projection [n, 128], and logits of the colours [n, 64]."""
         features = self.trunk(x)
         hidden = self.hidden(features)
-        return [classifier(hidden) for classifier in self.classifiers], self.projection(features)
+        return [classifier(hidden) for classifier in self.classifiers], self.projection(features), self.colours(features)
 
 
 def label_loss(logits, labels):
@@ -43,3 +45,8 @@ def instance_loss(projection, temperature=0.2):
     half = len(z) // 2
     partner = torch.arange(len(z), device=z.device).roll(half)
     return F.cross_entropy(similarity, partner)
+
+
+def colour_loss(logits, shares):
+    """Kullback-Leibler divergence of the colours that are told from those that a crop has, [n, 64] each."""
+    return F.kl_div(F.log_softmax(logits.float(), dim=1), shares, reduction="batchmean")

@@ -22,6 +22,7 @@ def parse(description):
     parser.add_argument("--weight-decay", type=float, default=1e-4)
     parser.add_argument("--labels", type=float, default=1.0, help="weight of the loss of the classes")
     parser.add_argument("--instances", type=float, default=1.0, help="weight of the loss of the instances")
+    parser.add_argument("--colours", type=float, default=1.0, help="weight of the loss of the colours")
     parser.add_argument("--smallest", type=float, default=0.15, help="the smallest crop, as a part of the picture")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dictionary", help="start from dictionaries of patches of these pictures")

@@ -1,4 +1,4 @@
-"""Train a ResNet-18 on drawn scenes: the classes of their parts, and telling crops of one scene from all others.
+"""Train a ResNet-18 on drawn scenes: the classes of their parts, telling crops of one scene from all others, and colours.
 
     python train.py --pictures pictures-128 --out trunk --dictionary pictures-192 --steps 200   # to the bit, every time
     python train.py --pictures pictures-128 --out trunk --minutes 60         # the schedule follows the clock
@@ -18,9 +18,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from augment import augment, middle, normalise
+from augment import augment, colour_shares, middle, normalise
 from dictionary import start
-from network import Pretrainer, instance_loss, label_loss
+from network import Pretrainer, colour_loss, instance_loss, label_loss
 from options import parse
 
 
@@ -73,14 +73,15 @@ class Run:
         pictures, labels = self.batch()
         crops = augment(torch.cat([pictures, pictures]), options.resolution, self.generator, options.smallest)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=options.bf16):
-            logits, projection = self.forward(crops)
+            logits, projection, colours = self.forward(crops)
         by_label, by_instance = label_loss(logits, torch.cat([labels, labels])), instance_loss(projection)
+        by_colour = colour_loss(colours, colour_shares(crops))
         self.optimiser.zero_grad(set_to_none=True)
-        (options.labels * by_label + options.instances * by_instance).backward()
+        (options.labels * by_label + options.instances * by_instance + options.colours * by_colour).backward()
         self.average_gradients()
         self.optimiser.step()
         self.step += 1
-        return by_label.item(), by_instance.item()
+        return {"labels": by_label.item(), "instances": by_instance.item(), "colours": by_colour.item()}
 
     def average_gradients(self):
         if self.options.processes == 1:
@@ -130,7 +131,8 @@ def work(rank, options):
         losses = run.train_step()
         run.elapsed = run.agree(time.monotonic() - before)
         if rank == 0 and run.step % 20 == 0:
-            print(f"step {run.step}  {run.elapsed / 60:.1f} min  labels {losses[0]:.3f}  instances {losses[1]:.3f}", flush=True)
+            told = "  ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
+            print(f"step {run.step}  {run.elapsed / 60:.1f} min  {told}", flush=True)
         if rank == 0 and time.monotonic() - saved > 120:
             run.save(f"{options.out}.checkpoint")
             saved = time.monotonic()
