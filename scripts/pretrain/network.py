@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models import resnet18
 
+from augment import COLOURS
+
 
 class Pretrainer(nn.Module):
     """The trunk and the heads on its 512 features: three classifiers behind one hidden layer, a projection, and colours.
@@ -13,7 +15,7 @@ class Pretrainer(nn.Module):
     none, so that a linear head on the features can tell them.
     """
 
-    def __init__(self, textures=256, shapes=256, colours=64, width=512):
+    def __init__(self, textures=256, shapes=256, width=512):
         super().__init__()
         self.trunk = resnet18(zero_init_residual=True)
         self.trunk.fc = nn.Identity()
@@ -22,10 +24,10 @@ class Pretrainer(nn.Module):
         self.projection = nn.Sequential(
             nn.Linear(width, 1024, bias=False), nn.BatchNorm1d(1024), nn.ReLU(inplace=True), nn.Linear(1024, 128)
         )
-        self.colours = nn.Linear(width, colours)
+        self.colours = nn.Linear(width, COLOURS)
 
     def forward(self, x):
-        """Logits of shape, texture and background, the projection [n, 128], and logits of the colours [n, 64]."""
+        """Logits of shape, texture and background, the projection [n, 128], and logits of the colours [n, COLOURS]."""
         features = self.trunk(x)
         hidden = self.hidden(features)
         return [classifier(hidden) for classifier in self.classifiers], self.projection(features), self.colours(features)
@@ -48,5 +50,5 @@ def instance_loss(projection, temperature=0.2):
 
 
 def colour_loss(logits, shares):
-    """Kullback-Leibler divergence of the colours that are told from those that a crop has, [n, 64] each."""
+    """Kullback-Leibler divergence of the colours that are told from those that a crop has, [n, COLOURS] each."""
     return F.kl_div(F.log_softmax(logits.float(), dim=1), shares, reduction="batchmean")
