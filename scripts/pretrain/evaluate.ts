@@ -1,9 +1,11 @@
 /**
- * Measures trunks by linear probe, as a user would: embed, then train a head with the defaults. Once on the data set's own
- * split, with the 95 % Wilson interval of its validation pictures; and on random splits of the same sizes, stratified by
- * class, with the mean and the standard deviation of their accuracies, and of what they gain split by split on the first trunk's.
+ * Measures trunks by linear probe, as a user would: embed, then train a head with the defaults.
+ * - On the data set's own split, with the 95 % Wilson interval of its validation pictures.
+ * - On random splits of the same sizes, stratified by class: mean and standard deviation of the accuracies.
+ * - By repeated cross-validation: ten folds over all pictures, dealt anew several times, so that each picture is judged as often by
+ *   heads that have not seen it. What a trunk gains on the first one is a mean over pictures, told with its 95 % interval.
  *
- *     node --import tsx scripts/pretrain/evaluate.ts DATASET… --model untrained --model bundled --model FILE [--splits N]
+ *     node --import tsx scripts/pretrain/evaluate.ts DATASET… --model untrained --model bundled --model FILE
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,7 +14,8 @@ import { parseArgs } from 'node:util';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
 import { BUNDLED_PATH, loadBackbone, untrainedBackbone, type Backbone } from '../../src/backbone/index.js';
-import { openDataset, type DatasetEntry } from '../../src/images/index.js';
+import { readEmbeddings } from '../../src/embeddings/index.js';
+import { openDataset, type DatasetEntry, type Split } from '../../src/images/index.js';
 import { embedDataset, trainFromStore } from '../../src/index.js';
 
 const { values, positionals } = parseArgs({
@@ -20,20 +23,29 @@ const { values, positionals } = parseArgs({
   options: {
     model: { type: 'string', multiple: true, default: [] },
     splits: { type: 'string', default: '10' },
+    repeats: { type: 'string', default: '5' },
   },
 });
+const FOLDS = 10;
 const folder = await mkdtemp(join(tmpdir(), 'lastlayer-probe-'));
 try {
   for (const dataset of positionals) {
-    let first: number[] | undefined;
+    let first: Measured | undefined;
     for (const name of values.model) {
-      const accuracies = await measure(await trunkOf(name), resolve(dataset), Number(values.splits));
-      if (first) tellGain(accuracies, first);
-      first ??= accuracies;
+      const measured = await measure(await trunkOf(name), resolve(dataset));
+      if (first) tellGain(measured, first);
+      first ??= measured;
     }
   }
 } finally {
   await rm(folder, { recursive: true, force: true });
+}
+
+interface Measured {
+  /** Accuracies on the random splits. */
+  accuracies: number[];
+  /** Of every picture, by path: how often the heads of its folds were right, 0 to 1. */
+  right: Map<string, number>;
 }
 
 function trunkOf(name: string): Promise<Backbone> {
@@ -41,35 +53,49 @@ function trunkOf(name: string): Promise<Backbone> {
   return loadBackbone({ model: name === 'bundled' ? BUNDLED_PATH : name });
 }
 
-/** Tells how good a trunk is. @returns its accuracies on the random splits */
-async function measure(backbone: Backbone, dataset: string, splits: number): Promise<number[]> {
+/** Measures a trunk and tells how good it is. */
+async function measure(backbone: Backbone, dataset: string): Promise<Measured> {
   const store = join(folder, `${basename(dataset)}-${backbone.sha256}`);
   const own = await probe(backbone, dataset, store);
   const [low, high] = own.interval ?? [NaN, NaN];
   const accuracies: number[] = [];
-  for (let seed = 1; seed <= splits; seed++) {
-    const manifest = join(folder, `split-${seed}.csv`);
-    await writeFile(manifest, await shuffledManifest(dataset, seed));
+  for (let seed = 1; seed <= Number(values.splits); seed++) {
+    const manifest = await writeManifest(dataset, `split-${seed}.csv`, seed, (_, split) => split);
     accuracies.push((await probe(backbone, manifest, store)).accuracy);
   }
+  const right = await crossValidated(backbone, dataset, store);
   console.log(
     `${basename(dataset)}  ${backbone.id}  own split ${percent(own.accuracy)} (${percent(low)} to ${percent(high)})  ` +
-      `${splits} splits ${spread(accuracies)}`,
+      `${accuracies.length} splits ${spread(accuracies)}  ` +
+      `cross-validated ${percent(meanOf([...right.values()]))}`,
   );
-  return accuracies;
+  return { accuracies, right };
 }
 
-function tellGain(accuracies: readonly number[], first: readonly number[]): void {
-  const gains = accuracies.map((accuracy, i) => accuracy - (first[i] ?? NaN));
+function tellGain({ accuracies, right }: Measured, first: Measured): void {
+  const gains = accuracies.map((accuracy, i) => accuracy - (first.accuracies[i] ?? NaN));
   const better = gains.filter((gain) => gain > 0).length;
-  console.log(`  on the first trunk: ${spread(gains)}, better on ${better} of ${gains.length} splits`);
+  const byPicture = [...right].map(([path, share]) => share - (first.right.get(path) ?? NaN));
+  const gain = meanOf(byPicture);
+  const half = (1.96 * deviationOf(byPicture)) / Math.sqrt(byPicture.length);
+  console.log(
+    `  on the first trunk: splits ${spread(gains)}, better on ${better} of ${gains.length};  ` +
+      `cross-validated ${percent(gain)} (${percent(gain - half)} to ${percent(gain + half)})`,
+  );
 }
 
 /** Mean and standard deviation, in percent. */
 function spread(of: readonly number[]): string {
-  const mean = of.reduce((sum, value) => sum + value, 0) / of.length;
-  const variance = of.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (of.length - 1);
-  return `${percent(mean)} ± ${percent(Math.sqrt(variance))}`;
+  return `${percent(meanOf(of))} ± ${percent(deviationOf(of))}`;
+}
+
+function meanOf(of: readonly number[]): number {
+  return of.reduce((sum, value) => sum + value, 0) / of.length;
+}
+
+function deviationOf(of: readonly number[]): number {
+  const mean = meanOf(of);
+  return Math.sqrt(of.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (of.length - 1));
 }
 
 function percent(value: number): string {
@@ -78,25 +104,62 @@ function percent(value: number): string {
 
 async function probe(backbone: Backbone, dataset: string, store: string) {
   await embedDataset(dataset, { backbone, store });
-  const { validation } = await trainFromStore({ store, dataset });
+  const { head, validation } = await trainFromStore({ store, dataset });
   if (typeof validation?.accuracy !== 'number') throw new Error(`${dataset} has no validation pictures.`);
-  return { accuracy: validation.accuracy, interval: validation.accuracyInterval };
+  return { head, accuracy: validation.accuracy, interval: validation.accuracyInterval };
 }
 
-/** A manifest of the same pictures, of which each class keeps its numbers of training and validation pictures. */
-async function shuffledManifest(dataset: string, seed: number): Promise<string> {
+async function crossValidated(
+  backbone: Backbone,
+  dataset: string,
+  store: string,
+): Promise<Map<string, number>> {
+  const repeats = Number(values.repeats);
+  const right = new Map<string, number>();
+  for (let repeat = 0; repeat < repeats; repeat++) {
+    for (let fold = 0; fold < FOLDS; fold++) {
+      const splitOf = (i: number) => (i % FOLDS === fold ? 'val' : 'train');
+      const manifest = await writeManifest(dataset, `fold-${repeat}-${fold}.csv`, repeat, splitOf);
+      const { head } = await probe(backbone, manifest, store);
+      await readEmbeddings(manifest, {
+        ...{ backbone, store, split: 'val' },
+        onRow: ({ path, label, embedding }) => {
+          if (!embedding) throw new Error(`${path} has no embedding.`);
+          const isRight = head.predict(embedding)[0]?.[0]?.label === label;
+          right.set(path, (right.get(path) ?? 0) + Number(isRight) / repeats);
+        },
+      });
+    }
+  }
+  return right;
+}
+
+/**
+ * Writes a manifest of the same pictures, those of each class in an order drawn from the seed.
+ * @param splitOf gives the split of picture i of a class; its second argument goes through the class's splits as they were
+ * @returns its path
+ */
+async function writeManifest(
+  dataset: string,
+  name: string,
+  seed: number,
+  splitOf: (i: number, split: Split) => Split,
+): Promise<string> {
   const random = xoroshiro128plus(seed);
-  const classes = new Map<string, DatasetEntry[]>();
+  const classes = new Map<string, (DatasetEntry & { split: Split })[]>();
   for await (const entry of (await openDataset(dataset)).entries()) {
-    if (entry.label === undefined || entry.split === undefined) continue;
-    classes.set(entry.label, [...(classes.get(entry.label) ?? []), entry]);
+    const { label, split } = entry;
+    if (label === undefined || split === undefined) continue;
+    classes.set(label, [...(classes.get(label) ?? []), { ...entry, split }]);
   }
   const rows = [...classes].flatMap(([label, entries]) => {
     const order = entries
       .map(({ path }) => ({ path, key: uniformFloat64(random) }))
       .sort((a, b) => a.key - b.key);
     const splits = entries.map(({ split }) => split).sort();
-    return order.map(({ path }, i) => `"${path}","${label}",${splits[i]}`);
+    return order.map(({ path }, i) => `"${path}","${label}",${splitOf(i, splits[i] ?? 'train')}`);
   });
-  return ['path,label,split', ...rows, ''].join('\n');
+  const manifest = join(folder, name);
+  await writeFile(manifest, ['path,label,split', ...rows, ''].join('\n'));
+  return manifest;
 }

@@ -39,10 +39,11 @@ def label_loss(logits, labels):
     return sum(losses) / len(losses)
 
 
-def instance_loss(projection, temperature=0.2):
-    """InfoNCE (SimCLR's NT-Xent): rows i and i + n/2 are two crops of one scene, and all others are negatives."""
+def instance_loss(projection, memory, temperature=0.2):
+    """InfoNCE (SimCLR's NT-Xent): rows i and i + n/2 are two crops of one scene, all others are negatives, as are the rows of the
+    memory, projections of earlier steps [k, 128], of length 1 (Wang et al., CVPR 2020)."""
     z = F.normalize(projection.float(), dim=1)
-    similarity = z @ z.T / temperature
+    similarity = z @ torch.cat([z, memory]).T / temperature
     similarity.fill_diagonal_(float("-inf"))
     half = len(z) // 2
     partner = torch.arange(len(z), device=z.device).roll(half)

@@ -22,11 +22,13 @@ def parse(description):
     parser.add_argument("--weight-decay", type=float, default=1e-4)
     parser.add_argument("--labels", type=float, default=1.0, help="weight of the loss of the classes")
     parser.add_argument("--instances", type=float, default=1.0, help="weight of the loss of the instances")
+    parser.add_argument("--memory", type=int, default=0, help="negatives of earlier steps, for the loss of the instances")
     parser.add_argument("--colours", type=float, default=1.0, help="weight of the loss of the colours")
     parser.add_argument("--smallest", type=float, default=0.15, help="the smallest crop, as a part of the picture")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dictionary", help="start from dictionaries of patches of these pictures")
-    parser.add_argument("--init", help="start from this .checkpoint's weights")
+    parser.add_argument("--init", help="start from this .checkpoint's weights, or from the trunk of an .onnx that convert.ts wrote")
+    parser.add_argument("--heads-first", type=int, default=0, help="leave the trunk as it is for so many steps, for heads that are new")
     parser.add_argument("--resume", action="store_true", help="go on where OUT.checkpoint stopped")
     # A process of one thread for each core: oneDNN's threads wait for each other by spinning, which costs four fifths of
     # the time where other programs use the same cores.

@@ -17,11 +17,13 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+import torch.nn.functional as F
 
 from augment import augment, colour_shares, middle, normalise
 from dictionary import start
 from network import Pretrainer, colour_loss, instance_loss, label_loss
 from options import parse
+from unfold import unfold
 
 
 class Run:
@@ -36,17 +38,26 @@ class Run:
             self.network.parameters(), lr=options.lr, momentum=0.9, nesterov=True, weight_decay=options.weight_decay
         )
         self.generator = torch.Generator(self.device)
+        self.pictures = np.load(f"{options.pictures}.npy", mmap_mode="r")
+        self.labels = np.load(f"{options.pictures}.labels.npy")
+        self.memory = torch.zeros(0, 128, device=self.device)
         self.step, self.elapsed = 0, 0.0
         if options.resume:
             self.load(f"{options.out}.checkpoint")
+        elif options.init and options.init.endswith(".onnx"):
+            unfold(self.network.trunk, options.init, self.first_crops())
         elif options.init:
             self.network.load_state_dict(torch.load(options.init, map_location=self.device, weights_only=False)["network"])
         elif options.dictionary:
             first = np.load(f"{options.dictionary}.npy", mmap_mode="r")[:96].copy()
             start(self.network.trunk, normalise(torch.from_numpy(middle(first, 160))).to(self.device))
         self.forward = torch.compile(self.network) if options.compile else self.network
-        self.pictures = np.load(f"{options.pictures}.npy", mmap_mode="r")
-        self.labels = np.load(f"{options.pictures}.labels.npy")
+
+    def first_crops(self):
+        """What the training makes of the first 96 pictures: the statistics of an unfolded trunk are theirs."""
+        self.generator.manual_seed(0)
+        pictures = torch.from_numpy(self.pictures[:96].copy()).to(self.device)
+        return augment(pictures, self.options.resolution, self.generator, self.options.smallest)
 
     def progress(self):
         """The part of the schedule that is done, 0 to 1."""
@@ -70,28 +81,41 @@ class Run:
         falling = 0.5 * (1 + math.cos(math.pi * progress))
         for group in self.optimiser.param_groups:
             group["lr"] = rising * (options.lr_end + (options.lr - options.lr_end) * falling)
+        self.network.trunk.requires_grad_(self.step >= options.heads_first)
         pictures, labels = self.batch()
         crops = augment(torch.cat([pictures, pictures]), options.resolution, self.generator, options.smallest)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=options.bf16):
             logits, projection, colours = self.forward(crops)
-        by_label, by_instance = label_loss(logits, torch.cat([labels, labels])), instance_loss(projection)
+        by_label, by_instance = label_loss(logits, torch.cat([labels, labels])), instance_loss(projection, self.memory)
         by_colour = colour_loss(colours, colour_shares(crops))
         self.optimiser.zero_grad(set_to_none=True)
         (options.labels * by_label + options.instances * by_instance + options.colours * by_colour).backward()
         self.average_gradients()
         self.optimiser.step()
+        self.remember(projection)
         self.step += 1
         return {"labels": by_label.item(), "instances": by_instance.item(), "colours": by_colour.item()}
 
     def average_gradients(self):
         if self.options.processes == 1:
             return
-        gradients = [p.grad for p in self.network.parameters()]
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         flat = torch.cat([g.flatten() for g in gradients])
         dist.all_reduce(flat)
         flat /= self.options.processes
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients])):
             gradient.copy_(part.view_as(gradient))
+
+    def remember(self, projection):
+        """Keep the newest --memory projections of all processes as negatives."""
+        if not self.options.memory:
+            return
+        z = F.normalize(projection.detach().float(), dim=1)
+        parts = [z]
+        if self.options.processes > 1:
+            parts = [torch.empty_like(z) for _ in range(self.options.processes)]
+            dist.all_gather(parts, z)
+        self.memory = torch.cat([self.memory, *parts])[-self.options.memory :]
 
     def agree(self, value):
         """The first process's value, in all of them."""
@@ -104,6 +128,7 @@ class Run:
         state = {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "memory": self.memory,
             "step": self.step,
             "elapsed": self.elapsed,
             "options": vars(self.options),
@@ -115,6 +140,7 @@ class Run:
         state = torch.load(path, map_location=self.device, weights_only=False)
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.memory = state["memory"]
         self.step, self.elapsed = state["step"], state["elapsed"]
 
 
