@@ -1,6 +1,6 @@
 export { Backbone } from './backbone.js';
 export type { Features } from './backbone.js';
-export { BUNDLED, BUNDLED_PATH } from './bundled.js';
+export { ANTS_AND_BEES, BUNDLED, BUNDLED_PATH } from './bundled.js';
 export { fetchModel } from './fetch/index.js';
 export type { FetchedModel, FetchOptions } from './fetch/index.js';
 export { featureCandidates } from './features.js';
