@@ -109,6 +109,7 @@ async function probe(backbone: Backbone, dataset: string, store: string) {
   return { head, accuracy: validation.accuracy, interval: validation.accuracyInterval };
 }
 
+/** Judges every picture once a repeat, by a head that was trained on the other folds. */
 async function crossValidated(
   backbone: Backbone,
   dataset: string,
