@@ -1,20 +1,8 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { COMMANDS } from './commands/index.js';
 import { Interrupted } from './commands/interrupt.js';
-import { checkDataCommand } from './commands/check-data.js';
-import { embedCommand } from './commands/embed.js';
-import { evaluateCommand } from './commands/evaluate.js';
-import { exportCommand } from './commands/export.js';
-import { fetchModelCommand } from './commands/fetch-model.js';
-import { inspectCommand } from './commands/inspect.js';
-import { predictCommand } from './commands/predict.js';
-import { quantizeCommand } from './commands/quantize.js';
-import { reportCommand } from './commands/report.js';
 import { complain, say } from './commands/terminal.js';
-import { searchCommand } from './commands/search.js';
-import { serveCommand } from './commands/serve.js';
-import { trainHeadCommand } from './commands/train-head.js';
-import { workerCommand } from './commands/worker.js';
 import { codeOf, LastlayerError, UsageError } from './errors.js';
 import { asCalled } from './invocation.js';
 import { ownVersion } from './version.js';
@@ -29,30 +17,14 @@ const program = new Command('lastlayer')
   .description('Fine-tune the last layer of a pretrained vision network.')
   .version(await ownVersion())
   .configureOutput(output)
+  .configureHelp({ subcommandTerm: (command) => command.name() })
+  .exitOverride()
   .showHelpAfterError('(--help shows the options, with examples)');
 
-const commands = [
-  fetchModelCommand(),
-  embedCommand(),
-  trainHeadCommand(),
-  predictCommand(),
-  evaluateCommand(),
-  checkDataCommand(),
-  reportCommand(),
-  searchCommand(),
-  serveCommand(),
-  inspectCommand(),
-  quantizeCommand(),
-  exportCommand(),
-  workerCommand(),
-];
-for (const command of commands) {
-  program.addCommand(
-    command
-      .exitOverride()
-      .configureOutput(output)
-      .showHelpAfterError('(--help shows the options, with examples)'),
-  );
+for (const { name, description, load } of COMMANDS) {
+  const command = program.command(name).description(description);
+  // Loading all would take several times as long as the one that is called.
+  if (process.argv.includes(name)) (await load())(command);
 }
 
 // Whoever reads our output, such as head, may have read enough.
@@ -62,7 +34,7 @@ process.stdout.on('error', (error) => {
 });
 
 try {
-  await program.exitOverride().parseAsync();
+  await program.parseAsync();
 } catch (error) {
   process.exitCode = exitCodeOf(error);
   // A picture that is still being decoded, in a process of its own, would be waited for.

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { checkData, ISSUE_MEANINGS, ISSUES, nameOf, toManifest, type DataCheck } from '../quality/index.js';
 import { styled } from './colour.js';
 import { interruptible } from './interrupt.js';
@@ -23,9 +23,8 @@ const LISTED = 10;
 /** Those that make results wrong. */
 const GRAVE = new Set<string>(['leak', 'conflicting labels', 'label error']);
 
-export const checkDataCommand = (): Command =>
-  new Command('check-data')
-    .description('Find duplicates, leaks, wrong labels and odd pictures in an embedded data set.')
+export const checkDataCommand = (command: Command): Command =>
+  command
     .addOption(storeOption())
     .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')
     .option('--model <id>', 'the network, where the data set was embedded by several')

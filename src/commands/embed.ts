@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Option, type Command } from 'commander';
 import { int8Backbone, loadBackbone, type Backbone } from '../backbone/index.js';
 import {
   embedDataset,
@@ -45,9 +45,8 @@ interface EmbedFlags extends ModelFlags {
 /** Unreadable pictures that are listed on the terminal; --json lists them all. */
 const LISTED = 20;
 
-export const embedCommand = (): Command =>
-  new Command('embed')
-    .description('Turn a data set of pictures into cached embeddings.')
+export const embedCommand = (command: Command): Command =>
+  command
     .argument(
       '[dataset]',
       'folder of class folders, of train|val|test folders, or of pictures; .csv or .jsonl manifest; .tar, .parquet, .lance',

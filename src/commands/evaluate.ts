@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Option, type Command } from 'commander';
 import {
   Classifier,
   evaluateDataset,
@@ -40,9 +40,8 @@ interface EvaluateFlags extends ModelFlags {
   json?: true;
 }
 
-export const evaluateCommand = (): Command =>
-  new Command('evaluate')
-    .description('Judge a head on a labelled data set.')
+export const evaluateCommand = (command: Command): Command =>
+  command
     .argument('[dataset]', 'as for embed (default: the example pictures)')
     .addOption(headOption())
     .addOption(storeOption())

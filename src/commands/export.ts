@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { Command, Option } from 'commander';
+import { Option, type Command } from 'commander';
 import { UsageError } from '../errors.js';
 import { ONNX_INPUTS, TABLE_FORMATS } from '../export/index.js';
 import {
@@ -26,9 +26,8 @@ interface ExportFlags extends WriteFlags {
   out?: string;
 }
 
-export const exportCommand = (): Command =>
-  new Command('export')
-    .description('Write the trained classifier for other programs.')
+export const exportCommand = (command: Command): Command =>
+  command
     .addOption(new Option('--format <name>', 'what to write').choices(Object.keys(OUT)).default('onnx'))
     .option('--out <file>', 'where to write it (default: classifier.onnx, fc.safetensors, embeddings.npy, …)')
     .option('--head <file>', `the head (default: ${DEFAULT_HEAD}); of embeddings, those that it reads`)

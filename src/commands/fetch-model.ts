@@ -1,5 +1,5 @@
 import { relative } from 'node:path';
-import { Command, Option } from 'commander';
+import { Option, type Command } from 'commander';
 import { fetchModel, TORCHVISION_MODELS, WEIGHTS, type WeightsName } from '../backbone/index.js';
 import { interruptible } from './interrupt.js';
 import { colour, jsonOption, wholeNumber } from './options.js';
@@ -18,11 +18,8 @@ interface FetchFlags {
   json?: true;
 }
 
-export const fetchModelCommand = (): Command =>
-  new Command('fetch-model')
-    .description(
-      "Get the frozen network: one of torchvision's ImageNet ResNets, or a file or address of your own.",
-    )
+export const fetchModelCommand = (command: Command): Command =>
+  command
     .addOption(
       new Option('--model <name>', "one of torchvision's ResNets (default: resnet18)").choices(
         TORCHVISION_MODELS,

@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import {
   featureCandidates,
   inspectBackbone,
@@ -16,11 +16,8 @@ interface InspectFlags {
   json?: true;
 }
 
-export const inspectCommand = (): Command =>
-  new Command('inspect')
-    .description(
-      'Print the architecture of the network in use: its layers, shapes, parameters, and what is frozen.',
-    )
+export const inspectCommand = (command: Command): Command =>
+  command
     .addOption(modelOption())
     .option('--features', 'list what `fetch-model --features` can take of the file named by --model')
     .addOption(jsonOption())

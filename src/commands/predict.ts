@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { Command, Option } from 'commander';
+import { Option, type Command } from 'commander';
 import { abortable } from '../abortable.js';
 import { loadBackbone } from '../backbone/index.js';
 import { Classifier, predictOwnClasses } from '../classifier/index.js';
@@ -31,9 +31,8 @@ interface PredictFlags extends ModelFlags {
   json?: true;
 }
 
-export const predictCommand = (): Command =>
-  new Command('predict')
-    .description('Tell what is on pictures.')
+export const predictCommand = (command: Command): Command =>
+  command
     .argument('<image...>', 'picture files, or folders of them')
     .addOption(headOption())
     .addOption(

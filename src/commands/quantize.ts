@@ -1,5 +1,5 @@
 import { relative } from 'node:path';
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import {
   loadBackbone,
   quantizeBackbone,
@@ -28,11 +28,8 @@ const GOOD_COSINE = 0.99;
 /** Batches as `embed` has them. */
 const SPEED = { batchSize: 32, rounds: 5 };
 
-export const quantizeCommand = (): Command =>
-  new Command('quantize')
-    .description(
-      'Make the network compute in int8, about three times as fast, and measure how close it stays.',
-    )
+export const quantizeCommand = (command: Command): Command =>
+  command
     .addOption(modelOption())
     .option(
       '--calibrate <dataset>',

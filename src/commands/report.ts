@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { makeReport } from '../report/index.js';
 import { interruptible } from './interrupt.js';
 import { headOption, jsonOption, storeOption } from './options.js';
@@ -14,9 +14,8 @@ interface ReportFlags {
   json?: true;
 }
 
-export const reportCommand = (): Command =>
-  new Command('report')
-    .description('Show how good a head is and where it fails, as one HTML file.')
+export const reportCommand = (command: Command): Command =>
+  command
     .addOption(headOption())
     .addOption(storeOption())
     .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')

@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Option, type Command } from 'commander';
 import { searchSimilar } from '../classifier/index.js';
 import {
   backboneOptions,
@@ -21,9 +21,8 @@ interface SearchFlags extends ModelFlags {
   json?: true;
 }
 
-export const searchCommand = (): Command =>
-  new Command('search')
-    .description('Find the pictures of an embedded data set that are the most similar to one.')
+export const searchCommand = (command: Command): Command =>
+  command
     .argument('<image>', 'a picture file')
     .addOption(storeOption())
     .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')

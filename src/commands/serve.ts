@@ -34,9 +34,8 @@ interface ServeFlags extends ModelFlags {
 
 const DEFAULT_HEAD = { head: 'head.safetensors' };
 
-export const serveCommand = (): Command =>
-  new Command('serve')
-    .description('Answer over HTTP what is on pictures, with a page to drop them on.')
+export const serveCommand = (command: Command): Command =>
+  command
     .addOption(
       new Option(
         '--head <[name=]file>',

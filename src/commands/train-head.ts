@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { Command, Option } from 'commander';
+import { Option, type Command } from 'commander';
 import {
   multilabelTrainingJson,
   trainAnyFromStore,
@@ -35,11 +35,8 @@ interface TrainFlags {
   json?: true;
 }
 
-export const trainHeadCommand = (): Command =>
-  new Command('train-head')
-    .description(
-      'Train the last layer, a softmax regression or one of any number of labels, on the cached embeddings.',
-    )
+export const trainHeadCommand = (command: Command): Command =>
+  command
     .addOption(storeOption())
     .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')
     .option('--model <id>', 'the network, where the data set was embedded by several')

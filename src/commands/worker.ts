@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Option, type Command } from 'commander';
 import { existingInt8, loadBackbone, type Backbone } from '../backbone/index.js';
 import { LastlayerError } from '../errors.js';
 import { interruptible } from './interrupt.js';
@@ -27,11 +27,8 @@ interface WorkerFlags extends ModelFlags {
   json?: true;
 }
 
-export const workerCommand = (): Command =>
-  new Command('worker')
-    .description(
-      'Embed pictures that `npm run embed -- DATASET --queue URL` hands out, until it is told to stop.',
-    )
+export const workerCommand = (command: Command): Command =>
+  command
     .addOption(new Option('--queue <url>', 'the Redis of the queue').makeOptionMandatory())
     .addOption(modelOption())
     .addOption(precisionOption())
