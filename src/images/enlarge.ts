@@ -67,6 +67,7 @@ function resampleRow(
   return row;
 }
 
+/** Rounded to the nearest once it is stored as a byte, which drops what is behind the point. */
 function mix(a: number, b: number, weight: number): number {
-  return Math.floor(a + (b - a) * weight + 0.5);
+  return a + (b - a) * weight + 0.5;
 }
