@@ -279,8 +279,8 @@ describe('fidelity', () => {
 describe('npm run quantize', () => {
   it('writes the model and reports on it as one JSON object; embed, train-head and evaluate go on with it', async () => {
     const folder = join(root, 'line');
-    const models = join(folder, 'models');
-    const { source } = await untrainedBackbone({ modelsDir: models });
+    const small = await smallBackbone('line/models');
+    const twin = await quantizeBackbone(small, data, { pictures: 4, out: join(root, 'twin.onnx') });
     const run = async (...args: string[]) => {
       const { code, stdout, stderr } = await lastlayer(args, folder).outcome;
       expect({ code, stderr }).toMatchObject({ code: 0 });
@@ -289,7 +289,7 @@ describe('npm run quantize', () => {
     const { result } = await run(
       'quantize',
       '--model',
-      source,
+      small.source,
       '--calibrate',
       data,
       '--pictures',
@@ -297,17 +297,17 @@ describe('npm run quantize', () => {
       '--json',
     );
     expect(result).toMatchObject({
-      path: join(models, 'resnet18-untrained.int8.onnx'),
-      id: quantized.card.id,
-      madeFrom: float32.id,
+      path: join(folder, 'models', 'small.int8.onnx'),
+      id: twin.card.id,
+      madeFrom: small.id,
       calibratedOn: 4,
       fidelity: { pictures: 38, heads: { judgedOn: 30 } },
     });
     expect(Number(result.speedRatio)).toBeGreaterThan(0);
 
-    const embedded = await run('embed', data, '--model', source, '--precision', 'int8', '--json');
+    const embedded = await run('embed', data, '--model', small.source, '--precision', 'int8', '--json');
     const gaveWay = embedded.stderr.includes('int8 is slower than float32 here');
-    expect(embedded.result.modelId).toBe(gaveWay ? float32.id : result.id);
+    expect(embedded.result.modelId).toBe(gaveWay ? small.id : result.id);
 
     // However fast it is here, the head of an int8 network finds it again by its id.
     await run('embed', data, '--model', String(result.path), '--json');
@@ -341,12 +341,12 @@ describeWith('data/hymenoptera', 'with features of natural pictures', (pictures)
     const manifest = join(folder, 'pictures.csv');
     const weights = join(SHARED, 'weights', 'resnet18-natural.safetensors');
     await mkdir(folder);
-    await writeFile(manifest, manifestOf(pictures, 25));
+    await writeFile(manifest, manifestOf(pictures, 15));
     const { path } = await fetchModel({ from: weights, out: join(folder, 'resnet18.onnx') });
     const natural = await loadBackbone({ model: path });
-    const { backbone, calibratedOn } = await quantizeBackbone(natural, manifest, { pictures: 24 });
+    const { backbone, calibratedOn } = await quantizeBackbone(natural, manifest, { pictures: 12 });
     const fidelity = await measureFidelity(natural, backbone, manifest, { except: calibratedOn });
-    expect(fidelity).toMatchObject({ pictures: 76, heads: { trainedOn: 50, judgedOn: 50 } });
+    expect(fidelity).toMatchObject({ pictures: 48, heads: { trainedOn: 30, judgedOn: 30 } });
     expect(fidelity.meanCosine).toBeGreaterThan(0.999);
     expect(fidelity.lowestCosine).toBeGreaterThan(0.99);
     expect(fidelity.heads?.agreement).toBeGreaterThanOrEqual(0.95);

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Command } from 'commander';
+import { COMMANDS } from '../../src/commands/index.js';
 import { lastlayer, type Outcome } from '../support/command-line.js';
 import { ROOT, temporaryFolder } from '../support/files.js';
 
@@ -164,19 +166,18 @@ describe('what makes no sense', () => {
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
   });
 
-  it('is helped by --help, with examples', async () => {
-    for (const command of [
-      'embed',
-      'train-head',
-      'predict',
-      'evaluate',
-      'fetch-model',
-      'quantize',
-      'inspect',
-    ]) {
-      const { code, stdout } = await run(command, '--help');
-      expect(code).toBe(0);
-      expect(stdout).toContain(`npm run ${command}`);
+  it('is helped by --help, which lists all commands', async () => {
+    const { code, stdout } = await run('--help');
+    expect(code).toBe(0);
+    for (const { name, description } of COMMANDS) {
+      expect(stdout.replace(/\s+/g, ' ')).toContain(`${name} ${description}`);
     }
+  });
+
+  it.each(COMMANDS)('is helped by $name --help, with examples', async ({ name, load }) => {
+    let help = '';
+    const command = (await load())(new Command(name));
+    command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+    expect(help).toContain(`npm run ${name}`);
   });
 });
