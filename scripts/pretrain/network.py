@@ -27,10 +27,11 @@ class Pretrainer(nn.Module):
         self.colours = nn.Linear(width, COLOURS)
 
     def forward(self, x):
-        """Logits of shape, texture and background, the projection [n, 128], and logits of the colours [n, COLOURS]."""
+        """Logits of shape, texture and background, the projection [n, 128] of length 1, and logits of the colours [n, COLOURS]."""
         features = self.trunk(x)
         hidden = self.hidden(features)
-        return [classifier(hidden) for classifier in self.classifiers], self.projection(features), self.colours(features)
+        projection = F.normalize(self.projection(features).float(), dim=1)
+        return [classifier(hidden) for classifier in self.classifiers], projection, self.colours(features)
 
 
 def label_loss(logits, labels):
@@ -41,12 +42,11 @@ def label_loss(logits, labels):
 
 def instance_loss(projection, memory, temperature=0.2):
     """InfoNCE (SimCLR's NT-Xent): rows i and i + n/2 are two crops of one scene, all others are negatives, as are the rows of the
-    memory, projections of earlier steps [k, 128], of length 1 (Wang et al., CVPR 2020)."""
-    z = F.normalize(projection.float(), dim=1)
-    similarity = z @ torch.cat([z, memory]).T / temperature
+    memory, projections of earlier steps [k, 128] (Wang et al., CVPR 2020)."""
+    similarity = projection @ torch.cat([projection, memory]).T / temperature
     similarity.fill_diagonal_(float("-inf"))
-    half = len(z) // 2
-    partner = torch.arange(len(z), device=z.device).roll(half)
+    half = len(projection) // 2
+    partner = torch.arange(len(projection), device=projection.device).roll(half)
     return F.cross_entropy(similarity, partner)
 
 

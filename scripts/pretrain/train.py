@@ -17,7 +17,6 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-import torch.nn.functional as F
 
 from augment import augment, colour_shares, middle, normalise
 from dictionary import start
@@ -110,11 +109,10 @@ class Run:
         """Keep the newest --memory projections of all processes as negatives."""
         if not self.options.memory:
             return
-        z = F.normalize(projection.detach().float(), dim=1)
-        parts = [z]
+        parts = [projection.detach()]
         if self.options.processes > 1:
-            parts = [torch.empty_like(z) for _ in range(self.options.processes)]
-            dist.all_gather(parts, z)
+            parts = [torch.empty_like(projection) for _ in range(self.options.processes)]
+            dist.all_gather(parts, projection.detach())
         self.memory = torch.cat([self.memory, *parts])[-self.options.memory :]
 
     def agree(self, value):

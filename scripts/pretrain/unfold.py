@@ -23,10 +23,10 @@ def unfold(trunk, path, pictures):
             continue
         filters, biases = (values[f"{name}.out.{part}"] for part in ("weight", "bias"))
         filters = filters.float() * values[f"{name}.out.weight.scale"][:, None, None, None]
-        length = filters.flatten(1).norm(dim=1).clamp_min(1e-12)
+        length = filters.flatten(1).norm(dim=1)
         usual = conv.weight.flatten(1).norm(dim=1).mean()
-        some = length > 1e-12
-        conv.weight[some] = (filters * (usual / length)[:, None, None, None])[some]
+        some = length > 0
+        conv.weight[some] = filters[some] * (usual / length[some])[:, None, None, None]
         norm = modules[norm_of(name)]
         norm.weight.copy_(length / usual)
         norm.bias.copy_(biases * values[f"{name}.out.bias.scale"])
