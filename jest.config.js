@@ -2,6 +2,8 @@
 export default {
   testEnvironment: './test/environment.ts',
   testTimeout: 120_000,
+  // Much of a test is waiting for another process, so no core is left to the main one alone.
+  maxWorkers: '100%',
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: { '\\.ts$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } } }] },
