@@ -174,6 +174,15 @@ describe('what makes no sense', () => {
     }
   });
 
+  it.each([
+    ['embed', '--help'],
+    ['help', 'embed'],
+  ])('is helped by %s %s: exit code 0', async (...args) => {
+    const { code, stdout, stderr } = await run(...args);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/Turn a data set of pictures into cached embeddings.*--views.*npm run embed -- /s);
+  });
+
   it.each(COMMANDS)('is helped by $name --help, with examples', async ({ name, load }) => {
     let help = '';
     const command = (await load())(new Command(name));
