@@ -15,7 +15,7 @@ import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
 import { BUNDLED_PATH, loadBackbone, untrainedBackbone, type Backbone } from '../../src/backbone/index.js';
 import { readEmbeddings } from '../../src/embeddings/index.js';
-import { openDataset, type DatasetEntry, type Split } from '../../src/images/index.js';
+import { openDataset, type Split } from '../../src/images/index.js';
 import { embedDataset, trainFromStore } from '../../src/index.js';
 
 const { values, positionals } = parseArgs({
@@ -29,16 +29,25 @@ const { values, positionals } = parseArgs({
 const FOLDS = 10;
 const folder = await mkdtemp(join(tmpdir(), 'lastlayer-probe-'));
 try {
-  for (const dataset of positionals) {
+  for (const dataset of positionals.map((path) => resolve(path))) {
+    const manifests = await deal(dataset);
     let first: Measured | undefined;
     for (const name of values.model) {
-      const measured = await measure(await trunkOf(name), resolve(dataset));
+      const measured = await measure(await trunkOf(name), dataset, manifests);
       if (first) tellGain(measured, first);
       first ??= measured;
     }
   }
 } finally {
   await rm(folder, { recursive: true, force: true });
+}
+
+/** Paths of manifests of the same pictures, dealt anew. */
+interface Manifests {
+  /** Random splits of the same sizes. */
+  splits: string[];
+  /** Those of each repeat have one fold each as validation split, and together all pictures. */
+  folds: string[];
 }
 
 interface Measured {
@@ -54,16 +63,13 @@ function trunkOf(name: string): Promise<Backbone> {
 }
 
 /** Measures a trunk and tells how good it is. */
-async function measure(backbone: Backbone, dataset: string): Promise<Measured> {
+async function measure(backbone: Backbone, dataset: string, { splits, folds }: Manifests): Promise<Measured> {
   const store = join(folder, `${basename(dataset)}-${backbone.sha256}`);
   const own = await probe(backbone, dataset, store);
   const [low, high] = own.interval ?? [NaN, NaN];
   const accuracies: number[] = [];
-  for (let seed = 1; seed <= Number(values.splits); seed++) {
-    const manifest = await writeManifest(dataset, `split-${seed}.csv`, seed, (_, split) => split);
-    accuracies.push((await probe(backbone, manifest, store)).accuracy);
-  }
-  const right = await crossValidated(backbone, dataset, store);
+  for (const manifest of splits) accuracies.push((await probe(backbone, manifest, store)).accuracy);
+  const right = await crossValidated(backbone, folds, store);
   console.log(
     `${basename(dataset)}  ${backbone.id}  own split ${percent(own.accuracy)} (${percent(low)} to ${percent(high)})  ` +
       `${accuracies.length} splits ${spread(accuracies)}  ` +
@@ -112,27 +118,50 @@ async function probe(backbone: Backbone, dataset: string, store: string) {
 /** Judges every picture once a repeat, by a head that was trained on the other folds. */
 async function crossValidated(
   backbone: Backbone,
-  dataset: string,
+  folds: readonly string[],
   store: string,
 ): Promise<Map<string, number>> {
-  const repeats = Number(values.repeats);
   const right = new Map<string, number>();
-  for (let repeat = 0; repeat < repeats; repeat++) {
-    for (let fold = 0; fold < FOLDS; fold++) {
-      const splitOf = (i: number) => (i % FOLDS === fold ? 'val' : 'train');
-      const manifest = await writeManifest(dataset, `fold-${repeat}-${fold}.csv`, repeat, splitOf);
-      const { head } = await probe(backbone, manifest, store);
-      await readEmbeddings(manifest, {
-        ...{ backbone, store, split: 'val' },
-        onRow: ({ path, label, embedding }) => {
-          if (!embedding) throw new Error(`${path} has no embedding.`);
-          const isRight = head.predict(embedding)[0]?.[0]?.label === label;
-          right.set(path, (right.get(path) ?? 0) + Number(isRight) / repeats);
-        },
-      });
-    }
+  for (const manifest of folds) {
+    const { head } = await probe(backbone, manifest, store);
+    await readEmbeddings(manifest, {
+      ...{ backbone, store, split: 'val' },
+      onRow: ({ path, label, embedding }) => {
+        if (!embedding) throw new Error(`${path} has no embedding.`);
+        const isRight = head.predict(embedding)[0]?.[0]?.label === label;
+        right.set(path, (right.get(path) ?? 0) + Number(isRight) / Number(values.repeats));
+      },
+    });
   }
   return right;
+}
+
+/** Deals the pictures of a data set, for all trunks alike. */
+async function deal(dataset: string): Promise<Manifests> {
+  const classes = await classesOf(dataset);
+  const [splits, folds]: [string[], string[]] = [[], []];
+  for (let seed = 1; seed <= Number(values.splits); seed++) {
+    splits.push(await writeManifest(`split-${seed}.csv`, classes, seed, (_, split) => split));
+  }
+  for (let repeat = 0; repeat < Number(values.repeats); repeat++) {
+    for (let fold = 0; fold < FOLDS; fold++) {
+      const splitOf = (i: number) => (i % FOLDS === fold ? 'val' : 'train');
+      folds.push(await writeManifest(`fold-${repeat}-${fold}.csv`, classes, repeat, splitOf));
+    }
+  }
+  return { splits, folds };
+}
+
+type Classes = Map<string, { path: string; split: Split }[]>;
+
+/** The pictures that have a label and a split, by class. */
+async function classesOf(dataset: string): Promise<Classes> {
+  const classes: Classes = new Map();
+  for await (const { path, label, split } of (await openDataset(dataset)).entries()) {
+    if (label === undefined || split === undefined) continue;
+    classes.set(label, [...(classes.get(label) ?? []), { path, split }]);
+  }
+  return classes;
 }
 
 /**
@@ -141,18 +170,12 @@ async function crossValidated(
  * @returns its path
  */
 async function writeManifest(
-  dataset: string,
   name: string,
+  classes: Classes,
   seed: number,
   splitOf: (i: number, split: Split) => Split,
 ): Promise<string> {
   const random = xoroshiro128plus(seed);
-  const classes = new Map<string, (DatasetEntry & { split: Split })[]>();
-  for await (const entry of (await openDataset(dataset)).entries()) {
-    const { label, split } = entry;
-    if (label === undefined || split === undefined) continue;
-    classes.set(label, [...(classes.get(label) ?? []), { ...entry, split }]);
-  }
   const rows = [...classes].flatMap(([label, entries]) => {
     const order = entries
       .map(({ path }) => ({ path, key: uniformFloat64(random) }))
