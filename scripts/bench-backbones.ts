@@ -1,5 +1,5 @@
 /**
- * Measures what torchvision's ResNets cost beside ResNet-18: the time of a batch through the trunk, in float32 and in
+ * Measures what torchvision's ResNets cost beside ResNet-18: the time of a batch through the backbone, in float32 and in
  * int8, as a multiple of ResNet-18's. Weights are random, which costs what trained ones cost. Each network takes turns
  * with ResNet-18. Prints a table.
  *
@@ -9,11 +9,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Backbone } from '../src/backbone/backbone.js';
+import { untrainedCheckpoint } from '../src/backbone/load.js';
 import { toModel } from '../src/backbone/model.js';
-import { resNet, type ResNetShape } from '../src/backbone/resnet-architecture.js';
-import { resNetGraph } from '../src/backbone/resnet-graph.js';
-import { untrainedCheckpoint } from '../src/backbone/untrained.js';
-import { Backbone, quantizeBackbone, speedRatio } from '../src/index.js';
+import { quantizeBackbone, speedRatio } from '../src/backbone/quantize/quantize.js';
+import { resNet, resNetGraph, type ResNetShape } from '../src/backbone/resnet.js';
 
 const PICTURES = fileURLToPath(new URL('../test/fixtures/examples', import.meta.url));
 

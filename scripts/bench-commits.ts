@@ -8,7 +8,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { EmbeddingStore, type EmbeddingRow, type EmbeddingTable } from '../src/index.js';
+import type { EmbeddingRow } from '../src/store/row.js';
+import { EmbeddingStore } from '../src/store/store.js';
+import type { EmbeddingTable } from '../src/store/table.js';
 
 const WIDTH = 8;
 const JOB = 256;

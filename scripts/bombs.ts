@@ -10,8 +10,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
-import { messageOf } from '../src/errors.js';
-import { decodeImage, IMAGENET_TRANSFORM, openDataset } from '../src/images/index.js';
+import { openDataset } from '../src/data/open.js';
+import { decodeImage } from '../src/image/decode.js';
+import { IMAGENET_TRANSFORM } from '../src/image/transform.js';
+import { messageOf } from '../src/util/errors.js';
 
 /** sharp's limit is of so many pixels, squared. */
 const SIDE = 16_383;

@@ -1,11 +1,10 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
-import { COMMANDS } from './commands/index.js';
-import { Interrupted } from './commands/interrupt.js';
-import { complain, say } from './commands/terminal.js';
-import { codeOf, LastlayerError, UsageError } from './errors.js';
-import { asCalled } from './invocation.js';
-import { ownVersion } from './version.js';
+import { COMMANDS } from './cli/commands.js';
+import { Interrupted } from './cli/progress.js';
+import { complain, say } from './cli/terminal.js';
+import { asCalled, codeOf, LastlayerError, UsageError } from './util/errors.js';
+import { ownVersion } from './util/version.js';
 
 /** Help names commands as they are called here. */
 const output = {

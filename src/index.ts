@@ -1,118 +1,102 @@
 /** The public API. */
+export { Backbone, type Features } from './backbone/backbone.js';
+export { fetchModel, type FetchedModel, type FetchOptions } from './backbone/fetch/fetch-model.js';
+export { inspectBackbone, type Layer } from './backbone/inspect.js';
+export { loadBackbone, type BackboneOptions } from './backbone/load.js';
+export type { ModelCard } from './backbone/model-card.js';
+export { featureCandidates, type FeatureCandidate, type TransformChanges } from './backbone/model.js';
+export { BackbonePool, type BackboneRunner } from './backbone/pool.js';
 export {
-  Backbone,
-  featureCandidates,
-  fetchModel,
-  inspectBackbone,
   int8Backbone,
-  loadBackbone,
   quantizeBackbone,
   speedRatio,
-  TORCHVISION_MODELS,
-  TrunkPool,
-} from './backbone/index.js';
-export type {
-  BackboneOptions,
-  Device,
-  FeatureCandidate,
-  Features,
-  FetchedModel,
-  FetchOptions,
-  Layer,
-  ModelCard,
-  QuantizedBackbone,
-  QuantizeOptions,
-  SpeedOptions,
-  TransformChanges,
-  Trunk,
-  WeightsName,
-} from './backbone/index.js';
+  type QuantizedBackbone,
+  type QuantizeOptions,
+  type SpeedOptions,
+} from './backbone/quantize/quantize.js';
+export type { Device } from './backbone/session.js';
+export { TORCHVISION_MODELS, type WeightsName } from './backbone/torchvision.js';
+export { checkData, type CheckDataOptions, type CheckProgress, type DataCheck } from './check/check-data.js';
+export type { Finding, Issue } from './check/finding.js';
 export {
   Classifier,
   embedImages,
+  predictOwnClasses,
+  type Classification,
+  type ClassifierOptions,
+  type ImageSource,
+} from './classify/classifier.js';
+export {
   evaluateDataset,
   evaluateMultilabelDataset,
-  measureFidelity,
-  predictOwnClasses,
-  trainAnyFromStore,
-  searchSimilar,
-  trainFromStore,
-} from './classifier/index.js';
-export type {
-  Classification,
-  ClassifierOptions,
-  DatasetEvaluation,
-  EvaluateOptions,
-  Fidelity,
-  FidelityOptions,
-  HeadFidelity,
-  ImageSource,
-  MultilabelDatasetEvaluation,
-  SearchOptions,
-  SimilarPicture,
-  TrainedHead,
-  TrainedMultilabelHead,
-  TrainOptions,
-} from './classifier/index.js';
-export { embedDataset, EmbeddingStore, EmbeddingTable } from './embeddings/index.js';
-export type {
-  DatasetRecord,
-  EmbeddingRow,
-  EmbedOptions,
-  EmbedProgress,
-  EmbedSummary,
-  RowFilter,
-} from './embeddings/index.js';
-export { LastlayerError, UsageError } from './errors.js';
-export { exportEmbeddings, exportOnnx, exportSafetensors } from './export/index.js';
-export type {
-  ExportCheck,
-  ExportedEmbeddings,
-  ExportedOnnx,
-  ExportEmbeddingsOptions,
-  ExportOnnxOptions,
-  OnnxInput,
-  TableFormat,
-} from './export/index.js';
+  type DatasetEvaluation,
+  type EvaluateOptions,
+  type MultilabelDatasetEvaluation,
+} from './classify/evaluate.js';
 export {
-  DEFAULT_L2,
-  Evaluation,
+  measureFidelity,
+  type Fidelity,
+  type FidelityOptions,
+  type HeadFidelity,
+} from './classify/fidelity.js';
+export { searchSimilar, type SearchOptions, type SimilarPicture } from './classify/search.js';
+export {
+  trainAnyFromStore,
+  trainFromStore,
+  type TrainedHead,
+  type TrainedMultilabelHead,
+  type TrainOptions,
+} from './classify/train.js';
+export type { Split } from './data/dataset.js';
+export { embedDataset, type EmbedOptions, type EmbedProgress, type EmbedSummary } from './embed/embed.js';
+export type { ExportCheck } from './export/onnx-check.js';
+export { exportOnnx, type ExportedOnnx, type ExportOnnxOptions, type OnnxInput } from './export/onnx.js';
+export { exportSafetensors } from './export/safetensors.js';
+export {
+  exportEmbeddings,
+  type ExportedEmbeddings,
+  type ExportEmbeddingsOptions,
+  type TableFormat,
+} from './export/tables.js';
+export type { Baselines, MultilabelBaselines } from './head/baselines.js';
+export type { UnknownRule } from './head/calibrate.js';
+export type { L2Rule, PathPoint, TuneProgress } from './head/cross-validate.js';
+export { loadHead, saveHead } from './head/file.js';
+export { DEFAULT_L2 } from './head/fit.js';
+export {
   Head,
-  loadHead,
+  type HeadKind,
+  type Prediction,
+  type TrainingReport,
+  type UnknownDetector,
+} from './head/head.js';
+export type { ClassWeights } from './head/labels.js';
+export type { Iteration } from './head/lbfgs.js';
+export type { CurvePoint, MultilabelCurvePoint } from './head/learning-curve.js';
+export {
+  Evaluation,
   MultilabelEvaluation,
-  saveHead,
+  type Calibration,
+  type ClassMetrics,
+  type EvaluationResult,
+  type LabelMetrics,
+  type MultilabelResult,
+} from './head/metrics.js';
+export {
   trainHead,
   trainMultilabelHead,
-} from './head/index.js';
-export type {
-  Baselines,
-  Calibration,
-  ClassMetrics,
-  ClassWeights,
-  CurvePoint,
-  EvaluationResult,
-  HeadKind,
-  HeldOutResult,
-  Iteration,
-  L2Rule,
-  LabelMetrics,
-  MultilabelBaselines,
-  MultilabelCurvePoint,
-  MultilabelHeldOutResult,
-  MultilabelResult,
-  PathPoint,
-  Prediction,
-  TrainHeadOptions,
-  TrainMultilabelHeadOptions,
-  TrainingReport,
-  TuneProgress,
-  UnknownDetector,
-  UnknownRule,
-} from './head/index.js';
-export { checkData } from './quality/index.js';
-export type { CheckDataOptions, CheckProgress, DataCheck, Finding, Issue } from './quality/index.js';
-export { makeReport } from './report/index.js';
-export type { Report, ReportOptions } from './report/index.js';
-export { startServer } from './server/index.js';
-export type { LogOptions, RunningServer, ServerOptions } from './server/index.js';
-export type { RawPixels, Split, Transform, View, ViewSet } from './images/index.js';
+  type TrainHeadOptions,
+  type TrainMultilabelHeadOptions,
+} from './head/train.js';
+export type { HeldOutResult, MultilabelHeldOutResult } from './head/tune.js';
+export type { RawPixels } from './image/decode.js';
+export type { Transform } from './image/transform.js';
+export type { View, ViewSet } from './image/views.js';
+export { makeReport, type Report, type ReportOptions } from './report/report.js';
+export type { LogOptions, ServerOptions } from './server/options.js';
+export { startServer, type RunningServer } from './server/server.js';
+export type { RowFilter } from './store/filter.js';
+export type { EmbeddingRow } from './store/row.js';
+export { EmbeddingStore, type DatasetRecord } from './store/store.js';
+export { EmbeddingTable } from './store/table.js';
+export { LastlayerError, UsageError } from './util/errors.js';

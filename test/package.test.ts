@@ -21,7 +21,7 @@ interface Run {
   stderr: string;
 }
 
-/** The trunk that ships with the package, and its card. */
+/** The backbone that ships with the package, and its card. */
 const BUNDLED = ['models/resnet18-bundled.int8.json', 'models/resnet18-bundled.int8.onnx'];
 
 const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Manifest;
@@ -36,7 +36,7 @@ await stripedDataset(join(project, 'photos'), { train: { flat: 6, steep: 6 }, va
 
 describe('the package', () => {
   it('is small, and holds what is built and what to read', () => {
-    // The bundled trunk is 11 MB of it.
+    // The bundled backbone is 11 MB of it.
     expect(packed.size).toBeLessThan(12_000_000);
     const others = packed.files.map(({ path }) => path).filter((path) => !path.startsWith('dist/'));
     expect(others).toEqual(

@@ -1,8 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cp, symlink, writeFile } from 'node:fs/promises';
-import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { COMMANDS } from '../src/commands/index.js';
+import { COMMANDS } from '../src/cli/commands.js';
 import { ROOT, temporaryFolder } from './support/files.js';
 
 const clone = await temporaryFolder();

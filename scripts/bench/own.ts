@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { fileExists } from '../../src/backbone/file-exists.js';
+import { fileExists } from '../../src/util/files.js';
 import { runProcess } from './process.js';
 import type { Contestant, Setting } from './setting.js';
 

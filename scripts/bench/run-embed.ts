@@ -1,18 +1,20 @@
 /** From files on disk to embeddings stored. Start-up and the model's loading are not counted, nor are the peer's. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { embedDataset, loadBackbone, TrunkPool } from '../../src/index.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { BackbonePool } from '../../src/backbone/pool.js';
+import { embedDataset } from '../../src/embed/embed.js';
 import { RATE } from './setting.js';
 
 const [model = '', dataset = '', folder = ''] = process.argv.slice(2);
 const backbone = await loadBackbone({ model });
-const trunk = new TrunkPool(backbone);
-await trunk.warmUp();
+const pool = new BackbonePool(backbone);
+await pool.warmUp();
 
 const store = await mkdtemp(join(folder, 'store-'));
 const timed = async () => {
   const start = performance.now();
-  const summary = await embedDataset(dataset, { backbone, trunk, store });
+  const summary = await embedDataset(dataset, { backbone, pool, store });
   return { ...summary, seconds: (performance.now() - start) / 1000 };
 };
 const first = await timed();
@@ -20,7 +22,7 @@ const peak = process.resourceUsage().maxRSS / 1024;
 const again = await timed();
 if (again.unchanged + again.failed !== first.total)
   throw new Error('not all pictures were known the second time');
-await trunk.close();
+await pool.close();
 await rm(store, { recursive: true });
 console.log(
   JSON.stringify({

@@ -1,6 +1,6 @@
 /** Training the head on features as they are, at a given λ: the objective that scikit-learn minimises for the peer. */
 import { readFile } from 'node:fs/promises';
-import { trainHead } from '../../src/index.js';
+import { trainHead } from '../../src/head/train.js';
 import { TRAINING } from './setting.js';
 
 const [embeddingsFile = '', labelsFile = '', width = '', l2 = ''] = process.argv.slice(2);

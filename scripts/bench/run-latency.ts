@@ -1,8 +1,9 @@
 /** One picture at a time: from its bytes to its embedding; and from the start of the process to the first one. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { embedImages, loadBackbone } from '../../src/index.js';
-import { openDataset } from '../../src/images/index.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { embedImages } from '../../src/classify/classifier.js';
+import { openDataset } from '../../src/data/open.js';
 
 const PICTURES = 100;
 

@@ -1,8 +1,10 @@
-/** The decoder alone and the trunk alone, and the rate that the two together allow on the same cores. */
+/** The decoder alone and the backbone alone, and the rate that the two together allow on the same cores. */
 import { readFile } from 'node:fs/promises';
 import pLimit from 'p-limit';
-import { loadBackbone, TrunkPool } from '../../src/index.js';
-import { decodeImage, openDataset } from '../../src/images/index.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { BackbonePool } from '../../src/backbone/pool.js';
+import { openDataset } from '../../src/data/open.js';
+import { decodeImage } from '../../src/image/decode.js';
 
 const BATCH = 8;
 const BATCHES = 32;
@@ -26,7 +28,7 @@ for await (const { path } of (await openDataset(dataset)).entries()) {
 const decoded = (await Promise.all(decodings)).filter(Boolean).length;
 const decoder = decoded / ((performance.now() - start) / 1000);
 
-const pool = new TrunkPool(backbone);
+const pool = new BackbonePool(backbone);
 const runAll = (batches: number) => {
   const pictures = () => new Uint8Array(BATCH * 3 * backbone.transform.crop ** 2).fill(100);
   return Promise.all(Array.from({ length: batches }, () => pool.run(pictures())));
@@ -34,14 +36,14 @@ const runAll = (batches: number) => {
 await pool.warmUp();
 const started = performance.now();
 await runAll(BATCHES);
-const trunk = (BATCH * BATCHES) / ((performance.now() - started) / 1000);
+const backboneRate = (BATCH * BATCHES) / ((performance.now() - started) / 1000);
 await pool.close();
 
 console.log(
   JSON.stringify({
     'decoding alone, images/s': decoder,
-    'trunk alone, images/s': trunk,
+    'backbone alone, images/s': backboneRate,
     // Both keep all cores busy, so a picture takes the sum of its times.
-    'what the two allow, images/s': 1 / (1 / decoder + 1 / trunk),
+    'what the two allow, images/s': 1 / (1 / decoder + 1 / backboneRate),
   }),
 );

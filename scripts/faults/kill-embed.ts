@@ -1,8 +1,8 @@
 import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openDataset } from '../../src/images/index.js';
-import { run, runWhole } from './command.js';
+import { openDataset } from '../../src/data/open.js';
 import type { Random } from '../examples/random.js';
+import { run, runWhole } from './command.js';
 import { momentIn } from './moment.js';
 import { checkAllRows, checkRows, digestsIn } from './rows.js';
 import { modelFlags, type Report, type Setting } from './scenario.js';

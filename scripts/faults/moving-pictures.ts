@@ -1,10 +1,10 @@
 import { copyFileSync, existsSync, renameSync, rmSync, truncateSync } from 'node:fs';
 import { cp, mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { openDataset } from '../../src/images/index.js';
+import { openDataset } from '../../src/data/open.js';
+import type { Random } from '../examples/random.js';
 import { run } from './command.js';
 import { checkClearFailure } from './failure.js';
-import type { Random } from '../examples/random.js';
 import { momentIn } from './moment.js';
 import { checkAllRows, digestsIn } from './rows.js';
 import { modelFlags, type Report, type Setting } from './scenario.js';

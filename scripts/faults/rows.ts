@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { FURTHER_VIEWS } from '../../src/images/index.js';
-import { EmbeddingStore, type View } from '../../src/index.js';
+import { FURTHER_VIEWS, type View } from '../../src/image/views.js';
+import { EmbeddingStore } from '../../src/store/store.js';
 
 const ALL_VIEWS: readonly View[] = ['center', ...FURTHER_VIEWS];
 const COLUMNS = ['path', 'view', 'sha256', 'error', 'embedding'] as const;

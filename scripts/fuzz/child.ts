@@ -1,5 +1,5 @@
 /** The process that reads mutants, from a number on, and tells of each; whoever started it ends it. */
-import { LastlayerError, messageOf } from '../../src/errors.js';
+import { LastlayerError, messageOf } from '../../src/util/errors.js';
 import type { Target } from './target.js';
 import { randomOf, TARGETS } from './targets.js';
 

@@ -1,8 +1,7 @@
 import { Matrix } from 'ml-matrix';
-import { readHead } from '../../src/head/file.js';
+import { encodeSafetensors } from '../../src/formats/safetensors.js';
+import { encodeMetadata, readHead } from '../../src/head/file.js';
 import { Head } from '../../src/head/head.js';
-import { encodeMetadata } from '../../src/head/metadata.js';
-import { encodeSafetensors } from '../../src/safetensors/index.js';
 import { madeUpHead } from '../../test/support/made-up-head.js';
 import { mutateSafetensors } from './safetensors.js';
 import { sane, type Target } from './target.js';

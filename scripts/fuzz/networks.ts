@@ -1,14 +1,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { probeModel } from '../../src/backbone/probe.js';
+import { probeModel } from '../../src/backbone/load.js';
 import { readModel } from '../../src/backbone/model.js';
-import { encodeSafetensors } from '../../src/safetensors/index.js';
+import { encodeSafetensors } from '../../src/formats/safetensors.js';
 import { smallCheckpoint } from '../../test/support/reference-resnet.js';
 import { smallNetwork } from '../../test/support/small-network.js';
 import { pickle, tensor, torchLegacy, torchZip } from '../../test/support/torch-file.js';
 import { pickleFields, zipFields } from './checkpoint-fields.js';
-import { mutate, type Field } from './mutate.js';
+import { type Field, mutate } from './mutate.js';
 import { mutateMessage } from './protobuf.js';
 import { mutateSafetensors } from './safetensors.js';
 import type { Target } from './target.js';

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import sharp, { type Sharp } from 'sharp';
-import { decodeImage, IMAGENET_TRANSFORM } from '../../src/images/index.js';
+import { decodeImage } from '../../src/image/decode.js';
+import { IMAGENET_TRANSFORM } from '../../src/image/transform.js';
 import { mutate } from './mutate.js';
 import { mendPng, pictureFields } from './picture-fields.js';
 import { mutateSvg, SVGS } from './svg.js';

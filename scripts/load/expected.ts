@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { Classifier } from '../../src/index.js';
-import { openDataset } from '../../src/images/index.js';
+import { Classifier } from '../../src/classify/classifier.js';
+import { openDataset } from '../../src/data/open.js';
 
 /** Pictures that are sent. */
 const PICTURES = 200;

@@ -4,7 +4,7 @@ export interface ServerFigures {
   cpu: number;
   /** Bytes. */
   memory: number;
-  /** That went through the trunk. */
+  /** That went through the backbone. */
   pictures: number;
   batches: number;
 }

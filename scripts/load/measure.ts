@@ -19,7 +19,7 @@ export interface Measured {
   /** Of the answers that were no refusals. */
   p50: number;
   p99: number;
-  /** Pictures that went through the trunk together, on average. */
+  /** Pictures that went through the backbone together, on average. */
   batch: number;
   healthP99: number;
   /** Processor time of the server for each picture, and of the client for each answer, refusals included. */

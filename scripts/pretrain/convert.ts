@@ -1,20 +1,23 @@
 /**
- * Turns the state_dict that train.py wrote into the trunk that ships with the project: folds BatchNorm, rounds to int8
+ * Turns the state_dict that train.py wrote into the backbone that ships with the project: folds BatchNorm, rounds to int8
  * with ranges from drawn pictures, and writes models/resnet18-bundled.int8.onnx and the card beside it.
  *
- *     node --import tsx scripts/pretrain/convert.ts trunk.pth --calibrate FOLDER --notes notes.json
+ *     node --import tsx scripts/pretrain/convert.ts backbone.pth --calibrate FOLDER --notes notes.json
  *
  * The notes are an object, which the card holds as its `training`: how the weights were made, and what they score.
  */
+import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { createHash } from 'node:crypto';
 import { parseArgs } from 'node:util';
-import { Backbone, BUNDLED, BUNDLED_PATH, quantizeBackbone, writeModel } from '../../src/backbone/index.js';
-import { readCheckpoint } from '../../src/backbone/checkpoint/index.js';
+import { Backbone } from '../../src/backbone/backbone.js';
+import { readCheckpoint } from '../../src/backbone/checkpoint/read.js';
+import { BUNDLED, BUNDLED_PATH } from '../../src/backbone/load.js';
+import { writeModel } from '../../src/backbone/model-card.js';
 import { toModel } from '../../src/backbone/model.js';
-import { resNetGraph } from '../../src/backbone/resnet-graph.js';
+import { quantizeBackbone } from '../../src/backbone/quantize/quantize.js';
+import { resNetGraph } from '../../src/backbone/resnet.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -1,9 +1,9 @@
 /**
- * Measures trunks by linear probe, as a user would: embed, then train a head with the defaults.
+ * Measures backbones by linear probe, as a user would: embed, then train a head with the defaults.
  * - On the data set's own split, with the 95 % Wilson interval of its validation pictures.
  * - On random splits of the same sizes, stratified by class: mean and standard deviation of the accuracies.
  * - By repeated cross-validation: ten folds over all pictures, dealt anew several times, so that each picture is judged as often by
- *   heads that have not seen it. What a trunk gains on the first one is a mean over pictures, told with its 95 % interval.
+ *   heads that have not seen it. What a backbone gains on the first one is a mean over pictures, told with its 95 % interval.
  *
  *     node --import tsx scripts/pretrain/evaluate.ts DATASET… --model untrained --model bundled --model FILE
  */
@@ -11,12 +11,15 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
-import { BUNDLED_PATH, loadBackbone, untrainedBackbone, type Backbone } from '../../src/backbone/index.js';
-import { readEmbeddings } from '../../src/embeddings/index.js';
-import { openDataset, type Split } from '../../src/images/index.js';
-import { embedDataset, trainFromStore } from '../../src/index.js';
+import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
+import type { Backbone } from '../../src/backbone/backbone.js';
+import { BUNDLED_PATH, loadBackbone, untrainedBackbone } from '../../src/backbone/load.js';
+import { trainFromStore } from '../../src/classify/train.js';
+import type { Split } from '../../src/data/dataset.js';
+import { openDataset } from '../../src/data/open.js';
+import { embedDataset } from '../../src/embed/embed.js';
+import { readEmbeddings } from '../../src/embed/read-embeddings.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -33,7 +36,7 @@ try {
     const manifests = await deal(dataset);
     let first: Measured | undefined;
     for (const name of values.model) {
-      const measured = await measure(await trunkOf(name), dataset, manifests);
+      const measured = await measure(await backboneNamed(name), dataset, manifests);
       if (first) tellGain(measured, first);
       first ??= measured;
     }
@@ -57,12 +60,12 @@ interface Measured {
   right: Map<string, number>;
 }
 
-function trunkOf(name: string): Promise<Backbone> {
+function backboneNamed(name: string): Promise<Backbone> {
   if (name === 'untrained') return untrainedBackbone({ modelsDir: folder });
   return loadBackbone({ model: name === 'bundled' ? BUNDLED_PATH : name });
 }
 
-/** Measures a trunk and tells how good it is. */
+/** Measures a backbone and tells how good it is. */
 async function measure(backbone: Backbone, dataset: string, { splits, folds }: Manifests): Promise<Measured> {
   const store = join(folder, `${basename(dataset)}-${backbone.sha256}`);
   const own = await probe(backbone, dataset, store);
@@ -85,7 +88,7 @@ function tellGain({ accuracies, right }: Measured, first: Measured): void {
   const gain = meanOf(byPicture);
   const half = (1.96 * deviationOf(byPicture)) / Math.sqrt(byPicture.length);
   console.log(
-    `  on the first trunk: splits ${spread(gains)}, better on ${better} of ${gains.length};  ` +
+    `  on the first backbone: splits ${spread(gains)}, better on ${better} of ${gains.length};  ` +
       `cross-validated ${percent(gain)} (${percent(gain - half)} to ${percent(gain + half)})`,
   );
 }
@@ -136,7 +139,7 @@ async function crossValidated(
   return right;
 }
 
-/** Deals the pictures of a data set, for all trunks alike. */
+/** Deals the pictures of a data set, for all backbones alike. */
 async function deal(dataset: string): Promise<Manifests> {
   const classes = await classesOf(dataset);
   const [splits, folds]: [string[], string[]] = [[], []];

@@ -1,5 +1,5 @@
 import { Queue } from 'bullmq';
-import { jobId, type JobData } from '../../src/queue/job.js';
+import { type JobData, jobId } from '../../src/embed/queue/job.js';
 import type { RedisServer } from './redis-server.js';
 
 const JOBS = 1000;

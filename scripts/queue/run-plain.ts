@@ -1,5 +1,6 @@
 /** Embeds a data set without a queue, with one thread, and prints the seconds that it took; loading the network is among them. */
-import { embedDataset, loadBackbone } from '../../src/index.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { embedDataset } from '../../src/embed/embed.js';
 
 const [dataset = '', store = '', model] = process.argv.slice(2);
 const backbone = await loadBackbone({ threads: 1, ...(model === undefined ? {} : { model }) });

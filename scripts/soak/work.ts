@@ -1,17 +1,14 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openDataset } from '../../src/images/index.js';
-import {
-  Classifier,
-  embedDataset,
-  loadBackbone,
-  saveHead,
-  startServer,
-  trainFromStore,
-  TrunkPool,
-  type Backbone,
-  type EmbedOptions,
-} from '../../src/index.js';
+import type { Backbone } from '../../src/backbone/backbone.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { BackbonePool } from '../../src/backbone/pool.js';
+import { Classifier } from '../../src/classify/classifier.js';
+import { trainFromStore } from '../../src/classify/train.js';
+import { openDataset } from '../../src/data/open.js';
+import { embedDataset, type EmbedOptions } from '../../src/embed/embed.js';
+import { saveHead } from '../../src/head/file.js';
+import { startServer } from '../../src/server/server.js';
 
 export interface Setting {
   /** For stores and heads. */
@@ -50,10 +47,10 @@ async function embed({ folder, dataset, ...options }: Setting): Promise<Work> {
 
 async function embedShared({ folder, dataset, ...options }: Setting): Promise<Work> {
   const backbone = await loadBackbone(options);
-  const trunk = new TrunkPool(backbone);
+  const pool = new BackbonePool(backbone);
   return {
-    round: (number) => embedAnew(dataset, { backbone, trunk, store: join(folder, `${number}`) }),
-    close: () => trunk.close(),
+    round: (number) => embedAnew(dataset, { backbone, pool, store: join(folder, `${number}`) }),
+    close: () => pool.close(),
   };
 }
 

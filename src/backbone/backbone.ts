@@ -1,10 +1,10 @@
 import * as ort from 'onnxruntime-node';
-import { LastlayerError, messageOf } from '../errors.js';
-import { transformId, type Transform } from '../images/index.js';
-import { decodeModel, encodeModel, takePixels } from '../onnx/index.js';
-import { int8Overflows } from './int8-overflow.js';
+import { takePixels } from '../formats/onnx/images.js';
+import { decodeModel, encodeModel } from '../formats/onnx/model.js';
+import { type Transform, transformId } from '../image/transform.js';
+import { LastlayerError, messageOf } from '../util/errors.js';
 import type { Model } from './model.js';
-import { createSession, type SessionOptions } from './session.js';
+import { createSession, int8Overflows, type SessionOptions } from './session.js';
 
 /** What the network makes of a batch. */
 export interface Features {
@@ -15,7 +15,7 @@ export interface Features {
 }
 
 /**
- * The frozen trunk: turns pictures into embeddings. The graph is loaded when the first batch comes, so a backbone
+ * The frozen backbone: turns pictures into embeddings. The graph is loaded when the first batch comes, so a backbone
  * whose embeddings are all cached costs nothing. Nothing here ever changes a weight.
  */
 export class Backbone {

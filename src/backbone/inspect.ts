@@ -1,6 +1,7 @@
-import { decodeModel, graphOf, type NodeProto } from '../onnx/index.js';
+import type { NodeProto } from 'onnx-buf';
+import { decodeModel, graphOf } from '../formats/onnx/model.js';
 import type { Backbone } from './backbone.js';
-import { tensorsOfOnePicture } from './one-picture.js';
+import { tensorsOfOnePicture } from './session.js';
 
 /** One operator of the network. */
 export interface Layer {

@@ -1,9 +1,8 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { basename, dirname, join, parse } from 'node:path';
-import { codeOf, LastlayerError, messageOf } from '../errors.js';
-import type { Transform } from '../images/index.js';
-import { readRegularFile } from '../regular-file.js';
-import { writeWholeFiles } from '../whole-file.js';
+import type { Transform } from '../image/transform.js';
+import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
+import { readRegularFile, writeWholeFiles } from '../util/files.js';
 import type { Model } from './model.js';
 
 /** What is known of a model file: the JSON beside it, e.g. models/resnet18.json beside models/resnet18.onnx. */

@@ -1,11 +1,11 @@
-import type { Head } from '../head/index.js';
-import { encodeSafetensors } from '../safetensors/index.js';
-import { ownVersion } from '../version.js';
+import { encodeSafetensors } from '../formats/safetensors.js';
+import type { Head } from '../head/head.js';
+import { ownVersion } from '../util/version.js';
 import { writeExport } from './write-export.js';
 
 /**
  * Writes a head as a layer of PyTorch: `fc.weight` [N, D] and `fc.bias` [N] in float32 and nothing else, which
- * `torchvision.models.resnet18(num_classes=N).load_state_dict` takes beside the trunk's own tensors. The labels, in the order of
+ * `torchvision.models.resnet18(num_classes=N).load_state_dict` takes beside the backbone's own tensors. The labels, in the order of
  * the rows, are in the file's metadata.
  * @param options.calibrated divide weights and bias by the head's temperature, so that softmax (of a multilabel head, sigmoid)
  *   of the layer's output gives the probabilities of `predict`; by default they are as they were trained, and the

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { codeOf, LastlayerError, messageOf } from '../errors.js';
-import { writeWholeFiles, type WholeFile } from '../whole-file.js';
+import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
+import { type WholeFile, writeWholeFiles } from '../util/files.js';
 
 /**
  * Writes files whole or not at all, see `writeWholeFiles`.

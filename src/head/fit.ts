@@ -1,17 +1,152 @@
-import { LastlayerError } from '../errors.js';
-import type { LabelSets } from './label-sets.js';
-import { minimizeLbfgs, type Iteration, type LbfgsResult } from './lbfgs.js';
-import { softmaxObjective, toParameters, type ObjectiveOptions, type RowBlock } from './objective.js';
-import type { Preconditioner } from './preconditioner.js';
-import { argmax } from './softmax.js';
-import type { SoftmaxGraph } from './softmax-graph.js';
+import { Matrix } from 'ml-matrix';
+import { LastlayerError, UsageError } from '../util/errors.js';
+import { argmax } from '../util/math.js';
+import { type Examples, momentsOf, type Part, partBlocks } from './examples.js';
+import { Head } from './head.js';
+import type { LabelSets } from './labels.js';
+import { type Iteration, type LbfgsResult, minimizeLbfgs } from './lbfgs.js';
+import {
+  type ObjectiveOptions,
+  type RowBlock,
+  type SoftmaxGraph,
+  softmaxObjective,
+  toParameters,
+} from './objective.js';
+import { type Preconditioner, preconditionerFor } from './preconditioner.js';
+import { foldScaling, noScaling } from './standardize.js';
+
+/**
+ * λ where none is given and none is chosen. Accuracy and log loss on the validation split, for features of a ResNet-18
+ * trained on natural pictures and, after the bar, of an untrained one:
+ *
+ *     λ      ants and bees, 245 pictures    10 Imagenette classes, 800     the same, 10 pictures a class
+ *     0.001  0.902 0.563 | 0.588 1.986      0.940 0.199 | 0.348 3.132      0.918 0.266 | 0.275 3.397
+ *     0.01   0.895 0.412 | 0.595 1.223      0.940 0.172 | 0.395 2.088      0.918 0.251 | 0.283 2.790
+ *     0.1    0.889 0.326 | 0.647 0.751      0.948 0.192 | 0.395 1.771      0.918 0.281 | 0.278 2.324
+ *     0.3    0.895 0.316 | 0.673 0.662      0.948 0.244 | 0.388 1.824      0.923 0.332 | 0.275 2.186
+ *     1      0.876 0.327 | 0.660 0.634      0.945 0.372 | 0.368 1.940      0.920 0.450 | 0.270 2.144
+ *
+ * 0.1 is best or near the best of most columns, and λ should fall rather than rise with the number of pictures.
+ */
+export const DEFAULT_L2 = 0.1;
+
+/**
+ * Ten times finer than the optimiser's own default, for a few iterations more: with a small λ the objective is so flat
+ * that 1e-5 is reached well before the optimum.
+ */
+const DEFAULT_TOLERANCE = 1e-6;
+
+/** How to fit a head, whatever the data. */
+export interface FitHeadOptions {
+  /** The backbone that made the embeddings. */
+  modelId: string;
+  /** The picture transform that they were made with. */
+  transformId: string;
+  /** λ ≥ 0, the weight of the penalty λ/2 ‖W‖²; default {@link DEFAULT_L2}. */
+  l2?: number;
+  /** ε, 0 ≤ ε < 1: this part of each example's target is spread over all classes; default 0. */
+  labelSmoothing?: number;
+  /**
+   * Train on features of mean 0 and deviation 1 (default true). The penalty is then on the weights of the standardised
+   * features, and so does not depend on the features' units. The head applies to raw embeddings either way.
+   */
+  standardize?: boolean;
+  /** Converged where the gradient's largest entry is at most this; default 1e-6. */
+  tolerance?: number;
+  /** Default 1000. */
+  maxIterations?: number;
+  signal?: AbortSignal;
+  onIteration?: (progress: Iteration) => void;
+}
+
+/**
+ * Fits a head to a part of the examples.
+ * @param options.start where to start from, on standardised features: W [N × D] then b [N]; zero by default
+ * @param options.preconditioner of features like these, standardised; made where it is not given and the data are large
+ * @throws as {@link fit} does
+ */
+export async function fitHead(
+  graph: SoftmaxGraph,
+  examples: Examples,
+  options: FitHeadOptions & { part?: Part; start?: Float64Array; preconditioner?: Preconditioner },
+): Promise<Head> {
+  const { source, names, sets } = examples;
+  const { l2 = DEFAULT_L2, tolerance = DEFAULT_TOLERANCE, standardize: standardized = true } = options;
+  const { part = () => true, labelSmoothing = 0, modelId, transformId } = options;
+  const [classes, width] = [names.length, source.width];
+  const scaling = standardized ? await scalingOf(examples, part) : noScaling(width);
+  const preconditioner = options.preconditioner ?? (await preconditionerFor(graph, examples, part, scaling));
+  const blocks = await partBlocks(examples, part, scaling);
+  const found = await fit(graph, blocks, {
+    ...{ ...options, classes, width, l2, tolerance },
+    ...(preconditioner && { preconditioner }),
+    ...(sets && { sets }),
+  });
+  const { iterations, converged, reason, loss, gradientNorm } = found;
+  const W = Matrix.from1DArray(classes, width, found.x.subarray(0, classes * width));
+  return new Head({
+    ...foldScaling(W, found.x.subarray(classes * width), scaling),
+    kind: sets ? 'multilabel' : 'softmax',
+    labels: names,
+    modelId,
+    transformId,
+    l2,
+    counts: { train: countClasses(examples, part), validation: names.map(() => 0) },
+    training: {
+      ...{ iterations, converged, reason, loss, gradientNorm, tolerance },
+      ...{ standardize: standardized, labelSmoothing },
+    },
+    metrics: null,
+    created: new Date().toISOString(),
+  });
+}
+
+async function scalingOf({ source, classes }: Examples, part: Part) {
+  const [moments] = await momentsOf(source, 1, (row) => ((classes[row] ?? -1) >= 0 && part(row) ? 0 : -1));
+  return moments ? moments.scaling() : noScaling(source.width);
+}
+
+/** How many rows of a part each class, or label, has; [N]. */
+function countClasses({ names, classes, sets }: Examples, part: Part): number[] {
+  const counts = names.map(() => 0);
+  classes.forEach((c, row) => {
+    if (c < 0 || !part(row)) return;
+    for (const n of sets?.[c] ?? [c]) counts[n] = (counts[n] ?? 0) + 1;
+  });
+  return counts;
+}
+
+/** @throws {UsageError} where an option is out of its range */
+export function checkFitOptions({
+  l2 = DEFAULT_L2,
+  labelSmoothing = 0,
+  tolerance = DEFAULT_TOLERANCE,
+  maxIterations = DEFAULT_MAX_ITERATIONS,
+}: Partial<FitHeadOptions>): void {
+  if (!Number.isFinite(l2) || l2 < 0) {
+    throw new UsageError(`l2 is ${l2}; it must be a number of 0 or more, such as ${DEFAULT_L2}.`);
+  }
+  if (!(labelSmoothing >= 0 && labelSmoothing < 1)) {
+    throw new UsageError(
+      `The label smoothing is ${labelSmoothing}; it must be from 0 to less than 1, such as 0.1.`,
+    );
+  }
+  if (!Number.isFinite(tolerance) || tolerance < 0) {
+    throw new UsageError(
+      `tolerance is ${tolerance}; it must be a number of 0 or more, such as ${DEFAULT_TOLERANCE}.`,
+    );
+  }
+  if (!Number.isInteger(maxIterations) || maxIterations < 1) {
+    throw new UsageError(`maxIterations is ${maxIterations}; it must be a whole number of 1 or more.`);
+  }
+}
 
 /** The error to expect of a loss summed from float32 terms, in nats. */
 const LOSS_NOISE = 1e-7;
 
-export const DEFAULT_MAX_ITERATIONS = 1000;
+const DEFAULT_MAX_ITERATIONS = 1000;
 
-export interface FitOptions extends ObjectiveOptions {
+interface FitOptions extends ObjectiveOptions {
   /** Where to start, W [classes × width] then b [classes]; zero by default. A neighbour's optimum saves iterations. */
   start?: Float64Array;
   /** Converged where ‖∇f‖∞ is at most this. */

@@ -1,13 +1,10 @@
+import { judgeHead, judgeMultilabelHead, type Trial } from './evaluate.js';
 import type { Examples, Part } from './examples.js';
-import { fitHead, type FitHeadOptions } from './fit-head.js';
+import { fitHead, type FitHeadOptions } from './fit.js';
 import type { Head } from './head.js';
-import { judgeHead, type Trial } from './judge.js';
-import { judgeMultilabelHead } from './judge-multilabel.js';
-import { Evaluation } from './metrics.js';
-import { MultilabelEvaluation } from './multilabel-metrics.js';
-import type { SoftmaxGraph } from './softmax-graph.js';
-import { strataOf } from './strata.js';
-import { shuffledRows, subsetOf } from './subset.js';
+import { Evaluation, MultilabelEvaluation } from './metrics.js';
+import type { SoftmaxGraph } from './objective.js';
+import { shuffledRows, strataOf, subsetOf } from './split.js';
 
 /** The parts of the training rows that are learnt from. */
 const SHARES = [0.1, 0.2, 0.4, 0.8, 1];
@@ -32,7 +29,7 @@ export interface MultilabelCurvePoint {
   meanAveragePrecision: number | null;
 }
 
-export interface CurveOptions extends FitHeadOptions {
+interface CurveOptions extends FitHeadOptions {
   trials: readonly Trial[];
   /** What decides which rows come first; [M]. */
   groups: readonly string[];

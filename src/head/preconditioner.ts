@@ -1,20 +1,18 @@
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
-import { generateBlocks, type Examples, type Part } from './examples.js';
-import { toParameters, type RowBlock } from './objective.js';
-import { sigmoid } from './sigmoid.js';
-import { softmaxInto } from './softmax.js';
-import type { SoftmaxGraph } from './softmax-graph.js';
+import { sigmoid, softmaxInto } from '../util/math.js';
+import { type Examples, generateBlocks, type Part } from './examples.js';
+import { type RowBlock, type SoftmaxGraph, toParameters } from './objective.js';
 import type { Scaling } from './standardize.js';
 
 /** Rows × classes from which it pays: to find the axes takes about as long as ten evaluations of so large an objective. */
-export const PRECONDITION_FROM = 1_000_000;
+const PRECONDITION_FROM = 1_000_000;
 
 /** Rows that the axes are found by, and those that the curvature is: both need not be exact. */
 const ROWS_FOR_AXES = 16_384;
 const ROWS_FOR_CURVATURE = 1_024;
 
 /** The approximate inverse of a Hessian times a vector of parameters. */
-export type Precondition = (v: Float64Array) => Promise<Float64Array>;
+type Precondition = (v: Float64Array) => Promise<Float64Array>;
 
 /**
  * An approximation of the objective's Hessian for L-BFGS to start from. The Hessian is Σᵢ (diag pᵢ − pᵢ pᵢᵀ) ⊗ xᵢ xᵢᵀ / M + λI;

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { LastlayerError, UsageError } from '../errors.js';
+import { LastlayerError, UsageError } from '../util/errors.js';
+import { blocksOf, type Examples, type FeatureSource, type Part } from './examples.js';
 
 /** Class examples that a hold-out never goes below in training: one would not do to learn from. */
 const LEAST_IN_TRAINING = 2;
 
-export interface HoldOutOptions {
+interface HoldOutOptions {
   /** The label of each row. */
   labels: readonly string[];
   /** What each row is known by wherever it lies, such as the sha256 of its picture; rows with equal ids stay together. */
@@ -16,7 +17,7 @@ export interface HoldOutOptions {
 }
 
 /** Row numbers, in ascending order. */
-export interface HoldOut {
+interface HoldOut {
   train: number[];
   validation: number[];
 }
@@ -43,7 +44,7 @@ export function holdOut({ labels, ids, groups = ids, fraction = 0.2 }: HoldOutOp
   const held = new Map<string, number>();
   const isHeld = new Set<string>();
 
-  const take = (group: Group, limit: (size: number) => number): void => {
+  const take = (group: LabelledGroup, limit: (size: number) => number): void => {
     const fits = [...group.counts].every(
       ([label, count]) => (held.get(label) ?? 0) + count <= limit(classSizes.get(label) ?? 0),
     );
@@ -70,13 +71,13 @@ export function holdOut({ labels, ids, groups = ids, fraction = 0.2 }: HoldOutOp
 }
 
 /** Rows that stay together, and how many of them each class has. */
-interface Group {
+interface LabelledGroup {
   name: string;
   counts: Map<string, number>;
 }
 
 /** The groups, in the order of their names' sha256. */
-function groupRows(labels: readonly string[], groups: readonly string[]): Group[] {
+function groupRows(labels: readonly string[], groups: readonly string[]): LabelledGroup[] {
   const labelsOf = new Map<string, string[]>();
   groups.forEach((name, i) => {
     const members = labelsOf.get(name) ?? [];
@@ -104,4 +105,252 @@ function countLabels(labels: readonly string[]): Map<string, number> {
 
 function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
+}
+
+/** The fold of a row that is always trained on and never judged. */
+export const NEVER_HELD = -1;
+
+interface FoldOptions {
+  /** Each row's class, 0 … N − 1; −1 for rows that take no part; [M]. */
+  classes: Int32Array;
+  /** N */
+  count: number;
+  /** What each row belongs to; rows of one group stay in one fold; [M]. */
+  groups: readonly string[];
+  /** How many folds, 2 or more; by default {@link defaultFolds}. */
+  folds?: number;
+}
+
+/**
+ * Deals rows into folds for cross-validation, each with about the same part of every class. Groups are dealt one by one,
+ * the largest first and equals in the order of the sha256 of their names, each into the fold that has the least of its
+ * classes so far: the order of the rows does not matter. A class that would be in one fold only keeps its largest group
+ * out of the folds, since a head that never saw a class cannot be judged on it.
+ * @returns each row's fold, 0 … folds − 1, or {@link NEVER_HELD}, [M]; and how many folds have rows, which is fewer than
+ *   wanted where groups are few, and less than 2 where nothing can be cross-validated
+ */
+export function stratifiedFolds(options: FoldOptions): { foldOf: Int32Array; folds: number } {
+  const { classes, count, groups } = options;
+  const members = membersOf(classes, groups);
+  const folds = options.folds ?? defaultFolds(options);
+  const totals = new Float64Array(count);
+  for (const c of classes) if (c >= 0) totals[c] = (totals[c] ?? 0) + 1;
+  const filled = Array.from({ length: folds }, () => new Float64Array(count));
+  const sizes = new Float64Array(folds);
+  const foldOf = new Int32Array(classes.length).fill(NEVER_HELD);
+  for (const { rows } of members) {
+    const cost = (fold: Float64Array): number =>
+      sum(rows, (row) => (fold[classes[row] ?? 0] ?? 0) / (totals[classes[row] ?? 0] ?? 1));
+    let [best, least] = [0, Infinity];
+    filled.forEach((fold, k) => {
+      const found = cost(fold);
+      if (found < least || (found === least && (sizes[k] ?? 0) < (sizes[best] ?? 0)))
+        [best, least] = [k, found];
+    });
+    for (const row of rows) {
+      foldOf[row] = best;
+      const fold = filled[best];
+      if (fold) fold[classes[row] ?? 0] = (fold[classes[row] ?? 0] ?? 0) + 1;
+    }
+    sizes[best] = (sizes[best] ?? 0) + rows.length;
+  }
+  keepLonelyClassesInTraining(classes, totals, filled, members, foldOf);
+  return withoutEmptyFolds(foldOf);
+}
+
+function withoutEmptyFolds(foldOf: Int32Array): { foldOf: Int32Array; folds: number } {
+  const used = [...new Set(foldOf)].filter((fold) => fold !== NEVER_HELD).sort((a, b) => a - b);
+  return { foldOf: foldOf.map((fold) => used.indexOf(fold)), folds: used.length };
+}
+
+/**
+ * 5, or as many as the smallest class has groups where that is fewer, but at least 3: with fewer, each head would be
+ * judged that has seen half of the pictures only.
+ */
+export function defaultFolds({ classes, count, groups }: Omit<FoldOptions, 'folds'>): number {
+  const seen = Array.from({ length: count }, () => new Set<string>());
+  classes.forEach((c, row) => {
+    const names = seen[c];
+    if (names && names.size < 5) names.add(groups[row] ?? '');
+  });
+  return Math.max(3, Math.min(5, ...seen.filter(({ size }) => size > 0).map(({ size }) => size)));
+}
+
+interface Group {
+  rows: number[];
+  key: string;
+}
+
+/** The groups in the order in which they are dealt. */
+function membersOf(classes: Int32Array, groups: readonly string[]): Group[] {
+  const rowsOf = new Map<string, number[]>();
+  classes.forEach((c, row) => {
+    if (c < 0) return;
+    const rows = rowsOf.get(groups[row] ?? '');
+    if (rows) rows.push(row);
+    else rowsOf.set(groups[row] ?? '', [row]);
+  });
+  return [...rowsOf]
+    .map(([name, rows]) => ({ rows, key: createHash('sha256').update(name).digest('hex') }))
+    .sort((a, b) => b.rows.length - a.rows.length || (a.key < b.key ? -1 : 1));
+}
+
+function keepLonelyClassesInTraining(
+  classes: Int32Array,
+  totals: Float64Array,
+  filled: readonly Float64Array[],
+  members: readonly Group[],
+  foldOf: Int32Array,
+): void {
+  const lonely = new Set<number>();
+  totals.forEach((total, c) => {
+    if (total > 0 && filled.some((fold) => fold[c] === total)) lonely.add(c);
+  });
+  for (const { rows } of members) {
+    const own = rows.map((row) => classes[row] ?? 0).filter((c) => lonely.has(c));
+    if (own.length === 0) continue;
+    for (const row of rows) foldOf[row] = NEVER_HELD;
+    for (const c of own) lonely.delete(c);
+  }
+}
+
+function sum(rows: readonly number[], value: (row: number) => number): number {
+  let total = 0;
+  for (const row of rows) total += value(row);
+  return total;
+}
+
+/**
+ * What has to stay together: rows that share an id or a group, directly or through others, so that neither equal
+ * pictures nor pictures of one subject end up on both sides of a split.
+ * @param ids each row's id, such as the sha256 of its picture; [M]
+ * @param groups each row's group, such as the subject of its picture; undefined where it has none; [M]
+ * @returns the name of each row's set; the same name means the same set, and it does not depend on the order of rows; [M]
+ */
+export function joinGroups(
+  ids: readonly string[],
+  groups: readonly (string | undefined)[],
+): readonly string[] {
+  if (groups.every((group) => group === undefined)) return ids;
+  const parents = Int32Array.from(ids, (_, row) => row);
+  const rootOf = (row: number): number => {
+    let root = row;
+    for (let up = parents[root] ?? root; up !== root; up = parents[root] ?? root) {
+      // Halving the path keeps later searches short.
+      root = parents[root] = parents[up] ?? up;
+    }
+    return root;
+  };
+  for (const names of [ids, groups]) {
+    const first = new Map<string, number>();
+    names.forEach((name, row) => {
+      if (name === undefined) return;
+      const known = first.get(name);
+      if (known === undefined) first.set(name, row);
+      else parents[rootOf(row)] = rootOf(known);
+    });
+  }
+  const nameOf = new Map<number, string>();
+  ids.forEach((id, row) => {
+    const root = rootOf(row);
+    const name = nameOf.get(root);
+    if (name === undefined || id < name) nameOf.set(root, id);
+  });
+  return ids.map((id, row) => nameOf.get(rootOf(row)) ?? id);
+}
+
+/** What rows are dealt by, so that each part of them has its share of everything. */
+interface Strata {
+  /** Each row's stratum, 0 … count − 1; −1 where it takes no part; [M]. */
+  of: Int32Array;
+  count: number;
+}
+
+/**
+ * The rows' classes; for rows with any number of labels, the rarest thing that is true of each: that it has some label, or
+ * that it lacks one. Where all strata are in at least two folds, so are the rows with, and those without, each label: a row
+ * of the rarer one of two facts is in a stratum no larger than it.
+ */
+export function strataOf(
+  { names, classes, sets }: Pick<Examples, 'names' | 'classes' | 'sets'>,
+  part: Part,
+): Strata {
+  const taking = classes.map((c, row) => (part(row) ? c : -1));
+  if (!sets) return { of: taking, count: names.length };
+  const sizes = new Float64Array(2 * names.length);
+  const factsOf = sets.map((set) => {
+    const has = new Set(set);
+    return names.map((_, n) => (has.has(n) ? n : names.length + n));
+  });
+  for (const c of taking) for (const fact of factsOf[c] ?? []) sizes[fact] = (sizes[fact] ?? 0) + 1;
+  const rarest = factsOf.map((facts) =>
+    facts.reduce((best, fact) => ((sizes[fact] ?? 0) < (sizes[best] ?? 0) ? fact : best)),
+  );
+  return { of: taking.map((c) => rarest[c] ?? -1), count: 2 * names.length };
+}
+
+/**
+ * The rows in an order that depends on nothing but what they belong to: that of the sha256 of their groups.
+ * @param groups [M]
+ */
+export function shuffledRows(groups: readonly string[]): Int32Array {
+  const keys = groups.map((group) => createHash('sha256').update(group).digest('hex'));
+  return Int32Array.from(keys, (_, row) => row).sort((a, b) => {
+    const [first, second] = [keys[a] ?? '', keys[b] ?? ''];
+    return first < second ? -1 : first > second ? 1 : a - b;
+  });
+}
+
+/**
+ * The first rows of each class, or stratum.
+ * @param order the rows, see {@link shuffledRows}
+ * @param share of each class, rounded up; 0 … 1
+ * @param least rows of each class, where it has so many
+ */
+export function subsetOf(
+  { of: classes, count }: Strata,
+  part: Part,
+  order: Int32Array,
+  { share, least = 1 }: { share: number; least?: number },
+): Part {
+  const sizes = new Float64Array(count);
+  const isIn = (row: number): boolean => (classes[row] ?? -1) >= 0 && part(row);
+  for (const row of order) if (isIn(row)) sizes[classes[row] ?? 0] = (sizes[classes[row] ?? 0] ?? 0) + 1;
+  const wanted = sizes.map((size) => Math.max(least, Math.ceil(share * size)));
+  const chosen = new Uint8Array(order.length);
+  for (const row of order) {
+    const c = classes[row] ?? -1;
+    if (!isIn(row) || (wanted[c] ?? 0) === 0) continue;
+    chosen[row] = 1;
+    wanted[c] = (wanted[c] ?? 0) - 1;
+  }
+  return (row) => chosen[row] === 1;
+}
+
+/** Reads the features of a part, further views included, into memory. The rows keep their numbers. */
+export async function loadPart(source: FeatureSource, part: Part, rows: number): Promise<FeatureSource> {
+  const { width, views } = source;
+  const blocks = await loadBlocks(source, part, width, rows);
+  const loaded = { width, inMemory: true, room: rows, blocks };
+  if (!views) return loaded;
+  const count = views.counts.reduce((sum, each, row) => (part(row) ? sum + each : sum), 0);
+  return { ...loaded, views: { counts: views.counts, blocks: await loadBlocks(views, part, width, count) } };
+}
+
+async function loadBlocks(
+  source: Pick<FeatureSource, 'blocks'>,
+  part: Part,
+  width: number,
+  count: number,
+): Promise<FeatureSource['blocks']> {
+  const [features, numbers] = [new Float32Array(count * width), new Int32Array(count)];
+  let filled = 0;
+  for await (const block of source.blocks()) {
+    block.rows.forEach((row, i) => {
+      if (!part(row)) return;
+      features.set(block.features.subarray(i * width, (i + 1) * width), filled * width);
+      numbers[filled++] = row;
+    });
+  }
+  return () => blocksOf(features, width, (i) => numbers[i] ?? 0);
 }

@@ -1,11 +1,8 @@
-import { rowWeights, type ClassWeights } from './class-weights.js';
-import { featuresInMemory } from './features.js';
-import { checkFitOptions, fitHead, type FitHeadOptions } from './fit-head.js';
+import { type Examples, featuresInMemory } from './examples.js';
+import { checkFitOptions, fitHead, type FitHeadOptions } from './fit.js';
 import type { Head } from './head.js';
-import type { Examples } from './examples.js';
-import { SoftmaxGraph } from './softmax-graph.js';
-import { encodeLabelSets } from './label-sets.js';
-import { checkEmbeddings, encodeLabels } from './training-data.js';
+import { checkEmbeddings, type ClassWeights, encodeLabels, encodeLabelSets, rowWeights } from './labels.js';
+import { SoftmaxGraph } from './objective.js';
 
 export interface TrainHeadOptions extends FitHeadOptions {
   /** X [M × width], row-major. */

@@ -2,7 +2,7 @@ import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import { uniformFloat32 } from 'pure-rand/distribution/uniformFloat32';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { UMAP } from 'umap-js';
-import type { FeatureSource } from '../head/index.js';
+import type { FeatureSource } from '../head/examples.js';
 
 /** Principal components that UMAP goes by: they hold what is not noise, and it is many times as quick. */
 const COMPONENTS = 50;

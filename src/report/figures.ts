@@ -1,5 +1,7 @@
 import * as Plot from '@observablehq/plot';
-import type { Calibration, CurvePoint, MultilabelCurvePoint, PathPoint } from '../head/index.js';
+import type { PathPoint } from '../head/cross-validate.js';
+import type { CurvePoint, MultilabelCurvePoint } from '../head/learning-curve.js';
+import type { Calibration } from '../head/metrics.js';
 import type { Html } from './html.js';
 import { figure } from './plot.js';
 import { interval, percent } from './words.js';

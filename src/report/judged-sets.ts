@@ -1,7 +1,9 @@
-import type { StoredEmbeddings } from '../classifier/index.js';
-import { MultilabelEvaluation, sigmoid, type Head, type MultilabelResult } from '../head/index.js';
+import type { Head } from '../head/head.js';
+import { MultilabelEvaluation, type MultilabelResult } from '../head/metrics.js';
+import type { StoredEmbeddings } from '../store/dataset-rows.js';
+import { sigmoid } from '../util/math.js';
 import { strangeData } from './judged.js';
-import { predictNew, type Novelty } from './predict-new.js';
+import { type Novelty, predictNew } from './predict-new.js';
 
 /** A picture with any number of labels, and what was made of it. */
 export interface JudgedSet {

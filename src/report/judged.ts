@@ -1,7 +1,9 @@
-import type { StoredEmbeddings } from '../classifier/index.js';
-import { LastlayerError } from '../errors.js';
-import { Evaluation, softmaxInto, type EvaluationResult, type Head } from '../head/index.js';
-import { predictNew, type Novelty } from './predict-new.js';
+import type { Head } from '../head/head.js';
+import { Evaluation, type EvaluationResult } from '../head/metrics.js';
+import type { StoredEmbeddings } from '../store/dataset-rows.js';
+import { LastlayerError } from '../util/errors.js';
+import { softmaxInto } from '../util/math.js';
+import { type Novelty, predictNew } from './predict-new.js';
 
 /** A picture and what was made of it. */
 export interface JudgedPicture {

@@ -1,11 +1,7 @@
-import type {
-  Baseline,
-  CurvePoint,
-  Head,
-  JsonValue,
-  MultilabelCurvePoint,
-  PathPoint,
-} from '../head/index.js';
+import type { Baseline } from '../head/baselines.js';
+import type { PathPoint } from '../head/cross-validate.js';
+import type { Head, JsonValue } from '../head/head.js';
+import type { CurvePoint, MultilabelCurvePoint } from '../head/learning-curve.js';
 
 /** What a head remembers of its training, as far as a report shows it; absent where the head, perhaps an older one, lacks it. */
 export interface HeadMetrics {

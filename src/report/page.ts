@@ -1,5 +1,5 @@
-import type { Head } from '../head/index.js';
-import type { DataCheck } from '../quality/index.js';
+import type { DataCheck } from '../check/check-data.js';
+import type { Head } from '../head/head.js';
 import { confusionSection } from './confusion.js';
 import type { EmbeddingMap } from './embedding-map.js';
 import { l2PathFigure, learningCurveFigure, reliabilityDiagram } from './figures.js';

@@ -1,4 +1,4 @@
-import { nameOf } from '../quality/index.js';
+import { nameOf } from '../check/finding.js';
 import type { ListedPicture } from './shell.js';
 import type { Thumbnails } from './thumbnails.js';
 

@@ -1,5 +1,9 @@
-import { divide, type StoredEmbeddings } from '../classifier/index.js';
-import { predictOutOfFold, SoftmaxGraph, type Examples, type Head, type Part } from '../head/index.js';
+import { divide } from '../classify/train.js';
+import { predictOutOfFold } from '../head/cross-validate.js';
+import type { Examples, Part } from '../head/examples.js';
+import type { Head } from '../head/head.js';
+import { SoftmaxGraph } from '../head/objective.js';
+import type { StoredEmbeddings } from '../store/dataset-rows.js';
 
 /** How pictures come to be new to the head. */
 export interface Novelty {

@@ -1,10 +1,11 @@
 import * as ort from 'onnxruntime-node';
-import { withStoredEmbeddings, type Selection, type StoredEmbeddings } from '../classifier/index.js';
-import { DEFAULT_STORE } from '../embeddings/index.js';
-import { LastlayerError } from '../errors.js';
-import { loadHead } from '../head/index.js';
-import { checkData, ISSUES, type DataCheck } from '../quality/index.js';
-import { ownVersion } from '../version.js';
+import { checkData, type DataCheck } from '../check/check-data.js';
+import { ISSUES } from '../check/finding.js';
+import { loadHead } from '../head/file.js';
+import { type Selection, type StoredEmbeddings, withStoredEmbeddings } from '../store/dataset-rows.js';
+import { DEFAULT_STORE } from '../store/store.js';
+import { LastlayerError } from '../util/errors.js';
+import { ownVersion } from '../util/version.js';
 import { mapEmbeddings } from './embedding-map.js';
 import { judgeSets } from './judged-sets.js';
 import { judgePictures } from './judged.js';

@@ -1,6 +1,8 @@
-import type { EvaluationResult, Head } from '../head/index.js';
-import { asCalled } from '../invocation.js';
-import { ISSUE_MEANINGS, ISSUES, nameOf, type DataCheck } from '../quality/index.js';
+import type { DataCheck } from '../check/check-data.js';
+import { ISSUE_MEANINGS, ISSUES, nameOf } from '../check/finding.js';
+import type { Head } from '../head/head.js';
+import type { EvaluationResult } from '../head/metrics.js';
+import { asCalled } from '../util/errors.js';
 import { breakable, html, type Html } from './html.js';
 import type { Judged, JudgedPicture } from './judged.js';
 import type { HeadMetrics } from './metrics-of-head.js';

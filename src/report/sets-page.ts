@@ -1,5 +1,5 @@
-import type { Head } from '../head/index.js';
-import type { DataCheck } from '../quality/index.js';
+import type { DataCheck } from '../check/check-data.js';
+import type { Head } from '../head/head.js';
 import type { EmbeddingMap } from './embedding-map.js';
 import { l2PathFigure, mapCurveFigure } from './figures.js';
 import { html, type Html } from './html.js';

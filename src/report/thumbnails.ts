@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
-import { abortable } from '../abortable.js';
-import { thumbnailOf } from '../images/index.js';
+import { thumbnailOf } from '../image/thumbnail.js';
+import { abortable } from '../util/async.js';
 
 /** Longer side, in pixels; about 3 KB each. */
 const SIDE = 128;

@@ -1,7 +1,14 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
 import swagger from '@fastify/swagger';
-import fastify, { LogController, type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
+import fastify, {
+  LogController,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify';
 import { HttpError } from './http-error.js';
-import type { Settings } from './options.js';
+import { isLoopback, type Settings } from './options.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -80,4 +87,98 @@ function refusalOf(error: FastifyError | HttpError): HttpError {
   }
   if (status >= 500) return new HttpError(status, 'failed', 'The server failed on this; its log says why.');
   return new HttpError(status, status === 413 ? 'body_too_large' : 'bad_request', error.message);
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whether it is for everyone, key or no key. */
+    open?: boolean;
+  }
+}
+
+/** Lets those in who have the key; where there is none, on a loopback address, those who mean this machine. */
+export function guard(app: FastifyInstance, { apiKey, withoutKey, host }: Settings): void {
+  const digest = apiKey === undefined ? undefined : sha256(apiKey);
+  const isLocal = isLoopback(host) && !withoutKey;
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (digest) {
+      if (!request.routeOptions.config.open && !isKey(request, digest)) throw keyNeeded();
+    } else if (isLocal && !isLoopback(request.hostname)) {
+      // A page of the web can have its own name point here, and would then read the answers.
+      throw new HttpError(
+        403,
+        'wrong_host',
+        `This server answers to localhost, not to ${request.hostname}. Behind a proxy, start it with --api-key or --no-auth.`,
+      );
+    }
+    done();
+  });
+}
+
+function isKey({ headers }: FastifyRequest, digest: Buffer): boolean {
+  const bearer = /^Bearer +(.+)$/i.exec(headers.authorization ?? '')?.[1];
+  const given = bearer ?? headers['x-api-key'];
+  // Digests are of one length, so that the comparison takes as long for every wrong key.
+  return typeof given === 'string' && timingSafeEqual(sha256(given), digest);
+}
+
+function keyNeeded(): HttpError {
+  return new HttpError(
+    401,
+    'key_needed',
+    'Send the API key as the header `Authorization: Bearer KEY` or `X-API-Key: KEY`.',
+    { 'WWW-Authenticate': 'Bearer' },
+  );
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
+
+/**
+ * Leaves it to whoever lets a request in to ask for a body that its client holds back, as curl does with large ones; who is
+ * refused is so without sending it (RFC 9110, 10.1.1).
+ */
+export function meetExpectations(app: FastifyInstance): void {
+  app.server.on('checkContinue', (request, response) => {
+    app.routing(request, response);
+  });
+  app.addHook('onSend', async (request, reply) => {
+    // Its client may send the body all the same, or the next request in its place.
+    if (holdsBodyBack(request) && !request.arrival) reply.header('Connection', 'close');
+  });
+}
+
+/** Whether a client sends the body only when it is asked for. */
+export function holdsBodyBack({ headers }: FastifyRequest): boolean {
+  return headers.expect?.toLowerCase() === '100-continue';
+}
+
+/**
+ * Does what is answered to a request, as long as somebody waits for it: its signal aborts once the client is gone or the time
+ * is up. (Fastify's own signal and timeout end with the request's body.)
+ * @throws {HttpError} 503 as soon as the time is up, though the work may take a little longer to end
+ */
+export async function withDeadline<T>(
+  reply: FastifyReply,
+  ms: number,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const timer = setTimeout(() => {
+    controller.abort(
+      new HttpError(503, 'timeout', 'The answer took longer than it may.', { 'Retry-After': '1' }),
+    );
+  }, ms);
+  reply.raw.once('close', () => {
+    clearTimeout(timer);
+    controller.abort(new HttpError(499, 'client_gone', 'The client did not wait for the answer.'));
+  });
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => {
+      reject(signal.reason as HttpError);
+    });
+  });
+  return Promise.race([work(signal), aborted]);
 }

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { unwatchFile, watchFile } from 'node:fs';
-import type { Backbone } from '../backbone/index.js';
-import { checkTrunk } from '../classifier/index.js';
-import { LastlayerError } from '../errors.js';
-import { readHead, readHeadFile, type Head } from '../head/index.js';
+import type { Backbone } from '../backbone/backbone.js';
+import { checkBackbone } from '../classify/classifier.js';
+import { readHead, readHeadFile } from '../head/file.js';
+import type { Head } from '../head/head.js';
+import { LastlayerError } from '../util/errors.js';
 import { HttpError } from './http-error.js';
 
 /** A head as clients know it. */
@@ -16,14 +17,14 @@ export interface ServedHead {
   loaded: string;
 }
 
-export interface HeadEvents {
+interface HeadEvents {
   /** A file changed and its head is served from now on. */
   onReload: (head: ServedHead) => void;
   /** A file changed and the old head is kept, for this reason. */
   onKept: (name: string, reason: string) => void;
 }
 
-/** The heads that are served, all on one trunk. A request keeps the head that it began with, whatever becomes of the file. */
+/** The heads that are served, all on one backbone. A request keeps the head that it began with, whatever becomes of the file. */
 export class Heads {
   private readonly served = new Map<string, ServedHead>();
   private readonly watched: string[] = [];
@@ -43,9 +44,9 @@ export class Heads {
     return loaded;
   }
 
-  /** @throws {LastlayerError} where one belongs to another trunk; the message names its file */
-  check(trunk: Backbone): void {
-    for (const { name, head } of this.served.values()) checkTrunk(head, trunk, this.files.get(name));
+  /** @throws {LastlayerError} where one belongs to another backbone; the message names its file */
+  check(backbone: Backbone): void {
+    for (const { name, head } of this.served.values()) checkBackbone(head, backbone, this.files.get(name));
   }
 
   list(): ServedHead[] {
@@ -68,13 +69,13 @@ export class Heads {
   }
 
   /**
-   * Reads heads anew when their files change. One that is torn, damaged or of another trunk is not taken.
+   * Reads heads anew when their files change. One that is torn, damaged or of another backbone is not taken.
    * @param interval between two looks at a file, in ms
    */
-  watch(trunk: Backbone, interval: number, events: HeadEvents): void {
+  watch(backbone: Backbone, interval: number, events: HeadEvents): void {
     for (const [name, path] of this.files) {
       this.watched.push(path);
-      watchFile(path, { interval, persistent: false }, () => void this.reload(name, path, trunk, events));
+      watchFile(path, { interval, persistent: false }, () => void this.reload(name, path, backbone, events));
     }
   }
 
@@ -82,11 +83,11 @@ export class Heads {
     for (const path of this.watched) unwatchFile(path);
   }
 
-  private async reload(name: string, path: string, trunk: Backbone, events: HeadEvents): Promise<void> {
+  private async reload(name: string, path: string, backbone: Backbone, events: HeadEvents): Promise<void> {
     try {
       const head = await read(name, path);
       if (head.id === this.served.get(name)?.id) return;
-      checkTrunk(head.head, trunk, path);
+      checkBackbone(head.head, backbone, path);
       this.served.set(name, head);
       events.onReload(head);
     } catch (error) {

@@ -77,7 +77,7 @@ export class Limits {
     return () => (this.pictures -= count);
   }
 
-  /** Learns how fast the trunk is. */
+  /** Learns how fast the backbone is. */
   learn(pictures: number, seconds: number): void {
     this.secondsPerPicture += 0.1 * (seconds / pictures - this.secondsPerPicture);
   }

@@ -23,13 +23,13 @@ export class Metrics {
   });
   readonly batchPictures = new Histogram({
     name: 'lastlayer_batch_pictures',
-    help: 'Pictures that went through the trunk together.',
+    help: 'Pictures that went through the backbone together.',
     buckets: [1, 2, 4, 8, 16, 32, 64, 128],
     registers: this.registers,
   });
   readonly batchSeconds = new Histogram({
     name: 'lastlayer_batch_seconds',
-    help: 'Time that a batch took in the trunk.',
+    help: 'Time that a batch took in the backbone.',
     buckets: SECONDS,
     registers: this.registers,
   });

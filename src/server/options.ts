@@ -1,5 +1,5 @@
-import type { BackboneOptions } from '../backbone/index.js';
-import { UsageError } from '../errors.js';
+import type { BackboneOptions } from '../backbone/load.js';
+import { UsageError } from '../util/errors.js';
 
 export interface ServerOptions extends Omit<BackboneOptions, 'modelId' | 'onNotice'> {
   /** Files of the heads by the names under which they are served; the first one answers where none is named. */
@@ -14,9 +14,9 @@ export interface ServerOptions extends Omit<BackboneOptions, 'modelId' | 'onNoti
   withoutKey?: boolean;
   /** The store with the pictures that similar ones are sought among. Default: `embeddings` where it is there; else none. */
   store?: string;
-  /** The data set of the store; by default the one that the trunk embedded last. */
+  /** The data set of the store; by default the one that the backbone embedded last. */
   dataset?: string;
-  /** Pictures that go through the trunk together, in each of its threads. Default: 8. */
+  /** Pictures that go through the backbone together, in each of its threads. Default: 8. */
   maxBatch?: number;
   /** How long an idle thread waits for a batch to fill, in ms. Default: 0: pictures that come while all work are the next batch. */
   maxWait?: number;
@@ -95,7 +95,7 @@ export function settingsOf(options: ServerOptions): Settings {
 }
 
 /** Whether it can stand in an address as it is. */
-export function isHeadName(name: string): boolean {
+function isHeadName(name: string): boolean {
   return /^[\w.-]+$/.test(name);
 }
 

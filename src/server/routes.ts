@@ -1,15 +1,16 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { withDeadline } from './deadline.js';
+import { withDeadline } from './app.js';
 import type { Heads } from './heads.js';
 import { HttpError } from './http-error.js';
+import type { Answer, Pipeline } from './inference.js';
 import type { Limits } from './limits.js';
 import type { Metrics } from './metrics.js';
-import type { Answer, Pipeline } from './pipeline.js';
 import * as schemas from './schemas.js';
+import { refusals, stateAnswer } from './schemas.js';
 import type { SimilarPictures } from './similar.js';
 import { takeUploads, uploadsOf } from './uploads.js';
 
-export interface RouteParts {
+interface RouteParts {
   heads: Heads;
   pipeline: Pipeline;
   limits: Limits;
@@ -120,4 +121,53 @@ function outcomeOf(answer: Answer): string {
 function sendThumbnail(reply: FastifyReply, webp: Buffer | undefined): FastifyReply {
   if (!webp) throw new HttpError(404, 'no_such_picture', 'There is no such picture, or its file is gone.');
   return reply.header('Cache-Control', 'private, max-age=86400, immutable').type('image/webp').send(webp);
+}
+
+/** What those who run the server ask. */
+export function addOperations(app: FastifyInstance, metrics: Metrics, isReady: () => boolean): void {
+  const tags = ['operations'];
+  app.get(
+    '/healthz',
+    {
+      config: { open: true },
+      schema: { tags, summary: 'Whether the process answers', response: { 200: stateAnswer } },
+    },
+    () => ({ status: 'ok' }),
+  );
+  app.get(
+    '/readyz',
+    {
+      config: { open: true },
+      schema: {
+        tags,
+        summary: 'Whether pictures are taken',
+        response: { 200: stateAnswer, 503: stateAnswer },
+      },
+    },
+    (_request, reply) => reply.code(isReady() ? 200 : 503).send({ status: isReady() ? 'ready' : 'stopping' }),
+  );
+  app.get(
+    '/metrics',
+    {
+      schema: {
+        ...{ tags, summary: 'Figures for Prometheus' },
+        response: {
+          200: { description: 'as text', content: { 'text/plain': { schema: { type: 'string' } } } },
+          ...refusals(401),
+        },
+      },
+    },
+    async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()),
+  );
+  app.get('/openapi.json', { config: { open: true }, schema: { hide: true } }, () => app.swagger());
+
+  app.addHook('onResponse', async (request, reply) => {
+    // The pattern, so that no client can make new time series.
+    const route = request.routeOptions.url ?? 'none';
+    const { method, url } = request;
+    const { statusCode: status, elapsedTime } = reply;
+    metrics.requests.observe({ route, method, status }, elapsedTime / 1000);
+    const ms = Math.round(elapsedTime);
+    request.log.debug({ method, url, status, ms }, `${method} ${url}: ${status} in ${ms} ms`);
+  });
 }

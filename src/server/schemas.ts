@@ -118,7 +118,7 @@ export const headsAnswer = {
           ...{ name: text, id: text },
           kind: { ...text, enum: ['softmax', 'multilabel'] },
           labels: { type: 'array', items: text },
-          modelId: { ...text, description: 'the trunk' },
+          modelId: { ...text, description: 'the backbone' },
           created: { ...text, description: 'when it was trained' },
           loaded: { ...text, description: 'when the server read it' },
         },

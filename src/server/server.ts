@@ -1,19 +1,17 @@
 import type { FastifyInstance } from 'fastify';
-import { loadBackbone, TrunkPool, type Backbone } from '../backbone/index.js';
-import { codeOf, LastlayerError, messageOf } from '../errors.js';
-import { guard } from './access.js';
-import { createApp } from './app.js';
-import { Batcher } from './batcher.js';
-import { meetExpectations } from './expect.js';
+import type { Backbone } from '../backbone/backbone.js';
+import { loadBackbone } from '../backbone/load.js';
+import { BackbonePool } from '../backbone/pool.js';
+import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
+import { createApp, guard, meetExpectations } from './app.js';
 import { Heads } from './heads.js';
 import { HttpError } from './http-error.js';
+import { Batcher, Pipeline } from './inference.js';
 import { Limits } from './limits.js';
 import { Metrics } from './metrics.js';
-import { addOperations } from './operations.js';
-import { settingsOf, type ServerOptions, type Settings } from './options.js';
+import { type ServerOptions, type Settings, settingsOf } from './options.js';
 import { addPage } from './page/index.js';
-import { Pipeline } from './pipeline.js';
-import { addRoutes } from './routes.js';
+import { addOperations, addRoutes } from './routes.js';
 import { SimilarPictures } from './similar.js';
 
 /** A server that takes requests. */
@@ -31,10 +29,10 @@ export interface RunningServer {
 }
 
 /**
- * Serves heads over HTTP, all of one trunk, which runs in threads of its own and takes the pictures of many requests
+ * Serves heads over HTTP, all of one backbone, which runs in threads of its own and takes the pictures of many requests
  * together. `/openapi.json` describes what can be asked.
  * @throws {UsageError} where an option makes no sense
- * @throws {LastlayerError} where a head, the trunk, the store or the address cannot be used, or they do not belong together
+ * @throws {LastlayerError} where a head, the backbone, the store or the address cannot be used, or they do not belong together
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const settings = settingsOf(options);
@@ -44,14 +42,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   };
   const heads = await Heads.load(settings.heads);
   const { modelId } = heads.first.head;
-  const trunk = await loadBackbone({ ...trunkOptions(settings), modelId, onNotice });
-  heads.check(trunk);
-  const pool = new TrunkPool(trunk);
+  const backbone = await loadBackbone({ ...backboneOptions(settings), modelId, onNotice });
+  heads.check(backbone);
+  const pool = new BackbonePool(backbone);
   let similar: SimilarPictures | undefined;
   try {
     await pool.warmUp();
-    similar = await SimilarPictures.open(trunk, { ...storeOptions(settings), onNotice });
-    return await serve(app, settings, heads, trunk, pool, similar);
+    similar = await SimilarPictures.open(backbone, { ...storeOptions(settings), onNotice });
+    return await serve(app, settings, heads, backbone, pool, similar);
   } catch (error) {
     similar?.close();
     await pool.close();
@@ -63,8 +61,8 @@ async function serve(
   app: FastifyInstance,
   settings: Settings,
   heads: Heads,
-  trunk: Backbone,
-  pool: TrunkPool,
+  backbone: Backbone,
+  pool: BackbonePool,
   similar: SimilarPictures | undefined,
 ): Promise<RunningServer> {
   let ready = true;
@@ -79,7 +77,7 @@ async function serve(
       metrics.batchSeconds.observe(seconds);
     },
   });
-  const pipeline = new Pipeline({ ...settings, trunk, batcher, limits, similar });
+  const pipeline = new Pipeline({ ...settings, backbone, batcher, limits, similar });
 
   meetExpectations(app);
   guard(app, settings);
@@ -92,7 +90,7 @@ async function serve(
   });
 
   const url = await listen(app, settings, heads);
-  heads.watch(trunk, settings.reloadInterval, {
+  heads.watch(backbone, settings.reloadInterval, {
     onReload: ({ name, id }) => {
       metrics.reloads.inc({ head: name, outcome: 'taken' });
       app.log.info({ head: name, id }, `The head ${name} was read anew and is ${id} now.`);
@@ -140,7 +138,7 @@ async function drain(app: FastifyInstance, grace: number): Promise<void> {
   clearTimeout(cutOff);
 }
 
-function trunkOptions({ model, modelsDir, device, threads }: Settings) {
+function backboneOptions({ model, modelsDir, device, threads }: Settings) {
   return {
     ...(model !== undefined && { model }),
     ...(modelsDir !== undefined && { modelsDir }),

@@ -1,8 +1,9 @@
-import type { Backbone } from '../backbone/index.js';
-import { chooseDataset } from '../classifier/index.js';
-import { DEFAULT_STORE, EmbeddingStore, labelsIn, type DatasetRecord } from '../embeddings/index.js';
-import { LastlayerError } from '../errors.js';
-import { Thumbnails } from './thumbnails.js';
+import type { Backbone } from '../backbone/backbone.js';
+import { thumbnailOf } from '../image/thumbnail.js';
+import { chooseDataset } from '../store/dataset-rows.js';
+import { labelsIn } from '../store/row.js';
+import { type DatasetRecord, DEFAULT_STORE, EmbeddingStore } from '../store/store.js';
+import { LastlayerError } from '../util/errors.js';
 
 /** A picture of the data set as clients know it: never by its path. */
 export interface SimilarRow {
@@ -15,7 +16,7 @@ export interface SimilarRow {
   similarity: number;
 }
 
-export interface SimilarOptions {
+interface SimilarOptions {
   store?: string;
   dataset?: string;
   onNotice: (line: string) => void;
@@ -32,21 +33,21 @@ export class SimilarPictures {
 
   /**
    * Opens the store that is named, or the usual one where it is there.
-   * @returns undefined where none is named and the usual one has nothing of this trunk
-   * @throws {LastlayerError} where one is named that is not there, or has no embeddings of this trunk
+   * @returns undefined where none is named and the usual one has nothing of this backbone
+   * @throws {LastlayerError} where one is named that is not there, or has no embeddings of this backbone
    */
-  static async open(trunk: Backbone, options: SimilarOptions): Promise<SimilarPictures | undefined> {
+  static async open(backbone: Backbone, options: SimilarOptions): Promise<SimilarPictures | undefined> {
     const { store: named, dataset, onNotice } = options;
     const location = named ?? DEFAULT_STORE;
     if (named === undefined && !(await EmbeddingStore.exists(location))) return undefined;
     const store = await EmbeddingStore.open(location, { create: false });
     try {
-      const records = (await store.datasets()).filter(({ model_id }) => model_id === trunk.id);
+      const records = (await store.datasets()).filter(({ model_id }) => model_id === backbone.id);
       if (records.length > 0) {
         const chosen = { store: location, ...(dataset !== undefined && { dataset }), onNotice };
         return new SimilarPictures(store, chooseDataset(records, chosen, store.location));
       }
-      const reason = `${store.location} has no embeddings of ${trunk.id}`;
+      const reason = `${store.location} has no embeddings of ${backbone.id}`;
       if (named !== undefined) throw new LastlayerError(`${reason}. Embed the pictures by it first.`);
       onNotice(`${reason}, so no similar pictures are shown.`);
       store.close();
@@ -90,5 +91,37 @@ export class SimilarPictures {
   /** The table as it is now: embedding again makes new versions of it and drops the old ones. */
   private table() {
     return this.store.tableOf(this.record);
+  }
+}
+
+/** The longer side, in pixels. */
+const SIDE = 240;
+const QUALITY = 70;
+
+/** Thumbnails that are kept, about 8 KB each. */
+const KEPT = 500;
+
+/** Thumbnails of pictures, made when they are first asked for. */
+class Thumbnails {
+  private readonly made = new Map<string, Promise<Buffer | undefined>>();
+
+  /** @param pathOf finds a picture's file by its id; undefined where there is none */
+  constructor(private readonly pathOf: (id: string) => Promise<string | undefined>) {}
+
+  /** @returns WebP; undefined where there is no such picture, or it cannot be read any more */
+  get(id: string): Promise<Buffer | undefined> {
+    const thumbnail = this.made.get(id) ?? this.make(id);
+    // The last used is the last in order, and the first in order is the first to go.
+    this.made.delete(id);
+    this.made.set(id, thumbnail);
+    const [oldest] = this.made.keys();
+    if (this.made.size > KEPT && oldest !== undefined) this.made.delete(oldest);
+    return thumbnail;
+  }
+
+  private async make(id: string): Promise<Buffer | undefined> {
+    const path = await this.pathOf(id);
+    if (path === undefined) return undefined;
+    return thumbnailOf(path, SIDE, QUALITY).catch(() => undefined);
   }
 }

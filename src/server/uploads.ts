@@ -1,13 +1,13 @@
 import type { Readable } from 'node:stream';
 import multipart from '@fastify/multipart';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { messageOf } from '../errors.js';
-import { holdsBodyBack } from './expect.js';
+import { messageOf } from '../util/errors.js';
+import { holdsBodyBack } from './app.js';
 import { HttpError } from './http-error.js';
 import type { Arrival, Limits } from './limits.js';
 
 /** The most files of one form. */
-export const MAX_FILES = 64;
+const MAX_FILES = 64;
 
 /** A picture as a client sent it. Its names are only ever told back. */
 export interface Upload {

@@ -1,7 +1,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { inspectBackbone, loadBackbone, quantizeBackbone } from '../../src/index.js';
-import { encodeSafetensors } from '../../src/safetensors/index.js';
+import { inspectBackbone } from '../../src/backbone/inspect.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { quantizeBackbone } from '../../src/backbone/quantize/quantize.js';
+import { encodeSafetensors } from '../../src/formats/safetensors.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import {
   referenceResNet,

@@ -1,15 +1,16 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { ANTS_AND_BEES, BUNDLED_PATH, loadBackbone } from '../../src/backbone/index.js';
-import { embedDataset, trainFromStore } from '../../src/index.js';
+import { ANTS_AND_BEES, BUNDLED_PATH, loadBackbone } from '../../src/backbone/load.js';
+import { trainFromStore } from '../../src/classify/train.js';
+import { embedDataset } from '../../src/embed/embed.js';
 import { ROOT, temporaryFolder } from '../support/files.js';
 
 const root = await temporaryFolder();
 const modelsDir = join(root, 'models');
 const bundled = await loadBackbone({ modelsDir });
 
-describe('the bundled trunk', () => {
+describe('the bundled backbone', () => {
   it('is what its card says, and the card says what it was made from', () => {
     const file = readFileSync(BUNDLED_PATH);
     const sha256 = createHash('sha256').update(file).digest('hex');

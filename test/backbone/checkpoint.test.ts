@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readCheckpoint } from '../../src/backbone/checkpoint/index.js';
-import { LastlayerError } from '../../src/index.js';
+import { readCheckpoint } from '../../src/backbone/checkpoint/read.js';
+import { LastlayerError } from '../../src/util/errors.js';
 import { temporaryFolder } from '../support/files.js';
 import { floats, pickle, tensor, torchLegacy, torchZip } from '../support/torch-file.js';
 

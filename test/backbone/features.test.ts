@@ -1,14 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  fetchModel,
-  featureCandidates,
-  inspectBackbone,
-  loadBackbone,
-  type Backbone,
-} from '../../src/index.js';
-import { encodeModel, floatTensor, intTensor, model, node, tensorInfo } from '../../src/onnx/index.js';
-import { encodeSafetensors } from '../../src/safetensors/index.js';
+import type { Backbone } from '../../src/backbone/backbone.js';
+import { fetchModel } from '../../src/backbone/fetch/fetch-model.js';
+import { inspectBackbone } from '../../src/backbone/inspect.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { featureCandidates } from '../../src/backbone/model.js';
+import { floatTensor, intTensor, model, node, tensorInfo } from '../../src/formats/onnx/build.js';
+import { encodeModel } from '../../src/formats/onnx/model.js';
+import { encodeSafetensors } from '../../src/formats/safetensors.js';
 import { lastlayer } from '../support/command-line.js';
 import { temporaryFolder } from '../support/files.js';
 import { referenceResNet, smallCheckpoint } from '../support/reference-resnet.js';

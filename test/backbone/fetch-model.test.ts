@@ -3,15 +3,14 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import type { Backbone } from '../../src/backbone/backbone.js';
+import { cachedCheckpoints, fetchModel, type FetchOptions } from '../../src/backbone/fetch/fetch-model.js';
+import { loadBackbone } from '../../src/backbone/load.js';
 import {
-  fetchModel,
-  loadBackbone,
-  type Backbone,
-  type FetchOptions,
+  torchvisionWeights,
+  type TorchvisionWeights,
   type WeightsName,
-} from '../../src/index.js';
-import { cachedCheckpoints } from '../../src/backbone/fetch/caches.js';
-import { torchvisionWeights, type TorchvisionWeights } from '../../src/backbone/torchvision.js';
+} from '../../src/backbone/torchvision.js';
 import { FileServer } from '../support/file-server.js';
 import { temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
@@ -49,7 +48,7 @@ function fetchTo(name: string, options: FetchOptions = {}) {
 }
 
 describe('a download', () => {
-  it('becomes a trunk that runs, with its card beside it', async () => {
+  it('becomes a backbone that runs, with its card beside it', async () => {
     const progress: [number, number | undefined][] = [];
     const { path, card } = await fetchTo('mine.onnx', { onProgress: (...state) => progress.push(state) });
     expect(progress.at(-1)).toEqual([network.length, network.length]);

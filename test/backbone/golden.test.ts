@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { embedImages, fetchModel, loadBackbone, type Backbone } from '../../src/index.js';
+import type { Backbone } from '../../src/backbone/backbone.js';
+import { fetchModel } from '../../src/backbone/fetch/fetch-model.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { embedImages } from '../../src/classify/classifier.js';
 import { describeWith, temporaryFolder } from '../support/files.js';
 
 const FILES = ['resnet18-golden.pth', 'resnet18-golden-legacy.pth', 'resnet18-golden.safetensors'];

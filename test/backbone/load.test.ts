@@ -2,15 +2,17 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { untrainedBackbone } from '../../src/backbone/index.js';
-import { fetchModel, inspectBackbone, loadBackbone } from '../../src/index.js';
-import { decodeModel, encodeModel, graphOf, tensorInfo } from '../../src/onnx/index.js';
+import { fetchModel } from '../../src/backbone/fetch/fetch-model.js';
+import { inspectBackbone } from '../../src/backbone/inspect.js';
+import { loadBackbone, untrainedBackbone } from '../../src/backbone/load.js';
+import { tensorInfo } from '../../src/formats/onnx/build.js';
+import { decodeModel, encodeModel, graphOf } from '../../src/formats/onnx/model.js';
 import { temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 
 const modelsDir = await temporaryFolder();
 
-describe('the trunk that is used', () => {
+describe('the backbone that is used', () => {
   it('is the bundled one where there is no other, which is said; nothing is written', async () => {
     const notices: string[] = [];
     const backbone = await loadBackbone({ modelsDir, onNotice: (line) => notices.push(line) });
@@ -123,7 +125,7 @@ describe('a network of somebody else', () => {
   });
 });
 
-describe('an untrained trunk', () => {
+describe('an untrained backbone', () => {
   it('is the same on every machine, said to be untrained where it is used, and kept', async () => {
     const backbone = await untrainedBackbone({ modelsDir });
     expect(backbone).toMatchObject({ width: 512, pretrained: false, hasLogits: false });
@@ -176,7 +178,7 @@ describe('a run', () => {
     });
   });
 
-  it('never changes the trunk', async () => {
+  it('never changes the backbone', async () => {
     const path = join(modelsDir, 'resnet18-untrained.onnx');
     const digest = () => createHash('sha256').update(readFileSync(path)).digest('hex');
     const before = digest();

@@ -1,6 +1,5 @@
-import { Histogram } from '../../src/backbone/quantize/histogram.js';
-import { percentileRange, roundingOf } from '../../src/backbone/quantize/range.js';
-import { quantizeWeights } from '../../src/backbone/quantize/weights.js';
+import { Histogram, percentileRange, roundingOf } from '../../src/backbone/quantize/calibration.js';
+import { quantizeWeights } from '../../src/backbone/quantize/graph.js';
 
 /** Numbers from a fixed seed, each −1 … 1. */
 function noise(length: number, seed = 1): Float32Array {

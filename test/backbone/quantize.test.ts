@@ -3,26 +3,17 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
-import {
-  Backbone,
-  embedImages,
-  fetchModel,
-  inspectBackbone,
-  int8Backbone,
-  loadBackbone,
-  measureFidelity,
-  quantizeBackbone,
-} from '../../src/index.js';
-import { createSession, readModel, untrainedBackbone } from '../../src/backbone/index.js';
-import {
-  decodeModel,
-  encodeModel,
-  floatTensor,
-  graphOf,
-  model,
-  node,
-  tensorInfo,
-} from '../../src/onnx/index.js';
+import { Backbone } from '../../src/backbone/backbone.js';
+import { fetchModel } from '../../src/backbone/fetch/fetch-model.js';
+import { inspectBackbone } from '../../src/backbone/inspect.js';
+import { loadBackbone, untrainedBackbone } from '../../src/backbone/load.js';
+import { readModel } from '../../src/backbone/model.js';
+import { int8Backbone, quantizeBackbone } from '../../src/backbone/quantize/quantize.js';
+import { createSession } from '../../src/backbone/session.js';
+import { embedImages } from '../../src/classify/classifier.js';
+import { measureFidelity } from '../../src/classify/fidelity.js';
+import { floatTensor, model, node, tensorInfo } from '../../src/formats/onnx/build.js';
+import { decodeModel, encodeModel, graphOf } from '../../src/formats/onnx/model.js';
 import { lastlayer } from '../support/command-line.js';
 import { describeWith, SHARED, stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
@@ -317,7 +308,7 @@ describe('npm run quantize', () => {
     expect(predicted.result.predictions).toHaveLength(1);
   });
 
-  it('has nothing to do for the bundled trunk, and embed no float32 weights of it; both say what to do', async () => {
+  it('has nothing to do for the bundled backbone, and embed no float32 weights of it; both say what to do', async () => {
     const again = await lastlayer(['quantize', '--calibrate', data], root).outcome;
     expect(again.code).toBe(1);
     expect(again.stderr).toMatch(/computes in integers already.*`npm run fetch-model`/);

@@ -1,8 +1,13 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadBackbone, TORCHVISION_MODELS } from '../../src/index.js';
-import { torchvisionUrl, torchvisionWeights, WEIGHTS } from '../../src/backbone/torchvision.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import {
+  TORCHVISION_MODELS,
+  torchvisionUrl,
+  torchvisionWeights,
+  WEIGHTS,
+} from '../../src/backbone/torchvision.js';
 import { temporaryFolder } from '../support/files.js';
 
 /** A Python environment with torch and torchvision. */

@@ -2,15 +2,12 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import {
-  Classifier,
-  embedDataset,
-  evaluateDataset,
-  loadBackbone,
-  predictOwnClasses,
-  saveHead,
-  trainFromStore,
-} from '../../src/index.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { Classifier, predictOwnClasses } from '../../src/classify/classifier.js';
+import { evaluateDataset } from '../../src/classify/evaluate.js';
+import { trainFromStore } from '../../src/classify/train.js';
+import { embedDataset } from '../../src/embed/embed.js';
+import { saveHead } from '../../src/head/file.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 
@@ -58,7 +55,7 @@ describe('a classifier', () => {
     await expect(classifier.predict(pixels)).rejects.toThrow(/2 × 2 × 3 takes 12 bytes, 11 were given/);
   });
 
-  it('is not made of a head and a trunk that do not belong together', async () => {
+  it('is not made of a head and a backbone that do not belong together', async () => {
     const other = join(folder, 'other.onnx');
     await writeFile(other, smallNetwork(2));
     await expect(Classifier.load(headFile, { model: other })).rejects.toThrow(
@@ -142,7 +139,7 @@ describe('training', () => {
     expect(head.modelId).toBe(other.id);
   });
 
-  it('leaves the trunk as it was', async () => {
+  it('leaves the backbone as it was', async () => {
     expect(readFileSync(model).equals(smallNetwork())).toBe(true);
     expect((await loadBackbone({ model })).id).toBe(backbone.id);
   });

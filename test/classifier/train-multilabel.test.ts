@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { trainAnyFromStore, trainFromStore, type TrainOptions } from '../../src/index.js';
+import { trainAnyFromStore, trainFromStore, type TrainOptions } from '../../src/classify/train.js';
 import { uniform } from '../head/data.js';
-import { writeStore, type PlainRow } from '../support/embeddings.js';
+import { type PlainRow, writeStore } from '../support/embeddings.js';
 import { temporaryFolder } from '../support/files.js';
 
 const WIDTH = 6;

@@ -1,8 +1,10 @@
-import { connect } from '@lancedb/lancedb';
 import { join } from 'node:path';
-import { loadHead, saveHead, trainFromStore, trainHead, type TrainOptions } from '../../src/index.js';
+import { connect } from '@lancedb/lancedb';
+import { trainFromStore, type TrainOptions } from '../../src/classify/train.js';
+import { loadHead, saveHead } from '../../src/head/file.js';
+import { trainHead } from '../../src/head/train.js';
 import { uniform } from '../head/data.js';
-import { MODEL_ID, TRANSFORM_ID, writeStore, type PlainRow } from '../support/embeddings.js';
+import { MODEL_ID, type PlainRow, TRANSFORM_ID, writeStore } from '../support/embeddings.js';
 import { temporaryFolder } from '../support/files.js';
 
 const WIDTH = 6;

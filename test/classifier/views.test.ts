@@ -1,18 +1,14 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import {
-  Classifier,
-  embedDataset,
-  embedImages,
-  evaluateDataset,
-  loadBackbone,
-  trainAnyFromStore,
-  trainFromStore,
-  trainHead,
-  UsageError,
-} from '../../src/index.js';
-import { writeStore, type PlainRow } from '../support/embeddings.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { Classifier, embedImages } from '../../src/classify/classifier.js';
+import { evaluateDataset } from '../../src/classify/evaluate.js';
+import { trainAnyFromStore, trainFromStore } from '../../src/classify/train.js';
+import { embedDataset } from '../../src/embed/embed.js';
+import { trainHead } from '../../src/head/train.js';
+import { UsageError } from '../../src/util/errors.js';
+import { type PlainRow, writeStore } from '../support/embeddings.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadHead, saveHead } from '../../src/index.js';
+import { loadHead, saveHead } from '../../src/head/file.js';
 import { lastlayer } from '../support/command-line.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';

@@ -1,5 +1,5 @@
-import { describeEvaluation } from '../../src/commands/evaluation.js';
-import { Evaluation } from '../../src/index.js';
+import { describeEvaluation } from '../../src/cli/describe.js';
+import { Evaluation } from '../../src/head/metrics.js';
 
 test('the confusion matrix is shaded by the part of its row, without any colour codes', () => {
   const evaluation = new Evaluation(['ant', 'bee']);

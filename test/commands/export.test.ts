@@ -75,7 +75,7 @@ test('the layer and the embeddings are written where no file is named, and told 
   });
 });
 
-test('another trunk than the head’s, a head that is not there and an unknown format are refused', async () => {
+test('another backbone than the head’s, a head that is not there and an unknown format are refused', async () => {
   await writeFile(join(root, 'other.onnx'), smallNetwork(2));
   const refused = [
     [

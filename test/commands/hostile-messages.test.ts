@@ -1,9 +1,9 @@
-import { writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { decodeModel, encodeModel, graphOf } from '../../src/onnx/index.js';
+import { decodeModel, encodeModel, graphOf } from '../../src/formats/onnx/model.js';
 import { lastlayer } from '../support/command-line.js';
 import { temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { COMMANDS } from '../../src/commands/index.js';
+import { COMMANDS } from '../../src/cli/commands.js';
 import { lastlayer, type Outcome } from '../support/command-line.js';
 import { ROOT, temporaryFolder } from '../support/files.js';
 
@@ -52,7 +52,7 @@ interface InspectResult {
 }
 
 describe('from the example pictures to a head', () => {
-  it('embed takes the bundled trunk and embeds the examples, and says both', async () => {
+  it('embed takes the bundled backbone and embeds the examples, and says both', async () => {
     const { code, stdout, stderr } = await run('embed');
     expect(code).toBe(0);
     expect(stderr).toContain(`No data set is named, so here are the example pictures: ${EXAMPLES}`);
@@ -69,7 +69,7 @@ describe('from the example pictures to a head', () => {
     expect(Object.values(result.labels)).toEqual([34, 34, 34, 34]);
   });
 
-  it('train-head writes a head that is far better than chance, and leaves the trunk as it is', async () => {
+  it('train-head writes a head that is far better than chance, and leaves the backbone as it is', async () => {
     const frozen = digestOf(BUNDLED);
     const result = json(await run('train-head', '--json')) as TrainResult;
     expect(result.labels).toEqual(['butterfly', 'fish', 'flower', 'mushroom']);

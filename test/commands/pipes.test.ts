@@ -1,7 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { embedDataset, fetchModel, loadBackbone, loadHead } from '../../src/index.js';
+import { fetchModel } from '../../src/backbone/fetch/fetch-model.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { embedDataset } from '../../src/embed/embed.js';
+import { loadHead } from '../../src/head/file.js';
 import { lastlayer } from '../support/command-line.js';
 import { stripes, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';

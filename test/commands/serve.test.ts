@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { saveHead } from '../../src/index.js';
+import { saveHead } from '../../src/head/file.js';
 import { lastlayer } from '../support/command-line.js';
 import { temporaryFolder } from '../support/files.js';
 import { makeWorld, post } from '../support/server.js';

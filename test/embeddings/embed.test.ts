@@ -2,14 +2,10 @@ import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { copyFile, mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import {
-  embedDataset,
-  embedImages,
-  loadBackbone,
-  UsageError,
-  type EmbedOptions,
-  type EmbedProgress,
-} from '../../src/index.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { embedImages } from '../../src/classify/classifier.js';
+import { embedDataset, type EmbedOptions, type EmbedProgress } from '../../src/embed/embed.js';
+import { UsageError } from '../../src/util/errors.js';
 import { stripedDataset, stripes, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 import { storedRows } from '../support/store.js';

@@ -1,7 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { connect } from '@lancedb/lancedb';
-import { embedDataset, EmbeddingStore, loadBackbone, type EmbeddingRow } from '../../src/index.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { embedDataset } from '../../src/embed/embed.js';
+import type { EmbeddingRow } from '../../src/store/row.js';
+import { EmbeddingStore } from '../../src/store/store.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 

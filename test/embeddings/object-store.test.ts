@@ -1,8 +1,9 @@
-import { createServer } from 'node:http';
 import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
-import { embedDataset, loadBackbone } from '../../src/index.js';
 import { storedIn } from '../../scripts/queue/stored.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { embedDataset } from '../../src/embed/embed.js';
 import { lastlayer } from '../support/command-line.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { describeWithS3, listen, newStoreOnS3 } from '../support/object-store.js';

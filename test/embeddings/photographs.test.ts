@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { embedDataset, loadBackbone, trainFromStore } from '../../src/index.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { trainFromStore } from '../../src/classify/train.js';
+import { embedDataset } from '../../src/embed/embed.js';
 import { describeWith, temporaryFolder } from '../support/files.js';
 import { storedRows } from '../support/store.js';
 

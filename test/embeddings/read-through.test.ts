@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
-import { readEmbeddings } from '../../src/embeddings/index.js';
-import { openDataset } from '../../src/images/index.js';
-import { loadBackbone } from '../../src/index.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { openDataset } from '../../src/data/open.js';
+import { readEmbeddings } from '../../src/embed/read-embeddings.js';
 
 const EXAMPLES = fileURLToPath(new URL('../fixtures/examples', import.meta.url));
 

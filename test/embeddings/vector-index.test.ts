@@ -1,6 +1,7 @@
 import { join } from 'node:path';
-import { EmbeddingStore, type EmbeddingTable } from '../../src/index.js';
-import { MODEL_ID, TRANSFORM_ID, writeStore, type PlainRow } from '../support/embeddings.js';
+import { EmbeddingStore } from '../../src/store/store.js';
+import type { EmbeddingTable } from '../../src/store/table.js';
+import { MODEL_ID, type PlainRow, TRANSFORM_ID, writeStore } from '../support/embeddings.js';
 import { temporaryFolder } from '../support/files.js';
 
 const WIDTH = 32;

@@ -1,17 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { copyFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import {
-  embedDataset,
-  embedImages,
-  EmbeddingStore,
-  loadBackbone,
-  searchSimilar,
-  UsageError,
-  type EmbeddingRow,
-  type EmbedOptions,
-} from '../../src/index.js';
-import { decodeViews, FURTHER_VIEWS } from '../../src/images/index.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { embedImages } from '../../src/classify/classifier.js';
+import { searchSimilar } from '../../src/classify/search.js';
+import { embedDataset, type EmbedOptions } from '../../src/embed/embed.js';
+import { decodeViews } from '../../src/image/decode.js';
+import { FURTHER_VIEWS } from '../../src/image/views.js';
+import type { EmbeddingRow } from '../../src/store/row.js';
+import { EmbeddingStore } from '../../src/store/store.js';
+import { UsageError } from '../../src/util/errors.js';
 import { stripedDataset, stripes, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 import { storedRows } from '../support/store.js';

@@ -4,7 +4,11 @@ import { join } from 'node:path';
 import { Matrix } from 'ml-matrix';
 import { Tensor } from 'onnxruntime-node';
 import sharp from 'sharp';
-import { Classifier, embedDataset, exportOnnx, loadBackbone, trainFromStore } from '../../src/index.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { Classifier } from '../../src/classify/classifier.js';
+import { trainFromStore } from '../../src/classify/train.js';
+import { embedDataset } from '../../src/embed/embed.js';
+import { exportOnnx } from '../../src/export/onnx.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { metadataOf, runOnnx } from '../support/onnx.js';
 import { smallNetwork } from '../support/small-network.js';
@@ -122,7 +126,7 @@ it('the metadata hold the labels and what else is known', async () => {
   });
 });
 
-it('the same trunk and head give the same bytes', async () => {
+it('the same backbone and head give the same bytes', async () => {
   await exportOnnx(classifier, path, { pictures: pictures.slice(0, 1) });
   const before = readFileSync(path);
   await exportOnnx(classifier, path, { pictures: pictures.slice(1, 2) });

@@ -1,13 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  Classifier,
-  exportEmbeddings,
-  exportOnnx,
-  exportSafetensors,
-  loadBackbone,
-} from '../../src/index.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { Classifier } from '../../src/classify/classifier.js';
+import { exportOnnx } from '../../src/export/onnx.js';
+import { exportSafetensors } from '../../src/export/safetensors.js';
+import { exportEmbeddings } from '../../src/export/tables.js';
 import { writeStore } from '../support/embeddings.js';
 import { describeWith, ROOT, temporaryFolder } from '../support/files.js';
 import { madeUpHead } from '../support/made-up-head.js';
@@ -71,7 +69,7 @@ print(json.dumps(sorted([row['path'], y[i].item(), str(X.dtype), X[i].tolist()] 
     );
   });
 
-  describeWith('golden', 'a trunk of PyTorch', (golden) => {
+  describeWith('golden', 'a backbone of PyTorch', (golden) => {
     const { images } = JSON.parse(readFileSync(join(golden, 'expected.json'), 'utf8')) as {
       images: string[];
     };

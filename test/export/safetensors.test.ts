@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { exportSafetensors } from '../../src/index.js';
-import { readSafetensors } from '../../src/safetensors/index.js';
+import { exportSafetensors } from '../../src/export/safetensors.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
 import { temporaryFolder } from '../support/files.js';
 import { madeUpHead } from '../support/made-up-head.js';
 

@@ -2,8 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import { parse } from 'npyjs';
-import { exportEmbeddings } from '../../src/index.js';
-import { openDataset, type DatasetEntry } from '../../src/images/index.js';
+import type { DatasetEntry } from '../../src/data/dataset.js';
+import { openDataset } from '../../src/data/open.js';
+import { exportEmbeddings } from '../../src/export/tables.js';
 import { MODEL_ID, TRANSFORM_ID, writeStore } from '../support/embeddings.js';
 import { temporaryFolder } from '../support/files.js';
 

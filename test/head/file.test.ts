@@ -1,9 +1,11 @@
-import { link, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Matrix } from 'ml-matrix';
-import { type Head, loadHead, saveHead, trainHead } from '../../src/head/index.js';
-import { encodeSafetensors, readSafetensors } from '../../src/safetensors/index.js';
+import { encodeSafetensors, readSafetensors } from '../../src/formats/safetensors.js';
+import { loadHead, saveHead } from '../../src/head/file.js';
+import type { Head } from '../../src/head/head.js';
+import { trainHead } from '../../src/head/train.js';
 import { IDS, overlapping } from './data.js';
 
 let folder: string;

@@ -1,5 +1,4 @@
-import { defaultFolds, NEVER_HELD, stratifiedFolds } from '../../src/head/folds.js';
-import { joinGroups } from '../../src/head/index.js';
+import { defaultFolds, joinGroups, NEVER_HELD, stratifiedFolds } from '../../src/head/split.js';
 
 function rows(sizes: readonly number[]): { classes: Int32Array; count: number; groups: string[] } {
   const classes = Int32Array.from(sizes.flatMap((size, c) => Array.from({ length: size }, () => c)));

@@ -1,5 +1,5 @@
 import { Matrix } from 'ml-matrix';
-import { Head, type HeadFields } from '../../src/head/index.js';
+import { Head, type HeadFields } from '../../src/head/head.js';
 import { IDS } from './data.js';
 
 const FIELDS: HeadFields = {
@@ -90,7 +90,7 @@ test('another head is made with what is known later', () => {
 
 test.each<[string, () => unknown]>([
   [
-    'The head reads embeddings of 2 numbers, and was given 3 numbers, which is no multiple of that. Use the trunk that ' +
+    'The head reads embeddings of 2 numbers, and was given 3 numbers, which is no multiple of that. Use the backbone that ' +
       'it was trained on (resnet18-test@0123456789ab).',
     () => head.logits(new Float32Array(3)),
   ],

@@ -3,9 +3,9 @@ import {
   expectedLeft,
   isPastBest,
   l2Candidates,
-  toPathPoint,
   type PathPoint,
-} from '../../src/head/l2-path.js';
+  toPathPoint,
+} from '../../src/head/cross-validate.js';
 
 function path(...logLosses: number[]): PathPoint[] {
   return logLosses.map((logLoss, i) => ({ l2: 10 ** -i, logLoss, standardError: 0.05, accuracy: 0.9 }));

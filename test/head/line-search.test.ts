@@ -1,4 +1,4 @@
-import { searchLine, type Trial } from '../../src/head/line-search.js';
+import { searchLine, type Trial } from '../../src/head/lbfgs.js';
 
 type Phi = (step: number) => { loss: number; slope: number };
 

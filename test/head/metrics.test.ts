@@ -1,4 +1,4 @@
-import { Evaluation } from '../../src/head/index.js';
+import { Evaluation } from '../../src/head/metrics.js';
 
 const LABELS = ['ant', 'bee', 'fly', 'wasp'];
 const TRUE = [0, 0, 0, 1, 1, 2, 2, 2, 3, 3];

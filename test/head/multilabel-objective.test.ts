@@ -1,5 +1,5 @@
-import { encodeLabelSets, SoftmaxGraph } from '../../src/head/index.js';
-import { softmaxObjective, type RowBlock } from '../../src/head/objective.js';
+import { encodeLabelSets } from '../../src/head/labels.js';
+import { type RowBlock, SoftmaxGraph, softmaxObjective } from '../../src/head/objective.js';
 import { uniform } from './data.js';
 import { labelled } from './multilabel-data.js';
 

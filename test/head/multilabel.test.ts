@@ -1,18 +1,14 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { LastlayerError, UsageError } from '../../src/errors.js';
-import {
-  encodeLabelSets,
-  featuresInMemory,
-  loadHead,
-  multilabelBaselines,
-  MultilabelEvaluation,
-  saveHead,
-  SoftmaxGraph,
-  trainMultilabelHead,
-  tuneMultilabelHead,
-  type TrainMultilabelHeadOptions,
-} from '../../src/head/index.js';
+import { multilabelBaselines } from '../../src/head/baselines.js';
+import { featuresInMemory } from '../../src/head/examples.js';
+import { loadHead, saveHead } from '../../src/head/file.js';
+import { encodeLabelSets } from '../../src/head/labels.js';
+import { MultilabelEvaluation } from '../../src/head/metrics.js';
+import { SoftmaxGraph } from '../../src/head/objective.js';
+import { trainMultilabelHead, type TrainMultilabelHeadOptions } from '../../src/head/train.js';
+import { tuneMultilabelHead } from '../../src/head/tune.js';
+import { LastlayerError, UsageError } from '../../src/util/errors.js';
 import { temporaryFolder } from '../support/files.js';
 import { IDS, separable, uniform } from './data.js';
 import { labelled } from './multilabel-data.js';

@@ -1,10 +1,10 @@
 import {
   blockRows,
-  softmaxObjective,
   type ObjectiveOptions,
   type RowBlock,
+  SoftmaxGraph,
+  softmaxObjective,
 } from '../../src/head/objective.js';
-import { SoftmaxGraph } from '../../src/head/softmax-graph.js';
 import { overlapping, uniform } from './data.js';
 
 const { embeddings, width, classes } = overlapping();

@@ -1,7 +1,7 @@
 import { fit } from '../../src/head/fit.js';
 import { minimizeLbfgs, type Objective } from '../../src/head/lbfgs.js';
+import { SoftmaxGraph } from '../../src/head/objective.js';
 import { Preconditioner } from '../../src/head/preconditioner.js';
-import { SoftmaxGraph } from '../../src/head/softmax-graph.js';
 import { trainHead } from '../../src/head/train.js';
 import { IDS, uniform } from './data.js';
 

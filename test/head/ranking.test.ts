@@ -1,4 +1,4 @@
-import { averagePrecision, bestThreshold } from '../../src/head/ranking.js';
+import { averagePrecision, bestThreshold } from '../../src/head/metrics.js';
 import { uniform } from './data.js';
 
 const random = uniform(5);

@@ -1,4 +1,4 @@
-import { holdOut } from '../../src/head/index.js';
+import { holdOut } from '../../src/head/split.js';
 
 const CLASSES = { ant: 50, bee: 23, fly: 10, gnat: 4, moth: 3, wasp: 2, worm: 1 };
 

@@ -1,5 +1,5 @@
 import { Matrix } from 'ml-matrix';
-import { foldScaling, Moments, standardize, type Scaling } from '../../src/head/standardize.js';
+import { foldScaling, Moments, type Scaling, standardize } from '../../src/head/standardize.js';
 import { overlapping, uniform } from './data.js';
 
 function fitScaling(features: Float32Array, width: number): Scaling {

@@ -1,5 +1,9 @@
-import { fitLabelTemperature, fitTemperature, type LogitBlock } from '../../src/head/temperature.js';
-import { chooseUnknown } from '../../src/head/unknown.js';
+import {
+  chooseUnknown,
+  fitLabelTemperature,
+  fitTemperature,
+  type LogitBlock,
+} from '../../src/head/calibrate.js';
 import { uniform } from './data.js';
 
 /** Logits whose classes are drawn from softmax(z / T): T is what has to be found. */

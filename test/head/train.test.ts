@@ -1,5 +1,6 @@
-import { DEFAULT_L2, trainHead, type TrainHeadOptions } from '../../src/head/index.js';
-import { LastlayerError, UsageError } from '../../src/errors.js';
+import { DEFAULT_L2 } from '../../src/head/fit.js';
+import { trainHead, type TrainHeadOptions } from '../../src/head/train.js';
+import { LastlayerError, UsageError } from '../../src/util/errors.js';
 import { IDS, overlapping, separable } from './data.js';
 
 const DATA = { ...IDS, embeddings: overlapping().embeddings, width: 4, labels: overlapping().labels };

@@ -1,13 +1,9 @@
-import {
-  baselines,
-  featuresInMemory,
-  learningCurve,
-  SoftmaxGraph,
-  tuneHead,
-  type Examples,
-  type FeatureSource,
-  type TuneOptions,
-} from '../../src/head/index.js';
+import { baselines } from '../../src/head/baselines.js';
+import type { TuneOptions } from '../../src/head/cross-validate.js';
+import { type Examples, featuresInMemory, type FeatureSource } from '../../src/head/examples.js';
+import { learningCurve } from '../../src/head/learning-curve.js';
+import { SoftmaxGraph } from '../../src/head/objective.js';
+import { tuneHead } from '../../src/head/tune.js';
 import { IDS, uniform } from './data.js';
 
 const graph = await SoftmaxGraph.create();

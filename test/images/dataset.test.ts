@@ -1,6 +1,7 @@
 import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import { openDataset, type DatasetEntry } from '../../src/images/index.js';
+import type { DatasetEntry } from '../../src/data/dataset.js';
+import { openDataset } from '../../src/data/open.js';
 import { temporaryFolder } from '../support/files.js';
 
 const root = await temporaryFolder();

@@ -2,8 +2,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { decodeImage, IMAGENET_TRANSFORM } from '../../src/images/index.js';
-import { LastlayerError } from '../../src/index.js';
+import { decodeImage } from '../../src/image/decode.js';
+import { IMAGENET_TRANSFORM } from '../../src/image/transform.js';
+import { LastlayerError } from '../../src/util/errors.js';
 import { stripes, temporaryFolder } from '../support/files.js';
 
 const folder = await temporaryFolder();

@@ -1,6 +1,6 @@
 import sharp, { type JpegOptions, type Sharp } from 'sharp';
-import { headerOfPlainJpeg } from '../../src/images/jpeg-header.js';
-import { headerOf } from '../../src/images/render.js';
+import { headerOfPlainJpeg } from '../../src/image/decode.js';
+import { headerOf } from '../../src/image/render.js';
 
 const WIDTH = 301;
 const HEIGHT = 70;

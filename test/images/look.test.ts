@@ -1,5 +1,7 @@
 import sharp, { type Sharp } from 'sharp';
-import { chromaOf, decodeImage, IMAGENET_TRANSFORM, lookOf, type Look } from '../../src/images/index.js';
+import { decodeImage } from '../../src/image/decode.js';
+import { chromaOf, type Look, lookOf } from '../../src/image/fingerprint.js';
+import { IMAGENET_TRANSFORM } from '../../src/image/transform.js';
 
 const RED = { r: 255, g: 0, b: 0 };
 const GREY = { r: 119, g: 119, b: 119 };

@@ -1,7 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { embedImages, loadBackbone } from '../../src/index.js';
-import { openDataset, pictureBatches, sampleEntries, type Dataset } from '../../src/images/index.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { embedImages } from '../../src/classify/classifier.js';
+import type { Dataset } from '../../src/data/dataset.js';
+import { openDataset } from '../../src/data/open.js';
+import { sampleEntries } from '../../src/data/sample.js';
+import { pictureBatches } from '../../src/image/batches.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 

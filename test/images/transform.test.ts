@@ -1,9 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { messageOf } from '../../src/errors.js';
-import { decodeImage, IMAGENET_TRANSFORM, imagenetTransform, transformId } from '../../src/images/index.js';
-import { cropOffset, resizedSize } from '../../src/images/transform.js';
+import { decodeImage } from '../../src/image/decode.js';
+import {
+  cropOffset,
+  IMAGENET_TRANSFORM,
+  imagenetTransform,
+  resizedSize,
+  transformId,
+} from '../../src/image/transform.js';
+import { messageOf } from '../../src/util/errors.js';
 import { describeWith } from '../support/files.js';
 
 /** An RGB picture whose pixels follow a formula. */

@@ -1,13 +1,8 @@
 import { createHash } from 'node:crypto';
 import sharp from 'sharp';
-import {
-  decodeImage,
-  decodeViews,
-  FURTHER_VIEWS,
-  furtherViews,
-  IMAGENET_TRANSFORM,
-  type View,
-} from '../../src/images/index.js';
+import { decodeImage, decodeViews } from '../../src/image/decode.js';
+import { IMAGENET_TRANSFORM } from '../../src/image/transform.js';
+import { FURTHER_VIEWS, furtherViews, type View } from '../../src/image/views.js';
 
 const ALL: View[] = ['center', ...FURTHER_VIEWS];
 

@@ -1,20 +1,9 @@
 import { create } from '@bufbuild/protobuf';
-import { AttributeProtoSchema, TensorProto_DataLocation } from 'onnx-buf';
+import { AttributeProtoSchema, type ModelProto, type NodeProto, TensorProto_DataLocation } from 'onnx-buf';
 import * as ort from 'onnxruntime-node';
-import {
-  decodeModel,
-  encodeModel,
-  floatTensor,
-  graphOf,
-  inputSize,
-  model,
-  node,
-  outputWidth,
-  tensorInfo,
-  truncateAtPooling,
-  type ModelProto,
-  type NodeProto,
-} from '../../src/onnx/index.js';
+import { floatTensor, model, node, tensorInfo } from '../../src/formats/onnx/build.js';
+import { truncateAtPooling } from '../../src/formats/onnx/cut.js';
+import { decodeModel, encodeModel, graphOf, inputSize, outputWidth } from '../../src/formats/onnx/model.js';
 
 /** A convolution to 4 channels, a pooling as given, and a classifier on top, with the input as given. */
 function network(
@@ -64,8 +53,8 @@ describe('a network is truncated at its pooled features', () => {
       [node('ReduceMax', ['relu'], ['pooled'], { axes: [-1, -2], keepdims: 0 })],
     ],
   ])('after %s', async (_, pooling) => {
-    const trunk = truncateAtPooling(network(pooling), 'test.onnx', { keepLogits: true });
-    const { embedding, logits } = await run(trunk, 3);
+    const backbone = truncateAtPooling(network(pooling), 'test.onnx', { keepLogits: true });
+    const { embedding, logits } = await run(backbone, 3);
     const { scores } = await run(network(pooling), 3);
     expect(embedding?.dims).toEqual([3, 4]);
     expect(logits?.data).toEqual(scores?.data);
@@ -107,11 +96,11 @@ describe('a network is truncated at its pooled features', () => {
   });
 
   it('but is left alone where it has an embedding already', () => {
-    const trunk = truncateAtPooling(network([node('GlobalAveragePool', ['relu'], ['pooled'])]), 'a', {
+    const backbone = truncateAtPooling(network([node('GlobalAveragePool', ['relu'], ['pooled'])]), 'a', {
       keepLogits: true,
     });
-    expect(truncateAtPooling(trunk, 'a', { keepLogits: false })).toBe(trunk);
-    expect(outputWidth(trunk, 'embedding')).toBeUndefined();
+    expect(truncateAtPooling(backbone, 'a', { keepLogits: false })).toBe(backbone);
+    expect(outputWidth(backbone, 'embedding')).toBeUndefined();
   });
 });
 

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
-import { checkData, type DataCheck, type Issue } from '../../src/index.js';
+import { checkData, type DataCheck } from '../../src/check/check-data.js';
+import type { Issue } from '../../src/check/finding.js';
+import { type PlainRow, writeStore } from '../support/embeddings.js';
 import { temporaryFolder } from '../support/files.js';
-import { writeStore, type PlainRow } from '../support/embeddings.js';
 
 const WIDTH = 48;
 const LABELS = ['ant', 'bee', 'wasp'];

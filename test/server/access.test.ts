@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { request } from 'node:http';
-import { startServer } from '../../src/index.js';
+import { startServer } from '../../src/server/server.js';
 import { temporaryFolder } from '../support/files.js';
 import { closeServer, makeWorld, post, serve } from '../support/server.js';
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import sharp from 'sharp';
-import { saveHead } from '../../src/index.js';
+import { saveHead } from '../../src/head/file.js';
 import { temporaryFolder } from '../support/files.js';
 import { closeServer, form, makeWorld, post, serve } from '../support/server.js';
 
@@ -63,7 +63,7 @@ describe('a picture as the body', () => {
 });
 
 async function pixelsOf(path: string): Promise<Uint8Array> {
-  const { decodeImage } = await import('../../src/images/index.js');
+  const { decodeImage } = await import('../../src/image/decode.js');
   return (await decodeImage(await readFile(path), world.classifier.backbone.transform)).pixels;
 }
 

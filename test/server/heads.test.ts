@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { saveHead } from '../../src/index.js';
+import { saveHead } from '../../src/head/file.js';
 import { temporaryFolder } from '../support/files.js';
 import { closeServer, logLines, makeWorld, post, serve } from '../support/server.js';
 

@@ -1,4 +1,5 @@
-import { EmbeddingStore, type EmbeddingRow } from '../../src/index.js';
+import type { EmbeddingRow } from '../../src/store/row.js';
+import { EmbeddingStore } from '../../src/store/store.js';
 
 /** Ids under which `writeStore` keeps its rows. */
 export const MODEL_ID = 'resnet18-test@0123456789ab';

@@ -1,7 +1,7 @@
 import { Matrix } from 'ml-matrix';
-import { Head } from '../../src/index.js';
+import { Head } from '../../src/head/head.js';
 
-/** A head of three classes with a temperature of 1.7, for a trunk; it was never trained. */
+/** A head of three classes with a temperature of 1.7, for a backbone; it was never trained. */
 export function madeUpHead({
   id,
   transformId,

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import * as ort from 'onnxruntime-node';
-import { decodeModel } from '../../src/onnx/index.js';
+import { decodeModel } from '../../src/formats/onnx/model.js';
 
 /** The texts that an .onnx file holds about itself. */
 export function metadataOf(path: string): Record<string, string> {

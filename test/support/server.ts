@@ -1,15 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  Classifier,
-  embedDataset,
-  loadBackbone,
-  saveHead,
-  startServer,
-  trainFromStore,
-  type RunningServer,
-  type ServerOptions,
-} from '../../src/index.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { Classifier } from '../../src/classify/classifier.js';
+import { trainFromStore } from '../../src/classify/train.js';
+import { embedDataset } from '../../src/embed/embed.js';
+import { saveHead } from '../../src/head/file.js';
+import type { ServerOptions } from '../../src/server/options.js';
+import { type RunningServer, startServer } from '../../src/server/server.js';
 import { stripedDataset } from './files.js';
 import { smallNetwork } from './small-network.js';
 
@@ -40,7 +37,7 @@ export async function makeWorld(folder: string, count = 12): Promise<World> {
 
 let running: RunningServer | undefined;
 
-/** Starts a server on any free port, after the one before is closed: a process runs one trunk thread at a time. */
+/** Starts a server on any free port, after the one before is closed: a process runs one backbone thread at a time. */
 export async function serve(
   { model, store, head }: World,
   options: Partial<ServerOptions> = {},

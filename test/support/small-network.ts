@@ -1,4 +1,5 @@
-import { encodeModel, floatTensor, model, node, tensorInfo } from '../../src/onnx/index.js';
+import { floatTensor, model, node, tensorInfo } from '../../src/formats/onnx/build.js';
+import { encodeModel } from '../../src/formats/onnx/model.js';
 
 /**
  * Somebody else's network, as an .onnx file: pooled features, of width 8 where nothing else is asked for, and a classifier of 5

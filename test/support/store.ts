@@ -1,4 +1,5 @@
-import { EmbeddingStore, type EmbeddingRow } from '../../src/index.js';
+import type { EmbeddingRow } from '../../src/store/row.js';
+import { EmbeddingStore } from '../../src/store/store.js';
 
 const COLUMNS = [
   'path',

@@ -1,6 +1,6 @@
-import { LastlayerError } from '../../errors.js';
-import { bytesPerElement, toFloat32, type TensorData } from '../../safetensors/index.js';
-import { PickleDict, TensorReference, type PickleValue } from './values.js';
+import { bytesPerElement, type TensorData, toFloat32 } from '../../formats/safetensors.js';
+import { LastlayerError } from '../../util/errors.js';
+import { PickleDict, type PickleValue, TensorReference } from './read.js';
 
 /** Training checkpoints are opened this deep. */
 const MAX_DEPTH = 2;

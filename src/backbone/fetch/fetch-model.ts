@@ -1,24 +1,23 @@
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
-import { LastlayerError, UsageError } from '../../errors.js';
-import { writeModel, type ModelCard, type Provenance } from '../model-card.js';
-import { readModel, type Model } from '../model.js';
-import { probeModel } from '../probe.js';
-import { sha256Of } from '../sha256.js';
+import { LastlayerError, UsageError } from '../../util/errors.js';
+import { fileExists } from '../../util/files.js';
+import { sha256Of } from '../../util/hash.js';
+import { probeModel } from '../load.js';
+import { type ModelCard, type Provenance, writeModel } from '../model-card.js';
+import { type Model, readModel, type TransformChanges } from '../model.js';
 import {
   TORCHVISION_LICENCE,
   TORCHVISION_MODELS,
   torchvisionUrl,
   torchvisionWeights,
-  torchvisionWeightsOf,
   type TorchvisionWeights,
+  torchvisionWeightsOf,
   type WeightsName,
 } from '../torchvision.js';
-import type { TransformChanges } from '../transform.js';
-import { cachedCheckpoints } from './caches.js';
-import { download, type DownloadOptions } from './download.js';
-import { PartialDownload } from './partial-download.js';
+import { download, type DownloadOptions, PartialDownload } from './download.js';
 
 const DEFAULT_MODEL = 'resnet18';
 const UNKNOWN_LICENCE = 'unknown: see the source';
@@ -46,7 +45,7 @@ export interface FetchedModel {
 }
 
 /**
- * Obtains a network, checks it and writes it as a trunk, with its model card beside it. Where no source is named,
+ * Obtains a network, checks it and writes it as a backbone, with its model card beside it. Where no source is named,
  * torchvision's weights are taken from the cache of torch.hub or the Hugging Face hub, or downloaded.
  *
  * A digest in the file's name (`-[0-9a-f]{8,}.`, as torch.hub checks it) or in `sha256` must agree.
@@ -176,4 +175,32 @@ async function readSource(
 function digestInName(source: string): string | undefined {
   const [path = source] = source.split(/[?#]/);
   return /-([0-9a-f]{8,64})\.[a-z]+$/.exec(basename(path))?.[1];
+}
+
+type Environment = Record<string, string | undefined>;
+
+/**
+ * Copies of a checkpoint that PyTorch or timm have downloaded already: torch.hub's file (torch/hub.py:
+ * `$TORCH_HOME/hub/checkpoints`) and the Hugging Face hub's copies of timm's, such as timm/resnet50.tv2_in1k for the
+ * second weights (huggingface_hub/constants.py: `$HF_HUB_CACHE`, `$HF_HOME/hub`; timm/models/resnet.py).
+ */
+export async function cachedCheckpoints(
+  { model, weights, file }: TorchvisionWeights,
+  environment: Environment = process.env,
+): Promise<string[]> {
+  const cache = environment.XDG_CACHE_HOME ?? join(environment.HOME ?? homedir(), '.cache');
+  const torch = environment.TORCH_HOME ?? join(cache, 'torch');
+  const hub =
+    environment.HF_HUB_CACHE ??
+    environment.HUGGINGFACE_HUB_CACHE ??
+    join(environment.HF_HOME ?? join(cache, 'huggingface'), 'hub');
+  const recipe = weights === 'IMAGENET1K_V1' ? 'tv_in1k' : 'tv2_in1k';
+  const snapshots = join(hub, `models--timm--${model}.${recipe}`, 'snapshots');
+  const revisions = await readdir(snapshots).catch(() => []);
+  const candidates = [
+    join(torch, 'hub', 'checkpoints', file),
+    ...revisions.sort().map((revision) => join(snapshots, revision, 'model.safetensors')),
+  ];
+  const found = await Promise.all(candidates.map(fileExists));
+  return candidates.filter((_, i) => found[i]);
 }

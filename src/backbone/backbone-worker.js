@@ -1,0 +1,53 @@
+// @ts-check
+/**
+ * The thread of a `BackbonePool`: is sent a `BackboneProgram`, then batches of pictures, each of which it answers, then null.
+ * Plain JavaScript, so that it starts without a loader wherever the sources run as they are.
+ */
+import { parentPort } from 'node:worker_threads';
+import * as ort from 'onnxruntime-node';
+
+/**
+ * @typedef {import('./pool.js').BackboneProgram} BackboneProgram
+ * @typedef {import('./pool.js').Answer} Answer
+ */
+
+// By a message rather than as workerData, which would keep the graph in memory beside the session.
+parentPort?.once('message', (/** @type {BackboneProgram} */ { graph, options, crop }) => {
+  const session = ort.InferenceSession.create(graph, options);
+  // Whoever awaits it handles its failure.
+  session.catch(() => undefined);
+  parentPort?.on('message', async (/** @type {Uint8Array | null} */ pixels) => {
+    if (pixels) parentPort?.postMessage(await embed(pixels, session, crop));
+    else await close(session);
+  });
+});
+
+/**
+ * @param {Uint8Array} pixels [N, crop, crop, 3]
+ * @param {Promise<ort.InferenceSession>} session
+ * @param {number} crop
+ * @returns {Promise<Answer>}
+ */
+async function embed(pixels, session, crop) {
+  /** @type {'load' | 'run'} */
+  let failed = 'load';
+  try {
+    const loaded = await session;
+    failed = 'run';
+    const input = new ort.Tensor('uint8', pixels, [pixels.length / (3 * crop * crop), crop, crop, 3]);
+    const { embedding } = await loaded.run({ [loaded.inputNames[0] ?? 'input']: input }, ['embedding']);
+    if (!(embedding?.data instanceof Float32Array)) throw new Error('it gives no embedding in float32');
+    return { embedding: embedding.data };
+  } catch (error) {
+    return { failed, reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** @param {Promise<ort.InferenceSession>} session */
+async function close(session) {
+  await session.then(
+    (loaded) => loaded.release(),
+    () => undefined,
+  );
+  parentPort?.close();
+}

@@ -1,0 +1,143 @@
+import { type Entry, fromBufferPromise, type ZipFile } from 'yauzl';
+import { bytesPerElement, type TensorData } from '../../formats/safetensors.js';
+import { LastlayerError, messageOf } from '../../util/errors.js';
+import { readPickle } from './pickle.js';
+import { PickleDict, type PickleValue, type StorageReference } from './read.js';
+import { materializeAll, tensorsOf } from './tensor.js';
+
+/** A state_dict's own pickle holds names and shapes alone: some tens of kilobytes. */
+const MAX_PICKLE_BYTES = 100 * 2 ** 20;
+
+/**
+ * Reads what torch.save writes since PyTorch 1.6 (caffe2/serialize/inline_container.h): an uncompressed zip archive with
+ * one folder of any name that holds `data.pkl`, the bytes of each storage as `data/KEY`, and `byteorder`.
+ * @param path named in errors
+ * @throws {LastlayerError} where the bytes break the format, or ask for what no state_dict needs
+ */
+export async function readTorchZip(bytes: Buffer, path: string): Promise<Map<string, TensorData>> {
+  const archive = await TorchArchive.open(bytes, path);
+  const byteOrder = (await archive.read('byteorder'))?.toString().trim() ?? 'little';
+  if (byteOrder !== 'little') {
+    throw new LastlayerError(`${path} was written on a big-endian machine. Save it again on another one.`);
+  }
+  const pickle = await archive.read('data.pkl');
+  if (!pickle || pickle.length > MAX_PICKLE_BYTES) {
+    throw new LastlayerError(
+      `${path} has a data.pkl of ${pickle?.length ?? 0} bytes, which no state_dict has.`,
+    );
+  }
+  const { value, storages } = readPickle(pickle, 0, path);
+  const contents = new Map<string, Uint8Array>();
+  for (const key of storages.keys()) {
+    const content = await archive.read(`data/${key}`);
+    if (content) contents.set(key, content);
+  }
+  return materializeAll(tensorsOf(value, path), contents, path, bytes.length);
+}
+
+/** The files of the archive's one folder. They are views of the archive's bytes: nothing is copied or unpacked. */
+class TorchArchive {
+  private constructor(
+    private readonly bytes: Buffer,
+    private readonly path: string,
+    private readonly zip: ZipFile,
+    private readonly folder: string,
+    private readonly entries: ReadonlyMap<string, Entry>,
+  ) {}
+
+  static async open(bytes: Buffer, path: string): Promise<TorchArchive> {
+    const entries = new Map<string, Entry>();
+    try {
+      const zip = await fromBufferPromise(bytes, { lazyEntries: true, autoClose: false });
+      for await (const entry of zip.eachEntry()) {
+        if (entries.has(entry.fileName)) throw new Error(`it holds ${entry.fileName} twice`);
+        entries.set(entry.fileName, entry);
+      }
+      const folders = [...entries.keys()].flatMap((name) => /^([^/]+\/)data\.pkl$/.exec(name)?.[1] ?? []);
+      const [folder] = folders;
+      if (folder === undefined || folders.length > 1) throw new Error('it has no data.pkl, or several');
+      return new TorchArchive(bytes, path, zip, folder, entries);
+    } catch (error) {
+      throw new LastlayerError(
+        `${path} is no checkpoint that torch.save wrote, or not the whole of it: ${messageOf(error)}.`,
+      );
+    }
+  }
+
+  /** A file's bytes; undefined where there is none of this name. */
+  async read(name: string): Promise<Buffer | undefined> {
+    const entry = this.entries.get(this.folder + name);
+    if (!entry) return undefined;
+    if (entry.compressionMethod !== 0 || entry.isEncrypted()) {
+      throw new LastlayerError(
+        `${this.path} has ${entry.fileName} compressed or encrypted, as torch.save never does.`,
+      );
+    }
+    const start = await this.start(entry);
+    if (start + entry.uncompressedSize > this.bytes.length) {
+      throw new LastlayerError(`${this.path} is cut off in ${entry.fileName}. Get the file again.`);
+    }
+    return this.bytes.subarray(start, start + entry.uncompressedSize);
+  }
+
+  private async start(entry: Entry): Promise<number> {
+    try {
+      return (await this.zip.readLocalFileHeaderPromise(entry, { minimal: true })).fileDataStart;
+    } catch (error) {
+      throw new LastlayerError(`${this.path} is damaged at ${entry.fileName}: ${messageOf(error)}.`);
+    }
+  }
+}
+
+const PROTOCOL = 1001;
+
+/**
+ * Reads what torch.save wrote before PyTorch 1.6 (torch/serialization.py, _legacy_save): pickles of a magic number, a
+ * protocol number, the machine's properties, the checkpoint and the storages' keys; then each storage's length and bytes.
+ * @throws {LastlayerError} where the bytes break the format, or ask for what no state_dict needs
+ */
+export function readTorchLegacy(bytes: Buffer, path: string): Map<string, TensorData> {
+  const magic = readPickle(bytes, 0, path);
+  const protocol = readPickle(bytes, magic.end, path);
+  if (protocol.value !== PROTOCOL) {
+    throw new LastlayerError(`${path} has another version of torch's legacy format than ${PROTOCOL}.`);
+  }
+  const system = readPickle(bytes, protocol.end, path);
+  if (system.value instanceof PickleDict && system.value.entries.get('little_endian') === false) {
+    throw new LastlayerError(`${path} was written on a big-endian machine. Save it again on another one.`);
+  }
+  const checkpoint = readPickle(bytes, system.end, path);
+  const keys = readPickle(bytes, checkpoint.end, path);
+  const storages = readStorages(bytes, keys.end, keys.value, checkpoint.storages, path);
+  return materializeAll(tensorsOf(checkpoint.value, path), storages, path, bytes.length);
+}
+
+function readStorages(
+  bytes: Buffer,
+  start: number,
+  keys: PickleValue,
+  references: ReadonlyMap<string, StorageReference>,
+  path: string,
+): Map<string, Uint8Array> {
+  const storages = new Map<string, Uint8Array>();
+  let position = start;
+  for (const key of Array.isArray(keys) ? keys : []) {
+    const reference = typeof key === 'string' ? references.get(key) : undefined;
+    if (!reference) {
+      throw new LastlayerError(`${path} lists a storage that no tensor is made of.`);
+    }
+    if (position + 8 > bytes.length) throw cutOff(reference.key, path);
+    const length = Number(bytes.readBigInt64LE(position)) * bytesPerElement(reference.dtype);
+    position += 8;
+    if (length < 0 || position + length > bytes.length) throw cutOff(reference.key, path);
+    storages.set(reference.key, bytes.subarray(position, position + length));
+    position += length;
+  }
+  return storages;
+}
+
+function cutOff(key: string, path: string): LastlayerError {
+  return new LastlayerError(
+    `${path} is cut off: the storage ${key} is not there as a whole. Get the file again.`,
+  );
+}

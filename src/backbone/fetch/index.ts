@@ -1,2 +1,0 @@
-export { fetchModel } from './fetch-model.js';
-export type { FetchedModel, FetchOptions } from './fetch-model.js';

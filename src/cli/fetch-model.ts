@@ -1,0 +1,93 @@
+import { relative } from 'node:path';
+import { type Command, Option } from 'commander';
+import { fetchModel } from '../backbone/fetch/fetch-model.js';
+import { TORCHVISION_MODELS, WEIGHTS, type WeightsName } from '../backbone/torchvision.js';
+import { colour, jsonOption, wholeNumber } from './options.js';
+import { interruptible } from './progress.js';
+import { notice, print, Progress, say } from './terminal.js';
+
+interface FetchFlags {
+  model?: string;
+  weights?: WeightsName;
+  from?: string;
+  features?: string;
+  out?: string;
+  sha256?: string;
+  resize?: number;
+  mean?: [number, number, number];
+  std?: [number, number, number];
+  json?: true;
+}
+
+export const fetchModelCommand = (command: Command): Command =>
+  command
+    .addOption(
+      new Option('--model <name>', "one of torchvision's ResNets (default: resnet18)").choices(
+        TORCHVISION_MODELS,
+      ),
+    )
+    .addOption(
+      new Option('--weights <name>', 'which weights of it (default: IMAGENET1K_V1)').choices(WEIGHTS),
+    )
+    .option('--from <file|url>', 'a .pth, .safetensors or .onnx file instead')
+    .option('--features <name>', 'tensor or operator to take as the features (default: the pooled ones)')
+    .option('--out <file>', 'where to write it (default: models/<model>.onnx)')
+    .option('--sha256 <digits>', 'refuse it unless its sha256 begins with these digits')
+    .option(
+      '--resize <pixels>',
+      'shorter side before the crop, where the network wants another one',
+      wholeNumber,
+    )
+    .option('--mean <r,g,b>', 'mean of each channel, from 0 to 1, where the network wants others', colour)
+    .option('--std <r,g,b>', 'deviation of each channel likewise', colour)
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+Without --from, a copy in the cache of torch.hub or the Hugging Face hub is taken, else it is downloaded (45 MB for
+resnet18). An interrupted download goes on where it was. Another model than models/resnet18.onnx is named to the other
+commands by --model FILE. Networks are compared in docs/backbones.md.
+
+Examples:
+  npm run fetch-model
+  npm run fetch-model -- --model resnet50
+  npm run fetch-model -- --from resnet34-b627a593.pth --out models/resnet34.onnx
+  npm run fetch-model -- --from https://example.com/my-network.onnx --out models/mine.onnx
+  npm run fetch-model -- --from vit.onnx --features /head/Gather_output_0 --out models/vit.onnx`,
+    )
+    .action(run);
+
+async function run({ json, resize, mean, std, ...flags }: FetchFlags): Promise<void> {
+  const progress = new Progress('download', 'MB', (bytes) => (bytes / 1e6).toFixed(1));
+  const { path, card } = await interruptible(async (signal) => {
+    try {
+      return await fetchModel({
+        ...flags,
+        transform: {
+          ...(resize === undefined ? {} : { resize }),
+          ...(mean === undefined ? {} : { mean }),
+          ...(std === undefined ? {} : { std }),
+        },
+        signal,
+        onNotice: notice,
+        onProgress: (received, total) => {
+          progress.update(received, total);
+        },
+      });
+    } finally {
+      progress.stop();
+    }
+  });
+  if (json) {
+    print(JSON.stringify({ path, ...card }));
+    return;
+  }
+  const classes = card.classes === null ? '' : `, logits of ${card.classes} classes`;
+  print(`${relative('.', path)}: ${card.id}, embeddings of width ${card.featureWidth}${classes}`);
+  print(`  from ${card.source}`);
+  if (relative('models/resnet18.onnx', path) !== '') {
+    say(
+      `Use it by --model ${relative('.', path)}, such as: npm run embed -- FOLDER --model ${relative('.', path)}`,
+    );
+  }
+}

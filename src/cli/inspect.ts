@@ -1,0 +1,99 @@
+import type { Command } from 'commander';
+import type { Backbone } from '../backbone/backbone.js';
+import { inspectBackbone, type Layer } from '../backbone/inspect.js';
+import { loadBackbone } from '../backbone/load.js';
+import { featureCandidates } from '../backbone/model.js';
+import { UsageError } from '../util/errors.js';
+import { backboneOptions, jsonOption, modelOption } from './options.js';
+import { notice, print, say, table } from './terminal.js';
+
+interface InspectFlags {
+  model?: string;
+  features?: true;
+  json?: true;
+}
+
+export const inspectCommand = (command: Command): Command =>
+  command
+    .addOption(modelOption())
+    .option('--features', 'list what `fetch-model --features` can take of the file named by --model')
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  npm run inspect
+  npm run inspect -- --model models/resnet34.onnx
+  npm run inspect -- --model vit.onnx --features`,
+    )
+    .action(inspect);
+
+async function inspect({ json, features, ...flags }: InspectFlags): Promise<void> {
+  if (features) {
+    await inspectFeatures(flags.model, json);
+    return;
+  }
+  const backbone = await loadBackbone({ ...backboneOptions({ ...flags, device: 'cpu' }), onNotice: notice });
+  const layers = await inspectBackbone(backbone);
+  const { id, source, width, transform } = backbone;
+  if (json) {
+    print(
+      JSON.stringify({
+        id,
+        source,
+        width,
+        transform,
+        layers: layers.map((layer) => ({ ...layer, frozen: true })),
+      }),
+    );
+  } else {
+    print(`${id}  ${source}\n`);
+    print(table(rowsOf(layers, backbone)));
+    const frozen = layers.reduce((sum, { parameters }) => sum + parameters, 0);
+    print(
+      `\n${frozen.toLocaleString('en')} parameters are frozen; each BatchNorm is folded into its convolution.`,
+    );
+    print(`fc is the head: Linear(${width}, N) for your N classes, the only layer that is trained.`);
+  }
+}
+
+/** What a network can be cut at, which its file alone decides: it need not be of any use as it is. */
+async function inspectFeatures(model: string | undefined, json: true | undefined): Promise<void> {
+  if (model === undefined) throw new UsageError('--features needs the network too: name it by --model FILE.');
+  const candidates = await featureCandidates(model);
+  if (json) {
+    print(JSON.stringify({ model, features: candidates }));
+    return;
+  }
+  const rows = candidates.map(({ tensor, operator, shape, width }) => [
+    tensor,
+    operator,
+    shape.join(' × '),
+    String(width),
+  ]);
+  print(table([['features', 'operator', 'shape', 'width'], ...rows]));
+  say(`\nnpm run fetch-model -- --from ${model} --features NAME --out models/NAME.onnx takes one of them.`);
+}
+
+function rowsOf(layers: readonly Layer[], { width, transform }: Backbone): string[][] {
+  const rows = [['layer', 'operator', 'output', 'parameters', '']];
+  rows.push(['input', '', `3 × ${transform.crop} × ${transform.crop}`, '', '']);
+  let open: string[] = [];
+  for (const { path, operator, shape, parameters } of layers) {
+    const groups = path.slice(0, -1);
+    const shared = groups.findIndex((name, depth) => name !== open[depth]);
+    for (let depth = shared === -1 ? groups.length : shared; depth < groups.length; depth++) {
+      rows.push([indent(depth, groups[depth] ?? '')]);
+    }
+    open = groups;
+    const name = indent(groups.length, path.at(-1) ?? '');
+    const count = parameters > 0 ? parameters.toLocaleString('en') : '';
+    rows.push([name, operator, shape.join(' × '), count, parameters > 0 ? 'frozen' : '']);
+  }
+  rows.push(['fc (your head)', `Gemm ${width} → N`, 'N', `${width}·N + N`, 'trained']);
+  return rows;
+}
+
+function indent(depth: number, name: string): string {
+  return '  '.repeat(depth) + name;
+}

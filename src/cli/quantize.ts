@@ -1,0 +1,142 @@
+import { relative } from 'node:path';
+import type { Command } from 'commander';
+import type { Backbone } from '../backbone/backbone.js';
+import { loadBackbone } from '../backbone/load.js';
+import { quantizeBackbone, type QuantizedBackbone, speedRatio } from '../backbone/quantize/quantize.js';
+import { type Fidelity, measureFidelity } from '../classify/fidelity.js';
+import { datasetOrExamples } from './embed.js';
+import { jsonOption, modelOption, threadsOption, wholeNumber } from './options.js';
+import { interruptible } from './progress.js';
+import { notice, percent, print, Progress, say } from './terminal.js';
+
+interface QuantizeFlags {
+  model?: string;
+  calibrate?: string;
+  pictures?: number;
+  out?: string;
+  threads?: number;
+  json?: true;
+}
+
+/** Below this mean cosine the int8 model may cost accuracy. */
+const GOOD_COSINE = 0.99;
+
+/** Batches as `embed` has them. */
+const SPEED = { batchSize: 32, rounds: 5 };
+
+export const quantizeCommand = (command: Command): Command =>
+  command
+    .addOption(modelOption())
+    .option(
+      '--calibrate <dataset>',
+      'pictures that show which values the activations take (default: the example pictures)',
+    )
+    .option('--pictures <n>', 'pictures to calibrate on, at most', wholeNumber, 128)
+    .option(
+      '--out <file>',
+      'where to write it (default: beside the model, such as models/resnet18.int8.onnx)',
+    )
+    .addOption(threadsOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+The int8 model has an id of its own, so its embeddings never mix with the float32 ones. Pictures like those that the
+network will see calibrate best; at most half of the training pictures are used, and the comparison is on others.
+
+Examples:
+  npm run quantize -- --calibrate ~/photos
+  npm run quantize -- --model models/resnet34.onnx --calibrate ~/photos --json
+  npm run embed -- ~/photos --precision int8`,
+    )
+    .action(run);
+
+async function run({ calibrate, json, out, pictures, model, threads }: QuantizeFlags): Promise<void> {
+  const dataset = datasetOrExamples(calibrate, 'npm run quantize -- --calibrate FOLDER');
+  const session = threads === undefined ? {} : { threads };
+  const float32 = await loadBackbone({
+    ...session,
+    ...(model === undefined ? {} : { model }),
+    onNotice: notice,
+  });
+  const report = await interruptible(async (signal) => {
+    const quantized = await withProgress('calibrating', (onProgress) =>
+      quantizeBackbone(float32, dataset, {
+        ...(out === undefined ? {} : { out }),
+        ...(pictures === undefined ? {} : { pictures }),
+        session,
+        signal,
+        onNotice: notice,
+        onProgress,
+      }),
+    );
+    const { backbone, calibratedOn } = quantized;
+    const fidelity = await withProgress('comparing', (onProgress) =>
+      measureFidelity(float32, backbone, dataset, {
+        except: calibratedOn,
+        signal,
+        onNotice: notice,
+        onProgress,
+      }),
+    );
+    return { quantized, fidelity, speed: await speedRatio(backbone, float32, { ...SPEED, signal }) };
+  });
+  if (json) print(JSON.stringify(toJson(report, float32)));
+  else describe(report, float32);
+}
+
+interface Report {
+  quantized: QuantizedBackbone;
+  fidelity: Fidelity;
+  /** Times as fast as float32. */
+  speed: number;
+}
+
+async function withProgress<T>(
+  what: string,
+  work: (onProgress: (done: number, total: number) => void) => Promise<T>,
+): Promise<T> {
+  const progress = new Progress(what, 'images');
+  try {
+    return await work((done, total) => {
+      progress.update(done, total);
+    });
+  } finally {
+    progress.stop();
+  }
+}
+
+function describe({ quantized, fidelity, speed }: Report, float32: Backbone): void {
+  const { path, card, calibratedOn, backbone } = quantized;
+  const { meanCosine, lowestCosine, pictures, heads } = fidelity;
+  const megabytes = (bytes: Uint8Array) => (bytes.length / 1e6).toFixed(1);
+  print(`${relative('.', path)}: ${card.id}, made from ${float32.id}`);
+  print(`  size             ${megabytes(backbone.onnx)} MB, where float32 takes ${megabytes(float32.onnx)}`);
+  print(`  calibrated on    ${calibratedOn.length} pictures`);
+  print(
+    `  cosine to fp32   mean ${meanCosine.toFixed(4)}, lowest ${lowestCosine.toFixed(4)}, of ${pictures} other pictures`,
+  );
+  if (heads) {
+    const { accuracy, agreement, judgedBy, judgedOn, trainedOn } = heads;
+    print(
+      `  head accuracy    float32 ${percent(accuracy.reference)}, int8 ${percent(accuracy.other)}; the same answer for ` +
+        `${percent(agreement)} (${trainedOn} to train, ${judgedOn} to judge: ${judgedBy})`,
+    );
+  }
+  print(`  speed            ${speed.toFixed(1)} times float32's`);
+  if (meanCosine < GOOD_COSINE) {
+    say(`The mean cosine is below ${GOOD_COSINE}: float32 is the safer choice for this network.`);
+  }
+  if (speed < 1) say('int8 is slower than float32 on this machine, so there is no use for it here.');
+}
+
+function toJson({ quantized: { path, card, calibratedOn }, fidelity, speed }: Report, float32: Backbone) {
+  return {
+    path,
+    ...card,
+    madeFrom: float32.id,
+    calibratedOn: calibratedOn.length,
+    fidelity,
+    speedRatio: speed,
+  };
+}

@@ -1,0 +1,63 @@
+import { type Command, Option } from 'commander';
+import { searchSimilar } from '../classify/search.js';
+import {
+  backboneOptions,
+  deviceOption,
+  jsonOption,
+  type ModelFlags,
+  modelOption,
+  storeOption,
+  threadsOption,
+  wholeNumber,
+} from './options.js';
+import { notice, onOneLine, print, table } from './terminal.js';
+
+interface SearchFlags extends ModelFlags {
+  store: string;
+  dataset?: string;
+  topK: number;
+  exact: boolean;
+  json?: true;
+}
+
+export const searchCommand = (command: Command): Command =>
+  command
+    .argument('<image>', 'a picture file')
+    .addOption(storeOption())
+    .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')
+    .addOption(new Option('--top-k <k>', 'how many').argParser(wholeNumber).default(10))
+    .option('--exact', 'compare every picture, without the index that a large store has', false)
+    .addOption(modelOption())
+    .addOption(deviceOption())
+    .addOption(threadsOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+The first search in a store of more than 50,000 pictures builds an index, once. Pictures that are added later are found as well.
+
+Examples:
+  npm run search -- new.jpg
+  npm run search -- new.jpg --store embeddings --top-k 5 --json`,
+    )
+    .action(run);
+
+async function run(
+  image: string,
+  { json, store, dataset, topK, exact, ...flags }: SearchFlags,
+): Promise<void> {
+  const similar = await searchSimilar(image, {
+    ...{ ...backboneOptions(flags), store, topK, exact, onNotice: notice },
+    ...(dataset !== undefined && { dataset }),
+    onIndex: (rows) => {
+      notice(`Indexing ${rows} pictures, which later searches need not; --exact does without.`);
+    },
+  });
+  if (json) print(JSON.stringify({ image, similar }));
+  else {
+    const rows = similar.map(({ path, label, split, similarity }) => [
+      ...[onOneLine(path), label ?? '', split ?? '', similarity.toFixed(3)],
+    ]);
+    print(table([['picture', 'label', 'split', 'cosine'], ...rows]));
+  }
+}

@@ -1,0 +1,108 @@
+import { type Command, Option } from 'commander';
+import type { Backbone } from '../backbone/backbone.js';
+import { loadBackbone } from '../backbone/load.js';
+import { existingInt8 } from '../backbone/quantize/quantize.js';
+import { LastlayerError } from '../util/errors.js';
+import {
+  backboneOptions,
+  batchSizeOption,
+  concurrencyOption,
+  deviceOption,
+  jsonOption,
+  type ModelFlags,
+  modelOption,
+  precisionOption,
+  refuseIntegers,
+  sessionOptions,
+  threadsOption,
+  wholeNumber,
+} from './options.js';
+import { interruptible } from './progress.js';
+import { notice, print, Progress, say } from './terminal.js';
+
+interface WorkerFlags extends ModelFlags {
+  queue: string;
+  precision?: 'fp32' | 'int8';
+  batchSize?: number;
+  concurrency?: number;
+  stalledAfter: number;
+  json?: true;
+}
+
+export const workerCommand = (command: Command): Command =>
+  command
+    .addOption(new Option('--queue <url>', 'the Redis of the queue').makeOptionMandatory())
+    .addOption(modelOption())
+    .addOption(precisionOption())
+    .addOption(batchSizeOption())
+    .addOption(concurrencyOption())
+    .addOption(
+      new Option(
+        '--stalled-after <seconds>',
+        'a job goes to another worker when its own gave no sign of life for so long',
+      )
+        .argParser(wholeNumber)
+        .default(30),
+    )
+    .addOption(deviceOption())
+    .addOption(threadsOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+Start one on each machine, with the same model as embed, and with the data set and the store under the same paths or addresses.
+It does the jobs of every data set that is being embedded with its model, and waits for more; jobs of other models are left to
+other workers. A job whose worker is lost is done by another; a job that ends two workers is tried in halves, until the picture
+is found that does it, which then has an error in the store like one that cannot be read.
+Ctrl-C or SIGTERM ends it when the jobs under way are done; a second one at once. Exit code 0.
+
+Examples:
+  npm run worker -- --queue redis://10.0.0.5:6379
+  npm run worker -- --queue rediss://user:password@queue.example.org:6380 --precision int8
+  npm run worker -- --queue redis://10.0.0.5:6379 --model resnet34.onnx --threads 4`,
+    )
+    .action(run);
+
+async function run({ queue, batchSize, concurrency, stalledAfter, ...flags }: WorkerFlags): Promise<void> {
+  const backbone = await backboneFor(flags);
+  const done = { embedded: 0, reused: 0, unchanged: 0, failed: 0 };
+  const progress = new Progress('worker', 'images');
+  // Only whoever has a queue needs what it takes.
+  const { work } = await import('../embed/queue/worker.js');
+  const working = (signal: AbortSignal) =>
+    work({
+      ...{ queue, backbone, signal, onNotice: notice, stalledAfter: stalledAfter * 1000 },
+      ...(batchSize === undefined ? {} : { batchSize }),
+      ...(concurrency === undefined ? {} : { concurrency }),
+      onOutcomes: (outcomes) => {
+        for (const outcome of ['embedded', 'reused', 'unchanged', 'failed'] as const)
+          done[outcome] += outcomes[outcome];
+        progress.update(done.embedded + done.reused + done.unchanged + done.failed, undefined, done.embedded);
+      },
+    });
+  await interruptible(
+    working,
+    'Stopping when the jobs under way are done. Once more to stop at once.',
+  ).finally(() => {
+    progress.stop();
+  });
+  if (flags.json) print(JSON.stringify({ modelId: backbone.id, ...done }));
+  else {
+    const { embedded, reused, unchanged, failed } = done;
+    say(`Stopped. ${embedded} pictures embedded, ${unchanged + reused} known already, ${failed} unreadable.`);
+  }
+}
+
+/** @throws {LastlayerError} where int8 is asked for and embed has not made it yet */
+async function backboneFor(flags: Omit<WorkerFlags, 'queue' | 'stalledAfter'>): Promise<Backbone> {
+  const { precision } = flags;
+  const loaded = await loadBackbone({ ...backboneOptions(flags), onNotice: notice });
+  if (precision === 'fp32') refuseIntegers(loaded);
+  if (precision !== 'int8' || loaded.quantized) return loaded;
+  const int8 = await existingInt8(loaded, { session: sessionOptions(flags) });
+  if (int8) return int8;
+  throw new LastlayerError(
+    `There is no int8 model of ${loaded.id} beside ${loaded.source}. \`npm run embed -- DATASET --precision int8\` makes it; copy it ` +
+      `here from there with its .json, so that all have the same.`,
+  );
+}

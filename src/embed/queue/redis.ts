@@ -1,0 +1,54 @@
+import { Redis } from 'ioredis';
+import { LastlayerError, messageOf, UsageError } from '../../util/errors.js';
+
+/** Waits between two tries to reach a Redis that was there before. */
+const RETRY_MS = { first: 200, longest: 2_000 };
+
+/**
+ * Connects to Redis. Once it was reached, a connection that breaks is taken up again for as long as it takes, and commands wait.
+ * @param url redis://[user:password@]host[:port][/database], or rediss:// with TLS
+ * @param onNotice told when the connection breaks, and when it is there again
+ * @throws {UsageError} where it is no such address
+ * @throws {LastlayerError} where there is no Redis at it
+ */
+export async function connectRedis(url: string, onNotice?: (line: string) => void): Promise<Redis> {
+  if (!/^rediss?:\/\/./.test(url)) {
+    throw new UsageError(`--queue is ${url}; an address such as redis://127.0.0.1:6379 is expected.`);
+  }
+  let wasReached = false;
+  let reason: unknown;
+  const redis = new Redis(url, {
+    lazyConnect: true,
+    // Both as BullMQ needs them of a connection that outlives a restart of Redis.
+    maxRetriesPerRequest: null,
+    enableReadyCheck: true,
+    retryStrategy: (tries) => (wasReached ? Math.min(tries * RETRY_MS.first, RETRY_MS.longest) : null),
+  });
+  redis.on('error', (error) => (reason = error));
+  try {
+    await redis.connect();
+  } catch (error) {
+    redis.disconnect();
+    throw new LastlayerError(
+      `There is no Redis at ${withoutPassword(url)}: ${messageOf(reason ?? error)}. Start one, best with its append-only ` +
+        `file on (\`redis-server --appendonly yes\`), or correct --queue.`,
+    );
+  }
+  wasReached = true;
+  let isBroken = false;
+  redis.on('close', () => {
+    if (isBroken || redis.status === 'end') return;
+    isBroken = true;
+    onNotice?.(`The connection to Redis at ${withoutPassword(url)} broke; trying again until it is back.`);
+  });
+  redis.on('ready', () => {
+    if (isBroken) onNotice?.(`Redis at ${withoutPassword(url)} is back.`);
+    isBroken = false;
+  });
+  return redis;
+}
+
+/** The address as it may be shown. */
+export function withoutPassword(url: string): string {
+  return url.replace(/\/\/[^/@]*@/, '//…@');
+}

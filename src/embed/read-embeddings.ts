@@ -1,0 +1,59 @@
+import { openDataset } from '../data/open.js';
+import type { View } from '../image/views.js';
+import type { EmbeddingRow, RowStore } from '../store/row.js';
+import { EmbeddingStore } from '../store/store.js';
+import type { EmbeddingTable } from '../store/table.js';
+import { embedPictures, type PassOptions } from './pipeline.js';
+
+interface ReadThroughOptions extends PassOptions {
+  /** Store whose embeddings are used where they fit; it is never written to. */
+  store?: string;
+  /** Further views that are wanted of every picture. */
+  views?: readonly View[];
+  /** Called once for each picture and view, in no particular order. */
+  onRow: (row: EmbeddingRow) => void;
+}
+
+/**
+ * Goes through a data set and gives the embedding of every picture, taken from the store where it has it and computed
+ * where not.
+ * @param path a folder or manifest
+ * @throws as `embedDataset` does
+ */
+export async function readEmbeddings(path: string, { store, ...options }: ReadThroughOptions): Promise<void> {
+  const { backbone, onRow, views = [] } = options;
+  const isThere = store !== undefined && (await EmbeddingStore.exists(store));
+  const opened = isThere ? await EmbeddingStore.open(store, { create: false }) : undefined;
+  try {
+    const table = await opened?.existingTable(backbone.id, backbone.transformId, backbone.width);
+    await embedPictures(readOnly(table, ['center', ...views], onRow), await openDataset(path), {
+      ...options,
+      views,
+      takesViews: () => true,
+      onUnchanged: onRow,
+      onOutcome: () => undefined,
+    });
+  } finally {
+    opened?.close();
+  }
+}
+
+/** Looks pictures up in a table, if there is one, and hands rows on instead of writing them. */
+function readOnly(
+  table: EmbeddingTable | undefined,
+  views: readonly View[],
+  onRow: (row: EmbeddingRow) => void,
+): RowStore<EmbeddingRow> {
+  return {
+    known: async (paths, dataset) => (await table?.knownWithEmbeddings(paths, dataset, views)) ?? new Map(),
+    knownSizes: async (sizes) => (await table?.knownSizes(sizes)) ?? new Set<number>(),
+    withContent: async (sha256) => {
+      const wanted: readonly string[] = views;
+      return ((await table?.withContent(sha256)) ?? []).filter(({ view }) => wanted.includes(view));
+    },
+    put: async (row) => {
+      onRow(row);
+      return Promise.resolve();
+    },
+  };
+}

@@ -1,0 +1,141 @@
+import { createWriteStream } from 'node:fs';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { fileWriter, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
+import { csvLine } from '../data/manifest.js';
+import type { ExportedRow, StoredRows } from './tables.js';
+
+/** Writes paths, labels and splits as a manifest, which `embed` takes; the rows are in the order of the embeddings. */
+export async function writeManifest(file: string, rows: StoredRows): Promise<void> {
+  await pipeline(Readable.from(linesOf(rows)), createWriteStream(file));
+}
+
+async function* linesOf({ hasLists, blocks }: StoredRows): AsyncGenerator<string> {
+  yield csvLine(['path', hasLists ? 'labels' : 'label', 'split']);
+  for await (const block of blocks()) {
+    for (const { path, label, labels, split } of block) {
+      yield csvLine([path, hasLists ? (labels ?? []).join(';') : label, split]);
+    }
+  }
+}
+
+/** Digits that tell any two float32 numbers apart. */
+const DIGITS = 9;
+
+/** Writes the rows as an array of objects, one a line: `path`, `label` or `labels`, `split`, `embedding`. */
+export async function writeJson(file: string, rows: StoredRows): Promise<void> {
+  await pipeline(Readable.from(textOf(rows)), createWriteStream(file));
+}
+
+async function* textOf({ blocks, hasLists }: StoredRows): AsyncGenerator<string> {
+  let before = '[\n';
+  for await (const block of blocks()) {
+    for (const row of block) {
+      yield before + JSON.stringify(objectOf(row, hasLists));
+      before = ',\n';
+    }
+  }
+  yield '\n]\n';
+}
+
+function objectOf({ path, label, labels, split, embedding }: ExportedRow, hasLists: boolean): object {
+  return {
+    path,
+    ...(hasLists ? { labels } : { label }),
+    split,
+    embedding: Array.from(embedding, (value) => Number(value.toPrecision(DIGITS))),
+  };
+}
+
+/**
+ * Writes the embeddings as NumPy's format 1.0 holds an array, float32 [rows, width] in C order: magic, length of the header,
+ * header padded to 64 bytes, values (numpy.org, "numpy.lib.format"). Own code, because the writers on npm want the whole
+ * array in memory.
+ */
+export async function writeNpy(file: string, rows: StoredRows): Promise<void> {
+  await pipeline(Readable.from(bytesOf(rows)), createWriteStream(file));
+}
+
+async function* bytesOf({ count, record: { width }, blocks }: StoredRows): AsyncGenerator<Uint8Array> {
+  yield npyHeader(count, width);
+  for await (const block of blocks()) {
+    for (const { embedding } of block) {
+      yield new Uint8Array(embedding.buffer, embedding.byteOffset, embedding.byteLength);
+    }
+  }
+}
+
+function npyHeader(rows: number, width: number): Buffer {
+  const description = `{'descr': '<f4', 'fortran_order': False, 'shape': (${rows}, ${width}), }`;
+  const start = Buffer.from([0x93, ...Buffer.from('NUMPY'), 1, 0, 0, 0]);
+  const length = Math.ceil((start.length + description.length + 1) / 64) * 64 - start.length;
+  start.writeUInt16LE(length, start.length - 2);
+  return Buffer.concat([start, Buffer.from(`${description.padEnd(length - 1)}\n`)]);
+}
+
+/** Rows that are written, and later read, together: 8 MB of embeddings of width 512. */
+const GROUP = 4096;
+
+/**
+ * Writes the rows as a Parquet file with the columns `path`, `label` or `labels` (a list), `split` and `embedding` (a list of
+ * float32); model, transform and data set are in its metadata.
+ */
+export async function writeParquet(file: string, rows: StoredRows): Promise<void> {
+  const { model_id, transform_id, dataset } = rows.record;
+  const writer = new ParquetWriter({
+    writer: fileWriter(file),
+    schema: schemaOf(rows.hasLists),
+    // Embeddings do not get smaller.
+    codec: 'UNCOMPRESSED',
+    kvMetadata: Object.entries({ model_id, transform_id, dataset }).map(([key, value]) => ({ key, value })),
+  });
+  let group: ExportedRow[] = [];
+  const write = async () => {
+    if (group.length > 0)
+      await writer.write({ columnData: columnsOf(group, rows.hasLists), rowGroupSize: group.length });
+    group = [];
+  };
+  for await (const block of rows.blocks()) {
+    group.push(...block);
+    if (group.length >= GROUP) await write();
+  }
+  await write();
+  await writer.finish();
+}
+
+function schemaOf(hasLists: boolean): SchemaElement[] {
+  const text = { type: 'BYTE_ARRAY', converted_type: 'UTF8' } as const;
+  return [
+    { name: 'schema', num_children: 4 },
+    { name: 'path', ...text, repetition_type: 'REQUIRED' },
+    ...(hasLists
+      ? listOf('labels', { name: 'element', ...text, repetition_type: 'REQUIRED' })
+      : [{ name: 'label', ...text, repetition_type: 'OPTIONAL' } as const]),
+    { name: 'split', ...text, repetition_type: 'OPTIONAL' },
+    ...listOf('embedding', { name: 'element', type: 'FLOAT', repetition_type: 'REQUIRED' }),
+  ];
+}
+
+/** A list in three levels (github.com/apache/parquet-format, LogicalTypes.md, "Lists"). */
+function listOf(name: string, element: SchemaElement): SchemaElement[] {
+  return [
+    { name, converted_type: 'LIST', num_children: 1, repetition_type: 'OPTIONAL' },
+    { name: 'list', num_children: 1, repetition_type: 'REPEATED' },
+    element,
+  ];
+}
+
+function columnsOf(rows: readonly ExportedRow[], hasLists: boolean) {
+  return [
+    { name: 'path', data: rows.map(({ path }) => path) },
+    hasLists
+      ? { name: 'labels', data: rows.map(({ labels }) => labels) }
+      : { name: 'label', data: rows.map(({ label }) => label) },
+    { name: 'split', data: rows.map(({ split }) => split) },
+    {
+      name: 'embedding',
+      data: rows.map(({ embedding }) => Array.from(embedding)),
+      encoding: 'PLAIN' as const,
+    },
+  ];
+}

@@ -1,0 +1,105 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import pLimit from 'p-limit';
+import type { Answer, Job } from './isolated-process.js';
+import type { Header, Recipe } from './render.js';
+import { LastlayerError } from '../util/errors.js';
+
+/**
+ * Decodes in a process of its own, one picture at a time: for pictures that might take any amount of time or memory, as no
+ * limit holds inside a decoder. A process that takes too long or dies costs its picture alone; the next picture gets a new one.
+ * The process starts when it is first needed, and keeps nobody alive.
+ */
+class Isolated {
+  private readonly limit = pLimit(1);
+  private process: ChildProcess | undefined;
+
+  /** @throws {LastlayerError} as {@link render} does */
+  async header(image: Uint8Array, seconds: number): Promise<Header> {
+    const answer = await this.limit(() => this.answer({ image, recipe: undefined }, seconds));
+    if ('header' in answer) return answer.header;
+    throw new LastlayerError(reasonIn('reason' in answer ? answer.reason : ''));
+  }
+
+  /**
+   * @returns interleaved RGB bytes
+   * @throws {LastlayerError} where the picture cannot be read, takes longer than its time, or brings the process down
+   */
+  async render(image: Uint8Array, recipe: Recipe): Promise<Uint8Array> {
+    const answer = await this.limit(() => this.answer({ image, recipe }, recipe.seconds));
+    if ('pixels' in answer) return answer.pixels;
+    throw new LastlayerError(reasonIn('reason' in answer ? answer.reason : ''));
+  }
+
+  private answer(job: Job, seconds: number): Promise<Answer> {
+    if (!this.process?.connected) this.process = start();
+    const child = this.process;
+    child.ref();
+    child.channel?.ref();
+    return new Promise<Answer>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        reject(tooSlow(seconds));
+        this.discard(child);
+      }, 1000 * seconds);
+      const settle = (use: () => void) => {
+        clearTimeout(timer);
+        child.removeAllListeners();
+        use();
+      };
+      child.once('message', (answer) => {
+        settle(() => {
+          resolve(answer as Answer);
+        });
+        child.unref();
+        child.channel?.unref();
+      });
+      const die = (how: string) => {
+        settle(() => {
+          reject(new LastlayerError(`brought its decoder down (${how})`));
+        });
+        this.discard(child);
+      };
+      child.once('error', ({ message }) => {
+        die(message);
+      });
+      child.once('exit', (code, signal) => {
+        die(signal ?? `exit code ${code}`);
+      });
+      child.send(job, (error) => {
+        if (error) die(error.message);
+      });
+    });
+  }
+
+  private discard(child: ChildProcess): void {
+    child.removeAllListeners();
+    // What is still to be said of a process that is given up is of no interest.
+    child.on('error', () => undefined);
+    child.kill('SIGKILL');
+    if (this.process === child) this.process = undefined;
+  }
+}
+
+/** libvips reports one problem in several lines and repeats them; the first says it. */
+export function reasonIn(message: string): string {
+  const [first = ''] = message.split('\n');
+  return first.trim() || 'unreadable';
+}
+
+export const isolated = new Isolated();
+
+/** Says that decoding took too long. */
+export function tooSlow(seconds: number): LastlayerError {
+  return new LastlayerError(`takes longer than ${seconds} s to decode and was given up`);
+}
+
+function start(): ChildProcess {
+  return fork(fileURLToPath(new URL('./isolated-process.js', import.meta.url)), {
+    // Without the loaders of this process, which that one has no use for.
+    execArgv: [],
+    serialization: 'advanced',
+    // Ctrl-C reaches all processes of a terminal's group, and this one is not to fail on its picture before anybody knows why.
+    detached: process.platform !== 'win32',
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+  });
+}

@@ -1,0 +1,127 @@
+/** How a picture becomes the network's input: resize, crop, scale to 0..1, normalise per channel (RGB). */
+export interface Transform {
+  /** Length of the shorter side after resizing, in pixels. */
+  resize: number;
+  /** Side of the square cut from the middle, in pixels. */
+  crop: number;
+  mean: readonly [number, number, number];
+  std: readonly [number, number, number];
+  /** What shows through transparent pixels. */
+  background: string;
+}
+
+/** torchvision's transform for its ImageNet models: Resize(256), CenterCrop(224), ImageNet mean and std. */
+export const IMAGENET_TRANSFORM: Transform = {
+  resize: 256,
+  crop: 224,
+  mean: [0.485, 0.456, 0.406],
+  std: [0.229, 0.224, 0.225],
+  background: '#ffffff',
+};
+
+/** The ImageNet transform for a network with another input size, in the same proportion of resize to crop. */
+export function imagenetTransform(crop: number): Transform {
+  return { ...IMAGENET_TRANSFORM, crop, resize: Math.round((crop * 256) / 224) };
+}
+
+/**
+ * Names a transform by everything that decides its output, so that embeddings of different transforms never mix.
+ * The leading number is the version of the decoding itself and is raised whenever pixels would come out differently.
+ */
+export function transformId({ resize, crop, mean, std, background }: Transform): string {
+  return `v1-resize${resize}-crop${crop}-mean${mean.join('_')}-std${std.join('_')}-on${background.replace('#', '')}`;
+}
+
+/**
+ * The size that torchvision's Resize gives a picture: the shorter side becomes `resize`, the longer one is rounded down
+ * (torchvision, transforms/functional.py, _compute_resized_output_size).
+ */
+export function resizedSize(
+  width: number,
+  height: number,
+  resize: number,
+): { width: number; height: number } {
+  const longer = (long: number, short: number) => Math.max(resize, Math.floor((resize * long) / short));
+  return width <= height
+    ? { width: resize, height: longer(height, width) }
+    : { width: longer(width, height), height: resize };
+}
+
+/** Where torchvision's CenterCrop begins on a side of the given length: half the rest, rounded half to even. */
+export function cropOffset(length: number, crop: number): number {
+  const half = (length - crop) / 2;
+  const floor = Math.floor(half);
+  return half - floor === 0.5 && floor % 2 === 1 ? floor + 1 : floor;
+}
+
+/** Where an output pixel lies between two input pixels: left · (1 − weight) + right · weight. */
+interface Tap {
+  left: number;
+  right: number;
+  weight: number;
+}
+
+/**
+ * Enlarges a picture whose shorter side is below `resize` and cuts out a square, as Pillow's bilinear filter does:
+ * pixel centres lie at half-integers, borders are repeated, columns and rows are each rounded to bytes.
+ * (libvips places the samples of an enlargement up to half an input pixel away from there.)
+ * @param pixels interleaved RGB bytes [height, width, 3]
+ * @param offset where the square begins in the enlarged picture
+ * @returns interleaved RGB bytes [crop, crop, 3]
+ */
+export function enlargeAndCrop(
+  pixels: Uint8Array,
+  { width, height }: { width: number; height: number },
+  transform: Transform,
+  offset: { left: number; top: number },
+): Uint8Array {
+  const { crop } = transform;
+  const target = resizedSize(width, height, transform.resize);
+  const columns = taps(width, target.width, offset.left, crop);
+  const rows = taps(height, target.height, offset.top, crop);
+  const cropped = new Uint8Array(crop * crop * 3);
+  let top = { row: -1, values: new Uint8Array(crop * 3) };
+  let bottom = { row: -1, values: new Uint8Array(crop * 3) };
+  rows.forEach(({ left: above, right: below, weight }, y) => {
+    // Going down, the row that was below is often the one that is now above.
+    if (top.row !== above && bottom.row === above) [top, bottom] = [bottom, top];
+    if (top.row !== above)
+      top = { row: above, values: resampleRow(pixels, above * width * 3, columns, top.values) };
+    if (bottom.row !== below)
+      bottom = { row: below, values: resampleRow(pixels, below * width * 3, columns, bottom.values) };
+    const start = y * crop * 3;
+    for (let i = 0; i < crop * 3; i++)
+      cropped[start + i] = mix(top.values[i] ?? 0, bottom.values[i] ?? 0, weight);
+  });
+  return cropped;
+}
+
+function taps(from: number, to: number, offset: number, crop: number): Tap[] {
+  return Array.from({ length: crop }, (_, i) => {
+    const centre = ((offset + i + 0.5) * from) / to - 0.5;
+    const floor = Math.floor(centre);
+    const clamp = (x: number) => Math.min(Math.max(x, 0), from - 1);
+    return { left: clamp(floor), right: clamp(floor + 1), weight: centre - floor };
+  });
+}
+
+function resampleRow(
+  pixels: Uint8Array,
+  start: number,
+  columns: Tap[],
+  row: Uint8Array<ArrayBuffer>,
+): Uint8Array<ArrayBuffer> {
+  let i = 0;
+  for (const { left, right, weight } of columns) {
+    const [l, r] = [start + left * 3, start + right * 3];
+    row[i++] = mix(pixels[l] ?? 0, pixels[r] ?? 0, weight);
+    row[i++] = mix(pixels[l + 1] ?? 0, pixels[r + 1] ?? 0, weight);
+    row[i++] = mix(pixels[l + 2] ?? 0, pixels[r + 2] ?? 0, weight);
+  }
+  return row;
+}
+
+/** Rounded to the nearest once it is stored as a byte, which drops what is behind the point. */
+function mix(a: number, b: number, weight: number): number {
+  return a + (b - a) * weight + 0.5;
+}

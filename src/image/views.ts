@@ -1,0 +1,85 @@
+import { UsageError } from '../util/errors.js';
+import { cropOffset, type Transform } from './transform.js';
+
+/**
+ * Sets of further views of a picture, beside the transform's own crop from the middle: `flip`, the mirror image from left to
+ * right; `crops`, the four corners of the resized picture. Both together make the ten crops of Krizhevsky, Sutskever and
+ * Hinton 2012, "ImageNet Classification with Deep Convolutional Neural Networks", section 4.1, and of torchvision's TenCrop.
+ */
+export const VIEW_SETS = ['flip', 'crops'] as const;
+export type ViewSet = (typeof VIEW_SETS)[number];
+
+const CORNERS = ['top-left', 'top-right', 'bottom-left', 'bottom-right'] as const;
+type Corner = (typeof CORNERS)[number];
+
+/** What the network sees of a picture. */
+export type View = 'center' | 'flip' | Corner | `${Corner}-flip`;
+
+/** The further views of some sets; where `flip` is one of them, every crop is mirrored too. */
+export function furtherViews(sets: readonly ViewSet[]): View[] {
+  const crops = sets.includes('crops') ? CORNERS : [];
+  if (!sets.includes('flip')) return [...crops];
+  return ['flip', ...crops, ...crops.map((corner) => `${corner}-flip` as const)];
+}
+
+/** All that there are. */
+export const FURTHER_VIEWS: readonly View[] = furtherViews(VIEW_SETS);
+
+/** @throws {UsageError} where one is not a name of a set of views */
+export function checkViewSets(sets: readonly string[]): void {
+  const known: readonly string[] = VIEW_SETS;
+  const bad = sets.find((set) => !known.includes(set));
+  if (bad !== undefined) {
+    throw new UsageError(`There are no views ${JSON.stringify(bad)}; there are ${VIEW_SETS.join(' and ')}.`);
+  }
+}
+
+/** Which square of the resized picture a view shows, before it is mirrored. */
+export type Place = 'center' | Corner;
+
+export function placeOf(view: View): { place: Place; mirrored: boolean } {
+  const corner = CORNERS.find((name) => view === name || view === `${name}-flip`);
+  return { place: corner ?? 'center', mirrored: view.endsWith('flip') };
+}
+
+/** Where the square of a place begins in a picture of some size, as torchvision's CenterCrop and FiveCrop have it. */
+export function offsetOf(
+  place: Place,
+  { width, height }: { width: number; height: number },
+  { crop }: Transform,
+): { left: number; top: number } {
+  if (place === 'center') return { left: cropOffset(width, crop), top: cropOffset(height, crop) };
+  return {
+    left: place.endsWith('left') ? 0 : width - crop,
+    top: place.startsWith('top') ? 0 : height - crop,
+  };
+}
+
+/** The mirror image of RGB bytes [size, size, 3], from left to right. */
+export function mirror(pixels: Uint8Array, size: number): Uint8Array {
+  const mirrored = new Uint8Array(pixels.length);
+  for (let row = 0; row < pixels.length; row += size * 3) {
+    for (let x = 0; x < size; x++) {
+      const [from, to] = [row + 3 * x, row + 3 * (size - 1 - x)];
+      mirrored[to] = pixels[from] ?? 0;
+      mirrored[to + 1] = pixels[from + 1] ?? 0;
+      mirrored[to + 2] = pixels[from + 2] ?? 0;
+    }
+  }
+  return mirrored;
+}
+
+/** A square out of RGB bytes [height, width, 3]. */
+export function cut(
+  pixels: Uint8Array,
+  width: number,
+  { left, top }: { left: number; top: number },
+  crop: number,
+): Uint8Array {
+  const square = new Uint8Array(crop * crop * 3);
+  for (let y = 0; y < crop; y++) {
+    const start = ((top + y) * width + left) * 3;
+    square.set(pixels.subarray(start, start + crop * 3), y * crop * 3);
+  }
+  return square;
+}

@@ -1,2 +1,0 @@
-export { makeReport } from './report.js';
-export type { Report, ReportOptions } from './report.js';

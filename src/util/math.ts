@@ -1,0 +1,72 @@
+/**
+ * log Σ exp(β z) over one row of logits, with the largest subtracted first so that nothing overflows.
+ * @param logits [rows × classes], row-major
+ * @param at where the row begins
+ */
+export function logSumExp(logits: Float32Array, at: number, classes: number, beta = 1): number {
+  let largest = -Infinity;
+  for (let n = 0; n < classes; n++) largest = Math.max(largest, logits[at + n] ?? 0);
+  let sum = 0;
+  for (let n = 0; n < classes; n++) sum += Math.exp(beta * ((logits[at + n] ?? 0) - largest));
+  return beta * largest + Math.log(sum);
+}
+
+/**
+ * softmax(z / T) of one row of logits.
+ * @param into [classes], overwritten
+ */
+export function softmaxInto(into: Float64Array, logits: Float32Array, at: number, temperature: number): void {
+  const beta = 1 / temperature;
+  const normaliser = logSumExp(logits, at, into.length, beta);
+  for (let n = 0; n < into.length; n++) into[n] = Math.exp(beta * (logits[at + n] ?? 0) - normaliser);
+}
+
+/** The class of the largest logit of a row; of equals, the first. */
+export function argmax(values: Float32Array | Float64Array, at: number, classes: number): number {
+  let best = 0;
+  for (let n = 1; n < classes; n++) if ((values[at + n] ?? 0) > (values[at + best] ?? 0)) best = n;
+  return best;
+}
+
+/** 1 / (1 + exp(−z)), for any finite z. */
+export function sigmoid(z: number): number {
+  return z >= 0 ? 1 / (1 + Math.exp(-z)) : Math.exp(z) / (1 + Math.exp(z));
+}
+
+/** −log σ(z), or −log(1 − σ(z)) where the label is not there, in nats, without overflow. */
+export function binaryCrossEntropy(z: number, isThere: boolean): number {
+  return Math.max(isThere ? -z : z, 0) + Math.log1p(Math.exp(-Math.abs(z)));
+}
+
+// Plain loops: over thousands of parameters they are several times faster than map and reduce.
+
+/** Σ aᵢ bᵢ */
+export function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i] ?? 0) * (b[i] ?? 0);
+  return sum;
+}
+
+/** a ← a + scale · b, in place. */
+export function addScaled(a: Float64Array, scale: number, b: Float64Array | Float32Array): void {
+  for (let i = 0; i < a.length; i++) a[i] = (a[i] ?? 0) + scale * (b[i] ?? 0);
+}
+
+/** a ← scale · a, in place. */
+export function scale(a: Float64Array, factor: number): void {
+  for (let i = 0; i < a.length; i++) a[i] = factor * (a[i] ?? 0);
+}
+
+/** a − b, as a new vector. */
+export function difference(a: Float64Array, b: Float64Array): Float64Array {
+  const result = a.slice();
+  addScaled(result, -1, b);
+  return result;
+}
+
+/** maxᵢ |aᵢ|; NaN where a holds one. */
+export function infinityNorm(a: Float64Array): number {
+  let norm = 0;
+  for (let i = 0; i < a.length; i++) norm = Math.max(norm, Math.abs(a[i] ?? 0));
+  return norm;
+}
