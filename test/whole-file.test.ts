@@ -18,7 +18,7 @@ async function newFolder(name: string): Promise<string> {
  */
 function writeTooMuch(path: string): string {
   const script = `
-    import { writeWholeFile } from ${JSON.stringify(join(ROOT, 'src', 'whole-file.ts'))};
+    import { writeWholeFile } from ${JSON.stringify(join(ROOT, 'src', 'util', 'files.ts'))};
     await writeWholeFile(${JSON.stringify(path)}, Buffer.alloc(300_000)).then(
       () => process.stdout.write('written'),
       ({ code }) => process.stdout.write(code),

@@ -11,7 +11,7 @@ export interface Features {
   /** [N, width], row after row */
   embedding: Float32Array;
   /** [N, classes] of the network's own last layer, where asked for */
-  logits?: Float32Array;
+  logits?: Float32Array | undefined;
 }
 
 /**
@@ -82,7 +82,10 @@ export class Backbone {
    * @param options.logits give the logits of the network's own last layer too
    * @throws {LastlayerError} where the graph cannot be loaded or run, or has no logits and they are asked for
    */
-  async run(pictures: Uint8Array | Float32Array, options: { logits?: boolean } = {}): Promise<Features> {
+  async run(
+    pictures: Uint8Array | Float32Array,
+    options: { logits?: boolean | undefined } = {},
+  ): Promise<Features> {
     const { crop } = this.transform;
     const count = picturesIn(pictures, crop);
     if (options.logits && !this.hasLogits) {

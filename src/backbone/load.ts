@@ -15,13 +15,13 @@ import type { SessionOptions } from './session.js';
 
 export interface BackboneOptions extends SessionOptions {
   /** A model file: .onnx, or a ResNet's checkpoint (.pth, .safetensors). */
-  model?: string;
+  model?: string | undefined;
   /** Folder of the models that were fetched. Default: `models` in the working directory. */
-  modelsDir?: string;
+  modelsDir?: string | undefined;
   /** Where no model is given: prefer the one of this id, if the models folder has it. */
-  modelId?: string;
+  modelId?: string | undefined;
   /** Told what the user should know: that the features are the bundled ones, or untrained. */
-  onNotice?: (line: string) => void;
+  onNotice?: ((line: string) => void) | undefined;
 }
 
 /**
@@ -145,7 +145,7 @@ function refuseBadValues(alone: Float32Array, together: Float32Array, path: stri
     );
   }
   const largest = alone.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
-  const differs = alone.some((value, i) => Math.abs(value - (together[i] ?? 0)) > 1e-3 * largest);
+  const differs = alone.some((value, i) => Math.abs(value - together[i]!) > 1e-3 * largest);
   if (differs) {
     throw new LastlayerError(
       `${path} gives a picture another embedding beside a second one than alone. Was it exported in training mode? ` +

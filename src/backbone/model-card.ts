@@ -33,10 +33,10 @@ export interface ModelCard {
 /** Where a model came from and under what terms. */
 export interface Provenance {
   source: string;
-  sourceSha256?: string;
+  sourceSha256?: string | undefined;
   licence: string;
   /** Tensor or operator that the features were taken from, where they are not the pooled ones. */
-  features?: string;
+  features?: string | undefined;
 }
 
 /** Where the card of a model file lies. */

@@ -1,3 +1,4 @@
+import { withDefaults } from '../util/validate.js';
 import { createHash } from 'node:crypto';
 import type { ModelProto } from 'onnx-buf';
 import { tensorNamed, truncateAt, truncateAtPooling } from '../formats/onnx/cut.js';
@@ -43,11 +44,11 @@ export interface Model {
 
 interface ReadOptions {
   /** What to call the file in errors. Default: its path. */
-  source?: string;
+  source?: string | undefined;
   /** Tensor or operator whose result is the embedding. Default: the pooled features. */
-  features?: string;
+  features?: string | undefined;
   /** Where the network wants its pictures otherwise than its file says. */
-  transform?: TransformChanges;
+  transform?: TransformChanges | undefined;
 }
 
 /**
@@ -102,7 +103,7 @@ export function toModel(graph: ModelProto, path: string, foreign: boolean, encod
 async function readNetwork(
   path: string,
   source: string,
-): Promise<{ network: ModelProto; bytes?: Uint8Array }> {
+): Promise<{ network: ModelProto; bytes?: Uint8Array | undefined }> {
   const format = detectCheckpointFormat(await firstBytes(path, source));
   if (format) {
     const network = resNetGraph(await readCheckpoint(path, source), source);
@@ -179,7 +180,7 @@ async function cutAtFeatures(network: ModelProto, path: string, name: string): P
 }
 
 /** Where a network wants its pictures otherwise than torchvision's V1 weights do. */
-export type TransformChanges = Partial<Pick<Transform, 'resize' | 'mean' | 'std'>>;
+export type TransformChanges = { [K in 'resize' | 'mean' | 'std']?: Transform[K] | undefined };
 
 /** The entry of the model's metadata that keeps them, so that they go wherever the file goes. */
 const KEY = 'lastlayer.transform';
@@ -205,7 +206,7 @@ function transformOf(model: ModelProto, path: string): Transform {
       `${path} takes pictures of ${size.width} × ${size.height} pixels; sides of 1 to ${LONGEST_SIDE} can be made here.`,
     );
   }
-  return { ...(size ? imagenetTransform(size.width) : IMAGENET_TRANSFORM), ...changesOf(model, path) };
+  return withDefaults(changesOf(model, path), size ? imagenetTransform(size.width) : IMAGENET_TRANSFORM);
 }
 
 /**
@@ -215,7 +216,7 @@ function transformOf(model: ModelProto, path: string): Transform {
 function withTransform(model: ModelProto, path: string, changes: TransformChanges): ModelProto {
   const before = transformOf(model, path);
   refuseNonsense(changes, before.crop);
-  const after = { ...before, ...changes };
+  const after = withDefaults(changes, before);
   const { resize, mean, std } = after;
   if (JSON.stringify(after) === JSON.stringify(before)) return model;
   return withMetadata(model, KEY, JSON.stringify({ resize, mean, std }));

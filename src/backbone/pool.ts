@@ -19,7 +19,8 @@ export interface BackboneProgram {
 }
 
 /** What a thread makes of a batch: its embeddings [N, width], or what failed and why. */
-export type Answer = { failed?: never; embedding: Float32Array } | { failed: 'load' | 'run'; reason: string };
+export type Answer =
+  { failed?: undefined; embedding: Float32Array } | { failed: 'load' | 'run'; reason: string };
 
 /**
  * The backbone in threads of its own, for many pictures: `Backbone.run` blocks the event loop while it computes, and with it

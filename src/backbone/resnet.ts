@@ -115,7 +115,7 @@ interface Block {
   /** In a row, with a ReLU between each two. */
   convolutions: Convolution[];
   /** The 1 × 1 convolution of the shortcut, where the block changes size or width. */
-  downsample?: Convolution;
+  downsample?: Convolution | undefined;
 }
 
 /** What tells one ResNet from another. */
@@ -125,11 +125,11 @@ export interface ResNetShape {
   /** Blocks in each of the four stages. */
   blocks: readonly number[];
   /** Channels of the stem; 64 in all of torchvision's. */
-  channels?: number;
+  channels?: number | undefined;
   /** Channels of the first stage's 3 × 3 convolutions, doubled with each stage. Default: those of the stem. */
-  width?: number;
+  width?: number | undefined;
   /** Groups of the 3 × 3 convolutions: more than one in a ResNeXt (Xie et al. 2016, "Aggregated residual transformations"). */
-  groups?: number;
+  groups?: number | undefined;
 }
 
 /** A ResNet: the 7 × 7 stem, then four stages of blocks, each stage of half the size and twice the channels. */

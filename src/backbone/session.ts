@@ -11,13 +11,13 @@ export type Device = (typeof DEVICES)[number];
 
 export interface SessionOptions {
   /** Default: cpu. */
-  device?: Device;
+  device?: Device | undefined;
   /** Threads for the arithmetic; by default one a core. */
-  threads?: number;
+  threads?: number | undefined;
 }
 
 /** `widen`: add the products of an int8 network in more bits, for processors on which they overflow; slow. */
-type Settings = SessionOptions & { widen?: boolean };
+type Settings = SessionOptions & { widen?: boolean | undefined };
 
 /**
  * Loads a graph.
@@ -43,7 +43,7 @@ export function sessionOptions({
 }: Settings): ort.InferenceSession.SessionOptions {
   return {
     executionProviders: [device],
-    ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+    ...(threads !== undefined && { intraOpNumThreads: threads }),
     logSeverityLevel: 3,
     extra: {
       session: {

@@ -19,11 +19,11 @@ const K = 30;
 
 export interface CheckDataOptions extends Omit<Selection, 'store'> {
   /** Folder or address of the store. Default: `embeddings`. */
-  store?: string;
+  store?: string | undefined;
   /** Open pictures of which the store does not know what they look like: an earlier version embedded them. Default: true. */
-  pixels?: boolean;
-  signal?: AbortSignal;
-  onProgress?: (progress: CheckProgress) => void;
+  pixels?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: CheckProgress) => void) | undefined;
 }
 
 export interface CheckProgress {
@@ -71,18 +71,22 @@ async function check(
   };
   const isFirst = firstOfContent(rows);
   const neighbours = await nearestNeighbours(source, rows.length, {
-    ...{ part: (row) => isFirst[row] === 1, k: K, onProgress: progressOf('neighbours') },
-    ...(signal && { signal }),
+    part: (row) => isFirst[row] === 1,
+    k: K,
+    onProgress: progressOf('neighbours'),
+    signal,
   });
   const looks = await looksOf(rows, {
-    ...{ open: pixels, onProgress: progressOf('pictures') },
-    ...(signal && { signal }),
+    open: pixels,
+    onProgress: progressOf('pictures'),
+    signal,
   });
   const duplicates = findDuplicates(pictures, neighbours, looks);
   const hasLists = rows.some(({ labels: list }) => list);
   const labels = await (hasLists ? findLabelSetErrors : findLabelErrors)(pictures, {
-    ...{ sets: duplicates.sets, onFit: progressOf('labels') },
-    ...(signal && { signal }),
+    sets: duplicates.sets,
+    onFit: progressOf('labels'),
+    signal,
   });
   const classes = countClasses(pictures);
   const findings: Finding[] = [

@@ -70,7 +70,7 @@ function* nearPairs(
   looks: readonly (Look | undefined)[],
 ): Generator<Pair> {
   for (let at = 0; at < rows.length; at++) {
-    const [a, b, cosine] = [Math.floor(at / k), rows[at] ?? -1, similarities[at] ?? 0];
+    const [a, b, cosine] = [Math.floor(at / k), rows[at]!, similarities[at]!];
     if (b < 0 || cosine < CANDIDATE) continue;
     const [one, other] = [looks[a], looks[b]];
     const score = one && other ? likeness(one, other) : cosine;
@@ -131,7 +131,7 @@ function rootOf(parents: Int32Array, row: number): number {
   let root = row;
   while (parents[root] !== root) {
     // Halving the path keeps later searches short.
-    root = parents[root] = parents[parents[root] ?? 0] ?? 0;
+    root = parents[root] = parents[parents[root]!]!;
   }
   return root;
 }

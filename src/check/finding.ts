@@ -38,11 +38,11 @@ export interface Finding {
   /** In words. */
   detail: string;
   /** The label that the picture should perhaps have. */
-  suggestedLabel?: string;
+  suggestedLabel?: string | undefined;
   /** All labels that it should perhaps have, where the data set has lists of labels. */
-  suggestedLabels?: string[];
+  suggestedLabels?: string[] | undefined;
   /** The other picture that it is about. */
-  related?: string;
+  related?: string | undefined;
 }
 
 /** A picture's path as it is shown: from the data set's folder or, of a manifest, the folder that this is in; in full where it lies elsewhere. */

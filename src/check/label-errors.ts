@@ -16,9 +16,9 @@ const TOLERANCE = 1e-3;
 interface LabelErrorOptions {
   /** What is one picture, see `Duplicates`; [M]. */
   sets: Int32Array;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Called before each fit. */
-  onFit?: (fits: number) => void;
+  onFit?: ((fits: number) => void) | undefined;
 }
 
 /**
@@ -33,7 +33,7 @@ interface LabelErrorOptions {
 export async function findLabelErrors(
   { rows, source }: Pictures,
   { sets, signal, onFit }: LabelErrorOptions,
-): Promise<{ findings: Finding[]; notice?: string }> {
+): Promise<{ findings: Finding[]; notice?: string | undefined }> {
   const { names, classes } = learnableClasses(rows, sets);
   if (names.length < 2) {
     return { findings: [], notice: 'Labels are not checked: fewer than two classes have two pictures each.' };
@@ -46,8 +46,10 @@ export async function findLabelErrors(
   const graph = await SoftmaxGraph.create();
   try {
     const predicted = await predictOutOfFold(graph, examples, {
-      ...{ part: () => true, groups, tolerance: TOLERANCE },
-      ...(signal && { signal }),
+      part: () => true,
+      groups,
+      tolerance: TOLERANCE,
+      signal,
       ...(onFit && {
         onFit: ({ fits }) => {
           onFit(fits);
@@ -105,7 +107,7 @@ async function suspectsOf(each: EachPrediction, count: number): Promise<Suspect[
     const isConfident = confident !== undefined && confident !== own;
     if (isConfident) label.confidentlyOther++;
     const other = mostProbable(probabilities);
-    const [pOwn, pOther] = [probabilities[own] ?? 0, probabilities[other] ?? 0];
+    const [pOwn, pOther] = [probabilities[own]!, probabilities[other]!];
     if (pOther > pOwn) label.suspects.push({ row, own, other, pOwn, pOther, isConfident });
   });
   return ofLabel.flatMap(({ total, confident, confidentlyOther, suspects }) => {
@@ -121,23 +123,23 @@ async function suspectsOf(each: EachPrediction, count: number): Promise<Suspect[
 async function classThresholds(each: EachPrediction, count: number): Promise<Float64Array> {
   const [sums, counts] = [new Float64Array(count), new Float64Array(count)];
   await each((_, own, probabilities) => {
-    sums[own] = (sums[own] ?? 0) + (probabilities[own] ?? 0);
-    counts[own] = (counts[own] ?? 0) + 1;
+    sums[own]! += probabilities[own]!;
+    counts[own]!++;
   });
-  return sums.map((sum, c) => sum / Math.max(1, counts[c] ?? 0));
+  return sums.map((sum, c) => sum / Math.max(1, counts[c]!));
 }
 
 /** The most probable of the classes whose threshold is reached. */
 function confidentClass(probabilities: Float64Array, thresholds: Float64Array): number | undefined {
   let best: number | undefined;
   probabilities.forEach((p, c) => {
-    if (p >= (thresholds[c] ?? 1) && p > (best === undefined ? 0 : (probabilities[best] ?? 0))) best = c;
+    if (p >= thresholds[c]! && p > (best === undefined ? 0 : probabilities[best]!)) best = c;
   });
   return best;
 }
 
 function mostProbable(probabilities: Float64Array): number {
-  return probabilities.reduce((best, p, c) => (p > (probabilities[best] ?? 0) ? c : best), 0);
+  return probabilities.reduce((best, p, c) => (p > probabilities[best]! ? c : best), 0);
 }
 
 async function eachPrediction(
@@ -149,7 +151,7 @@ async function eachPrediction(
   for await (const { rows, classes, logits } of predictions()) {
     rows.forEach((row, i) => {
       softmaxInto(probabilities, logits, i * count, 1);
-      visit(row, classes[i] ?? 0, probabilities);
+      visit(row, classes[i]!, probabilities);
     });
   }
 }
@@ -189,7 +191,7 @@ const LEAST = 2;
 export async function findLabelSetErrors(
   { rows, source }: Pictures,
   { sets: sameAs, signal, onFit }: LabelErrorOptions,
-): Promise<{ findings: Finding[]; notice?: string }> {
+): Promise<{ findings: Finding[]; notice?: string | undefined }> {
   const part = (row: number) => rows[row]?.labels !== undefined;
   const lists = learnableLabels(rows, sameAs);
   if (!lists.some((list) => list.length > 0)) {
@@ -209,8 +211,10 @@ export async function findLabelSetErrors(
       graph,
       { source, names, classes, sets },
       {
-        ...{ part, groups, tolerance: TOLERANCE },
-        ...(signal && { signal }),
+        part,
+        groups,
+        tolerance: TOLERANCE,
+        signal,
         ...(onFit && {
           onFit: ({ fits }) => {
             onFit(fits);
@@ -249,7 +253,9 @@ function findingOf(
       `${label} ${percent(own === 1 ? pOwn : pOther)}, but ${own === 1 ? 'given' : 'not given'}`,
   );
   return {
-    ...{ issue: 'label error', path: picture?.path ?? '', detail: details.join('; ') },
+    issue: 'label error',
+    path: picture?.path ?? '',
+    detail: details.join('; '),
     score: 1 - (clearest[0]?.suspect.pOwn ?? 1),
     suggestedLabels: [...suggested].sort(),
   };
@@ -267,8 +273,8 @@ async function answersOf({ predictions }: OutOfFold, sets: LabelSets, count: num
     each(n: number, visit: (row: number, own: number, probabilities: Float64Array) => void): void {
       for (const { rows, classes, probabilities } of blocks) {
         rows.forEach((row, i) => {
-          const p = probabilities[i * count + n] ?? 0;
-          visit(row, members[classes[i] ?? 0]?.has(n) ? 1 : 0, Float64Array.of(1 - p, p));
+          const p = probabilities[i * count + n]!;
+          visit(row, members[classes[i]!]?.has(n) ? 1 : 0, Float64Array.of(1 - p, p));
         });
       }
     },

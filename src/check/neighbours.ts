@@ -23,8 +23,8 @@ interface NeighbourOptions {
   part: (row: number) => boolean;
   /** How many neighbours. */
   k: number;
-  signal?: AbortSignal;
-  onProgress?: (done: number, total: number) => void;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /**
@@ -80,9 +80,9 @@ class Table implements Neighbours {
   merge(queries: Int32Array, references: Int32Array, { k, similarities, indices }: TopK): void {
     queries.forEach((query, i) => {
       for (let n = i * k; n < (i + 1) * k; n++) {
-        const similarity = similarities[n] ?? 0;
-        if (similarity <= (this.similarities[(query + 1) * this.k - 1] ?? 0)) break;
-        const other = references[Number(indices[n])] ?? -1;
+        const similarity = similarities[n]!;
+        if (similarity <= this.similarities[(query + 1) * this.k - 1]!) break;
+        const other = references[Number(indices[n])]!;
         if (other !== query) this.insert(query, other, similarity);
       }
     });
@@ -98,7 +98,7 @@ class Table implements Neighbours {
       rows.forEach((row, i) => {
         let [square, squareCentred, product] = [0, 0, 0];
         for (let j = 0; j < width; j++) {
-          const [x, m] = [features[i * width + j] ?? 0, mean[j] ?? 0];
+          const [x, m] = [features[i * width + j]!, mean[j]!];
           square += x * x;
           squareCentred += (x - m) ** 2;
           product += x * m;
@@ -112,17 +112,17 @@ class Table implements Neighbours {
     this.rows.forEach((other, at) => {
       if (other < 0) return;
       const row = Math.floor(at / this.k);
-      const ofBoth = (values: Float64Array) => (values[row] ?? 0) * (values[other] ?? 0);
-      const sum = (alongMean[row] ?? 0) + (alongMean[other] ?? 0) - squareOfMean;
-      this.plain[at] = (ofBoth(centred) * (this.similarities[at] ?? 0) + sum) / ofBoth(lengths);
+      const ofBoth = (values: Float64Array) => values[row]! * values[other]!;
+      const sum = alongMean[row]! + alongMean[other]! - squareOfMean;
+      this.plain[at] = (ofBoth(centred) * this.similarities[at]! + sum) / ofBoth(lengths);
     });
   }
 
   private insert(query: number, other: number, similarity: number): void {
     let at = (query + 1) * this.k - 1;
-    for (; at > query * this.k && (this.similarities[at - 1] ?? 0) < similarity; at--) {
-      this.similarities[at] = this.similarities[at - 1] ?? 0;
-      this.rows[at] = this.rows[at - 1] ?? -1;
+    for (; at > query * this.k && this.similarities[at - 1]! < similarity; at--) {
+      this.similarities[at] = this.similarities[at - 1]!;
+      this.rows[at] = this.rows[at - 1]!;
     }
     this.similarities[at] = similarity;
     this.rows[at] = other;
@@ -170,10 +170,10 @@ async function* centredBlocks(
     rows.forEach((row, i) => {
       if (!part(row)) return;
       let square = 0;
-      for (let j = 0; j < width; j++) square += ((features[i * width + j] ?? 0) - (mean[j] ?? 0)) ** 2;
+      for (let j = 0; j < width; j++) square += (features[i * width + j]! - mean[j]!) ** 2;
       const length = Math.sqrt(square) || 1;
       for (let j = 0; j < width; j++) {
-        centred[at + j] = ((features[i * width + j] ?? 0) - (mean[j] ?? 0)) / length;
+        centred[at + j] = (features[i * width + j]! - mean[j]!) / length;
       }
       at += width;
     });
@@ -189,7 +189,7 @@ async function meanOf(source: FeatureSource, part: (row: number) => boolean): Pr
     rows.forEach((row, i) => {
       if (!part(row)) return;
       count++;
-      for (let j = 0; j < width; j++) sum[j] = (sum[j] ?? 0) + (features[i * width + j] ?? 0);
+      for (let j = 0; j < width; j++) sum[j]! += features[i * width + j]!;
     });
   }
   return sum.map((value) => value / Math.max(1, count));

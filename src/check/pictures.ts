@@ -88,8 +88,8 @@ export async function withPictures<Result>(
     const { memory, onNotice } = selection;
     const paths = rows.map(({ path }) => path);
     const source = await storedFeatures(table, record.dataset, paths, {
-      ...(memory !== undefined && { memory }),
-      ...(onNotice && { onNotice }),
+      memory,
+      onNotice,
     });
     return await use({ record, rows, source, failed });
   } finally {
@@ -130,8 +130,8 @@ const CONCURRENCY = 16;
 interface LookOptions {
   /** Open the pictures whose look is not in the store. */
   open: boolean;
-  signal?: AbortSignal;
-  onProgress?: (done: number, total: number) => void;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /**
@@ -223,7 +223,7 @@ export function findOutliers({ rows }: Pictures, neighbours: Neighbours): Findin
   return rows.flatMap(({ path }, row) => {
     const distance = distances[row];
     if (distance === undefined || distance <= fence) return [];
-    const nearest = rows[neighbours.rows[row * neighbours.k] ?? -1]?.path;
+    const nearest = rows[neighbours.rows[row * neighbours.k]!]?.path;
     const detail = `distance ${distance.toFixed(2)} to its nearest, where ${quantile(sorted, 0.5).toFixed(2)} is usual`;
     return [{ issue: 'outlier', path, score: distance, detail, ...(nearest && { related: nearest }) }];
   });
@@ -232,8 +232,8 @@ export function findOutliers({ rows }: Pictures, neighbours: Neighbours): Findin
 /** Undefined for a row without neighbours: a copy of another. */
 function distanceOf(row: number, { k, rows, plain }: Neighbours): number | undefined {
   let [sum, count] = [0, 0];
-  for (let at = row * k; at < (row + 1) * k && (rows[at] ?? -1) >= 0; at++) {
-    sum += 1 - (plain[at] ?? 0);
+  for (let at = row * k; at < (row + 1) * k && rows[at]! >= 0; at++) {
+    sum += 1 - plain[at]!;
     count++;
   }
   return count === 0 ? undefined : sum / count;

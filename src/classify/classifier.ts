@@ -18,7 +18,7 @@ export interface Classification {
   /** Whether the picture is probably none of the classes. */
   unknown: boolean;
   /** Of a multilabel head: the labels whose probability reaches their threshold, maybe none. */
-  labels?: string[];
+  labels?: string[] | undefined;
 }
 
 const CONCURRENCY = 8;
@@ -28,7 +28,7 @@ export interface ClassifierOptions {
    * Further views of each picture to look at, each of which costs as much time as the picture itself. The head is given the
    * mean embedding of all views, so that logits are the mean of the views' logits. Default: none.
    */
-  views?: readonly ViewSet[];
+  views?: readonly ViewSet[] | undefined;
 }
 
 /** Backbone, head and labels: tells what is on a picture. */
@@ -68,7 +68,7 @@ export class Classifier {
    * @param options.topK how many; default 1
    * @throws {LastlayerError} where the picture cannot be read
    */
-  async predict(image: ImageSource, options: { topK?: number } = {}): Promise<Prediction[]> {
+  async predict(image: ImageSource, options: { topK?: number | undefined } = {}): Promise<Prediction[]> {
     return (await this.classify(image, options)).predictions;
   }
 
@@ -77,7 +77,7 @@ export class Classifier {
    * is given, see `Head.labelsOf`.
    * @throws {LastlayerError} where the picture cannot be read
    */
-  async classify(image: ImageSource, options: { topK?: number } = {}): Promise<Classification> {
+  async classify(image: ImageSource, options: { topK?: number | undefined } = {}): Promise<Classification> {
     const { backbone, views } = this;
     const { embedding: ofViews } = await backbone.run(await pixelsOf(backbone, [image], views));
     const embedding = meanEmbedding(
@@ -149,7 +149,7 @@ async function pixelsOf(
 /** The mean of embeddings, [width]; of a single one, the same to the bit. */
 export function meanEmbedding(embeddings: readonly Float32Array[]): Float32Array {
   const [first = new Float32Array()] = embeddings;
-  return first.map((_, j) => embeddings.reduce((sum, each) => sum + (each[j] ?? 0), 0) / embeddings.length);
+  return first.map((_, j) => embeddings.reduce((sum, each) => sum + each[j]!, 0) / embeddings.length);
 }
 
 async function bytesOf(image: ImageSource): Promise<Uint8Array | RawPixels> {
@@ -180,7 +180,7 @@ function named(image: ImageSource): (error: unknown) => never {
 export async function predictOwnClasses(
   backbone: Backbone,
   image: ImageSource,
-  { labels, topK = 5 }: { labels?: readonly string[]; topK?: number } = {},
+  { labels, topK = 5 }: { labels?: readonly string[] | undefined; topK?: number | undefined } = {},
 ): Promise<Prediction[]> {
   const { logits = new Float32Array() } = await backbone.run(await pixelsOf(backbone, [image]), {
     logits: true,

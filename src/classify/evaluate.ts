@@ -14,10 +14,10 @@ import { type Classifier, meanEmbedding } from './classifier.js';
 
 export interface EvaluateOptions extends Omit<PassOptions, 'backbone'> {
   /** Store whose embeddings are used where they fit; it is not written to. */
-  store?: string;
+  store?: string | undefined;
   /** k of the top-k accuracy. Default: 5. */
-  topK?: number;
-  onProgress?: (progress: { done: number; total: number }) => void;
+  topK?: number | undefined;
+  onProgress?: ((progress: { done: number; total: number }) => void) | undefined;
 }
 
 export interface DatasetEvaluation extends EvaluationResult {

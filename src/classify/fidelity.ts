@@ -22,9 +22,9 @@ const BATCH = 32;
 export interface FidelityOptions {
   /** Pictures that the other backbone was fitted to; cosines and accuracies are of others. */
   except: readonly DatasetEntry[];
-  onNotice?: (line: string) => void;
-  onProgress?: (done: number, total: number) => void;
-  signal?: AbortSignal;
+  onNotice?: ((line: string) => void) | undefined;
+  onProgress?: ((done: number, total: number) => void) | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /** How close the embeddings of one backbone are to those of another. */
@@ -93,7 +93,7 @@ interface Row {
 async function picturesOf(path: string, signal: AbortSignal | undefined): Promise<DatasetEntry[]> {
   const dataset = await openDataset(path);
   const sample = async (splits: (Split | undefined)[]) =>
-    (await sampleEntries(dataset, { splits, limit: MOST, ...(signal && { signal }) })).entries;
+    (await sampleEntries(dataset, { splits, limit: MOST, signal })).entries;
   const pictures = [...(await sample(['train', undefined])), ...(await sample(['val']))];
   return pictures.length > 0 ? pictures : sample(['test']);
 }
@@ -113,7 +113,7 @@ async function embedByBoth(
       done++;
       onNotice?.(`Not compared on ${path}: ${reason}.`);
     },
-    ...(signal && { signal }),
+    signal,
   });
   const { width } = reference;
   for await (const batch of batches) {
@@ -199,7 +199,7 @@ async function trainOn(
     labels: rows.map(({ entry }) => entry.label ?? ''),
     modelId: id,
     transformId,
-    ...(signal && { signal }),
+    signal,
   });
 }
 
@@ -215,7 +215,7 @@ function joined(rows: readonly Row[], side: 'reference' | 'other'): Float32Array
 
 /** a · b / (‖a‖ ‖b‖); of two zero vectors 1, of a zero vector and another one 0. */
 function cosine(a: Float32Array, b: Float32Array): number {
-  const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, value, i) => sum + value * (y[i] ?? 0), 0);
+  const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, value, i) => sum + value * y[i]!, 0);
   const [aa, bb] = [dot(a, a), dot(b, b)];
   if (aa === 0 || bb === 0) return aa === bb ? 1 : 0;
   return dot(a, b) / Math.sqrt(aa * bb);

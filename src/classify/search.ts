@@ -6,17 +6,17 @@ import { embedImages } from './classifier.js';
 
 export interface SearchOptions extends BackboneOptions {
   /** Folder or address of the store. Default: `embeddings`. */
-  store?: string;
+  store?: string | undefined;
   /** The data set; by default the one that was embedded last. */
-  dataset?: string;
+  dataset?: string | undefined;
   /** How many pictures. Default: 10. */
-  topK?: number;
+  topK?: number | undefined;
   /** Compare every picture, however many there are. Default: false. */
-  exact?: boolean;
+  exact?: boolean | undefined;
   /** Rows of the store's table from which an index is built, once, by the first search. Default: 50,000. */
-  indexFrom?: number;
+  indexFrom?: number | undefined;
   /** Told when an index is to be built or brought up to date, which takes a while. */
-  onIndex?: (rows: number) => void;
+  onIndex?: ((rows: number) => void) | undefined;
 }
 
 /** A picture of the data set that was searched. */
@@ -58,9 +58,9 @@ export async function searchSimilar(image: string, options: SearchOptions = {}):
       await store.datasets(),
       {
         store: location,
-        ...(dataset !== undefined && { dataset }),
+        dataset,
         ...(named && { model: named.id }),
-        ...(onNotice && { onNotice }),
+        onNotice,
       },
       store.location,
     );
@@ -76,8 +76,8 @@ export async function searchSimilar(image: string, options: SearchOptions = {}):
     if (!exact) {
       try {
         await table.vectorIndex.bringUpToDate({
-          ...(indexFrom !== undefined && { from: indexFrom }),
-          ...(onIndex && { onWork: onIndex }),
+          from: indexFrom,
+          onWork: onIndex,
         });
       } catch (error) {
         // Whoever may only read the store can search it all the same.

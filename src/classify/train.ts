@@ -120,8 +120,8 @@ async function trainMultilabel(
     from,
     groups,
   } = divide(stored, options);
-  const weights = rowWeights({ names, classes, ...(stored.weights && { sampleWeights: stored.weights }) });
-  const examples: Examples = { source, names, classes, sets, ...(weights && { weights }) };
+  const weights = rowWeights({ names, classes, sampleWeights: stored.weights });
+  const examples: Examples = { source, names, classes, sets, weights };
   const ids = { modelId: record.model_id, transformId: record.transform_id };
   const {
     head,
@@ -163,7 +163,7 @@ async function trainMultilabel(
         ? await multilabelLearningCurve(graph, trials.examples, {
             ...{ ...ids, l2: head.l2, trials: trials.folds, groups },
             labelSmoothing: head.training.labelSmoothing ?? 0,
-            ...(options.signal && { signal: options.signal }),
+            signal: options.signal,
           })
         : undefined,
     unused: unusedOf(stored),
@@ -175,26 +175,26 @@ async function trainMultilabel(
 
 export interface TrainOptions extends Omit<Selection, 'store'> {
   /** Folder or address of the store. Default: `embeddings`. */
-  store?: string;
+  store?: string | undefined;
   /** The further views of the pictures to learn from, of those that were embedded. Default: all of them. */
-  views?: readonly ViewSet[];
+  views?: readonly ViewSet[] | undefined;
   /** λ of the penalty λ/2 ‖W‖² on the weights of standardised features; by default chosen by cross-validation. */
-  l2?: number;
+  l2?: number | undefined;
   /** The λ of the least log loss, or the largest within one standard error of it. Default: `best`. */
-  l2Rule?: L2Rule;
+  l2Rule?: L2Rule | undefined;
   /** K of K-fold cross-validation, 0 for none. Default: 5, or 3 or 4 where the smallest class is that small. */
-  folds?: number;
+  folds?: number | undefined;
   /** Where the data set has no validation split: the part of each class to hold out for one. Default: 0. */
-  holdOut?: number;
+  holdOut?: number | undefined;
   /** How much each class counts. Default: `none`, all examples alike. */
-  classWeights?: ClassWeights;
+  classWeights?: ClassWeights | undefined;
   /** ε, 0 ≤ ε < 1. Default: 0. */
-  labelSmoothing?: number;
+  labelSmoothing?: number | undefined;
   /** Measure how accuracy grows with the number of pictures. Default: false. */
-  learningCurve?: boolean;
-  signal?: AbortSignal;
-  onIteration?: (progress: Iteration) => void;
-  onFit?: (progress: TuneProgress) => void;
+  learningCurve?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+  onIteration?: ((progress: Iteration) => void) | undefined;
+  onFit?: ((progress: TuneProgress) => void) | undefined;
 }
 
 export interface TrainedHead {
@@ -258,8 +258,8 @@ async function train(
   const weights = rowWeights({
     names,
     classes: classes.map((c, row) => (part(row) ? c : -1)),
-    ...(stored.weights && { sampleWeights: stored.weights }),
-    ...(options.classWeights && { classWeights: options.classWeights }),
+    sampleWeights: stored.weights,
+    classWeights: options.classWeights,
   });
   if (weights) examples.weights = weights;
   const ids = { modelId: record.model_id, transformId: record.transform_id };
@@ -302,7 +302,7 @@ async function train(
       options.learningCurve && trials
         ? await learningCurve(graph, trials.examples, {
             ...{ ...ids, l2, trials: trials.folds, groups, labelSmoothing: training.labelSmoothing ?? 0 },
-            ...(options.signal && { signal: options.signal }),
+            signal: options.signal,
           })
         : undefined,
   };
@@ -324,7 +324,7 @@ interface Division {
   /** Each row's class, −1 where none of those that are learnt from has it, or its set; [M]. */
   classes: Int32Array;
   /** Where rows have any number of labels. */
-  sets?: LabelSets;
+  sets?: LabelSets | undefined;
   train: Part;
   validation: Part;
   from: 'validation split' | 'held-out part' | 'cross-validation' | 'nothing';
@@ -338,7 +338,10 @@ interface Division {
  */
 export function divide(
   { splits, labels, labelSets, contents, groups: ownGroups, record }: StoredEmbeddings,
-  { holdOut: fraction = 0, onNotice }: { holdOut?: number; onNotice?: (line: string) => void },
+  {
+    holdOut: fraction = 0,
+    onNotice,
+  }: { holdOut?: number | undefined; onNotice?: ((line: string) => void) | undefined },
 ): Division {
   const groups = joinGroups(contents, ownGroups);
   const held = new Uint8Array(labels.length);

@@ -9,11 +9,11 @@ import { notice, onOneLine, print, Progress, Status, styled, writeResult } from 
 
 interface CheckFlags {
   store: string;
-  dataset?: string;
-  model?: string;
-  out?: string;
+  dataset?: string | undefined;
+  model?: string | undefined;
+  out?: string | undefined;
   pixels: boolean;
-  json?: true;
+  json?: true | undefined;
 }
 
 /** Pictures that are listed of each issue; --json and --out have all. */
@@ -55,9 +55,12 @@ async function run({ json, out, pixels, store, dataset, model }: CheckFlags): Pr
   const checked = await interruptible(async (signal) => {
     try {
       return await checkData({
-        ...{ store, pixels, signal, onNotice: notice },
-        ...(dataset !== undefined && { dataset }),
-        ...(model !== undefined && { model }),
+        store,
+        pixels,
+        signal,
+        onNotice: notice,
+        dataset,
+        model,
         onProgress: ({ phase, done, total }) => {
           if (phase === 'pictures') progress.update(done, total);
           else if (phase === 'labels') status.update(`labels, fit ${done + 1}`);

@@ -14,7 +14,7 @@ const PREFERENCE: (Split | undefined)[][] = [['val'], ['test'], [undefined, 'tra
  * embedded last, else the examples.
  */
 export async function picturesToCheckOn(
-  { check, store, pictures: limit }: { check?: string; store: string; pictures: number },
+  { check, store, pictures: limit }: { check?: string | undefined; store: string; pictures: number },
   modelId: string,
   signal: AbortSignal,
 ): Promise<{ dataset: string; paths: string[] }> {

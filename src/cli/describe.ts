@@ -189,7 +189,7 @@ export function describeMultilabelTraining(trained: TrainedMultilabelHead): stri
 export function describeMultilabel(
   name: string,
   result: MultilabelResult,
-  show: { perLabel?: boolean; thresholds?: readonly number[] },
+  show: { perLabel?: boolean | undefined; thresholds?: readonly number[] | undefined },
 ): string {
   const { count, meanAveragePrecision, macroF1, microF1, subsetAccuracy, logLoss, perLabel, unknown } =
     result;
@@ -240,7 +240,7 @@ const HARDEST = 10;
 export function describeEvaluation(
   name: string,
   result: EvaluationResult,
-  show: { perClass?: boolean; confusion?: boolean; topK?: boolean },
+  show: { perClass?: boolean | undefined; confusion?: boolean | undefined; topK?: boolean | undefined },
 ): string {
   const { count, accuracy, accuracyInterval, balancedAccuracy, topK, logLoss, calibration } = result;
   const { macroF1, perClass, confusion, unknown } = result;

@@ -31,13 +31,13 @@ import { notice, onOneLine, print, Progress, say } from './terminal.js';
 
 interface EmbedFlags extends ModelFlags {
   store: string;
-  precision?: 'fp32' | 'int8';
-  batchSize?: number;
-  concurrency?: number;
-  queue?: string;
-  split?: Split;
-  views?: ViewSet[];
-  json?: true;
+  precision?: 'fp32' | 'int8' | undefined;
+  batchSize?: number | undefined;
+  concurrency?: number | undefined;
+  queue?: string | undefined;
+  split?: Split | undefined;
+  views?: ViewSet[] | undefined;
+  json?: true | undefined;
 }
 
 /** Unreadable pictures that are listed on the terminal; --json lists them all. */
@@ -103,8 +103,8 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
       return await embedHereOrThere(dataset, flags, {
         backbone,
         store: flags.store,
-        ...(flags.split === undefined ? {} : { split: flags.split }),
-        ...(flags.views && { views: flags.views }),
+        split: flags.split,
+        views: flags.views,
         signal,
         onProgress: (state) => {
           if (state.phase === 'embed') progress.update(state.done, state.total, state.embedded);
@@ -222,7 +222,7 @@ async function failures(
   const opened = await EmbeddingStore.open(store, { create: false });
   const table = await opened.table(modelId, transformId, width);
   const found: Failure[] = [];
-  const rows = { dataset, failed: true, ...(split === undefined ? {} : { split }) };
+  const rows = { dataset, failed: true, split };
   for await (const block of table.read(rows, ['path', 'error'])) {
     for (const { path, error } of block) found.push({ path, error: error ?? '' });
   }

@@ -32,10 +32,10 @@ import { notice, onOneLine, print, Progress, say } from './terminal.js';
 interface EvaluateFlags extends ModelFlags {
   head: string;
   store: string;
-  split?: Split;
-  topK?: number;
-  views?: ViewSet[];
-  json?: true;
+  split?: Split | undefined;
+  topK?: number | undefined;
+  views?: ViewSet[] | undefined;
+  json?: true | undefined;
 }
 
 export const evaluateCommand = (command: Command): Command =>
@@ -81,14 +81,14 @@ async function run(
     try {
       const options = {
         store,
-        ...(split === undefined ? {} : { split }),
+        split,
         signal,
         onProgress: ({ done, total }: { done: number; total: number }) => {
           progress.update(done, total);
         },
       };
       return classifier.head.kind === 'softmax'
-        ? await evaluateDataset(classifier, dataset, { ...options, ...(topK !== undefined && { topK }) })
+        ? await evaluateDataset(classifier, dataset, { ...options, topK })
         : await evaluateMultilabelDataset(classifier, dataset, options);
     } finally {
       progress.stop();

@@ -23,7 +23,7 @@ type Format = keyof typeof OUT;
 
 interface ExportFlags extends WriteFlags {
   format: Format;
-  out?: string;
+  out?: string | undefined;
 }
 
 export const exportCommand = (command: Command): Command =>
@@ -85,7 +85,10 @@ Examples:
 
 /** Options that only some formats know. */
 const ONLY: Record<string, readonly Format[]> = {
-  ...{ input: ['onnx'], check: ['onnx'], pictures: ['onnx'], calibrated: ['safetensors'] },
+  input: ['onnx'],
+  check: ['onnx'],
+  pictures: ['onnx'],
+  calibrated: ['safetensors'],
   ...{ model: ['onnx', ...TABLE_FORMATS], dataset: TABLE_FORMATS },
 };
 
@@ -107,15 +110,15 @@ const DEFAULT_HEAD = 'head.safetensors';
 
 /** What the writers of all formats go by. */
 interface WriteFlags {
-  head?: string;
+  head?: string | undefined;
   input: OnnxInput;
-  check?: string;
+  check?: string | undefined;
   pictures: number;
-  calibrated?: boolean;
-  model?: string;
+  calibrated?: boolean | undefined;
+  model?: string | undefined;
   store: string;
-  dataset?: string;
-  json?: true;
+  dataset?: string | undefined;
+  json?: true | undefined;
 }
 
 async function writeEmbeddings(
@@ -128,9 +131,12 @@ async function writeEmbeddings(
   const written = await interruptible(async (signal) => {
     try {
       return await exportEmbeddings(path, {
-        ...{ format, store, signal, onNotice: say },
-        ...(model !== undefined && { model }),
-        ...(dataset !== undefined && { dataset }),
+        format,
+        store,
+        signal,
+        onNotice: say,
+        model,
+        dataset,
         onProgress: (done, total) => {
           progress.update(done, total);
         },
@@ -167,13 +173,16 @@ async function writeSafetensors(
 
 async function writeOnnx(path: string, flags: WriteFlags): Promise<void> {
   const { head = DEFAULT_HEAD, input, json, model } = flags;
-  const classifier = await Classifier.load(head, { ...(model !== undefined && { model }), onNotice: say });
+  const classifier = await Classifier.load(head, { model, onNotice: say });
   const progress = new Progress('comparing', 'images');
   const { pictures, exported } = await interruptible(async (signal) => {
     try {
       const pictures = await picturesToCheckOn(flags, classifier.head.modelId, signal);
       const exported = await exportOnnx(classifier, path, {
-        ...{ input, signal, pictures: pictures.paths, onNotice: say },
+        input,
+        signal,
+        pictures: pictures.paths,
+        onNotice: say,
         onProgress: (done, total) => {
           progress.update(done, total);
         },

@@ -7,16 +7,16 @@ import { interruptible } from './progress.js';
 import { notice, print, Progress, say } from './terminal.js';
 
 interface FetchFlags {
-  model?: string;
-  weights?: WeightsName;
-  from?: string;
-  features?: string;
-  out?: string;
-  sha256?: string;
-  resize?: number;
-  mean?: [number, number, number];
-  std?: [number, number, number];
-  json?: true;
+  model?: string | undefined;
+  weights?: WeightsName | undefined;
+  from?: string | undefined;
+  features?: string | undefined;
+  out?: string | undefined;
+  sha256?: string | undefined;
+  resize?: number | undefined;
+  mean?: [number, number, number] | undefined;
+  std?: [number, number, number] | undefined;
+  json?: true | undefined;
 }
 
 export const fetchModelCommand = (command: Command): Command =>
@@ -64,9 +64,9 @@ async function run({ json, resize, mean, std, ...flags }: FetchFlags): Promise<v
       return await fetchModel({
         ...flags,
         transform: {
-          ...(resize === undefined ? {} : { resize }),
-          ...(mean === undefined ? {} : { mean }),
-          ...(std === undefined ? {} : { std }),
+          resize,
+          mean,
+          std,
         },
         signal,
         onNotice: notice,

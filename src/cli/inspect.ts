@@ -8,9 +8,9 @@ import { backboneOptions, jsonOption, modelOption } from './options.js';
 import { notice, print, say, table } from './terminal.js';
 
 interface InspectFlags {
-  model?: string;
-  features?: true;
-  json?: true;
+  model?: string | undefined;
+  features?: true | undefined;
+  json?: true | undefined;
 }
 
 export const inspectCommand = (command: Command): Command =>

@@ -10,9 +10,9 @@ import { messageOf, UsageError } from '../util/errors.js';
 
 /** Flags of all commands that run the backbone. */
 export interface ModelFlags {
-  model?: string;
+  model?: string | undefined;
   device: Device;
-  threads?: number;
+  threads?: number | undefined;
 }
 
 export const modelOption = (): Option =>
@@ -129,12 +129,12 @@ export function gibibytes(text: string): number {
 
 /** Loads the backbone as the flags say; undefined flags are left out, as exact optional properties want it. */
 export function backboneOptions({ model, ...flags }: ModelFlags) {
-  return { ...sessionOptions(flags), ...(model === undefined ? {} : { model }) };
+  return { ...sessionOptions(flags), model };
 }
 
 /** Where a network runs, as the flags say. */
 export function sessionOptions({ device, threads }: Omit<ModelFlags, 'model'>) {
-  return { device, ...(threads === undefined ? {} : { threads }) };
+  return { device, threads };
 }
 
 /** For --precision fp32. @throws {UsageError} where the network has no float32 weights */

@@ -26,10 +26,10 @@ import { complain, notice, onOneLine, percent, print, table } from './terminal.j
 interface PredictFlags extends ModelFlags {
   head: string;
   topK: number;
-  ownClasses?: true;
-  labels?: string;
-  views?: ViewSet[];
-  json?: true;
+  ownClasses?: true | undefined;
+  labels?: string | undefined;
+  views?: ViewSet[] | undefined;
+  json?: true | undefined;
 }
 
 export const predictCommand = (command: Command): Command =>
@@ -72,9 +72,9 @@ Examples:
 interface Found {
   predictions: Prediction[];
   /** Whether it is probably none of the classes; the network's own last layer cannot say. */
-  unknown?: boolean;
+  unknown?: boolean | undefined;
   /** Of a multilabel head: the labels that it gives. */
-  labels?: string[];
+  labels?: string[] | undefined;
 }
 
 type Answer = ({ path: string } & Found) | { path: string; error: string };
@@ -109,7 +109,7 @@ async function predictor(flags: PredictFlags): Promise<(path: string) => Promise
     const backbone = await loadBackbone(options);
     const labels = flags.labels === undefined ? undefined : await linesOf(flags.labels);
     return async (path) => ({
-      predictions: await predictOwnClasses(backbone, path, { topK, ...(labels && { labels }) }),
+      predictions: await predictOwnClasses(backbone, path, { topK, labels }),
     });
   }
   const { views = [] } = flags;

@@ -10,12 +10,12 @@ import { interruptible } from './progress.js';
 import { notice, percent, print, Progress, say } from './terminal.js';
 
 interface QuantizeFlags {
-  model?: string;
-  calibrate?: string;
-  pictures?: number;
-  out?: string;
-  threads?: number;
-  json?: true;
+  model?: string | undefined;
+  calibrate?: string | undefined;
+  pictures?: number | undefined;
+  out?: string | undefined;
+  threads?: number | undefined;
+  json?: true | undefined;
 }
 
 /** Below this mean cosine the int8 model may cost accuracy. */
@@ -56,14 +56,14 @@ async function run({ calibrate, json, out, pictures, model, threads }: QuantizeF
   const session = threads === undefined ? {} : { threads };
   const float32 = await loadBackbone({
     ...session,
-    ...(model === undefined ? {} : { model }),
+    model,
     onNotice: notice,
   });
   const report = await interruptible(async (signal) => {
     const quantized = await withProgress('calibrating', (onProgress) =>
       quantizeBackbone(float32, dataset, {
-        ...(out === undefined ? {} : { out }),
-        ...(pictures === undefined ? {} : { pictures }),
+        out,
+        pictures,
         session,
         signal,
         onNotice: notice,

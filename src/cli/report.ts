@@ -8,9 +8,9 @@ import { notice, percent, print, Status, writeResult } from './terminal.js';
 interface ReportFlags {
   head: string;
   store: string;
-  dataset?: string;
+  dataset?: string | undefined;
   out: string;
-  json?: true;
+  json?: true | undefined;
 }
 
 export const reportCommand = (command: Command): Command =>
@@ -38,8 +38,11 @@ async function run({ json, out, head, store, dataset }: ReportFlags): Promise<vo
   const report = await interruptible(async (signal) => {
     try {
       return await makeReport({
-        ...{ head, store, signal, onNotice: notice },
-        ...(dataset !== undefined && { dataset }),
+        head,
+        store,
+        signal,
+        onNotice: notice,
+        dataset,
         onProgress: (state) => {
           status.update(state);
         },

@@ -14,10 +14,10 @@ import { notice, onOneLine, print, table } from './terminal.js';
 
 interface SearchFlags extends ModelFlags {
   store: string;
-  dataset?: string;
+  dataset?: string | undefined;
   topK: number;
   exact: boolean;
-  json?: true;
+  json?: true | undefined;
 }
 
 export const searchCommand = (command: Command): Command =>
@@ -48,7 +48,7 @@ async function run(
 ): Promise<void> {
   const similar = await searchSimilar(image, {
     ...{ ...backboneOptions(flags), store, topK, exact, onNotice: notice },
-    ...(dataset !== undefined && { dataset }),
+    dataset,
     onIndex: (rows) => {
       notice(`Indexing ${rows} pictures, which later searches need not; --exact does without.`);
     },

@@ -19,10 +19,10 @@ interface ServeFlags extends ModelFlags {
   head: Record<string, string>;
   host: string;
   port: number;
-  apiKey?: string;
+  apiKey?: string | undefined;
   auth: boolean;
-  store?: string;
-  dataset?: string;
+  store?: string | undefined;
+  dataset?: string | undefined;
   maxBatch: number;
   maxWait: number;
   maxQueue: number;
@@ -30,7 +30,7 @@ interface ServeFlags extends ModelFlags {
   maxPixels: number;
   timeout: number;
   logLevel: LogOptions['level'];
-  json?: true;
+  json?: true | undefined;
 }
 
 const DEFAULT_HEAD = { head: 'head.safetensors' };
@@ -120,10 +120,16 @@ async function run({
   const { host, port, apiKey, store, dataset, maxBatch, maxWait, maxQueue } = flags;
   const server = await startServer({
     ...backboneOptions(flags),
-    ...{ heads: head, host, port, withoutKey: !auth, maxBatch, maxWait, maxQueue },
-    ...(apiKey !== undefined && { apiKey }),
-    ...(store !== undefined && { store }),
-    ...(dataset !== undefined && { dataset }),
+    heads: head,
+    host,
+    port,
+    withoutKey: !auth,
+    maxBatch,
+    maxWait,
+    maxQueue,
+    apiKey,
+    store,
+    dataset,
     maxBody: maxBody * 2 ** 20,
     maxPixels: maxPixels * 1e6,
     timeout: timeout * 1000,

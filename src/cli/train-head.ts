@@ -26,19 +26,19 @@ import { notice, print } from './terminal.js';
 
 interface TrainFlags {
   store: string;
-  dataset?: string;
-  model?: string;
+  dataset?: string | undefined;
+  model?: string | undefined;
   out: string;
-  l2?: number;
+  l2?: number | undefined;
   l2Rule: L2Rule;
-  folds?: number;
-  holdOut?: number;
+  folds?: number | undefined;
+  holdOut?: number | undefined;
   classWeights: string;
   labelSmoothing: number;
-  learningCurve?: true;
-  memory?: number;
-  views?: ViewSet[];
-  json?: true;
+  learningCurve?: true | undefined;
+  memory?: number | undefined;
+  views?: ViewSet[] | undefined;
+  json?: true | undefined;
 }
 
 export const trainHeadCommand = (command: Command): Command =>
@@ -160,19 +160,17 @@ function toJson(trained: TrainedHead | TrainedMultilabelHead, path: string) {
   return {
     head: path,
     dataset: dataset.dataset,
-    ...{
-      kind,
-      labels,
-      modelId,
-      transformId,
-      l2,
-      thresholds,
-      temperature,
-      unknownThreshold: unknown?.threshold ?? null,
-      counts,
-      training,
-      views,
-    },
+    kind,
+    labels,
+    modelId,
+    transformId,
+    l2,
+    thresholds,
+    temperature,
+    unknownThreshold: unknown?.threshold ?? null,
+    counts,
+    training,
+    views,
     ...(trained.kind === 'softmax' ? trainingJson(trained) : multilabelTrainingJson(trained)),
     unused,
   };

@@ -22,11 +22,11 @@ import { notice, print, Progress, say } from './terminal.js';
 
 interface WorkerFlags extends ModelFlags {
   queue: string;
-  precision?: 'fp32' | 'int8';
-  batchSize?: number;
-  concurrency?: number;
+  precision?: 'fp32' | 'int8' | undefined;
+  batchSize?: number | undefined;
+  concurrency?: number | undefined;
   stalledAfter: number;
-  json?: true;
+  json?: true | undefined;
 }
 
 export const workerCommand = (command: Command): Command =>
@@ -71,9 +71,13 @@ async function run({ queue, batchSize, concurrency, stalledAfter, ...flags }: Wo
   const { work } = await import('../embed/queue/worker.js');
   const working = (signal: AbortSignal) =>
     work({
-      ...{ queue, backbone, signal, onNotice: notice, stalledAfter: stalledAfter * 1000 },
-      ...(batchSize === undefined ? {} : { batchSize }),
-      ...(concurrency === undefined ? {} : { concurrency }),
+      queue,
+      backbone,
+      signal,
+      onNotice: notice,
+      stalledAfter: stalledAfter * 1000,
+      batchSize,
+      concurrency,
       onOutcomes: (outcomes) => {
         for (const outcome of ['embedded', 'reused', 'unchanged', 'failed'] as const)
           done[outcome] += outcomes[outcome];

@@ -7,17 +7,17 @@ export interface DatasetEntry {
   /** Absolute path of the file; of a picture that is no file of its own, its name, which no other picture has. */
   path: string;
   /** Where it is, where it is no file of its own. */
-  source?: PictureSource;
-  label?: string;
+  source?: PictureSource | undefined;
+  label?: string | undefined;
   /** All that the picture shows, of several labels that do not rule each other out; distinct, in code unit order. */
-  labels?: readonly string[];
-  split?: Split;
+  labels?: readonly string[] | undefined;
+  split?: Split | undefined;
   /** What the picture shares with others that must stay on its side of a split, such as the subject. */
-  group?: string;
+  group?: string | undefined;
   /** How much the picture counts in training, above 0; 1 where it is absent. */
-  weight?: number;
+  weight?: number | undefined;
   /** Why there is no picture to read: of a folder that cannot be listed, or a name that is no text. */
-  problem?: string;
+  problem?: string | undefined;
 }
 
 /** A data set as it was found; its pictures are listed one by one, anew by every call, and never held together. */

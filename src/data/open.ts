@@ -100,7 +100,10 @@ function datasetOf(
     return list(leftOut);
   };
   return {
-    ...{ root, layout, leftOut, entries },
+    root,
+    layout,
+    leftOut,
+    entries,
     contains: async (path) => (await (listed ??= pathsOf(list({ count: 0, examples: [] })))).has(path),
   };
 }

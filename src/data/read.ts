@@ -37,7 +37,7 @@ export async function readPicture({
   source,
 }: Pick<DatasetEntry, 'path' | 'problem' | 'source'>): Promise<{
   bytes: Uint8Array;
-  state?: Partial<PictureState>;
+  state?: Partial<PictureState> | undefined;
 }> {
   if (problem !== undefined) throw new LastlayerError(problem);
   if (source?.kind === 'url') return fetchPicture(source.url);

@@ -14,7 +14,11 @@ import type { Dataset, DatasetEntry, Split } from './dataset.js';
  */
 export async function sampleEntries(
   dataset: Dataset,
-  { splits, limit, signal }: { splits: readonly (Split | undefined)[]; limit: number; signal?: AbortSignal },
+  {
+    splits,
+    limit,
+    signal,
+  }: { splits: readonly (Split | undefined)[]; limit: number; signal?: AbortSignal | undefined },
 ): Promise<{ entries: DatasetEntry[]; of: number }> {
   let sample: { entry: DatasetEntry; key: string }[] = [];
   let of = 0;

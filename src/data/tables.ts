@@ -55,7 +55,8 @@ export async function* picturesOfParquet(
       const rows = side.length > 0 ? await readParquetRows(opened, side, start, end) : [];
       for (let row = start; row < end; row++) {
         yield {
-          ...{ path: `${file}#${row}`, source: { kind: 'parquet', file, column, row } },
+          path: `${file}#${row}`,
+          source: { kind: 'parquet', file, column, row },
           ...listedIn(rows[row - start] ?? {}, split, classes),
         };
       }
@@ -84,7 +85,8 @@ export async function* picturesOfLance(table: string): AsyncGenerator<DatasetEnt
       const rows = side.length > 0 ? await opened.takeOffsets(offsets).select(side).toArray() : [];
       for (const [i, row] of offsets.entries()) {
         yield {
-          ...{ path: `${table}#${row}`, source: { kind: 'lance', table, column, row } },
+          path: `${table}#${row}`,
+          source: { kind: 'lance', table, column, row },
           ...listedIn((rows[i] ?? {}) as Record<string, unknown>, undefined, undefined),
         };
       }
@@ -113,7 +115,7 @@ function listedIn(
   const split = named === undefined ? ofFolder : splitNamed(named);
   return {
     ...(label !== undefined && { label: classes?.[Number(label)] ?? label }),
-    ...(split && { split }),
+    split,
   };
 }
 
@@ -127,7 +129,9 @@ function textOf(value: unknown): string | undefined {
 /** The names of the classes in the metadata that Hugging Face's datasets write into Parquet files. */
 function classNames(metadata: string | undefined): string[] | undefined {
   if (metadata === undefined) return undefined;
-  const { info } = JSON.parse(metadata) as { info?: { features?: { label?: { names?: string[] } } } };
+  const { info } = JSON.parse(metadata) as {
+    info?: { features?: { label?: { names?: string[] | undefined } } };
+  };
   return info?.features?.label?.names;
 }
 
@@ -159,7 +163,13 @@ async function readParquetRows(
   rowEnd: number,
 ): Promise<Record<string, unknown>[]> {
   return parquetReadObjects({
-    ...{ file: buffer, metadata, columns, rowStart, rowEnd, compressors, utf8: false },
+    file: buffer,
+    metadata,
+    columns,
+    rowStart,
+    rowEnd,
+    compressors,
+    utf8: false,
   });
 }
 

@@ -57,8 +57,8 @@ function* entriesOf(
     if (isSideFile(name) || !isPicture(path, leftOut)) continue;
     yield {
       path,
-      ...(label !== undefined && { label }),
-      ...(split && { split }),
+      label,
+      split,
       source: { kind: 'part', file: shard, offset, size },
     };
   }
@@ -83,7 +83,7 @@ interface TarMember {
   name: string;
   offset: number;
   size: number;
-  content?: Buffer;
+  content?: Buffer | undefined;
 }
 
 const CHUNK = 2 ** 16;

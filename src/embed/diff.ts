@@ -18,7 +18,7 @@ export interface Picture {
   /** Milliseconds since 1970; null where that is unknown. */
   modified: number | null;
   /** The rows that the table has of this very picture, and which of its views they are of, where some are missing. */
-  known?: { sha256: string; views: readonly string[] };
+  known?: { sha256: string; views: readonly string[] } | undefined;
 }
 
 /** What is to be done about a picture. */

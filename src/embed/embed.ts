@@ -10,15 +10,15 @@ import { embedPictures, entriesOf, type PassCallbacks, type PassOptions } from '
 
 export interface EmbedOptions extends PassOptions {
   /** Folder of the store, or an address such as s3://bucket/folder. Default: `embeddings`. */
-  store?: string;
+  store?: string | undefined;
   /**
    * Further views to embed of the pictures to train on: those of the training split and those of no split. Views that the
    * store has already stay there in any case. Default: none.
    */
-  views?: readonly ViewSet[];
-  onProgress?: (progress: EmbedProgress) => void;
+  views?: readonly ViewSet[] | undefined;
+  onProgress?: ((progress: EmbedProgress) => void) | undefined;
   /** Sees to the pictures, where that is not to be done here. */
-  pass?: Pass;
+  pass?: Pass | undefined;
 }
 
 /** Sees to it that the table has the row of every picture of a data set. */
@@ -98,7 +98,9 @@ export async function embedDataset(path: string, options: EmbedOptions): Promise
     try {
       await pass(table, dataset, {
         ...options,
-        ...{ views: furtherViews(views), takesViews: isLearntFrom, onOutcome: progress.add },
+        views: furtherViews(views),
+        takesViews: isLearntFrom,
+        onOutcome: progress.add,
       });
     } finally {
       await table.flush();

@@ -24,15 +24,15 @@ export const DEFAULT_CONCURRENCY = 32;
 export interface PassOptions {
   backbone: Backbone;
   /** The backbone's threads, where they are to serve further passes; the caller closes them. By default the pass has its own. */
-  pool?: BackboneRunner;
+  pool?: BackboneRunner | undefined;
   /** Pictures that go through the backbone together, in each of its threads. Default: 8 on the processor, else 32. */
-  batchSize?: number;
+  batchSize?: number | undefined;
   /** Pictures that are read and decoded at the same time. Default: 32. */
-  concurrency?: number;
+  concurrency?: number | undefined;
   /** Of a data set with splits, only this one; the pictures of one without splits are taken for it. */
-  split?: Split;
+  split?: Split | undefined;
   /** Breaks off; what is embedded by then is kept, and another run goes on from there. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export interface PassCallbacks<Row> {
@@ -45,7 +45,7 @@ export interface PassCallbacks<Row> {
    * Called with the rows that stay as they are, of pictures of which no view is missing; all others are put into the table.
    * Without it, the table is taken to keep its rows.
    */
-  onUnchanged?: (row: Row) => void;
+  onUnchanged?: ((row: Row) => void) | undefined;
 }
 
 /**
@@ -236,7 +236,10 @@ class Embedder {
     for (const { picture, sha256, known, waiting } of batch) {
       const embedded = waiting.map(({ view, image: { width, height, pixels } }) =>
         this.rowOf(picture, {
-          ...{ sha256, view, width, height },
+          sha256,
+          view,
+          width,
+          height,
           look: view === 'center' ? lookOf(pixels) : null,
           embedding: embedding.slice(at * backbone.width, ++at * backbone.width),
         }),

@@ -7,9 +7,9 @@ import { embedPictures, type PassOptions } from './pipeline.js';
 
 interface ReadThroughOptions extends PassOptions {
   /** Store whose embeddings are used where they fit; it is never written to. */
-  store?: string;
+  store?: string | undefined;
   /** Further views that are wanted of every picture. */
-  views?: readonly View[];
+  views?: readonly View[] | undefined;
   /** Called once for each picture and view, in no particular order. */
   onRow: (row: EmbeddingRow) => void;
 }

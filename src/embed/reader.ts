@@ -108,7 +108,9 @@ export class PictureReader {
     const { backbone, dataset, table } = this.options;
     let picture = listed;
     const failed = (found: Partial<EmbeddingRow>): Settled => ({
-      ...{ picture, rows: [rowOf(picture, dataset, backbone, found)], outcome: 'failed' },
+      picture,
+      rows: [rowOf(picture, dataset, backbone, found)],
+      outcome: 'failed',
     });
     let bytes: Uint8Array;
     try {

@@ -24,9 +24,9 @@ export interface ExportCheck {
 
 export interface CheckOptions {
   /** Told of pictures that cannot be read and so are not compared. */
-  onNotice?: (line: string) => void;
-  onProgress?: (done: number, total: number) => void;
-  signal?: AbortSignal;
+  onNotice?: ((line: string) => void) | undefined;
+  onProgress?: ((done: number, total: number) => void) | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -169,7 +169,7 @@ function normalize(pixels: Uint8Array, { mean, std }: Transform): Float32Array {
   const planes = new Float32Array(pixels.length);
   for (const [c, m] of mean.entries()) {
     for (let i = 0; i < size; i++) {
-      planes[c * size + i] = ((pixels[3 * i + c] ?? 0) / 255 - m) / (std[c] ?? 1);
+      planes[c * size + i] = (pixels[3 * i + c]! / 255 - m) / (std[c] ?? 1);
     }
   }
   return planes;

@@ -13,7 +13,7 @@ import { writeExport } from './write-export.js';
 
 export interface ExportOnnxOptions extends CheckOptions {
   /** What the network takes. Default: `image`. */
-  input?: OnnxInput;
+  input?: OnnxInput | undefined;
   /** Files of pictures to compare with `predict` on. */
   pictures: readonly string[];
 }

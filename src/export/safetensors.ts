@@ -15,7 +15,7 @@ import { writeExport } from './write-export.js';
 export async function exportSafetensors(
   head: Head,
   path: string,
-  { calibrated = false }: { calibrated?: boolean } = {},
+  { calibrated = false }: { calibrated?: boolean | undefined } = {},
 ): Promise<{ path: string; calibrated: boolean; classes: number; width: number }> {
   const { labels, width, kind, thresholds, modelId, transformId, created } = head;
   const divisor = calibrated ? head.temperature : 1;
@@ -25,10 +25,15 @@ export async function exportSafetensors(
     ['fc.bias', { shape: [labels.length], data: divided(head.bias) }],
   ]);
   const metadata = {
-    ...{ labels: JSON.stringify(labels), kind, thresholds: JSON.stringify(thresholds) },
+    labels: JSON.stringify(labels),
+    kind,
+    thresholds: JSON.stringify(thresholds),
     // What the layer's output is still to be divided by.
     temperature: JSON.stringify(head.temperature / divisor),
-    ...{ modelId, transformId, created, lastlayer: await ownVersion() },
+    modelId,
+    transformId,
+    created,
+    lastlayer: await ownVersion(),
   };
   await writeExport({ path, content: encodeSafetensors(tensors, metadata) });
   return { path, calibrated, classes: labels.length, width };

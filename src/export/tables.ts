@@ -12,8 +12,8 @@ export type TableFormat = (typeof TABLE_FORMATS)[number];
 
 export interface ExportEmbeddingsOptions extends Selection {
   format: TableFormat;
-  onProgress?: (done: number, total: number) => void;
-  signal?: AbortSignal;
+  onProgress?: ((done: number, total: number) => void) | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /** Embeddings that were written. */
@@ -56,8 +56,12 @@ export async function exportEmbeddings(
     }
     const { record, count, failed } = stored;
     return {
-      ...{ paths: options.format === 'npy' ? [path, manifest] : [path], rows: count, width: record.width },
-      ...{ dataset: record.dataset, modelId: record.model_id, failed },
+      paths: options.format === 'npy' ? [path, manifest] : [path],
+      rows: count,
+      width: record.width,
+      dataset: record.dataset,
+      modelId: record.model_id,
+      failed,
     };
   });
 }

@@ -66,14 +66,14 @@ export async function baselines(
 function vote(similarity: Float32Array, classes: Int32Array, count: number): number {
   const [votes, nearness] = [new Float64Array(count), new Float64Array(count)];
   for (const at of largest(similarity, K)) {
-    const c = classes[at] ?? 0;
-    votes[c] = (votes[c] ?? 0) + 1;
-    nearness[c] = (nearness[c] ?? 0) + (similarity[at] ?? 0);
+    const c = classes[at]!;
+    votes[c]!++;
+    nearness[c]! += similarity[at]!;
   }
   let best = 0;
   for (let c = 1; c < count; c++) {
-    const more = (votes[c] ?? 0) - (votes[best] ?? 0);
-    if (more > 0 || (more === 0 && (nearness[c] ?? 0) > (nearness[best] ?? 0))) best = c;
+    const more = votes[c]! - votes[best]!;
+    if (more > 0 || (more === 0 && nearness[c]! > nearness[best]!)) best = c;
   }
   return best;
 }
@@ -108,9 +108,9 @@ export async function multilabelBaselines(
         let total = 0;
         const row = likeness.subarray(i * count, (i + 1) * count);
         for (const at of largest(row, K)) {
-          const weight = Math.max(0, row[at] ?? 0);
+          const weight = Math.max(0, row[at]!);
           total += weight;
-          for (const n of sets[references.classes[at] ?? 0] ?? []) scores[n] = (scores[n] ?? 0) + weight;
+          for (const n of sets[references.classes[at]!] ?? []) scores[n]! += weight;
         }
         evaluation.add(sets[set] ?? [], total > 0 ? scores.map((score) => score / total) : scores, []);
       });
@@ -151,7 +151,7 @@ async function sampleOf(examples: Examples, part: Part, most: number): Promise<S
     for (let i = 0; i < classes.length; i++) {
       if (seen++ % step !== 0) continue;
       all.set(directions(features.subarray(i * width, (i + 1) * width), width), filled * width);
-      allClasses[filled++] = classes[i] ?? 0;
+      allClasses[filled++] = classes[i]!;
     }
     if (filled > first) {
       const block = all.subarray(first * width, filled * width);
@@ -170,10 +170,10 @@ function similarities(graph: SoftmaxGraph, rows: Float32Array, others: Float32Ar
 function largest(values: Float32Array, k: number): number[] {
   const found: number[] = [];
   for (let i = 0; i < values.length; i++) {
-    const value = values[i] ?? 0;
-    if (found.length === k && value <= (values[found[k - 1] ?? 0] ?? 0)) continue;
+    const value = values[i]!;
+    if (found.length === k && value <= values[found[k - 1] ?? 0]!) continue;
     let at = found.length;
-    while (at > 0 && (values[found[at - 1] ?? 0] ?? 0) < value) at--;
+    while (at > 0 && values[found[at - 1] ?? 0]! < value) at--;
     found.splice(at, 0, i);
     if (found.length > k) found.pop();
   }
@@ -191,7 +191,7 @@ export async function classMeans(examples: Examples, part: Part): Promise<Float3
     const rows = directions(features, width);
     classes.forEach((c, i) => {
       for (let j = 0; j < width; j++) {
-        sums[c * width + j] = (sums[c * width + j] ?? 0) + (rows[i * width + j] ?? 0);
+        sums[c * width + j]! += rows[i * width + j]!;
       }
     });
   }

@@ -39,7 +39,7 @@ export async function calibrate(
     judgeLogits(block, count, temperature, after);
     judgeLogits(block, count, 1, before);
     block.classes.forEach((c, i) => {
-      similarity[filled] = similarities[block.rows[i] ?? 0] ?? NaN;
+      similarity[filled] = similarities[block.rows[i]!]!;
       isRight[filled++] = argmax(block.logits, i * count, count) === c ? 1 : 0;
     });
   }
@@ -65,8 +65,8 @@ async function sample(blocks: AsyncIterable<LogitBlock>, rows: number, count: nu
     });
     kept.push({
       logits: some,
-      classes: chosen.map((i) => classes[i] ?? 0),
-      ...(weights && { weights: Float32Array.from(chosen, (i) => weights[i] ?? 1) }),
+      classes: chosen.map((i) => classes[i]!),
+      ...(weights && { weights: Float32Array.from(chosen, (i) => weights[i]!) }),
     });
   }
   return kept;
@@ -79,7 +79,7 @@ export interface LogitBlock {
   /** [rows] */
   classes: Int32Array;
   /** [rows]; 1 each where there are none. */
-  weights?: Float32Array;
+  weights?: Float32Array | undefined;
 }
 
 /** T lies between these. */
@@ -173,11 +173,11 @@ function objective(blocks: readonly LogitBlock[], count: number, beta: number): 
       const normaliser = logSumExp(logits, at, count, beta);
       let [expected, mean] = [0, 0];
       for (let n = 0; n < count; n++) {
-        const z = logits[at + n] ?? 0;
+        const z = logits[at + n]!;
         expected += Math.exp(beta * z - normaliser) * z;
         mean += z / count;
       }
-      const target = (1 - smoothing) * (logits[at + (classes[i] ?? 0)] ?? 0) + smoothing * mean;
+      const target = (1 - smoothing) * logits[at + classes[i]!]! + smoothing * mean;
       const weight = weights?.[i] ?? 1;
       loss += weight * (normaliser - beta * target);
       slope += weight * (expected - target);

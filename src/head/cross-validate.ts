@@ -23,13 +23,13 @@ export interface TuneOptions extends FitHeadOptions {
   /** What each row belongs to, see `joinGroups`; rows of one group are never on both sides of a fold; [M]. */
   groups: readonly string[];
   /** λ; by default it is chosen by cross-validation. */
-  l2?: number;
+  l2?: number | undefined;
   /** How λ is chosen; default `best`. */
-  l2Rule?: L2Rule;
+  l2Rule?: L2Rule | undefined;
   /** K of K-fold cross-validation, 2 or more, or 0 for none; default 5, 4 or 3, as the smallest class allows. */
-  folds?: number;
+  folds?: number | undefined;
   /** Called before each of the many fits. */
-  onFit?: (progress: TuneProgress) => void;
+  onFit?: ((progress: TuneProgress) => void) | undefined;
 }
 
 export interface TuneProgress extends FitProgress {
@@ -87,8 +87,8 @@ export async function fitCrossValidated(
   const preconditioner = found?.preconditioner;
   const head = await fitHead(graph, examples, {
     ...{ ...options, l2 },
-    ...(start && { start }),
-    ...(preconditioner && { preconditioner }),
+    start,
+    preconditioner,
   });
   return { head, found };
 }
@@ -110,7 +110,7 @@ async function crossValidation(
     classes: strata.of,
     count: strata.count,
     groups,
-    ...(wanted !== undefined && { folds: wanted }),
+    folds: wanted,
   });
   if (folds < 2) return undefined;
   const found = await crossValidate(graph, judged.examples, {
@@ -118,7 +118,7 @@ async function crossValidation(
     part,
     foldOf,
     folds,
-    ...(l2Rule && { rule: l2Rule }),
+    rule: l2Rule,
     ...(onFit && {
       onFit: (progress) => {
         onFit({ ...progress, phase: 'cross-validation', left: progress.left + 1 });
@@ -132,7 +132,7 @@ async function crossValidation(
 /** A good start for the head of all rows: each fold's head has seen most of them. */
 function mean(vectors: readonly Float64Array[]): Float64Array | undefined {
   const [first] = vectors;
-  return first?.map((_, i) => vectors.reduce((sum, x) => sum + (x[i] ?? 0), 0) / vectors.length);
+  return first?.map((_, i) => vectors.reduce((sum, x) => sum + x[i]!, 0) / vectors.length);
 }
 
 /** Coarser than the final fit's: it changes log losses by less than 0.0001, and takes half as long. */
@@ -145,16 +145,16 @@ interface CrossValidationOptions {
   foldOf: Int32Array;
   folds: number;
   /** The one λ to judge; by default a path of them is gone along. */
-  l2?: number;
+  l2?: number | undefined;
   /** Default `best`. */
-  rule?: L2Rule;
-  labelSmoothing?: number;
-  standardize?: boolean;
+  rule?: L2Rule | undefined;
+  labelSmoothing?: number | undefined;
+  standardize?: boolean | undefined;
   /** Converged where the gradient's largest entry is at most this; default 1e-4. */
-  tolerance?: number;
-  signal?: AbortSignal;
+  tolerance?: number | undefined;
+  signal?: AbortSignal | undefined;
   /** Called before each fit. */
-  onFit?: (progress: FitProgress) => void;
+  onFit?: ((progress: FitProgress) => void) | undefined;
 }
 
 interface FitProgress {
@@ -213,11 +213,16 @@ async function crossValidate(
       const blocks = await partBlocks(examples, (row) => part(row) && foldOf[row] !== fold, scaling);
       const start = models.at(-1)?.[fold]?.x;
       const { x } = await fit(graph, blocks, {
-        ...{ classes, width, l2, labelSmoothing, tolerance, allowSeparable: true },
-        ...(sets && { sets }),
-        ...(start && { start }),
-        ...(preconditioner && { preconditioner }),
-        ...(signal && { signal }),
+        classes,
+        width,
+        l2,
+        labelSmoothing,
+        tolerance,
+        allowSeparable: true,
+        sets,
+        start,
+        preconditioner,
+        signal,
       });
       const model = { fold, x, scaling };
       ofL2.push(model);
@@ -263,8 +268,8 @@ async function scalingsOf(
   if (!standardize) return Array.from({ length: folds }, () => noScaling(source.width));
   // Rows that are never held out are counted last.
   const partOf = (row: number): number => {
-    if ((classes[row] ?? -1) < 0 || !part(row)) return -1;
-    const fold = foldOf[row] ?? -1;
+    if (classes[row]! < 0 || !part(row)) return -1;
+    const fold = foldOf[row]!;
     return fold < 0 ? folds : fold;
   };
   const moments = await momentsOf(source, folds + 1, partOf);
@@ -281,9 +286,9 @@ async function score(blocks: AsyncIterable<HeldOut>, count: number): Promise<Fol
   const result = { weight: 0, loss: 0, rows: 0, right: 0 };
   for await (const { logits, classes, weights } of blocks) {
     for (let i = 0; i < classes.length; i++) {
-      const [at, c, w] = [i * count, classes[i] ?? 0, weights?.[i] ?? 1];
+      const [at, c, w] = [i * count, classes[i]!, weights?.[i] ?? 1];
       result.weight += w;
-      result.loss += w * (logSumExp(logits, at, count) - (logits[at + c] ?? 0));
+      result.loss += w * (logSumExp(logits, at, count) - logits[at + c]!);
       result.rows++;
       if (argmax(logits, at, count) === c) result.right++;
     }
@@ -431,10 +436,10 @@ async function scoreSets(blocks: AsyncIterable<HeldOut>, sets: LabelSets, count:
   const result = { weight: 0, loss: 0, rows: 0, right: 0 };
   for await (const { logits, classes, weights } of blocks) {
     for (let i = 0; i < classes.length; i++) {
-      const [set, w] = [new Set(sets[classes[i] ?? 0]), weights?.[i] ?? 1];
+      const [set, w] = [new Set(sets[classes[i]!]), weights?.[i] ?? 1];
       let isRight = true;
       for (let n = 0; n < count; n++) {
-        const logit = logits[i * count + n] ?? 0;
+        const logit = logits[i * count + n]!;
         result.loss += w * binaryCrossEntropy(logit, set.has(n));
         if (logit > 0 !== set.has(n)) isRight = false;
       }
@@ -455,12 +460,12 @@ interface OutOfFoldOptions {
   /** What each row belongs to, see `joinGroups`; rows of one group are never on both sides of a fold; [M]. */
   groups: readonly string[];
   /** λ; by default it is chosen by cross-validation. */
-  l2?: number;
+  l2?: number | undefined;
   /** Of every fit: converged where the gradient's largest entry is at most this; default 1e-4. */
-  tolerance?: number;
-  signal?: AbortSignal;
+  tolerance?: number | undefined;
+  signal?: AbortSignal | undefined;
   /** Called before each fit. */
-  onFit?: (progress: { l2: number; fits: number }) => void;
+  onFit?: ((progress: { l2: number; fits: number }) => void) | undefined;
 }
 
 export interface OutOfFold {

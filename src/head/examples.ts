@@ -10,9 +10,9 @@ export interface Examples {
   /** Each row's class, 0 … N − 1, or −1 where it has none of them; where there are `sets`, the row's set; [M]. */
   classes: Int32Array;
   /** For a multi-label head: the sets of labels that rows have, each as places in `names`. */
-  sets?: LabelSets;
+  sets?: LabelSets | undefined;
   /** Each row's weight, above 0; [M]; 1 each where there are none. */
-  weights?: Float64Array;
+  weights?: Float64Array | undefined;
 }
 
 /** Whether a row is in some part of the examples. */
@@ -32,7 +32,7 @@ async function* learntBlocks(source: FeatureSource): AsyncGenerator<FeatureBlock
 /** How many further views the rows of a part have that are learnt from. */
 export function viewsLearntFrom({ source, classes }: Examples, part: Part): number {
   const counts = source.views?.counts ?? new Int32Array();
-  return counts.reduce((sum, count, row) => ((classes[row] ?? -1) >= 0 && part(row) ? sum + count : sum), 0);
+  return counts.reduce((sum, count, row) => (classes[row]! >= 0 && part(row) ? sum + count : sum), 0);
 }
 
 /** Moments of several parts, further views included, in one pass. @param partOf the part of a row, 0 … parts − 1; −1 for none */
@@ -63,8 +63,7 @@ export async function partBlocks(
 ): Promise<Iterable<PartBlock> | AsyncIterable<PartBlock>> {
   const { source, classes, weights } = examples;
   const views = source.views?.counts;
-  const shared =
-    views && Float64Array.from(classes, (_, row) => (weights?.[row] ?? 1) / (1 + (views[row] ?? 0)));
+  const shared = views && Float64Array.from(classes, (_, row) => (weights?.[row] ?? 1) / (1 + views[row]!));
   const learnt: Examples = shared ? { ...examples, weights: shared } : examples;
   const generate = () => blocksFrom(learntBlocks(source), learnt, part, scaling);
   if (!source.inMemory) return { [Symbol.asyncIterator]: generate };
@@ -86,15 +85,15 @@ async function* blocksFrom(
 ): AsyncGenerator<PartBlock> {
   const most = blockRows(names.length);
   for await (const { rows, features } of blocks) {
-    const chosen = positions(rows, (row) => (classes[row] ?? -1) >= 0 && part(row));
+    const chosen = positions(rows, (row) => classes[row]! >= 0 && part(row));
     for (let start = 0; start < chosen.length; start += most) {
       const some = chosen.subarray(start, start + most);
-      const numbers = some.map((i) => rows[i] ?? 0);
+      const numbers = some.map((i) => rows[i]!);
       yield {
         rows: numbers,
         features: standardize(gather(features, some, source.width), scaling),
-        classes: numbers.map((row) => classes[row] ?? 0),
-        ...(weights && { weights: Float32Array.from(numbers, (row) => weights[row] ?? 1) }),
+        classes: numbers.map((row) => classes[row]!),
+        ...(weights && { weights: Float32Array.from(numbers, (row) => weights[row]!) }),
       };
     }
   }
@@ -104,7 +103,7 @@ async function* blocksFrom(
 function positions(rows: Int32Array, isChosen: Part): Int32Array {
   const chosen = new Int32Array(rows.length);
   let count = 0;
-  for (let i = 0; i < rows.length; i++) if (isChosen(rows[i] ?? 0)) chosen[count++] = i;
+  for (let i = 0; i < rows.length; i++) if (isChosen(rows[i]!)) chosen[count++] = i;
   return chosen.subarray(0, count);
 }
 
@@ -140,7 +139,7 @@ export interface FeatureSource {
   /** Goes through every row once, each time in the same order. */
   blocks(): AsyncIterable<FeatureBlock>;
   /** Features of further views of the rows, such as those of mirrored pictures: learnt from, and never judged by. */
-  readonly views?: FurtherViews;
+  readonly views?: FurtherViews | undefined;
 }
 
 interface FurtherViews {

@@ -43,20 +43,20 @@ export interface FitHeadOptions {
   /** The picture transform that they were made with. */
   transformId: string;
   /** λ ≥ 0, the weight of the penalty λ/2 ‖W‖²; default {@link DEFAULT_L2}. */
-  l2?: number;
+  l2?: number | undefined;
   /** ε, 0 ≤ ε < 1: this part of each example's target is spread over all classes; default 0. */
-  labelSmoothing?: number;
+  labelSmoothing?: number | undefined;
   /**
    * Train on features of mean 0 and deviation 1 (default true). The penalty is then on the weights of the standardised
    * features, and so does not depend on the features' units. The head applies to raw embeddings either way.
    */
-  standardize?: boolean;
+  standardize?: boolean | undefined;
   /** Converged where the gradient's largest entry is at most this; default 1e-6. */
-  tolerance?: number;
+  tolerance?: number | undefined;
   /** Default 1000. */
-  maxIterations?: number;
-  signal?: AbortSignal;
-  onIteration?: (progress: Iteration) => void;
+  maxIterations?: number | undefined;
+  signal?: AbortSignal | undefined;
+  onIteration?: ((progress: Iteration) => void) | undefined;
 }
 
 /**
@@ -68,7 +68,11 @@ export interface FitHeadOptions {
 export async function fitHead(
   graph: SoftmaxGraph,
   examples: Examples,
-  options: FitHeadOptions & { part?: Part; start?: Float64Array; preconditioner?: Preconditioner },
+  options: FitHeadOptions & {
+    part?: Part | undefined;
+    start?: Float64Array | undefined;
+    preconditioner?: Preconditioner | undefined;
+  },
 ): Promise<Head> {
   const { source, names, sets } = examples;
   const { l2 = DEFAULT_L2, tolerance = DEFAULT_TOLERANCE, standardize: standardized = true } = options;
@@ -80,7 +84,7 @@ export async function fitHead(
   const found = await fit(graph, blocks, {
     ...{ ...options, classes, width, l2, tolerance },
     ...(preconditioner && { preconditioner }),
-    ...(sets && { sets }),
+    sets,
   });
   const { iterations, converged, reason, loss, gradientNorm } = found;
   const W = Matrix.from1DArray(classes, width, found.x.subarray(0, classes * width));
@@ -93,8 +97,14 @@ export async function fitHead(
     l2,
     counts: { train: countClasses(examples, part), validation: names.map(() => 0) },
     training: {
-      ...{ iterations, converged, reason, loss, gradientNorm, tolerance },
-      ...{ standardize: standardized, labelSmoothing },
+      iterations,
+      converged,
+      reason,
+      loss,
+      gradientNorm,
+      tolerance,
+      standardize: standardized,
+      labelSmoothing,
     },
     metrics: null,
     created: new Date().toISOString(),
@@ -102,7 +112,7 @@ export async function fitHead(
 }
 
 async function scalingOf({ source, classes }: Examples, part: Part) {
-  const [moments] = await momentsOf(source, 1, (row) => ((classes[row] ?? -1) >= 0 && part(row) ? 0 : -1));
+  const [moments] = await momentsOf(source, 1, (row) => (classes[row]! >= 0 && part(row) ? 0 : -1));
   return moments ? moments.scaling() : noScaling(source.width);
 }
 
@@ -148,17 +158,17 @@ const DEFAULT_MAX_ITERATIONS = 1000;
 
 interface FitOptions extends ObjectiveOptions {
   /** Where to start, W [classes × width] then b [classes]; zero by default. A neighbour's optimum saves iterations. */
-  start?: Float64Array;
+  start?: Float64Array | undefined;
   /** Converged where ‖∇f‖∞ is at most this. */
   tolerance: number;
   /** Default 1000. */
-  maxIterations?: number;
+  maxIterations?: number | undefined;
   /** Take whatever is found where there is no finite optimum, as for part of the data; default false. */
-  allowSeparable?: boolean;
+  allowSeparable?: boolean | undefined;
   /** Made from these rows or ones like them: takes fewer evaluations to the same optimum. */
-  preconditioner?: Preconditioner;
-  signal?: AbortSignal;
-  onIteration?: (progress: Iteration) => void;
+  preconditioner?: Preconditioner | undefined;
+  signal?: AbortSignal | undefined;
+  onIteration?: ((progress: Iteration) => void) | undefined;
 }
 
 /**
@@ -182,9 +192,9 @@ export async function fit(
     tolerance,
     maxIterations,
     noise: LOSS_NOISE,
-    ...(precondition && { precondition }),
-    ...(signal && { signal }),
-    ...(onIteration && { onIteration }),
+    precondition,
+    signal,
+    onIteration,
   });
   const mayBeInfinite = l2 === 0 && labelSmoothing === 0 && !allowSeparable;
   const isSeparated = () =>
@@ -240,9 +250,9 @@ async function separatesLabel(
   for await (const { features, classes: y } of blocks) {
     const logits = await graph.logits(features, toParameters(x, classes));
     for (let i = 0; i < y.length; i++) {
-      const set = sets[y[i] ?? 0] ?? [];
+      const set = sets[y[i]!] ?? [];
       for (let n = 0; n < classes; n++) {
-        if ((logits[i * classes + n] ?? 0) > 0 !== set.includes(n)) isSeparated[n] = 0;
+        if (logits[i * classes + n]! > 0 !== set.includes(n)) isSeparated[n] = 0;
       }
     }
   }

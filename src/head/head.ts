@@ -56,8 +56,20 @@ export class Head implements HeadFields {
     const { weights, bias, labels, modelId, transformId, l2, counts, training, metrics, created } = this;
     const { kind, thresholds, temperature, unknown } = this;
     return new Head({
-      ...{ weights, bias, labels, modelId, transformId, l2, counts, training, metrics, created },
-      ...{ kind, thresholds, temperature, unknown },
+      weights,
+      bias,
+      labels,
+      modelId,
+      transformId,
+      l2,
+      counts,
+      training,
+      metrics,
+      created,
+      kind,
+      thresholds,
+      temperature,
+      unknown,
       ...changes,
     });
   }
@@ -194,7 +206,7 @@ export interface TrainingReport {
   tolerance: number;
   standardize: boolean;
   /** ε; 0 where it is absent. */
-  labelSmoothing?: number;
+  labelSmoothing?: number | undefined;
 }
 
 /** A value that JSON can hold. */
@@ -211,7 +223,7 @@ export interface UnknownDetector {
 /** What makes a head. */
 export interface HeadFields {
   /** Default `softmax`. */
-  kind?: HeadKind;
+  kind?: HeadKind | undefined;
   /** W [N, D], for raw embeddings. */
   weights: Matrix;
   /** b [N] */
@@ -228,11 +240,11 @@ export interface HeadFields {
   counts: { train: readonly number[]; validation: readonly number[] };
   training: TrainingReport;
   /** From which probability on each label is given, 0 … 1; [N]; for `multilabel` alone, default ½ each. */
-  thresholds?: readonly number[] | null;
+  thresholds?: readonly number[] | null | undefined;
   /** T > 0: probabilities are softmax(logits / T), or sigmoid(logits / T); default 1. */
-  temperature?: number;
+  temperature?: number | undefined;
   /** By which pictures are said to be none of the classes; null, the default, where none ever is. */
-  unknown?: UnknownDetector | null;
+  unknown?: UnknownDetector | null | undefined;
   /** Whatever was measured of the head; null where nothing was. */
   metrics: JsonValue;
   /** When it was trained; ISO 8601. */
@@ -240,7 +252,7 @@ export interface HeadFields {
 }
 
 /** @throws {LastlayerError} where the shapes disagree or a number is out of its range */
-function checkFields(fields: Required<HeadFields>): void {
+function checkFields(fields: Head): void {
   const { kind, thresholds, weights, bias, labels, counts, temperature, unknown } = fields;
   const found = {
     'rows of weights': weights.rows,

@@ -97,7 +97,7 @@ export function checkEmbeddings(
   while (bad < embeddings.length && Number.isFinite(embeddings[bad])) bad++;
   if (bad < embeddings.length) {
     throw new LastlayerError(
-      `The embedding in row ${Math.floor(bad / width)} holds ${embeddings[bad] ?? NaN}. Embed that picture again, or ` +
+      `The embedding in row ${Math.floor(bad / width)} holds ${embeddings[bad]!}. Embed that picture again, or ` +
         `leave it out.`,
     );
   }
@@ -177,8 +177,8 @@ interface WeightOptions {
   /** Each row's class; −1 for rows that do not take part; [M]. */
   classes: Int32Array;
   /** Each row's own weight, above 0; [M]. */
-  sampleWeights?: ArrayLike<number>;
-  classWeights?: ClassWeights;
+  sampleWeights?: ArrayLike<number> | undefined;
+  classWeights?: ClassWeights | undefined;
 }
 
 /**
@@ -194,7 +194,7 @@ export function rowWeights(options: WeightOptions): Float64Array | undefined {
   const bad = weights.findIndex((weight) => !(Number.isFinite(weight) && weight > 0));
   if (bad >= 0) {
     throw new LastlayerError(
-      `The weight of row ${bad} is ${weights[bad] ?? NaN}; it must be a number above 0. Leave out rows that are not to ` +
+      `The weight of row ${bad} is ${weights[bad]!}; it must be a number above 0. Leave out rows that are not to ` +
         `count.`,
     );
   }
@@ -202,7 +202,7 @@ export function rowWeights(options: WeightOptions): Float64Array | undefined {
     const ofClass =
       classWeights === 'balanced' ? balanced(names, classes, weights) : givenWeights(names, classWeights);
     for (let i = 0; i < weights.length; i++) {
-      weights[i] = (weights[i] ?? 1) * (ofClass[classes[i] ?? -1] ?? 1);
+      weights[i]! *= ofClass[classes[i]!] ?? 1;
     }
   }
   return weights.every((weight) => weight === 1) ? undefined : weights;
@@ -211,7 +211,7 @@ export function rowWeights(options: WeightOptions): Float64Array | undefined {
 function balanced(names: readonly string[], classes: Int32Array, weights: Float64Array): number[] {
   const sums = names.map(() => 0);
   classes.forEach((c, i) => {
-    if (c >= 0) sums[c] = (sums[c] ?? 0) + (weights[i] ?? 0);
+    if (c >= 0) sums[c] = (sums[c] ?? 0) + weights[i]!;
   });
   const total = sums.reduce((sum, value) => sum + value, 0);
   return sums.map((sum) => (sum > 0 ? total / (names.length * sum) : 1));

@@ -14,17 +14,17 @@ export interface Iteration {
 
 interface LbfgsOptions {
   /** Converged where ‖∇f‖∞ is at most this; default 1e-5. */
-  tolerance?: number;
+  tolerance?: number | undefined;
   /** Default 1000. */
-  maxIterations?: number;
+  maxIterations?: number | undefined;
   /** Correction pairs that are remembered; default 10. */
-  history?: number;
+  history?: number | undefined;
   /** The error to expect of a loss, below which the line search goes by slopes; default 0. */
-  noise?: number;
+  noise?: number | undefined;
   /** H₀ v, with a symmetric and positive definite approximation of the Hessian's inverse; default v itself. */
-  precondition?: (v: Float64Array) => Promise<Float64Array>;
-  signal?: AbortSignal;
-  onIteration?: (progress: Iteration) => void;
+  precondition?: ((v: Float64Array) => Promise<Float64Array>) | undefined;
+  signal?: AbortSignal | undefined;
+  onIteration?: ((progress: Iteration) => void) | undefined;
 }
 
 /**

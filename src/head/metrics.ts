@@ -58,7 +58,7 @@ export class Evaluation {
    */
   constructor(
     private readonly labels: readonly string[],
-    { topK = 5 }: { topK?: number } = {},
+    { topK = 5 }: { topK?: number | undefined } = {},
   ) {
     if (!Number.isInteger(topK) || topK < 1) {
       throw new UsageError(`topK is ${topK}; it must be a whole number of 1 or more.`);
@@ -199,7 +199,7 @@ export class MultilabelEvaluation {
     const has = new Set(truth);
     let isAllRight = true;
     for (const [n, tally] of this.tallies.entries()) {
-      const p = probabilities[n] ?? 0;
+      const p = probabilities[n]!;
       const [isTrue, isGiven] = [has.has(n), p >= (thresholds[n] ?? 1)];
       if (isTrue) tally.support++;
       if (isGiven) tally.predicted++;
@@ -245,7 +245,7 @@ export class MultilabelEvaluation {
       recall: ratio(truePositives, support),
       f1: ratio(2 * truePositives, predicted + support),
       averagePrecision: averagePrecision(
-        Float64Array.from(this.probabilities, (row) => row[n] ?? 0),
+        Float64Array.from(this.probabilities, (row) => row[n]!),
         Uint8Array.from(this.truths, (truth) => (truth.includes(n) ? 1 : 0)),
       ),
       support,
@@ -285,16 +285,16 @@ class Reliability {
   /** @param probability of the predicted class, 0 … 1 */
   add(probability: number, isRight: boolean): void {
     const bin = Math.min(BINS - 1, Math.max(0, Math.ceil(probability * BINS) - 1));
-    this.counts[bin] = (this.counts[bin] ?? 0) + 1;
-    this.confidence[bin] = (this.confidence[bin] ?? 0) + probability;
-    if (isRight) this.right[bin] = (this.right[bin] ?? 0) + 1;
+    this.counts[bin]!++;
+    this.confidence[bin]! += probability;
+    if (isRight) this.right[bin]!++;
   }
 
   result(): Calibration {
     const total = this.counts.reduce((sum, n) => sum + n, 0);
     let gaps = 0;
     const bins = Array.from(this.counts, (count, i) => {
-      const [right, confidence] = [this.right[i] ?? 0, this.confidence[i] ?? 0];
+      const [right, confidence] = [this.right[i]!, this.confidence[i]!];
       gaps += Math.abs(right - confidence);
       const share = (value: number) => (count === 0 ? null : value / count);
       return {
@@ -320,12 +320,12 @@ interface Cut {
 
 /** The cuts at each distinct score, the highest first: rows of equal scores are let through together. */
 function* cutsOf(scores: Float64Array, isPositive: Uint8Array): Generator<Cut> {
-  const order = Uint32Array.from(scores, (_, i) => i).sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0));
+  const order = Uint32Array.from(scores, (_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
   let truePositives = 0;
   for (let i = 0; i < order.length; i++) {
     const [row = 0, next] = [order[i], order[i + 1]];
-    truePositives += isPositive[row] ?? 0;
-    const score = scores[row] ?? 0;
+    truePositives += isPositive[row]!;
+    const score = scores[row]!;
     if (next === undefined || scores[next] !== score) yield { score, predicted: i + 1, truePositives };
   }
 }

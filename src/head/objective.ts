@@ -22,20 +22,20 @@ export interface RowBlock {
   /** Each row's class, 0 … classes − 1, or its set of labels; [rows]. */
   classes: Int32Array;
   /** Each row's weight, above 0; [rows]; 1 each where there are none. */
-  weights?: Float32Array;
+  weights?: Float32Array | undefined;
 }
 
 export interface ObjectiveOptions {
   /** N ≥ 2 classes, or N ≥ 1 labels. */
   classes: number;
   /** The sets of labels that rows have, where these are labels and not classes. The graph has to be of that kind. */
-  sets?: LabelSets;
+  sets?: LabelSets | undefined;
   /** D, the number of features. */
   width: number;
   /** λ ≥ 0 */
   l2: number;
   /** ε, 0 ≤ ε < 1; default 0. */
-  labelSmoothing?: number;
+  labelSmoothing?: number | undefined;
 }
 
 /** How many rows a block should have, so that its logits do not fill the memory. */
@@ -73,8 +73,8 @@ export function softmaxObjective(
     for await (const { features, classes: y, weights: w = ones(y.length) } of blocks) {
       const { crossEntropy, dW, db } = await graph.gradient(features, targets.of(y), w, parameters);
       for (let i = 0; i < y.length; i++) {
-        loss += (w[i] ?? 0) * (crossEntropy[i] ?? 0);
-        sumOfWeights += w[i] ?? 0;
+        loss += w[i]! * crossEntropy[i]!;
+        sumOfWeights += w[i]!;
       }
       addScaled(gradientOfW, 1, dW);
       addScaled(gradientOfB, 1, db);

@@ -41,7 +41,7 @@ export class Preconditioner {
     const count = chosen.length / width;
     const transposed = new Float32Array(chosen.length);
     for (let i = 0; i < count; i++) {
-      for (let j = 0; j < width; j++) transposed[j * count + i] = chosen[i * width + j] ?? 0;
+      for (let j = 0; j < width; j++) transposed[j * count + i] = chosen[i * width + j]!;
     }
     const products = await graph.logits(transposed, { W: transposed, b: new Float32Array(width) });
     const S = Matrix.from1DArray(width, width, products).div(count);
@@ -60,7 +60,7 @@ export class Preconditioner {
     const { Q, sigma } = this.axes;
     const width = sigma.length;
     const c = await this.curvature(x, classes);
-    const scaled = Q.map((value, k) => value / (c * (sigma[k % width] ?? 0) + Math.max(l2, c * FLOOR)));
+    const scaled = Q.map((value, k) => value / (c * sigma[k % width]! + Math.max(l2, c * FLOOR)));
     const inverse = {
       W: await graph.logits(scaled, { W: Q, b: new Float32Array(width) }),
       b: new Float32Array(width),
@@ -80,7 +80,7 @@ export class Preconditioner {
     let sum = 0;
     for (let at = 0; at < logits.length; at += classes) {
       if (this.graph.kind === 'softmax') softmaxInto(p, logits, at, 1);
-      else for (let n = 0; n < classes; n++) p[n] = sigmoid(logits[at + n] ?? 0);
+      else for (let n = 0; n < classes; n++) p[n] = sigmoid(logits[at + n]!);
       for (const each of p) sum += each * (1 - each);
     }
     return Math.max(sum / logits.length, LEAST_CURVATURE);

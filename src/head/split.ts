@@ -11,9 +11,9 @@ interface HoldOutOptions {
   /** What each row is known by wherever it lies, such as the sha256 of its picture; rows with equal ids stay together. */
   ids: readonly string[];
   /** What else has to stay together, such as the subject of a picture; takes the place of the ids. */
-  groups?: readonly string[];
+  groups?: readonly string[] | undefined;
   /** The part of each class to hold out, between 0 and 1; default 0.2. */
-  fraction?: number;
+  fraction?: number | undefined;
 }
 
 /** Row numbers, in ascending order. */
@@ -118,7 +118,7 @@ interface FoldOptions {
   /** What each row belongs to; rows of one group stay in one fold; [M]. */
   groups: readonly string[];
   /** How many folds, 2 or more; by default {@link defaultFolds}. */
-  folds?: number;
+  folds?: number | undefined;
 }
 
 /**
@@ -134,25 +134,24 @@ export function stratifiedFolds(options: FoldOptions): { foldOf: Int32Array; fol
   const members = membersOf(classes, groups);
   const folds = options.folds ?? defaultFolds(options);
   const totals = new Float64Array(count);
-  for (const c of classes) if (c >= 0) totals[c] = (totals[c] ?? 0) + 1;
+  for (const c of classes) if (c >= 0) totals[c]!++;
   const filled = Array.from({ length: folds }, () => new Float64Array(count));
   const sizes = new Float64Array(folds);
   const foldOf = new Int32Array(classes.length).fill(NEVER_HELD);
   for (const { rows } of members) {
     const cost = (fold: Float64Array): number =>
-      sum(rows, (row) => (fold[classes[row] ?? 0] ?? 0) / (totals[classes[row] ?? 0] ?? 1));
+      sum(rows, (row) => fold[classes[row]!]! / totals[classes[row]!]!);
     let [best, least] = [0, Infinity];
     filled.forEach((fold, k) => {
       const found = cost(fold);
-      if (found < least || (found === least && (sizes[k] ?? 0) < (sizes[best] ?? 0)))
-        [best, least] = [k, found];
+      if (found < least || (found === least && sizes[k]! < sizes[best]!)) [best, least] = [k, found];
     });
     for (const row of rows) {
       foldOf[row] = best;
       const fold = filled[best];
-      if (fold) fold[classes[row] ?? 0] = (fold[classes[row] ?? 0] ?? 0) + 1;
+      if (fold) fold[classes[row]!]!++;
     }
-    sizes[best] = (sizes[best] ?? 0) + rows.length;
+    sizes[best]! += rows.length;
   }
   keepLonelyClassesInTraining(classes, totals, filled, members, foldOf);
   return withoutEmptyFolds(foldOf);
@@ -207,7 +206,7 @@ function keepLonelyClassesInTraining(
     if (total > 0 && filled.some((fold) => fold[c] === total)) lonely.add(c);
   });
   for (const { rows } of members) {
-    const own = rows.map((row) => classes[row] ?? 0).filter((c) => lonely.has(c));
+    const own = rows.map((row) => classes[row]!).filter((c) => lonely.has(c));
     if (own.length === 0) continue;
     for (const row of rows) foldOf[row] = NEVER_HELD;
     for (const c of own) lonely.delete(c);
@@ -282,9 +281,9 @@ export function strataOf(
     const has = new Set(set);
     return names.map((_, n) => (has.has(n) ? n : names.length + n));
   });
-  for (const c of taking) for (const fact of factsOf[c] ?? []) sizes[fact] = (sizes[fact] ?? 0) + 1;
+  for (const c of taking) for (const fact of factsOf[c] ?? []) sizes[fact]!++;
   const rarest = factsOf.map((facts) =>
-    facts.reduce((best, fact) => ((sizes[fact] ?? 0) < (sizes[best] ?? 0) ? fact : best)),
+    facts.reduce((best, fact) => (sizes[fact]! < sizes[best]! ? fact : best)),
   );
   return { of: taking.map((c) => rarest[c] ?? -1), count: 2 * names.length };
 }
@@ -311,18 +310,18 @@ export function subsetOf(
   { of: classes, count }: Strata,
   part: Part,
   order: Int32Array,
-  { share, least = 1 }: { share: number; least?: number },
+  { share, least = 1 }: { share: number; least?: number | undefined },
 ): Part {
   const sizes = new Float64Array(count);
-  const isIn = (row: number): boolean => (classes[row] ?? -1) >= 0 && part(row);
-  for (const row of order) if (isIn(row)) sizes[classes[row] ?? 0] = (sizes[classes[row] ?? 0] ?? 0) + 1;
+  const isIn = (row: number): boolean => classes[row]! >= 0 && part(row);
+  for (const row of order) if (isIn(row)) sizes[classes[row]!]!++;
   const wanted = sizes.map((size) => Math.max(least, Math.ceil(share * size)));
   const chosen = new Uint8Array(order.length);
   for (const row of order) {
-    const c = classes[row] ?? -1;
-    if (!isIn(row) || (wanted[c] ?? 0) === 0) continue;
+    const c = classes[row]!;
+    if (!isIn(row) || wanted[c]! === 0) continue;
     chosen[row] = 1;
-    wanted[c] = (wanted[c] ?? 0) - 1;
+    wanted[c]! -= 1;
   }
   return (row) => chosen[row] === 1;
 }
@@ -352,5 +351,5 @@ async function loadBlocks(
       numbers[filled++] = row;
     });
   }
-  return () => blocksOf(features, width, (i) => numbers[i] ?? 0);
+  return () => blocksOf(features, width, (i) => numbers[i]!);
 }

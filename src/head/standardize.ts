@@ -35,13 +35,13 @@ export class Moments {
     const block = new Moments(width);
     block.rows = features.length / width;
     for (let at = 0; at < features.length; at += width) {
-      for (let j = 0; j < width; j++) block.mean[j] = (block.mean[j] ?? 0) + (features[at + j] ?? 0);
+      for (let j = 0; j < width; j++) block.mean[j]! += features[at + j]!;
     }
-    for (let j = 0; j < width; j++) block.mean[j] = (block.mean[j] ?? 0) / block.rows;
+    for (let j = 0; j < width; j++) block.mean[j] = block.mean[j]! / block.rows;
     for (let at = 0; at < features.length; at += width) {
       for (let j = 0; j < width; j++) {
-        const deviation = (features[at + j] ?? 0) - (block.mean[j] ?? 0);
-        block.squares[j] = (block.squares[j] ?? 0) + deviation * deviation;
+        const deviation = features[at + j]! - block.mean[j]!;
+        block.squares[j]! += deviation * deviation;
       }
     }
     return this.join(block);
@@ -52,10 +52,9 @@ export class Moments {
     if (rows === 0) return this;
     const total = this.rows + rows;
     for (let j = 0; j < this.width; j++) {
-      const difference = (mean[j] ?? 0) - (this.mean[j] ?? 0);
-      this.mean[j] = (this.mean[j] ?? 0) + (difference * rows) / total;
-      this.squares[j] =
-        (this.squares[j] ?? 0) + (squares[j] ?? 0) + (difference * difference * this.rows * rows) / total;
+      const difference = mean[j]! - this.mean[j]!;
+      this.mean[j]! += (difference * rows) / total;
+      this.squares[j] = this.squares[j]! + squares[j]! + (difference * difference * this.rows * rows) / total;
     }
     this.rows = total;
     return this;
@@ -65,7 +64,7 @@ export class Moments {
   scaling(): Scaling {
     const scale = this.squares.map((sum, j) => {
       const deviation = Math.sqrt(sum / this.rows);
-      return deviation > Math.max(TINY, CONSTANT * Math.abs(this.mean[j] ?? 0)) ? deviation : 1;
+      return deviation > Math.max(TINY, CONSTANT * Math.abs(this.mean[j]!)) ? deviation : 1;
     });
     return { mean: this.mean.slice(), scale };
   }
@@ -86,7 +85,7 @@ export function standardize(features: Float32Array, { mean, scale }: Scaling): F
   const result = new Float32Array(features.length);
   for (let start = 0; start < features.length; start += width) {
     for (let j = 0; j < width; j++) {
-      result[start + j] = ((features[start + j] ?? 0) - (mean[j] ?? 0)) / (scale[j] ?? 1);
+      result[start + j] = (features[start + j]! - mean[j]!) / scale[j]!;
     }
   }
   return result;
@@ -103,9 +102,7 @@ export function foldScaling(
   bias: Float64Array,
   { mean, scale }: Scaling,
 ): { weights: Matrix; bias: Float32Array } {
-  const folded = new Matrix(
-    weights.to2DArray().map((row) => row.map((w, j) => Math.fround(w / (scale[j] ?? 1)))),
-  );
+  const folded = new Matrix(weights.to2DArray().map((row) => row.map((w, j) => Math.fround(w / scale[j]!))));
   const shift = folded.mmul(Matrix.columnVector(mean));
   return { weights: folded, bias: Float32Array.from(bias, (b, n) => b - shift.get(n, 0)) };
 }

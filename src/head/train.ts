@@ -12,9 +12,9 @@ export interface TrainHeadOptions extends FitHeadOptions {
   /** Each row's label; [M]. */
   labels: readonly string[];
   /** How much each row counts, above 0; [M]; 1 each by default. */
-  sampleWeights?: ArrayLike<number>;
+  sampleWeights?: ArrayLike<number> | undefined;
   /** How much each class counts; default `none`. */
-  classWeights?: ClassWeights;
+  classWeights?: ClassWeights | undefined;
 }
 
 /**
@@ -33,7 +33,7 @@ export async function trainHead(options: TrainHeadOptions): Promise<Head> {
   checkEmbeddings(embeddings, width, labels, options.sampleWeights);
   const { names, classes } = encodeLabels(labels);
   const weights = rowWeights({ ...options, names, classes });
-  return fitInMemory({ names, classes, ...(weights && { weights }) }, options);
+  return fitInMemory({ names, classes, weights }, options);
 }
 
 export interface TrainMultilabelHeadOptions extends Omit<TrainHeadOptions, 'labels' | 'classWeights'> {
@@ -55,9 +55,9 @@ export async function trainMultilabelHead(options: TrainMultilabelHeadOptions): 
   const encoded = encodeLabelSets(labels);
   const weights = rowWeights({
     ...encoded,
-    ...(options.sampleWeights && { sampleWeights: options.sampleWeights }),
+    sampleWeights: options.sampleWeights,
   });
-  return fitInMemory({ ...encoded, ...(weights && { weights }) }, options);
+  return fitInMemory({ ...encoded, weights }, options);
 }
 
 async function fitInMemory(

@@ -116,7 +116,9 @@ export async function tuneMultilabelHead(
     trials: { examples: found.examples, folds: trialsOf(found.part, found.foldOf, found.folds) },
     crossValidation: {
       ...foldsReport(found, options.l2),
-      ...{ temperature, evaluation: evaluation.result(), uncalibrated: { logLoss, ece: calibration.ece } },
+      temperature,
+      evaluation: evaluation.result(),
+      uncalibrated: { logLoss, ece: calibration.ece },
     },
   };
 }
@@ -144,8 +146,8 @@ async function heldOutRows(graph: SoftmaxGraph, found: FoundByFolds): Promise<He
     const { rows, classes, logits, weights } = block;
     rows.forEach((row, i) => {
       held.push({
-        fold: found.foldOf[row] ?? -1,
-        truth: sets[classes[i] ?? 0] ?? [],
+        fold: found.foldOf[row]!,
+        truth: sets[classes[i]!] ?? [],
         logits: logits.slice(i * names.length, (i + 1) * names.length),
         weight: weights?.[i] ?? 1,
       });
@@ -157,7 +159,7 @@ async function heldOutRows(graph: SoftmaxGraph, found: FoundByFolds): Promise<He
 function thresholdsOf(rows: readonly JudgedRow[], count: number): number[] {
   return Array.from({ length: count }, (_, n) =>
     bestThreshold(
-      Float64Array.from(rows, ({ probabilities }) => probabilities[n] ?? 0),
+      Float64Array.from(rows, ({ probabilities }) => probabilities[n]!),
       Uint8Array.from(rows, ({ truth }) => (truth.includes(n) ? 1 : 0)),
     ),
   );

@@ -17,8 +17,8 @@ interface BatchOptions {
   /** Pictures in a batch. */
   size: number;
   /** Told of each picture that cannot be read, which is then in no batch. */
-  onUnreadable?: (entry: DatasetEntry, reason: string) => void;
-  signal?: AbortSignal;
+  onUnreadable?: ((entry: DatasetEntry, reason: string) => void) | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /**

@@ -134,11 +134,11 @@ export interface RawPixels {
 /** What is asked of pictures that come from strangers. */
 interface DecodeOptions {
   /** The most pixels that a picture may have; by default sharp's limit, 268 million. */
-  maxPixels?: number;
+  maxPixels?: number | undefined;
   /** Whether SVG is taken, of which a small file can ask for any amount of work. Default: true. */
-  svg?: boolean;
+  svg?: boolean | undefined;
   /** The longest that decoding may take. Default: 60. */
-  seconds?: number;
+  seconds?: number | undefined;
 }
 
 /** How long a picture's decoding may take. */

@@ -25,24 +25,24 @@ export function lookOf(pixels: Uint8Array): Look {
       const [from, end] = [at, 3 * (y * side + (edges[column + 1] ?? side))];
       let [r, g, b] = [0, 0, 0];
       for (; at < end; at += 3) {
-        r += pixels[at] ?? 0;
-        g += pixels[at + 1] ?? 0;
-        b += pixels[at + 2] ?? 0;
+        r += pixels[at]!;
+        g += pixels[at + 1]!;
+        b += pixels[at + 2]!;
       }
       const cell = row * SIDE + column;
-      sums[3 * cell] = (sums[3 * cell] ?? 0) + r;
-      sums[3 * cell + 1] = (sums[3 * cell + 1] ?? 0) + g;
-      sums[3 * cell + 2] = (sums[3 * cell + 2] ?? 0) + b;
-      counts[cell] = (counts[cell] ?? 0) + (end - from) / 3;
+      sums[3 * cell]! += r;
+      sums[3 * cell + 1]! += g;
+      sums[3 * cell + 2]! += b;
+      counts[cell]! += (end - from) / 3;
     }
   }
   const look = new Uint8Array(CELLS + 1);
   let chroma = 0;
   for (let cell = 0; cell < CELLS; cell++) {
-    const count = counts[cell] ?? 1;
-    const r = (sums[3 * cell] ?? 0) / count;
-    const g = (sums[3 * cell + 1] ?? 0) / count;
-    const b = (sums[3 * cell + 2] ?? 0) / count;
+    const count = counts[cell]!;
+    const r = sums[3 * cell]! / count;
+    const g = sums[3 * cell + 1]! / count;
+    const b = sums[3 * cell + 2]! / count;
     look[cell] = Math.round(0.299 * r + 0.587 * g + 0.114 * b);
     chroma = Math.max(chroma, Math.max(r, g, b) - Math.min(r, g, b));
   }
@@ -70,7 +70,7 @@ export function spreadOf(look: Look): number {
 
 /** The most that red, green and blue differ in any cell, 0 … 255. */
 export function chromaOf(look: Look): number {
-  return look[CELLS] ?? 0;
+  return look[CELLS]!;
 }
 
 /**
@@ -84,9 +84,9 @@ export function likeness(a: Look, b: Look): number {
   let [straight, mirrored] = [0, 0];
   for (let row = 0; row < CELLS; row += SIDE) {
     for (let x = 0; x < SIDE; x++) {
-      const value = a[row + x] ?? 0;
-      straight += value * (b[row + x] ?? 0);
-      mirrored += value * (b[row + SIDE - 1 - x] ?? 0);
+      const value = a[row + x]!;
+      straight += value * b[row + x]!;
+      mirrored += value * b[row + SIDE - 1 - x]!;
     }
   }
   const covariance = Math.max(straight, mirrored) / CELLS - one.mean * other.mean;
@@ -96,7 +96,7 @@ export function likeness(a: Look, b: Look): number {
 function momentsOf(look: Look): { mean: number; variance: number } {
   let [sum, squares] = [0, 0];
   for (let cell = 0; cell < CELLS; cell++) {
-    const value = look[cell] ?? 0;
+    const value = look[cell]!;
     sum += value;
     squares += value ** 2;
   }

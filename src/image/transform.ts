@@ -90,8 +90,7 @@ export function enlargeAndCrop(
     if (bottom.row !== below)
       bottom = { row: below, values: resampleRow(pixels, below * width * 3, columns, bottom.values) };
     const start = y * crop * 3;
-    for (let i = 0; i < crop * 3; i++)
-      cropped[start + i] = mix(top.values[i] ?? 0, bottom.values[i] ?? 0, weight);
+    for (let i = 0; i < crop * 3; i++) cropped[start + i] = mix(top.values[i]!, bottom.values[i]!, weight);
   });
   return cropped;
 }
@@ -114,9 +113,9 @@ function resampleRow(
   let i = 0;
   for (const { left, right, weight } of columns) {
     const [l, r] = [start + left * 3, start + right * 3];
-    row[i++] = mix(pixels[l] ?? 0, pixels[r] ?? 0, weight);
-    row[i++] = mix(pixels[l + 1] ?? 0, pixels[r + 1] ?? 0, weight);
-    row[i++] = mix(pixels[l + 2] ?? 0, pixels[r + 2] ?? 0, weight);
+    row[i++] = mix(pixels[l]!, pixels[r]!, weight);
+    row[i++] = mix(pixels[l + 1]!, pixels[r + 1]!, weight);
+    row[i++] = mix(pixels[l + 2]!, pixels[r + 2]!, weight);
   }
   return row;
 }

@@ -61,9 +61,9 @@ export function mirror(pixels: Uint8Array, size: number): Uint8Array {
   for (let row = 0; row < pixels.length; row += size * 3) {
     for (let x = 0; x < size; x++) {
       const [from, to] = [row + 3 * x, row + 3 * (size - 1 - x)];
-      mirrored[to] = pixels[from] ?? 0;
-      mirrored[to + 1] = pixels[from + 1] ?? 0;
-      mirrored[to + 2] = pixels[from + 2] ?? 0;
+      mirrored[to] = pixels[from]!;
+      mirrored[to + 1] = pixels[from + 1]!;
+      mirrored[to + 2] = pixels[from + 2]!;
     }
   }
   return mirrored;

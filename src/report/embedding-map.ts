@@ -15,7 +15,7 @@ export interface EmbeddingMap {
   /** [rows][2] */
   points: [number, number][];
   /** The part of the variance that the two directions hold; of PCA alone. */
-  explained?: number;
+  explained?: number | undefined;
 }
 
 /**

@@ -29,11 +29,13 @@ export function reliabilityDiagram({ bins, ece }: Calibration): Html {
       y: { domain: [0, 100], label: 'right, %', percent: true, grid: true },
       marks: [
         Plot.rect(filled, {
-          ...{ x1: 'from', x2: 'to', y1: 0, y2: 'accuracy', inset: 1 },
-          ...{
-            fill: 'var(--accent)',
-            fillOpacity: ({ count }: { count: number }) => (count < 10 ? 0.35 : 0.85),
-          },
+          x1: 'from',
+          x2: 'to',
+          y1: 0,
+          y2: 'accuracy',
+          inset: 1,
+          fill: 'var(--accent)',
+          fillOpacity: ({ count }: { count: number }) => (count < 10 ? 0.35 : 0.85),
         }),
         Plot.line([[0, 0], [1, 1]], { stroke: 'currentColor', strokeDasharray: '4 4' }), // prettier-ignore
         Plot.dot(filled, { x: 'confidence', y: 'accuracy', r: 4, fill: 'currentColor' }),
@@ -88,7 +90,9 @@ export function mapCurveFigure(points: readonly MultilabelCurvePoint[]): Html {
     plot: {
       height: 300,
       x: {
-        ...{ type: 'log', label: 'training pictures', tickFormat: String },
+        type: 'log',
+        label: 'training pictures',
+        tickFormat: String,
         ticks: points.map(({ rows }) => rows),
       },
       y: { label: 'mAP, %', percent: true, grid: true },
@@ -126,8 +130,11 @@ export function l2PathFigure(path: readonly PathPoint[], chosen: number): Html {
         }),
         Plot.line(path, { x: 'l2', y: 'logLoss', stroke: 'var(--accent)', strokeWidth: 2.5 }),
         Plot.dot(path, {
-          ...{ x: 'l2', y: 'logLoss', stroke: 'var(--accent)', strokeWidth: 2 },
-          ...{ r: ({ l2 }: PathPoint) => (l2 === chosen ? 8 : 4) },
+          x: 'l2',
+          y: 'logLoss',
+          stroke: 'var(--accent)',
+          strokeWidth: 2,
+          r: ({ l2 }: PathPoint) => (l2 === chosen ? 8 : 4),
           fill: ({ l2 }: PathPoint) => (l2 === chosen ? 'var(--accent)' : 'var(--page)'),
         }),
       ],

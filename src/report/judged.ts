@@ -47,7 +47,10 @@ export async function judgePictures(
     evaluation.add(label, probabilities);
     const predicted = probabilities.indexOf(Math.max(...probabilities));
     pictures.push({
-      ...{ row, path: paths[row] ?? '', label, predicted },
+      row,
+      path: paths[row] ?? '',
+      label,
+      predicted,
       probability: probabilities[predicted] ?? 0,
       probabilityOfLabel: probabilities[label] ?? 0,
     });

@@ -104,10 +104,17 @@ function drawn(
       description: `Map of ${pictures.length} pictures by ${name}, coloured by class.`,
       caption: how,
       plot: {
-        ...{ height: 520, x: { axis: null }, y: { axis: null }, symbol: { type: 'identity' } },
+        height: 520,
+        x: { axis: null },
+        y: { axis: null },
+        symbol: { type: 'identity' },
         marks: [
           Plot.dot(data, {
-            ...{ x: 'x', y: 'y', r: 4, symbol: 'symbol', sort: null },
+            x: 'x',
+            y: 'y',
+            r: 4,
+            symbol: 'symbol',
+            sort: null,
             fill: ({ symbol, colour }: (typeof data)[number]) => (symbol === 'times' ? 'none' : colour),
             stroke: 'colour',
             strokeWidth: ({ symbol }: (typeof data)[number]) => (symbol === 'times' ? 2 : 0.5),

@@ -5,15 +5,15 @@ import type { CurvePoint, MultilabelCurvePoint } from '../head/learning-curve.js
 
 /** What a head remembers of its training, as far as a report shows it; absent where the head, perhaps an older one, lacks it. */
 export interface HeadMetrics {
-  baselines?: { nearestCentroid: Baseline; nearestNeighbours: Baseline };
-  learningCurve?: CurvePoint[];
+  baselines?: { nearestCentroid: Baseline; nearestNeighbours: Baseline } | undefined;
+  learningCurve?: CurvePoint[] | undefined;
   /** The learning curve of a head of any number of labels. */
-  mapCurve?: MultilabelCurvePoint[];
+  mapCurve?: MultilabelCurvePoint[] | undefined;
   /** mAP of the nearest neighbours and of chance, beside a head of any number of labels. */
-  neighboursMap?: number;
-  chanceMap?: number;
-  path?: PathPoint[];
-  folds?: number;
+  neighboursMap?: number | undefined;
+  chanceMap?: number | undefined;
+  path?: PathPoint[] | undefined;
+  folds?: number | undefined;
 }
 
 /** Reads the metrics that `train-head` wrote; what is not as expected is left out. */

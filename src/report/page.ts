@@ -56,7 +56,9 @@ export function page(content: PageContent): string {
   }));
   const title = `${labels.length <= 4 ? labels.join(', ') : `${labels.length} classes`}: how good the classifier is`;
   return shell({
-    ...{ title, dataset, sections: SECTIONS },
+    title,
+    dataset,
+    sections: SECTIONS,
     main: [
       headline(judged, metrics),
       confusionSection(evaluation.confusion, labels),

@@ -9,9 +9,9 @@ export interface FigureOptions {
   caption: string;
   plot: Plot.PlotOptions;
   /** The data as a table: a header and rows. */
-  table?: readonly (readonly string[])[];
+  table?: readonly (readonly string[])[] | undefined;
   /** Elements that get their number, in the order of the data, as an attribute. */
-  mark?: { selector: string; attribute: string };
+  mark?: { selector: string; attribute: string } | undefined;
 }
 
 /** What is needed of a DOM element, whose types are no part of this project. */
@@ -29,7 +29,9 @@ export function figure({ id, description, caption, plot, table, mark }: FigureOp
   };
   const svg = Plot.plot({
     document,
-    ...{ width: 640, marginTop: 34, marginBottom: 46 },
+    width: 640,
+    marginTop: 34,
+    marginBottom: 46,
     ...plot,
     style: { background: 'transparent', fontSize: '13px', overflow: 'visible' },
   }) as unknown as Drawn;

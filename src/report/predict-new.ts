@@ -48,7 +48,7 @@ export async function predictNew(
     const found = await predictOutOfFold(
       graph,
       { source, names: head.labels, ...examples },
-      { part: division.train, groups: division.groups, l2: head.l2, ...(signal && { signal }) },
+      { part: division.train, groups: division.groups, l2: head.l2, signal },
     );
     if (!found) {
       await byHead(division.train);

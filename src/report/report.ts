@@ -24,18 +24,18 @@ export interface ReportOptions extends Omit<Selection, 'store' | 'model'> {
   /** File of the head. */
   head: string;
   /** Folder or address of the store. Default: `embeddings`. */
-  store?: string;
-  signal?: AbortSignal;
-  onProgress?: (state: string) => void;
+  store?: string | undefined;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((state: string) => void) | undefined;
 }
 
 export interface Report {
   /** One HTML file. */
   html: string;
   /** Of a head of one class a picture. */
-  accuracy?: number | null;
+  accuracy?: number | null | undefined;
   /** mAP, of a head of any number of labels. */
-  meanAveragePrecision?: number | null;
+  meanAveragePrecision?: number | null | undefined;
   /** Pictures that it was judged on. */
   count: number;
   /** What they are, in words. */
@@ -68,7 +68,7 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
           `that it was trained on with --dataset.`,
       );
     }
-    const progress = { ...(signal && { signal }), ...(onProgress && { onProgress }) };
+    const progress = { signal, onProgress };
     const look = async (mapped: readonly { row: number }[], paths: Iterable<string>) =>
       surroundings(stored, store, mapped, paths, progress);
     onProgress?.('predicting');
@@ -79,7 +79,10 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
       const { meanAveragePrecision, count } = judged.evaluation;
       return {
         html: setsPage({ head, judged, shown, ...around }),
-        ...{ meanAveragePrecision, count, judgedOn: judged.on, findings: around.check.findings.length },
+        meanAveragePrecision,
+        count,
+        judgedOn: judged.on,
+        findings: around.check.findings.length,
       };
     }
     const judged = await judgePictures(stored, head, signal);
@@ -88,7 +91,10 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
     const { accuracy, count } = judged.evaluation;
     return {
       html: page({ head, judged, shown, ...around }),
-      ...{ accuracy, count, judgedOn: judged.on, findings: around.check.findings.length },
+      accuracy,
+      count,
+      judgedOn: judged.on,
+      findings: around.check.findings.length,
     };
   });
 }
@@ -105,8 +111,11 @@ async function surroundings(
   const maps = await mapEmbeddings(source, mapped.map(({ row }) => row)); // prettier-ignore
   signal?.throwIfAborted();
   const check = await checkData({
-    ...{ store, dataset: record.dataset, model: record.model_id, pixels: paths.length <= LOOK_AT },
-    ...(signal && { signal }),
+    store,
+    dataset: record.dataset,
+    model: record.model_id,
+    pixels: paths.length <= LOOK_AT,
+    signal,
     onProgress: ({ phase, done, total }) => {
       onProgress?.(`checking the data: ${phase}, ${done}${total === undefined ? '' : ` of ${total}`}`);
     },

@@ -31,7 +31,8 @@ export function chooseSets(pictures: readonly JudgedSet[], count: number): Shown
       ({ truth, predicted }) => !truth.includes(label) && predicted.includes(label),
     );
     return {
-      ...{ label, total: missed.length + given.length },
+      label,
+      total: missed.length + given.length,
       missed: missed.sort((a, b) => p(a) - p(b)).slice(0, PICTURES),
       wronglyGiven: given.sort((a, b) => p(b) - p(a)).slice(0, PICTURES),
     };

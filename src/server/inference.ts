@@ -24,7 +24,7 @@ interface Question {
 /** What is answered for one picture. */
 export type Answer = Pick<Upload, 'field' | 'filename'> &
   (Judged | { error: { code: string; message: string } });
-type Judged = Classification & { similar?: SimilarRow[] };
+type Judged = Classification & { similar?: SimilarRow[] | undefined };
 
 interface PipelineParts {
   backbone: Backbone;
@@ -81,7 +81,7 @@ export class Pipeline {
   private async judge(image: DecodedImage, { head, topK, similar, signal }: Question): Promise<Judged> {
     const embedding = await this.parts.batcher.add(image, signal);
     const found = similar > 0 ? await this.parts.similar?.find(embedding, similar) : undefined;
-    return { ...classificationOf(head.head, embedding, topK), ...(found && { similar: found }) };
+    return { ...classificationOf(head.head, embedding, topK), similar: found };
   }
 }
 

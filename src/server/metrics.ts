@@ -47,7 +47,9 @@ export class Metrics {
     gauge('lastlayer_held_bytes', 'Bytes of request bodies that are held.', () => limits.held);
     function gauge(name: string, help: string, value: () => number): void {
       new Gauge({
-        ...{ name, help, registers },
+        name,
+        help,
+        registers,
         collect() {
           this.set(value());
         },

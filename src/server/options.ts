@@ -1,41 +1,42 @@
 import type { BackboneOptions } from '../backbone/load.js';
 import { UsageError } from '../util/errors.js';
+import { withDefaults, type WithDefaults } from '../util/validate.js';
 
 export interface ServerOptions extends Omit<BackboneOptions, 'modelId' | 'onNotice'> {
   /** Files of the heads by the names under which they are served; the first one answers where none is named. */
   heads: Readonly<Record<string, string>>;
   /** Address to listen on. Default: 127.0.0.1, which no other machine reaches. */
-  host?: string;
+  host?: string | undefined;
   /** 0 takes any that is free. Default: 8080. */
-  port?: number;
+  port?: number | undefined;
   /** What clients have to send as `Authorization: Bearer KEY` or `X-API-Key: KEY`. */
-  apiKey?: string;
+  apiKey?: string | undefined;
   /** Listen without a key even where other machines reach the server. Default: false. */
-  withoutKey?: boolean;
+  withoutKey?: boolean | undefined;
   /** The store with the pictures that similar ones are sought among. Default: `embeddings` where it is there; else none. */
-  store?: string;
+  store?: string | undefined;
   /** The data set of the store; by default the one that the backbone embedded last. */
-  dataset?: string;
+  dataset?: string | undefined;
   /** Pictures that go through the backbone together, in each of its threads. Default: 8. */
-  maxBatch?: number;
+  maxBatch?: number | undefined;
   /** How long an idle thread waits for a batch to fill, in ms. Default: 0: pictures that come while all work are the next batch. */
-  maxWait?: number;
+  maxWait?: number | undefined;
   /** Pictures that wait or are at work; beyond it requests are refused by 429. Default: 128. */
-  maxQueue?: number;
+  maxQueue?: number | undefined;
   /** Bytes of a request's body. Default: 32 MiB. */
-  maxBody?: number;
+  maxBody?: number | undefined;
   /** Bytes of all bodies that are held; beyond it requests are refused by 429. Default: 256 MiB. */
-  maxHeld?: number;
+  maxHeld?: number | undefined;
   /** Pixels of a picture. Default: 64 million. */
-  maxPixels?: number;
+  maxPixels?: number | undefined;
   /** How long a request may take, from its first byte to the answer, in ms. Default: 30,000. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** How long those under way may still take once the server is closed, in ms. Default: 10,000. */
-  grace?: number;
+  grace?: number | undefined;
   /** How often the files of the heads are looked at for a change, in ms. Default: 1000. */
-  reloadInterval?: number;
+  reloadInterval?: number | undefined;
   /** Default: nothing is logged. */
-  log?: LogOptions;
+  log?: LogOptions | undefined;
 }
 
 export interface LogOptions {
@@ -60,14 +61,14 @@ export const DEFAULTS = {
   reloadInterval: 1000,
 } as const;
 
-export type Settings = ServerOptions & Required<Pick<ServerOptions, keyof typeof DEFAULTS>>;
+export type Settings = WithDefaults<ServerOptions, typeof DEFAULTS>;
 
 /** The shortest key that is taken. */
 const MIN_KEY = 8;
 
 /** @throws {UsageError} where an option makes no sense, or other machines would reach a server without a key */
 export function settingsOf(options: ServerOptions): Settings {
-  const settings = { ...DEFAULTS, ...options };
+  const settings = withDefaults(options, DEFAULTS);
   if (Object.keys(settings.heads).length === 0)
     throw new UsageError('No head is given; name a file by --head.');
   for (const name of Object.keys(settings.heads)) {

@@ -21,7 +21,7 @@ interface RouteParts {
 }
 
 interface ClassifyRoute {
-  Params: { name?: string };
+  Params: { name?: string | undefined };
   Querystring: { topK: number; similar: number };
 }
 
@@ -64,7 +64,13 @@ export async function addRoutes(app: FastifyInstance, parts: RouteParts): Promis
     },
     () => ({
       heads: heads.list().map(({ name, id, loaded, head: { kind, labels, modelId, created } }) => ({
-        ...{ name, id, kind, labels, modelId, created, loaded },
+        name,
+        id,
+        kind,
+        labels,
+        modelId,
+        created,
+        loaded,
       })),
       similar: similar !== undefined,
     }),
@@ -74,7 +80,8 @@ export async function addRoutes(app: FastifyInstance, parts: RouteParts): Promis
     '/v1/pictures/:id/thumbnail',
     {
       schema: {
-        ...{ tags: ['classify'], summary: 'A similar picture, made small' },
+        tags: ['classify'],
+        summary: 'A similar picture, made small',
         params: schemas.pictureParams,
         response: {
           200: {
@@ -150,7 +157,8 @@ export function addOperations(app: FastifyInstance, metrics: Metrics, isReady: (
     '/metrics',
     {
       schema: {
-        ...{ tags, summary: 'Figures for Prometheus' },
+        tags,
+        summary: 'Figures for Prometheus',
         response: {
           200: { description: 'as text', content: { 'text/plain': { schema: { type: 'string' } } } },
           ...refusals(401),

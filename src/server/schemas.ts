@@ -115,7 +115,8 @@ export const headsAnswer = {
         type: 'object',
         required: ['name', 'id', 'kind', 'labels', 'modelId', 'created', 'loaded'],
         properties: {
-          ...{ name: text, id: text },
+          name: text,
+          id: text,
           kind: { ...text, enum: ['softmax', 'multilabel'] },
           labels: { type: 'array', items: text },
           modelId: { ...text, description: 'the backbone' },

@@ -119,7 +119,8 @@ async function listen(app: FastifyInstance, { host, port }: Settings, heads: Hea
   const names = heads.list().map(({ name }) => name);
   try {
     return await app.listen({
-      ...{ host, port },
+      host,
+      port,
       listenTextResolver: (address) => `Serving ${names.join(', ')} at ${address}`,
     });
   } catch (error) {
@@ -140,13 +141,13 @@ async function drain(app: FastifyInstance, grace: number): Promise<void> {
 
 function backboneOptions({ model, modelsDir, device, threads }: Settings) {
   return {
-    ...(model !== undefined && { model }),
-    ...(modelsDir !== undefined && { modelsDir }),
-    ...(device !== undefined && { device }),
-    ...(threads !== undefined && { threads }),
+    model,
+    modelsDir,
+    device,
+    threads,
   };
 }
 
 function storeOptions({ store, dataset }: Settings) {
-  return { ...(store !== undefined && { store }), ...(dataset !== undefined && { dataset }) };
+  return { store, dataset };
 }

@@ -10,15 +10,15 @@ export interface SimilarRow {
   /** sha256 of the picture's bytes: what its thumbnail is asked for by. */
   id: string;
   label: string | null;
-  labels?: readonly string[];
+  labels?: readonly string[] | undefined;
   split: string | null;
   /** Cosine, −1 … 1. */
   similarity: number;
 }
 
 interface SimilarOptions {
-  store?: string;
-  dataset?: string;
+  store?: string | undefined;
+  dataset?: string | undefined;
   onNotice: (line: string) => void;
 }
 
@@ -44,7 +44,7 @@ export class SimilarPictures {
     try {
       const records = (await store.datasets()).filter(({ model_id }) => model_id === backbone.id);
       if (records.length > 0) {
-        const chosen = { store: location, ...(dataset !== undefined && { dataset }), onNotice };
+        const chosen = { store: location, dataset, onNotice };
         return new SimilarPictures(store, chooseDataset(records, chosen, store.location));
       }
       const reason = `${store.location} has no embeddings of ${backbone.id}`;

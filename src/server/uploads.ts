@@ -13,8 +13,8 @@ const MAX_FILES = 64;
 export interface Upload {
   bytes: Buffer;
   /** Of a form: the field, and the file's name. */
-  field?: string;
-  filename?: string;
+  field?: string | undefined;
+  filename?: string | undefined;
 }
 
 declare module 'fastify' {

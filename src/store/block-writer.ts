@@ -3,8 +3,8 @@ import type { EmbeddingRow } from './row.js';
 /** How large the blocks are. */
 export interface BlockOptions {
   /** Rows are written in blocks of this many, or whatever there is after so many milliseconds. Default: 512 and 2,000. */
-  blockRows?: number;
-  blockMs?: number;
+  blockRows?: number | undefined;
+  blockMs?: number | undefined;
 }
 
 /** Writes rows in blocks while further ones are put: one block at a time, and none of its rows is lost where it fails. */

@@ -33,14 +33,14 @@ export interface Selection {
   /** Folder or address of the store. */
   store: string;
   /** The data set; by default the one that was embedded last. */
-  dataset?: string;
+  dataset?: string | undefined;
   /** Id of the model, or its name where that is enough. */
-  model?: string;
+  model?: string | undefined;
   /** Bytes that may be filled; by default what is free. */
-  memory?: number;
+  memory?: number | undefined;
   /** The further views to have features of, of those that the store has. Default: none. */
-  views?: readonly ViewSet[];
-  onNotice?: (line: string) => void;
+  views?: readonly ViewSet[] | undefined;
+  onNotice?: ((line: string) => void) | undefined;
 }
 
 /**
@@ -139,9 +139,10 @@ async function read(
   }
   const sorted = rows.sorted();
   const source = await storedFeatures(table, dataset, sorted.paths, {
-    ...{ contents: sorted.contents, views: furtherViews(views) },
-    ...(memory !== undefined && { memory }),
-    ...(onNotice && { onNotice }),
+    contents: sorted.contents,
+    views: furtherViews(views),
+    memory,
+    onNotice,
   });
   return { record, source, ...sorted, failed: await table.count({ dataset, failed: true }), unlabelled };
 }
@@ -159,7 +160,7 @@ export interface Unused {
  * @throws {LastlayerError} where none is, or as `withStoredEmbeddings` does
  */
 export async function withLabelledEmbeddings<Result>(
-  selection: Omit<Selection, 'store'> & { store?: string },
+  selection: Omit<Selection, 'store'> & { store?: string | undefined },
   use: (stored: StoredEmbeddings) => Promise<Result>,
 ): Promise<Result> {
   const { store = DEFAULT_STORE } = selection;

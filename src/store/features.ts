@@ -8,12 +8,12 @@ const SHARE_OF_MEMORY = 0.5;
 
 interface StoredFeaturesOptions {
   /** Bytes that may be filled; by default what the machine, or the container, has free. */
-  memory?: number;
+  memory?: number | undefined;
   /** The further views to have features of, where the store has them; default none. */
-  views?: readonly View[];
+  views?: readonly View[] | undefined;
   /** sha256 of each file, by which its views are known to be of what it holds now; [M]. */
-  contents?: readonly string[];
-  onNotice?: (line: string) => void;
+  contents?: readonly string[] | undefined;
+  onNotice?: ((line: string) => void) | undefined;
 }
 
 /**
@@ -41,7 +41,7 @@ export async function storedFeatures(
   const others = () =>
     readBlocks(table, { dataset, views }, further, ({ path, view, content }) => {
       const place = index.placeOf(path, view, content);
-      return place === undefined ? undefined : { row: index.rows[place] ?? 0, place };
+      return place === undefined ? undefined : { row: index.rows[place]!, place };
     });
   const memory = options.memory ?? process.availableMemory();
   const bytesPerRow = 2 * 4 * width;
@@ -60,7 +60,7 @@ export async function storedFeatures(
   const source = featuresInMemory(await load(center(), rows, width), width);
   if (further === 0) return source;
   const loaded = await load(others(), further, width);
-  return { ...source, views: { counts, blocks: () => blocksOf(loaded, width, (i) => index.rows[i] ?? 0) } };
+  return { ...source, views: { counts, blocks: () => blocksOf(loaded, width, (i) => index.rows[i]!) } };
 }
 
 /** A block of which each row has a place among all that are read. */
@@ -81,7 +81,7 @@ async function load(blocks: AsyncIterable<PlacedBlock>, count: number, width: nu
 /** @param find what a row of the store is; undefined for rows that are not wanted, as of pictures without a label */
 async function* readBlocks(
   table: EmbeddingTable,
-  filter: { dataset: string; views?: readonly View[] },
+  filter: { dataset: string; views?: readonly View[] | undefined },
   count: number,
   find: (row: { path: string; view: string; content: string }) => { row: number; place: number } | undefined,
 ): AsyncGenerator<PlacedBlock> {
@@ -121,7 +121,7 @@ function gather(embeddings: Float32Array, rows: readonly number[], width: number
 function checkFinite(features: Float32Array, width: number, pathOf: (i: number) => string): void {
   // A sum is finite if all its terms are: float64 holds any sum of float32 numbers.
   let sum = 0;
-  for (let k = 0; k < features.length; k++) sum += features[k] ?? 0;
+  for (let k = 0; k < features.length; k++) sum += features[k]!;
   if (Number.isFinite(sum)) return;
   const bad = features.findIndex((value) => !Number.isFinite(value));
   throw new LastlayerError(
@@ -155,7 +155,7 @@ class ViewIndex {
     this.counts = Int32Array.from(present, bits);
     this.starts = new Int32Array(present.length + 1);
     this.counts.forEach((count, row) => {
-      this.starts[row + 1] = (this.starts[row] ?? 0) + count;
+      this.starts[row + 1] = this.starts[row]! + count;
     });
     this.rows = new Int32Array(this.starts.at(-1) ?? 0);
     this.counts.forEach((_, row) => this.rows.fill(row, this.starts[row], this.starts[row + 1]));
@@ -169,7 +169,7 @@ class ViewIndex {
     for await (const block of table.read({ dataset, views, failed: false }, ['path', 'view', 'sha256'])) {
       for (const { path, view, sha256 } of block) {
         const row = index.rowOf(path, sha256 ?? '');
-        if (row !== undefined) present[row] = (present[row] ?? 0) | (1 << index.numberOf(view));
+        if (row !== undefined) present[row]! |= 1 << index.numberOf(view);
       }
     }
     return new ViewIndex(of, present);
@@ -180,7 +180,7 @@ class ViewIndex {
     const row = this.rowOf(path, content);
     if (row === undefined) return undefined;
     const before = (1 << this.numberOf(view)) - 1;
-    return (this.starts[row] ?? 0) + bits((this.present[row] ?? 0) & before);
+    return this.starts[row]! + bits(this.present[row]! & before);
   }
 
   private rowOf(path: string, content: string): number | undefined {

@@ -3,12 +3,12 @@ import type { View } from '../image/views.js';
 /** Which rows to read. */
 export interface RowFilter {
   /** Only those of this data set. */
-  dataset?: string;
+  dataset?: string | undefined;
   /** Only those with (true) or without (false) an error. */
-  failed?: boolean;
-  split?: string | null;
+  failed?: boolean | undefined;
+  split?: string | null | undefined;
   /** Only these views; by default `center` alone, of which every picture has one row. */
-  views?: readonly View[];
+  views?: readonly View[] | undefined;
 }
 
 /** The filter as an SQL condition. */

@@ -34,9 +34,9 @@ const NEAREST_COLUMNS = ['path', 'label', 'labels', 'split', 'sha256', 'width', 
 /** How a table is written to. */
 export interface WriteOptions extends BlockOptions {
   /** Whether small files are joined while rows are put. Default: true; of several who write, only one should. */
-  compact?: boolean;
+  compact?: boolean | undefined;
   /** Is handed the writing of each block, to do it when it may be done; where it throws instead, the block is not written. */
-  whenAllowed?: (write: () => Promise<void>) => Promise<void>;
+  whenAllowed?: ((write: () => Promise<void>) => Promise<void>) | undefined;
 }
 
 /**
@@ -266,7 +266,7 @@ function embeddingColumn(rows: readonly EmbeddingRow[], width: number) {
   rows.forEach(({ embedding }, i) => {
     if (embedding) {
       numbers.set(embedding, i * width);
-      valid[i >> 3] = (valid[i >> 3] ?? 0) | (1 << (i & 7));
+      valid[i >> 3]! |= 1 << (i & 7);
     } else nullCount++;
   });
   const child = arrow.makeData({ type: new arrow.Float32(), length: numbers.length, data: numbers });

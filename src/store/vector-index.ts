@@ -35,7 +35,9 @@ export class VectorIndex {
    * @param options.onWork called with the number of rows before that, as it takes a while
    * @throws {LastlayerError} where the store cannot be read or written
    */
-  async bringUpToDate(options: { from?: number; onWork?: (rows: number) => void } = {}): Promise<void> {
+  async bringUpToDate(
+    options: { from?: number | undefined; onWork?: ((rows: number) => void) | undefined } = {},
+  ): Promise<void> {
     await inStore(this.location, () => this.update(options.from ?? INDEX_FROM, options.onWork));
   }
 

@@ -5,9 +5,9 @@
  */
 export function logSumExp(logits: Float32Array, at: number, classes: number, beta = 1): number {
   let largest = -Infinity;
-  for (let n = 0; n < classes; n++) largest = Math.max(largest, logits[at + n] ?? 0);
+  for (let n = 0; n < classes; n++) largest = Math.max(largest, logits[at + n]!);
   let sum = 0;
-  for (let n = 0; n < classes; n++) sum += Math.exp(beta * ((logits[at + n] ?? 0) - largest));
+  for (let n = 0; n < classes; n++) sum += Math.exp(beta * (logits[at + n]! - largest));
   return beta * largest + Math.log(sum);
 }
 
@@ -18,7 +18,7 @@ export function logSumExp(logits: Float32Array, at: number, classes: number, bet
 export function softmaxInto(into: Float64Array, logits: Float32Array, at: number, temperature: number): void {
   const beta = 1 / temperature;
   const normaliser = logSumExp(logits, at, into.length, beta);
-  for (let n = 0; n < into.length; n++) into[n] = Math.exp(beta * (logits[at + n] ?? 0) - normaliser);
+  for (let n = 0; n < into.length; n++) into[n] = Math.exp(beta * logits[at + n]! - normaliser);
 }
 
 /** The class of the largest logit of a row; of equals, the first. */
@@ -43,18 +43,18 @@ export function binaryCrossEntropy(z: number, isThere: boolean): number {
 /** Σ aᵢ bᵢ */
 export function dot(a: Float64Array, b: Float64Array): number {
   let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += (a[i] ?? 0) * (b[i] ?? 0);
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
   return sum;
 }
 
 /** a ← a + scale · b, in place. */
 export function addScaled(a: Float64Array, scale: number, b: Float64Array | Float32Array): void {
-  for (let i = 0; i < a.length; i++) a[i] = (a[i] ?? 0) + scale * (b[i] ?? 0);
+  for (let i = 0; i < a.length; i++) a[i]! += scale * (b[i] ?? 0);
 }
 
 /** a ← scale · a, in place. */
 export function scale(a: Float64Array, factor: number): void {
-  for (let i = 0; i < a.length; i++) a[i] = factor * (a[i] ?? 0);
+  for (let i = 0; i < a.length; i++) a[i] = factor * a[i]!;
 }
 
 /** a − b, as a new vector. */
@@ -67,6 +67,6 @@ export function difference(a: Float64Array, b: Float64Array): Float64Array {
 /** maxᵢ |aᵢ|; NaN where a holds one. */
 export function infinityNorm(a: Float64Array): number {
   let norm = 0;
-  for (let i = 0; i < a.length; i++) norm = Math.max(norm, Math.abs(a[i] ?? 0));
+  for (let i = 0; i < a.length; i++) norm = Math.max(norm, Math.abs(a[i]!));
   return norm;
 }

@@ -121,7 +121,7 @@ function gather(
       position += (rest % n) * (strides[d] ?? 0);
       rest = Math.floor(rest / n);
     }
-    gathered[i] = values[position] ?? NaN;
+    gathered[i] = values[position]!;
   }
   return gathered;
 }

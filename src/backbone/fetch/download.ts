@@ -15,11 +15,11 @@ const CANNOT_WRITE = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'E
 
 export interface DownloadOptions {
   /** Bytes here so far, and in all where the server says so. */
-  onProgress?: (received: number, total: number | undefined) => void;
-  onNotice?: (line: string) => void;
-  signal?: AbortSignal;
+  onProgress?: ((received: number, total: number | undefined) => void) | undefined;
+  onNotice?: ((line: string) => void) | undefined;
+  signal?: AbortSignal | undefined;
   /** Milliseconds before the second attempt, doubled for each further one. Default: 1000. */
-  retryDelay?: number;
+  retryDelay?: number | undefined;
 }
 
 /**
@@ -33,7 +33,8 @@ export async function download(url: string, path: string, options: DownloadOptio
   const { signal, onNotice, retryDelay = 1000 } = options;
   try {
     await retry(() => attemptDownload(url, path, options), {
-      ...{ tries: ATTEMPTS, signal },
+      tries: ATTEMPTS,
+      signal,
       waitAfter: (error, tried) => {
         if (signal?.aborted || error instanceof LastlayerError || cannotWrite(error)) return undefined;
         onNotice?.(`The download broke off (${causeOf(error)}); trying again.`);

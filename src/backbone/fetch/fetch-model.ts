@@ -3,6 +3,7 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { LastlayerError, UsageError } from '../../util/errors.js';
+import { withDefaults } from '../../util/validate.js';
 import { fileExists } from '../../util/files.js';
 import { sha256Of } from '../../util/hash.js';
 import { probeModel } from '../load.js';
@@ -24,19 +25,19 @@ const UNKNOWN_LICENCE = 'unknown: see the source';
 
 export interface FetchOptions extends DownloadOptions {
   /** A file or an http(s) address: .pth, .safetensors or .onnx. Default: torchvision's weights of `model`. */
-  from?: string;
+  from?: string | undefined;
   /** One of torchvision's ResNets, e.g. `resnet50`. Default: `resnet18`. */
-  model?: string;
+  model?: string | undefined;
   /** Which of its weights. Default: `IMAGENET1K_V1`. */
-  weights?: WeightsName;
+  weights?: WeightsName | undefined;
   /** Where to write the model. Default: named after the model, e.g. `models/resnet18.onnx`. */
-  out?: string;
+  out?: string | undefined;
   /** Tensor or operator whose result is the embedding. Default: the pooled features. */
-  features?: string;
+  features?: string | undefined;
   /** Where the network wants its pictures otherwise than torchvision's V1 weights do. */
-  transform?: TransformChanges;
+  transform?: TransformChanges | undefined;
   /** The sha256 that the source must have, or its first digits (at least 8). */
-  sha256?: string;
+  sha256?: string | undefined;
 }
 
 export interface FetchedModel {
@@ -96,7 +97,7 @@ async function fetchPretrained(
   options: FetchOptions,
 ): Promise<FetchedModel> {
   const { resize } = pretrained;
-  const own = { ...options, transform: { resize, ...options.transform } };
+  const own = { ...options, transform: withDefaults(options.transform ?? {}, { resize }) };
   for (const path of await cachedCheckpoints(pretrained)) {
     let found: Source;
     try {
@@ -158,15 +159,15 @@ async function readSource(
   const known = torchvisionWeightsOf(sourceSha256) && TORCHVISION_LICENCE;
   const model = await readModel(path, {
     source,
-    ...(features === undefined ? {} : { features }),
-    ...(transform === undefined ? {} : { transform }),
+    features,
+    transform,
   });
   const { width, classes } = await probeModel(model, source);
   const provenance = {
     source,
     sourceSha256,
     licence: licence ?? known ?? UNKNOWN_LICENCE,
-    ...(features === undefined ? {} : { features }),
+    features,
   };
   return { model: { ...model, width, classes }, provenance };
 }

@@ -18,11 +18,11 @@ const BATCH = 8;
 
 export interface CalibrationOptions {
   /** Pictures to calibrate on, at most. Default: 128. */
-  pictures?: number;
+  pictures?: number | undefined;
   /** Told of pictures that cannot be read. */
-  onNotice?: (line: string) => void;
-  onProgress?: (done: number, total: number) => void;
-  signal?: AbortSignal;
+  onNotice?: ((line: string) => void) | undefined;
+  onProgress?: ((done: number, total: number) => void) | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -50,7 +50,7 @@ export async function calibrate(
       unreadable.add(entry);
       options.onNotice?.(`Not calibrated on ${entry.path}: ${reason}.`);
     },
-    ...(options.signal && { signal: options.signal }),
+    signal: options.signal,
   });
   const pixels = async function* () {
     let done = 0;
@@ -82,7 +82,7 @@ async function sampleOf(
     const { entries, of } = await sampleEntries(dataset, {
       splits,
       limit: pictures,
-      ...(signal && { signal }),
+      signal,
     });
     if (of > 0) return entries.slice(0, Math.ceil(of / 2));
   }
@@ -145,8 +145,8 @@ class Observer {
     const plane = data.length / rows / channels;
     for (let p = 0; p < rows * channels; p++) {
       let sum = 0;
-      for (let i = p * plane; i < (p + 1) * plane; i++) sum += data[i] ?? 0;
-      this.sums[p % channels] = (this.sums[p % channels] ?? 0) + sum;
+      for (let i = p * plane; i < (p + 1) * plane; i++) sum += data[i]!;
+      this.sums[p % channels]! += sum;
     }
     this.count += rows * plane;
   }
@@ -191,8 +191,8 @@ export class Histogram {
     const perUnit = BINS / 2 / limit;
     // An index loop, as hundreds of millions of values pass here; | 0 rounds down what is not negative.
     for (let i = 0; i < values.length; i++) {
-      const bin = (((values[i] ?? 0) + limit) * perUnit) | 0;
-      counts[bin] = (counts[bin] ?? 0) + 1;
+      const bin = ((values[i]! + limit) * perUnit) | 0;
+      counts[bin]!++;
     }
   }
 
@@ -208,7 +208,7 @@ export class Histogram {
     const wider = new Float64Array(BINS);
     this.counts.forEach((count, i) => {
       const bin = BINS / 4 + (i >> 1);
-      wider[bin] = (wider[bin] ?? 0) + count;
+      wider[bin]! += count;
     });
     this.counts.set(wider);
     this.limit *= 2;
@@ -218,7 +218,7 @@ export class Histogram {
 function extremesOf(values: Float32Array): [min: number, max: number] {
   let [min, max, sum] = [Infinity, -Infinity, 0];
   for (let i = 0; i < values.length; i++) {
-    const value = values[i] ?? 0;
+    const value = values[i]!;
     sum += value;
     if (value < min) min = value;
     if (value > max) max = value;

@@ -171,7 +171,7 @@ export function quantizeWeights(
   for (let o = 0; o < outputs; o++) {
     const start = o * perOutput;
     const own = weight.subarray(start, start + perOutput);
-    const offset = bias[o] ?? 0;
+    const offset = bias[o]!;
     const scale = scaleOf(own, offset, inputScale);
     scales[o] = scale;
     const firstInput = Math.floor(o / (outputs / groups)) * inputs;
@@ -179,7 +179,7 @@ export function quantizeWeights(
     own.forEach((w, i) => {
       const level = round(w / scale);
       quantized[start + i] = level;
-      excess += (level * scale - w) * (inputMeans[firstInput + floor(i / (height * width))] ?? 0);
+      excess += (level * scale - w) * inputMeans[firstInput + floor(i / (height * width))]!;
     });
     biases[o] = Math.round((offset - excess) / (inputScale * scale));
   }

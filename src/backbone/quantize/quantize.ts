@@ -17,9 +17,9 @@ const LEAST_OPSET = 13;
 
 export interface QuantizeOptions extends CalibrationOptions {
   /** Where to write the model. Default: beside the float32 one, `resnet18.int8.onnx` beside `resnet18.onnx`. */
-  out?: string;
+  out?: string | undefined;
   /** How the new backbone is to run. */
-  session?: SessionOptions;
+  session?: SessionOptions | undefined;
 }
 
 export interface QuantizedBackbone {
@@ -115,10 +115,10 @@ async function write(
 
 export interface SpeedOptions {
   /** Pictures that go through a network together. Default: 8, for short runs, of which some will be undisturbed. */
-  batchSize?: number;
+  batchSize?: number | undefined;
   /** Runs of each network. Default: 8. */
-  rounds?: number;
-  signal?: AbortSignal;
+  rounds?: number | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /**

@@ -30,11 +30,11 @@ export interface QueueOptions extends Omit<EmbedOptions, 'pass' | 'pool' | 'batc
   /** Address of Redis. */
   queue: string;
   /** Pictures in a job. Default: 256. */
-  jobSize?: number;
+  jobSize?: number | undefined;
   /** Told what the user should know. */
-  onNotice?: (line: string) => void;
+  onNotice?: ((line: string) => void) | undefined;
   /** Called with the number of rows before the index for similar pictures is built, which takes a while. */
-  onIndex?: (rows: number) => void;
+  onIndex?: ((rows: number) => void) | undefined;
 }
 
 /**
@@ -62,8 +62,10 @@ export async function embedThroughQueue(
         const { id: modelId, transformId, width } = backbone;
         const run: Run = { store, dataset: dataset.root, modelId, transformId, width, views };
         const producer = new Producer(run, {
-          ...{ redis, jobSize, onWorkers: tellOfNone(queue, onNotice) },
-          ...(signal && { signal }),
+          redis,
+          jobSize,
+          onWorkers: tellOfNone(queue, onNotice),
+          signal,
           onOutcomes: (outcomes) => {
             for (const outcome of ['embedded', 'reused', 'unchanged', 'failed'] as const)
               for (let i = 0; i < outcomes[outcome]; i++) onOutcome(outcome);
@@ -140,7 +142,7 @@ interface ProducerOptions {
   redis: Redis;
   /** Pictures in a job. */
   jobSize: number;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Called when a job is done. */
   onOutcomes: (outcomes: Outcomes) => void;
   /** Called now and then with how many workers there are. */

@@ -35,13 +35,13 @@ export interface WorkerOptions extends JobRunnerOptions {
   /** Address of Redis. */
   queue: string;
   /** A job whose worker gave no sign of life for so many milliseconds goes to another. Default: 30,000. */
-  stalledAfter?: number;
+  stalledAfter?: number | undefined;
   /** Ends the work once the jobs under way are done. */
   signal: AbortSignal;
   /** Told what the user should know. */
-  onNotice?: (line: string) => void;
+  onNotice?: ((line: string) => void) | undefined;
   /** Called when a job is done. */
-  onOutcomes?: (outcomes: Outcomes) => void;
+  onOutcomes?: ((outcomes: Outcomes) => void) | undefined;
 }
 
 /**
@@ -166,9 +166,9 @@ const MOST_STARTS = 2;
 interface JobRunnerOptions {
   backbone: Backbone;
   /** Pictures that go through the backbone together, in each of its threads. Default: 8 on the processor, else 32. */
-  batchSize?: number;
+  batchSize?: number | undefined;
   /** Pictures that are read and decoded at the same time, in all jobs. Default: 32. */
-  concurrency?: number;
+  concurrency?: number | undefined;
 }
 
 /** Does a worker's jobs, of all its runs, two at a time, and finds those that end workers. */
@@ -235,8 +235,10 @@ class JobRunner {
       run: (pixels: Uint8Array<ArrayBuffer>) => this.pool.run(pixels, priority),
     };
     return {
-      ...{ backbone, pool, concurrency: Math.ceil(concurrency / JOBS_AT_ONCE) },
-      ...(batchSize !== undefined && { batchSize }),
+      backbone,
+      pool,
+      concurrency: Math.ceil(concurrency / JOBS_AT_ONCE),
+      batchSize,
     };
   }
 
@@ -249,7 +251,7 @@ class JobRunner {
 interface JobContext {
   backbone: Backbone;
   pool: BackboneRunner;
-  batchSize?: number;
+  batchSize?: number | undefined;
   /** Pictures that are decoded at the same time. */
   concurrency: number;
 }

@@ -38,7 +38,7 @@ interface GraphParts {
   inputs: ValueInfoProto[];
   outputs: ValueInfoProto[];
   /** Pairs for the model's metadata. */
-  metadata?: Record<string, string>;
+  metadata?: Record<string, string> | undefined;
 }
 
 /** A whole model with one graph in the default operator domain. */

@@ -125,12 +125,12 @@ function withOutputCount(split: NodeProto): NodeProto {
 /** What a network gets in addition. */
 export interface Extension {
   /** Operators ahead of its own, and after them. */
-  before?: readonly NodeProto[];
-  after?: readonly NodeProto[];
-  initializers?: readonly TensorProto[];
+  before?: readonly NodeProto[] | undefined;
+  after?: readonly NodeProto[] | undefined;
+  initializers?: readonly TensorProto[] | undefined;
   /** What it takes, and gives, instead. */
-  inputs?: ValueInfoProto[];
-  outputs?: ValueInfoProto[];
+  inputs?: ValueInfoProto[] | undefined;
+  outputs?: ValueInfoProto[] | undefined;
 }
 
 /** The same network with operators around it. */
