@@ -1,5 +1,4 @@
-import { withDefaults } from '../util/validate.js';
-import { createHash } from 'node:crypto';
+import { withDefaults, checkInteger } from '../util/validate.js';
 import type { ModelProto } from 'onnx-buf';
 import { tensorNamed, truncateAt, truncateAtPooling } from '../formats/onnx/cut.js';
 import {
@@ -13,7 +12,7 @@ import {
 } from '../formats/onnx/model.js';
 import { IMAGENET_TRANSFORM, imagenetTransform, type Transform } from '../image/transform.js';
 import { LastlayerError, messageOf, UsageError } from '../util/errors.js';
-import { openRegularFile, readRegularFile } from '../util/files.js';
+import { openRegularFile, readRegularFile, sha256OfFile } from '../util/files.js';
 import { sha256Of } from '../util/hash.js';
 import { detectCheckpointFormat, readCheckpoint } from './checkpoint/read.js';
 import { UNTRAINED } from './load.js';
@@ -75,7 +74,7 @@ export async function readModel(path: string, options: ReadOptions = {}): Promis
  */
 export function toModel(graph: ModelProto, path: string, foreign: boolean, encoded?: Uint8Array): Model {
   const bytes = encoded ?? encodeModel(graph);
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const sha256 = sha256Of(bytes);
   const name = metadataOf(graph, 'name') ?? 'network';
   return {
     bytes,
@@ -107,7 +106,7 @@ async function readNetwork(
   const format = detectCheckpointFormat(await firstBytes(path, source));
   if (format) {
     const network = resNetGraph(await readCheckpoint(path, source), source);
-    const known = torchvisionWeightsOf(await sha256Of(path));
+    const known = torchvisionWeightsOf(await sha256OfFile(path));
     return { network: known ? withTransform(network, source, { resize: known.resize }) : network };
   }
   const bytes = await readRegularFile(path).catch((error: unknown) => {
@@ -236,10 +235,8 @@ function changesOf(model: ModelProto, path: string): TransformChanges {
 }
 
 function refuseNonsense({ resize, mean, std }: TransformChanges, crop: number): void {
-  if (resize !== undefined && (!isSide(resize) || resize < crop)) {
-    throw new UsageError(
-      `resize is ${resize}; a whole number of pixels from ${crop}, the crop, to ${LONGEST_SIDE} is expected.`,
-    );
+  if (resize !== undefined) {
+    checkInteger('resize', resize, { min: crop, max: LONGEST_SIDE, advice: `The crop is ${crop} pixels.` });
   }
   refuseNoColour('mean', mean, () => true);
   refuseNoColour('std', std, (value) => value > 0);

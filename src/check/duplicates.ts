@@ -1,4 +1,5 @@
 import { likeness, type Look } from '../image/fingerprint.js';
+import { DisjointSets } from '../util/math.js';
 import type { Finding } from './finding.js';
 import type { Neighbours } from './neighbours.js';
 import type { Pictures } from './pictures.js';
@@ -43,21 +44,21 @@ export function findDuplicates(
   neighbours: Neighbours,
   looks: readonly (Look | undefined)[],
 ): Duplicates {
-  const sets = Int32Array.from(rows, (_, row) => row);
+  const joined = new DisjointSets(rows.length);
   const scores = new Map<number, number>();
   const first = new Map<string, number>();
   rows.forEach(({ content }, row) => {
     const original = first.get(content);
     if (original === undefined) first.set(content, row);
-    else join(sets, original, row);
+    else joined.join(original, row);
   });
   for (const { a, b, score } of nearPairs(neighbours, looks)) {
-    join(sets, a, b);
+    joined.join(a, b);
     for (const row of [a, b]) scores.set(row, Math.max(score, scores.get(row) ?? 0));
   }
+  const sets = Int32Array.from(rows, (_, row) => joined.rootOf(row));
   const members = new Map<number, number[]>();
-  rows.forEach((_, row) => {
-    const root = (sets[row] = rootOf(sets, row));
+  sets.forEach((root, row) => {
     const set = members.get(root);
     if (set) set.push(row);
     else members.set(root, [row]);
@@ -120,18 +121,4 @@ function findingsOf(
 /** The label, or the list of them; undefined where there is neither. */
 function labelText(picture: Pictures['rows'][number] | undefined): string | undefined {
   return picture?.labels ? `[${picture.labels.join(', ')}]` : picture?.label;
-}
-
-function join(parents: Int32Array, a: number, b: number): void {
-  const [one, other] = [rootOf(parents, a), rootOf(parents, b)];
-  parents[Math.max(one, other)] = Math.min(one, other);
-}
-
-function rootOf(parents: Int32Array, row: number): number {
-  let root = row;
-  while (parents[root] !== root) {
-    // Halving the path keeps later searches short.
-    root = parents[root] = parents[parents[root]!]!;
-  }
-  return root;
 }

@@ -7,6 +7,7 @@ import type { Head, Prediction } from '../head/head.js';
 import { decodeViews, joinPixels, type RawPixels } from '../image/decode.js';
 import { checkViewSets, furtherViews, type View, type ViewSet } from '../image/views.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
+import { softmax } from '../util/math.js';
 
 /** A picture: the path of a file, a file's bytes, or pixels. */
 export type ImageSource = string | Uint8Array | RawPixels;
@@ -185,11 +186,8 @@ export async function predictOwnClasses(
   const { logits = new Float32Array() } = await backbone.run(await pixelsOf(backbone, [image]), {
     logits: true,
   });
-  const largest = logits.reduce((max, logit) => Math.max(max, logit), -Infinity);
-  const exponentials = Array.from(logits, (logit) => Math.exp(logit - largest));
-  const sum = exponentials.reduce((total, value) => total + value, 0);
-  return exponentials
-    .map((value, i) => ({ label: labels?.[i] ?? String(i), probability: value / sum }))
+  return softmax(logits)
+    .map((probability, i) => ({ label: labels?.[i] ?? String(i), probability }))
     .sort((a, b) => b.probability - a.probability)
     .slice(0, topK);
 }

@@ -7,6 +7,7 @@ import { holdOut } from '../head/split.js';
 import { trainHead } from '../head/train.js';
 import { pictureBatches } from '../image/batches.js';
 import { LastlayerError } from '../util/errors.js';
+import { dot, mean } from '../util/math.js';
 
 /** Pictures that are looked at on either side, training and validation, at most. */
 const MOST = 1000;
@@ -77,7 +78,7 @@ export async function measureFidelity(
   const cosines = fresh.map((row) => cosine(row.reference, row.other));
   return {
     pictures: fresh.length,
-    meanCosine: mean(cosines),
+    meanCosine: mean(cosines)!,
     lowestCosine: cosines.reduce((lowest, value) => Math.min(lowest, value), 1),
     heads: await compareHeads(rows, excepted, reference, other, options),
   };
@@ -148,14 +149,14 @@ async function compareHeads(
     const one = await predictions(reference, 'reference');
     const two = await predictions(other, 'other');
     const accuracy = (labels: readonly (string | undefined)[]) =>
-      mean(validation.map(({ entry }, i) => Number(labels[i] === entry.label)));
+      mean(validation.map(({ entry }, i) => Number(labels[i] === entry.label)))!;
     return {
       classes: one.head.labels.length,
       trainedOn: train.length,
       judgedOn: validation.length,
       judgedBy,
       accuracy: { reference: accuracy(one.labels), other: accuracy(two.labels) },
-      agreement: mean(one.labels.map((label, i) => Number(label === two.labels[i]))),
+      agreement: mean(one.labels.map((label, i) => Number(label === two.labels[i])))!,
     };
   } catch (error) {
     if (!(error instanceof LastlayerError)) throw error;
@@ -215,12 +216,7 @@ function joined(rows: readonly Row[], side: 'reference' | 'other'): Float32Array
 
 /** a · b / (‖a‖ ‖b‖); of two zero vectors 1, of a zero vector and another one 0. */
 function cosine(a: Float32Array, b: Float32Array): number {
-  const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, value, i) => sum + value * y[i]!, 0);
   const [aa, bb] = [dot(a, a), dot(b, b)];
   if (aa === 0 || bb === 0) return aa === bb ? 1 : 0;
   return dot(a, b) / Math.sqrt(aa * bb);
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

@@ -1,7 +1,8 @@
 import { type BackboneOptions, loadBackbone } from '../backbone/load.js';
 import { chooseDataset } from '../store/dataset-rows.js';
 import { DEFAULT_STORE, EmbeddingStore } from '../store/store.js';
-import { LastlayerError, messageOf, UsageError } from '../util/errors.js';
+import { LastlayerError, messageOf } from '../util/errors.js';
+import { checkInteger } from '../util/validate.js';
 import { embedImages } from './classifier.js';
 
 export interface SearchOptions extends BackboneOptions {
@@ -46,9 +47,7 @@ export async function searchSimilar(image: string, options: SearchOptions = {}):
     onIndex,
     ...backboneOptions
   } = options;
-  if (!Number.isInteger(topK) || topK < 1) {
-    throw new UsageError(`topK is ${topK}; it must be a whole number of 1 or more.`);
-  }
+  checkInteger('topK', topK, { min: 1 });
   const store = await EmbeddingStore.open(location, { create: false });
   try {
     const { onNotice } = options;

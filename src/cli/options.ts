@@ -7,6 +7,7 @@ import { SPLITS } from '../data/dataset.js';
 import type { ClassWeights } from '../head/labels.js';
 import { VIEW_SETS, type ViewSet } from '../image/views.js';
 import { messageOf, UsageError } from '../util/errors.js';
+import { isInRange, requirement, type NumberRange } from '../util/validate.js';
 
 /** Flags of all commands that run the backbone. */
 export interface ModelFlags {
@@ -70,13 +71,9 @@ export const headOption = (): Option => new Option('--head <file>', 'the head').
 export const jsonOption = (): Option =>
   new Option('--json', 'print one JSON object on stdout, and everything else on stderr');
 
-/** A whole number from 1 on. */
+/** A whole number of at least 1. */
 export function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) {
-    throw new InvalidArgumentError('A whole number from 1 on is expected.');
-  }
-  return value;
+  return numberIn(text, { integer: true, min: 1 });
 }
 
 /** Names of sets of views with commas between, or `none`. */
@@ -89,20 +86,20 @@ function viewSets(text: string): ViewSet[] {
   });
 }
 
-/** A finite number from 0 on. */
+/** A finite number of at least 0. */
 export function notNegative(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value) || value < 0) {
-    throw new InvalidArgumentError('A number from 0 on is expected.');
-  }
-  return value;
+  return numberIn(text, { min: 0 });
 }
 
-/** A number from 0 on that is less than 1. */
+/** A number of at least 0 and below 1. */
 export function fraction(text: string): number {
-  const value = notNegative(text);
-  if (value >= 1) throw new InvalidArgumentError('A number from 0 to less than 1 is expected, such as 0.2.');
-  return value;
+  return numberIn(text, { min: 0, below: 1, example: 0.2 });
+}
+
+function numberIn(text: string, range: NumberRange): number {
+  const value = notBlank(text);
+  if (isInRange(value, range)) return value;
+  throw new InvalidArgumentError(requirement(range));
 }
 
 /** Three numbers, for red, green and blue. */
@@ -122,9 +119,7 @@ function notBlank(text: string): number {
 
 /** Bytes, of a number of GiB above 0. */
 export function gibibytes(text: string): number {
-  const value = notNegative(text);
-  if (value === 0) throw new InvalidArgumentError('A number of GiB above 0 is expected.');
-  return value * 2 ** 30;
+  return numberIn(text, { above: 0 }) * 2 ** 30;
 }
 
 /** Loads the backbone as the flags say; undefined flags are left out, as exact optional properties want it. */

@@ -96,7 +96,7 @@ function positive(weight: string, manifest: string, line: number): number {
   const value = Number(weight);
   if (Number.isFinite(value) && value > 0) return value;
   throw new LastlayerError(
-    `${manifest}, line ${line}: the weight is "${weight}"; it must be a number above 0. Leave the row out if the picture ` +
+    `${manifest}, line ${line}: the weight is "${weight}". It must be a number above 0. Leave the row out if the picture ` +
       `is not to count.`,
   );
 }

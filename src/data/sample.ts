@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import { relative } from 'node:path';
+import { sha256Of } from '../util/hash.js';
 import type { Dataset, DatasetEntry, Split } from './dataset.js';
 
 /**
@@ -41,5 +41,5 @@ export async function sampleEntries(
 
 function keyOf(path: string): string {
   // Windows writes the same path with other separators.
-  return createHash('sha256').update(path.replaceAll('\\', '/')).digest('hex');
+  return sha256Of(path.replaceAll('\\', '/'));
 }

@@ -6,7 +6,7 @@ import { lookOf } from '../image/fingerprint.js';
 import type { View } from '../image/views.js';
 import { type EmbeddingRow, type KnownRow, rowOf, type RowStore, type RowSubject } from '../store/row.js';
 import { abortable } from '../util/async.js';
-import { UsageError } from '../util/errors.js';
+import { checkInteger } from '../util/validate.js';
 import { type Picture, plan } from './diff.js';
 import {
   type Decoded,
@@ -69,8 +69,9 @@ export async function embedPictures<Row extends KnownRow>(
 ): Promise<void> {
   const { device = 'cpu' } = backbone.options;
   const defaultSize = DEFAULT_BATCH_SIZE[device === 'cpu' ? 'processor' : 'otherDevice'];
-  const batchSize = positive('batchSize', options.batchSize ?? defaultSize);
-  const concurrency = positive('concurrency', options.concurrency ?? DEFAULT_CONCURRENCY);
+  const { batchSize = defaultSize, concurrency = DEFAULT_CONCURRENCY } = options;
+  checkInteger('batchSize', batchSize, { min: 1 });
+  checkInteger('concurrency', concurrency, { min: 1 });
   // It has no threads until it is used.
   const own = new BackbonePool(backbone);
   const { pool = own } = options;
@@ -112,11 +113,6 @@ export async function* entriesOf(dataset: Dataset, split: Split | undefined): As
     if (split === undefined || entry.split === split) yield entry;
     else if (entry.split === undefined) yield { ...entry, split };
   }
-}
-
-function positive(name: string, value: number): number {
-  if (Number.isSafeInteger(value) && value > 0) return value;
-  throw new UsageError(`${name} is ${value}; a whole number from 1 on is expected.`);
 }
 
 interface EmbedderOptions extends ReaderOptions {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { Semaphore } from 'async-mutex';
 import pLimit from 'p-limit';
 import type { Backbone } from '../backbone/backbone.js';
@@ -8,6 +7,7 @@ import { type DecodedImage, decodeViews } from '../image/decode.js';
 import type { View } from '../image/views.js';
 import { type EmbeddingRow, rowOf, type RowStore } from '../store/row.js';
 import { messageOf } from '../util/errors.js';
+import { sha256Of } from '../util/hash.js';
 import type { Picture } from './diff.js';
 
 /** File sizes remembered since the store was last asked about them: far more than there are pictures under way. */
@@ -120,7 +120,7 @@ export class PictureReader {
     } catch (error) {
       return failed({ error: messageOf(error) });
     }
-    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    const sha256 = sha256Of(bytes);
     const equals = this.underWay.get(sha256);
     if (equals) {
       equals.push(picture);

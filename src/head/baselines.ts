@@ -1,4 +1,4 @@
-import { argmax } from '../util/math.js';
+import { argmax, mean } from '../util/math.js';
 import type { Trial } from './evaluate.js';
 import { type Examples, generateBlocks, type Part } from './examples.js';
 import { MultilabelEvaluation, wilsonInterval } from './metrics.js';
@@ -118,7 +118,7 @@ export async function multilabelBaselines(
   }
   const { count, perLabel, meanAveragePrecision } = evaluation.result();
   const shares = perLabel.filter(({ support }) => support > 0).map(({ support }) => support / count);
-  const chance = shares.length === 0 ? null : shares.reduce((sum, share) => sum + share, 0) / shares.length;
+  const chance = mean(shares);
   return { chance, nearestNeighbours: meanAveragePrecision, k: K, count };
 }
 

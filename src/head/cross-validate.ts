@@ -1,5 +1,5 @@
-import { UsageError } from '../util/errors.js';
 import { argmax, binaryCrossEntropy, logSumExp } from '../util/math.js';
+import { checkInteger } from '../util/validate.js';
 import {
   type Examples,
   generateBlocks,
@@ -98,11 +98,7 @@ async function crossValidation(
   examples: Examples,
   { folds: wanted, groups, onFit, l2Rule, ...options }: TuneOptions,
 ): Promise<FoundByFolds | undefined> {
-  if (wanted !== undefined && (!Number.isInteger(wanted) || wanted < 2)) {
-    throw new UsageError(
-      `The number of folds is ${wanted}; it must be a whole number of 2 or more, or 0 for none.`,
-    );
-  }
+  if (wanted !== undefined) checkInteger('folds', wanted, { min: 2, advice: 'Use 0 for none.' });
   const judged = await forCrossValidation(examples, options.part, groups);
   const { part } = judged;
   const strata = strataOf(examples, part);

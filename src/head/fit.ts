@@ -1,6 +1,7 @@
 import { Matrix } from 'ml-matrix';
-import { LastlayerError, UsageError } from '../util/errors.js';
+import { LastlayerError } from '../util/errors.js';
 import { argmax } from '../util/math.js';
+import { checkInteger, checkNumber } from '../util/validate.js';
 import { type Examples, momentsOf, type Part, partBlocks } from './examples.js';
 import { Head } from './head.js';
 import type { LabelSets } from './labels.js';
@@ -133,22 +134,10 @@ export function checkFitOptions({
   tolerance = DEFAULT_TOLERANCE,
   maxIterations = DEFAULT_MAX_ITERATIONS,
 }: Partial<FitHeadOptions>): void {
-  if (!Number.isFinite(l2) || l2 < 0) {
-    throw new UsageError(`l2 is ${l2}; it must be a number of 0 or more, such as ${DEFAULT_L2}.`);
-  }
-  if (!(labelSmoothing >= 0 && labelSmoothing < 1)) {
-    throw new UsageError(
-      `The label smoothing is ${labelSmoothing}; it must be from 0 to less than 1, such as 0.1.`,
-    );
-  }
-  if (!Number.isFinite(tolerance) || tolerance < 0) {
-    throw new UsageError(
-      `tolerance is ${tolerance}; it must be a number of 0 or more, such as ${DEFAULT_TOLERANCE}.`,
-    );
-  }
-  if (!Number.isInteger(maxIterations) || maxIterations < 1) {
-    throw new UsageError(`maxIterations is ${maxIterations}; it must be a whole number of 1 or more.`);
-  }
+  checkNumber('l2', l2, { min: 0, example: DEFAULT_L2 });
+  checkNumber('labelSmoothing', labelSmoothing, { min: 0, below: 1, example: 0.1 });
+  checkNumber('tolerance', tolerance, { min: 0, example: DEFAULT_TOLERANCE });
+  checkInteger('maxIterations', maxIterations, { min: 1 });
 }
 
 /** The error to expect of a loss summed from float32 terms, in nats. */

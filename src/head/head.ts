@@ -1,6 +1,7 @@
 import { Matrix } from 'ml-matrix';
-import { LastlayerError, UsageError } from '../util/errors.js';
-import { sigmoid } from '../util/math.js';
+import { LastlayerError } from '../util/errors.js';
+import { sigmoid, softmax } from '../util/math.js';
+import { checkInteger, checkNumber } from '../util/validate.js';
 import type { StopReason } from './lbfgs.js';
 import { DEFAULT_THRESHOLD } from './metrics.js';
 
@@ -127,13 +128,7 @@ export class Head implements HeadFields {
       return new Matrix(logits.to2DArray().map((row) => row.map((z) => sigmoid(z / this.temperature))));
     }
     for (let i = 0; i < logits.rows; i++) {
-      const largest = logits.maxRow(i);
-      const exponentials = logits.getRow(i).map((logit) => Math.exp((logit - largest) / this.temperature));
-      const sum = exponentials.reduce((total, value) => total + value, 0);
-      logits.setRow(
-        i,
-        exponentials.map((value) => value / sum),
-      );
+      logits.setRow(i, softmax(logits.getRow(i), this.temperature));
     }
     return logits;
   }
@@ -175,9 +170,7 @@ export class Head implements HeadFields {
    * @throws {LastlayerError} as {@link logits} does
    */
   predict(embeddings: Float32Array, topK = 1): Prediction[][] {
-    if (!Number.isInteger(topK) || topK < 1) {
-      throw new UsageError(`topK is ${topK}; it must be a whole number of 1 or more.`);
-    }
+    checkInteger('topK', topK, { min: 1 });
     const probabilities = this.predictProba(embeddings).to2DArray();
     return probabilities.map((row) =>
       this.labels
@@ -273,18 +266,19 @@ function checkFields(fields: Head): void {
   if (!weights.to1DArray().every(Number.isFinite) || !bias.every(Number.isFinite)) {
     throw new LastlayerError('The head holds weights that are NaN or infinite.');
   }
-  if (!(temperature > 0 && Number.isFinite(temperature))) {
-    throw new LastlayerError(`The head's temperature is ${temperature}; it must be a number above 0.`);
-  }
+  checkNumber("The head's temperature", temperature, { above: 0, Failure: LastlayerError });
   if ((kind === 'multilabel') !== (thresholds !== null)) {
     throw new LastlayerError(
       `The head's thresholds do not fit its kind, ${kind}: multilabel heads alone have them.`,
     );
   }
-  const bad = thresholds?.find((threshold) => !(threshold >= 0 && threshold <= 1));
-  if (bad !== undefined) {
-    throw new LastlayerError(`The head has the threshold ${bad}; it must be between 0 and 1.`);
-  }
+  thresholds?.forEach((threshold, n) => {
+    checkNumber(`The threshold of ${JSON.stringify(labels[n])}`, threshold, {
+      min: 0,
+      max: 1,
+      Failure: LastlayerError,
+    });
+  });
   if (!unknown) return;
   if (!unknown.means.to1DArray().every(Number.isFinite)) {
     throw new LastlayerError('The head holds class means that are NaN or infinite.');
@@ -295,7 +289,5 @@ function checkFields(fields: Head): void {
         `[${weights.rows}, ${weights.columns}].`,
     );
   }
-  if (!(unknown.threshold >= -1 && unknown.threshold <= 1)) {
-    throw new LastlayerError(`The head's threshold is ${unknown.threshold}; it must be between -1 and 1.`);
-  }
+  checkNumber("The head's threshold", unknown.threshold, { min: -1, max: 1, Failure: LastlayerError });
 }

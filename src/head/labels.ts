@@ -1,4 +1,5 @@
 import { LastlayerError, UsageError } from '../util/errors.js';
+import { checkInteger, checkNumber, isInRange } from '../util/validate.js';
 import type { Part } from './examples.js';
 
 /** Labels as numbers. */
@@ -69,11 +70,7 @@ export function checkEmbeddings(
   labels: readonly unknown[],
   weights?: ArrayLike<number>,
 ): void {
-  if (!Number.isInteger(width) || width < 1) {
-    throw new LastlayerError(
-      `The width of an embedding is ${width}; it must be a whole number of 1 or more.`,
-    );
-  }
+  checkInteger('width', width, { min: 1, Failure: LastlayerError });
   if (embeddings.length === 0) {
     throw new LastlayerError('There are no embeddings to train on. Embed a data set first.');
   }
@@ -191,12 +188,13 @@ interface WeightOptions {
 export function rowWeights(options: WeightOptions): Float64Array | undefined {
   const { names, classes, sampleWeights, classWeights = 'none' } = options;
   const weights = Float64Array.from(classes, (_, i) => sampleWeights?.[i] ?? 1);
-  const bad = weights.findIndex((weight) => !(Number.isFinite(weight) && weight > 0));
+  const bad = weights.findIndex((weight) => !isInRange(weight, { above: 0 }));
   if (bad >= 0) {
-    throw new LastlayerError(
-      `The weight of row ${bad} is ${weights[bad]!}; it must be a number above 0. Leave out rows that are not to ` +
-        `count.`,
-    );
+    checkNumber(`The weight of row ${bad}`, weights[bad]!, {
+      above: 0,
+      advice: 'Leave out rows that are not to count.',
+      Failure: LastlayerError,
+    });
   }
   if (classWeights !== 'none') {
     const ofClass =
@@ -225,11 +223,7 @@ function givenWeights(names: readonly string[], given: Readonly<Record<string, n
           `classes are ${names.slice(0, 10).join(', ')}${names.length > 10 ? ', …' : ''}.`,
       );
     }
-    if (!(Number.isFinite(weight) && weight > 0)) {
-      throw new UsageError(
-        `The weight of the class ${JSON.stringify(label)} is ${weight}; it must be a number above 0.`,
-      );
-    }
+    checkNumber(`The weight of the class ${JSON.stringify(label)}`, weight, { above: 0 });
   }
   return names.map((name) => given[name] ?? 1);
 }

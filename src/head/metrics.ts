@@ -1,5 +1,6 @@
 import { Matrix } from 'ml-matrix';
-import { UsageError } from '../util/errors.js';
+import { checkInteger } from '../util/validate.js';
+import { mean, ratio, sum } from '../util/math.js';
 
 /** Probabilities are clipped to at least this in the log loss, as scikit-learn does for float64: one sure mistake costs 36 nats. */
 const SMALLEST_PROBABILITY = Number.EPSILON;
@@ -60,9 +61,7 @@ export class Evaluation {
     private readonly labels: readonly string[],
     { topK = 5 }: { topK?: number | undefined } = {},
   ) {
-    if (!Number.isInteger(topK) || topK < 1) {
-      throw new UsageError(`topK is ${topK}; it must be a whole number of 1 or more.`);
-    }
+    checkInteger('topK', topK, { min: 1 });
     this.k = Math.min(topK, labels.length);
     this.confusion = Matrix.zeros(labels.length, labels.length);
   }
@@ -130,18 +129,6 @@ function classMetrics(label: string, n: number, confusion: Matrix): ClassMetrics
     f1: ratio(2 * truePositives, predicted + support),
     support,
   };
-}
-
-function ratio(part: number, whole: number): number | null {
-  return whole === 0 ? null : part / whole;
-}
-
-function mean(values: readonly number[]): number | null {
-  return ratio(sum(values), values.length);
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }
 
 /** How well one label is told, at its threshold and, by average precision, without one. */

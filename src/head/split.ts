@@ -1,5 +1,7 @@
-import { createHash } from 'node:crypto';
-import { LastlayerError, UsageError } from '../util/errors.js';
+import { LastlayerError } from '../util/errors.js';
+import { sha256Of } from '../util/hash.js';
+import { checkNumber } from '../util/validate.js';
+import { DisjointSets } from '../util/math.js';
 import { blocksOf, type Examples, type FeatureSource, type Part } from './examples.js';
 
 /** Class examples that a hold-out never goes below in training: one would not do to learn from. */
@@ -37,9 +39,7 @@ export function holdOut({ labels, ids, groups = ids, fraction = 0.2 }: HoldOutOp
         `${groups.length} groups.`,
     );
   }
-  if (!(fraction > 0 && fraction < 1)) {
-    throw new UsageError(`The part to hold out is ${fraction}; it must be between 0 and 1, such as 0.2.`);
-  }
+  checkNumber('The fraction to hold out', fraction, { above: 0, below: 1, example: 0.2 });
   const classSizes = countLabels(labels);
   const held = new Map<string, number>();
   const isHeld = new Set<string>();
@@ -85,7 +85,7 @@ function groupRows(labels: readonly string[], groups: readonly string[]): Labell
     labelsOf.set(name, members);
   });
   return [...labelsOf]
-    .map(([name, members]) => ({ name, counts: countLabels(members), key: sha256(name) }))
+    .map(([name, members]) => ({ name, counts: countLabels(members), key: sha256Of(name) }))
     .sort((a, b) => (a.key < b.key ? -1 : 1));
 }
 
@@ -101,10 +101,6 @@ function countLabels(labels: readonly string[]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
   return counts;
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }
 
 /** The fold of a row that is always trained on and never judged. */
@@ -190,7 +186,7 @@ function membersOf(classes: Int32Array, groups: readonly string[]): Group[] {
     else rowsOf.set(groups[row] ?? '', [row]);
   });
   return [...rowsOf]
-    .map(([name, rows]) => ({ rows, key: createHash('sha256').update(name).digest('hex') }))
+    .map(([name, rows]) => ({ rows, key: sha256Of(name) }))
     .sort((a, b) => b.rows.length - a.rows.length || (a.key < b.key ? -1 : 1));
 }
 
@@ -231,31 +227,23 @@ export function joinGroups(
   groups: readonly (string | undefined)[],
 ): readonly string[] {
   if (groups.every((group) => group === undefined)) return ids;
-  const parents = Int32Array.from(ids, (_, row) => row);
-  const rootOf = (row: number): number => {
-    let root = row;
-    for (let up = parents[root] ?? root; up !== root; up = parents[root] ?? root) {
-      // Halving the path keeps later searches short.
-      root = parents[root] = parents[up] ?? up;
-    }
-    return root;
-  };
+  const sets = new DisjointSets(ids.length);
   for (const names of [ids, groups]) {
     const first = new Map<string, number>();
     names.forEach((name, row) => {
       if (name === undefined) return;
       const known = first.get(name);
       if (known === undefined) first.set(name, row);
-      else parents[rootOf(row)] = rootOf(known);
+      else sets.join(row, known);
     });
   }
   const nameOf = new Map<number, string>();
   ids.forEach((id, row) => {
-    const root = rootOf(row);
+    const root = sets.rootOf(row);
     const name = nameOf.get(root);
     if (name === undefined || id < name) nameOf.set(root, id);
   });
-  return ids.map((id, row) => nameOf.get(rootOf(row)) ?? id);
+  return ids.map((id, row) => nameOf.get(sets.rootOf(row)) ?? id);
 }
 
 /** What rows are dealt by, so that each part of them has its share of everything. */
@@ -293,7 +281,7 @@ export function strataOf(
  * @param groups [M]
  */
 export function shuffledRows(groups: readonly string[]): Int32Array {
-  const keys = groups.map((group) => createHash('sha256').update(group).digest('hex'));
+  const keys = groups.map((group) => sha256Of(group));
   return Int32Array.from(keys, (_, row) => row).sort((a, b) => {
     const [first, second] = [keys[a] ?? '', keys[b] ?? ''];
     return first < second ? -1 : first > second ? 1 : a - b;

@@ -1,4 +1,5 @@
 import type { Matrix } from 'ml-matrix';
+import { sum } from '../util/math.js';
 import { html, type Html } from './html.js';
 import { tableOf } from './plot.js';
 import { percent } from './words.js';
@@ -104,8 +105,4 @@ function confusedPairs(confusion: Matrix): { i: number; j: number; n: number; sh
 
 function total(confusion: Matrix, i: number): number {
   return sum(confusion.getRow(i));
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((all, value) => all + value, 0);
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { sha256Of } from '../util/hash.js';
 import { html, Html, scriptJson } from './html.js';
 import { SCRIPT } from './script.js';
 import { STYLE } from './style.js';
@@ -38,7 +38,7 @@ const SCRIPT_ELEMENT = new Html(`<script>${SCRIPT}</script>`);
 
 /** One HTML file that needs nothing else, and may load nothing else: its policy forbids it. */
 export function shell({ title, dataset, sections, main, counts, data }: ShellContent): string {
-  const policy = `default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-${digest(SCRIPT)}'`;
+  const policy = `default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-${sha256Of(SCRIPT, 'base64')}'`;
   const { text } = html`<!doctype html>
     <html lang="en">
       <head>
@@ -81,8 +81,4 @@ export function shell({ title, dataset, sections, main, counts, data }: ShellCon
       </body>
     </html> `;
   return text;
-}
-
-function digest(text: string): string {
-  return createHash('sha256').update(text).digest('base64');
 }

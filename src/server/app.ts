@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import swagger from '@fastify/swagger';
 import fastify, {
   LogController,
@@ -7,6 +7,7 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify';
+import { sha256Of } from '../util/hash.js';
 import { HttpError } from './http-error.js';
 import { isLoopback, type Settings } from './options.js';
 
@@ -98,7 +99,7 @@ declare module 'fastify' {
 
 /** Lets those in who have the key; where there is none, on a loopback address, those who mean this machine. */
 export function guard(app: FastifyInstance, { apiKey, withoutKey, host }: Settings): void {
-  const digest = apiKey === undefined ? undefined : sha256(apiKey);
+  const digest = apiKey === undefined ? undefined : digestOf(apiKey);
   const isLocal = isLoopback(host) && !withoutKey;
   app.addHook('onRequest', (request, _reply, done) => {
     if (digest) {
@@ -119,7 +120,7 @@ function isKey({ headers }: FastifyRequest, digest: Buffer): boolean {
   const bearer = /^Bearer +(.+)$/i.exec(headers.authorization ?? '')?.[1];
   const given = bearer ?? headers['x-api-key'];
   // Digests are of one length, so that the comparison takes as long for every wrong key.
-  return typeof given === 'string' && timingSafeEqual(sha256(given), digest);
+  return typeof given === 'string' && timingSafeEqual(digestOf(given), digest);
 }
 
 function keyNeeded(): HttpError {
@@ -131,8 +132,8 @@ function keyNeeded(): HttpError {
   );
 }
 
-function sha256(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
+function digestOf(text: string): Buffer {
+  return Buffer.from(sha256Of(text));
 }
 
 /**

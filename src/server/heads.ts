@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
 import { unwatchFile, watchFile } from 'node:fs';
 import type { Backbone } from '../backbone/backbone.js';
 import { checkBackbone } from '../classify/classifier.js';
 import { readHead, readHeadFile } from '../head/file.js';
 import type { Head } from '../head/head.js';
 import { LastlayerError } from '../util/errors.js';
+import { sha256Of } from '../util/hash.js';
 import { HttpError } from './http-error.js';
 
 /** A head as clients know it. */
@@ -99,6 +99,6 @@ export class Heads {
 
 async function read(name: string, path: string): Promise<ServedHead> {
   const bytes = await readHeadFile(path);
-  const digest = createHash('sha256').update(bytes).digest('hex').slice(0, 12);
+  const digest = sha256Of(bytes).slice(0, 12);
   return { name, id: `${name}@${digest}`, head: readHead(bytes, path), loaded: new Date().toISOString() };
 }

@@ -1,6 +1,6 @@
 import type { BackboneOptions } from '../backbone/load.js';
 import { UsageError } from '../util/errors.js';
-import { withDefaults, type WithDefaults } from '../util/validate.js';
+import { withDefaults, type WithDefaults, checkInteger } from '../util/validate.js';
 
 export interface ServerOptions extends Omit<BackboneOptions, 'modelId' | 'onNotice'> {
   /** Files of the heads by the names under which they are served; the first one answers where none is named. */
@@ -79,9 +79,7 @@ export function settingsOf(options: ServerOptions): Settings {
     }
   }
   for (const name of ['maxBatch', 'maxQueue', 'maxBody', 'maxHeld', 'maxPixels', 'timeout'] as const) {
-    if (!Number.isInteger(settings[name]) || settings[name] < 1) {
-      throw new UsageError(`${name} is ${settings[name]}; it must be a whole number of 1 or more.`);
-    }
+    checkInteger(name, settings[name], { min: 1 });
   }
   if (settings.apiKey !== undefined && settings.apiKey.length < MIN_KEY) {
     throw new UsageError(`The API key has ${settings.apiKey.length} characters; take ${MIN_KEY} or more.`);

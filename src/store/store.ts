@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Connection, Table } from '@lancedb/lancedb';
 import type { Schema } from 'apache-arrow';
 import { LastlayerError, messageOf } from '../util/errors.js';
+import { sha256Of } from '../util/hash.js';
 import { blocksInStore, inStore, reasonOf, retryConflicts } from './errors.js';
 import { arrow, connect, makeArrowTable } from './lancedb.js';
 import { optimize } from './maintenance.js';
@@ -194,7 +194,7 @@ async function addMissingColumns(table: Table, wanted: Schema): Promise<void> {
 
 /** Letters, digits and `.-_` only, as LanceDB's table names want it. */
 function tableName(modelId: string, transformId: string): string {
-  const transform = createHash('sha256').update(transformId).digest('hex').slice(0, 8);
+  const transform = sha256Of(transformId).slice(0, 8);
   return `${modelId.replaceAll(/[^\w.-]/g, '.')}.${transform}`;
 }
 

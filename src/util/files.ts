@@ -3,7 +3,9 @@ import { constants } from 'node:fs';
 import { access, type FileHandle, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import { codeOf } from './errors.js';
+import { pipeline } from 'node:stream/promises';
+import { codeOf, LastlayerError, messageOf } from './errors.js';
+import { sha256Of } from './hash.js';
 
 /** What a file is to hold, or what writes it under the temporary name that it is given. */
 type Content = string | Uint8Array | ((temporary: string) => Promise<void>);
@@ -107,6 +109,17 @@ export async function readRegularFile(path: string): Promise<Buffer> {
   }
 }
 
+/** The SHA-256 digest of a model file, in hexadecimal. @throws {LastlayerError} where it cannot be read */
+export async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  try {
+    await pipeline((await openRegularFile(path)).createReadStream(), hash);
+  } catch (error) {
+    throw new LastlayerError(`The model ${path} cannot be read: ${messageOf(error)}.`);
+  }
+  return hash.digest('hex');
+}
+
 /** What is of other machines, of whose processes nothing is known here, counts as abandoned after this. */
 const ABANDONED_MS = 24 * 3_600_000;
 
@@ -134,7 +147,7 @@ export async function abandonedBeside(target: string, kind = 'part'): Promise<st
 }
 
 function machine(): string {
-  return createHash('sha256').update(hostname()).digest('hex').slice(0, 6);
+  return sha256Of(hostname()).slice(0, 6);
 }
 
 function isRunning(pid: number): boolean {

@@ -21,10 +21,19 @@ export function softmaxInto(into: Float64Array, logits: Float32Array, at: number
   for (let n = 0; n < into.length; n++) into[n] = Math.exp(beta * logits[at + n]! - normaliser);
 }
 
+/** softmax(z / T) of one row of logits, by the textbook: e^((z − max z) / T), divided by its sum. */
+export function softmax(logits: ArrayLike<number>, temperature = 1): number[] {
+  const row = Array.from(logits);
+  const largest = row.reduce((max, logit) => Math.max(max, logit), -Infinity);
+  const exponentials = row.map((logit) => Math.exp((logit - largest) / temperature));
+  const total = sum(exponentials);
+  return exponentials.map((value) => value / total);
+}
+
 /** The class of the largest logit of a row; of equals, the first. */
 export function argmax(values: Float32Array | Float64Array, at: number, classes: number): number {
   let best = 0;
-  for (let n = 1; n < classes; n++) if ((values[at + n] ?? 0) > (values[at + best] ?? 0)) best = n;
+  for (let n = 1; n < classes; n++) if (values[at + n]! > values[at + best]!) best = n;
   return best;
 }
 
@@ -38,10 +47,25 @@ export function binaryCrossEntropy(z: number, isThere: boolean): number {
   return Math.max(isThere ? -z : z, 0) + Math.log1p(Math.exp(-Math.abs(z)));
 }
 
+/** Σ vᵢ, from the first to the last. */
+export function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+/** part / whole; null where the whole is 0. */
+export function ratio(part: number, whole: number): number | null {
+  return whole === 0 ? null : part / whole;
+}
+
+/** The mean; null of no values. */
+export function mean(values: readonly number[]): number | null {
+  return ratio(sum(values), values.length);
+}
+
 // Plain loops: over thousands of parameters they are several times faster than map and reduce.
 
 /** Σ aᵢ bᵢ */
-export function dot(a: Float64Array, b: Float64Array): number {
+export function dot(a: Float64Array | Float32Array, b: Float64Array | Float32Array): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
   return sum;
@@ -49,7 +73,7 @@ export function dot(a: Float64Array, b: Float64Array): number {
 
 /** a ← a + scale · b, in place. */
 export function addScaled(a: Float64Array, scale: number, b: Float64Array | Float32Array): void {
-  for (let i = 0; i < a.length; i++) a[i]! += scale * (b[i] ?? 0);
+  for (let i = 0; i < a.length; i++) a[i]! += scale * b[i]!;
 }
 
 /** a ← scale · a, in place. */
@@ -69,4 +93,28 @@ export function infinityNorm(a: Float64Array): number {
   let norm = 0;
   for (let i = 0; i < a.length; i++) norm = Math.max(norm, Math.abs(a[i]!));
   return norm;
+}
+
+/** Sets of 0 … count − 1 that are joined step by step (union-find). The least member of each is its root. */
+export class DisjointSets {
+  private readonly parents: Int32Array;
+
+  constructor(count: number) {
+    this.parents = Int32Array.from({ length: count }, (_, i) => i);
+  }
+
+  join(a: number, b: number): void {
+    const [one, other] = [this.rootOf(a), this.rootOf(b)];
+    this.parents[Math.max(one, other)] = Math.min(one, other);
+  }
+
+  rootOf(member: number): number {
+    const { parents } = this;
+    let root = member;
+    while (parents[root] !== root) {
+      // Halving the path keeps later searches short.
+      root = parents[root] = parents[parents[root]!]!;
+    }
+    return root;
+  }
 }

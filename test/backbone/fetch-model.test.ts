@@ -190,7 +190,7 @@ describe('a source of no use', () => {
 
   it('or a transform of no use is refused, and leaves nothing behind', async () => {
     await expect(fetchTo('mine.onnx', { transform: { resize: 100 } })).rejects.toThrow(
-      /resize is 100; a whole number of pixels from 224, the crop, to 8192 is expected/,
+      /resize is 100. It must be a whole number from 224 to 8192. The crop is 224 pixels/,
     );
     await expect(fetchTo('mine.onnx', { transform: { std: [0.2, 0, 0.2] } })).rejects.toThrow(
       /std is 0\.2, 0, 0\.2; three numbers/,

@@ -142,10 +142,10 @@ describe('from the example pictures to a head', () => {
 
 describe('what makes no sense', () => {
   it.each([
-    [['embed', '--batch-size', '0'], /--batch-size.*whole number from 1/],
+    [['embed', '--batch-size', '0'], /--batch-size.*whole number of at least 1/],
     [['embed', '--store'], /--store/],
     [['embed', '--split', 'most'], /Allowed choices are train, val, test/],
-    [['train-head', '--l2', '-1'], /--l2.*number from 0/],
+    [['train-head', '--l2', '-1'], /--l2.*number of at least 0/],
     [['predict'], /missing required argument 'image'/],
     [['dance'], /unknown command 'dance'/],
   ])('such as %j is wrong usage: exit code 2', async (args, reason) => {

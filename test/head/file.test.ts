@@ -164,7 +164,7 @@ test.each<[string, (file: File) => void]>([
     ({ metadata }) => (metadata['temperature'] = 'warm'),
   ],
   [
-    "PATH is damaged: The head's temperature is -1; it must be a number above 0. Train it again.",
+    "PATH is damaged: The head's temperature is -1. It must be a number above 0. Train it again.",
     ({ metadata }) => (metadata['temperature'] = '-1'),
   ],
   [

@@ -98,8 +98,8 @@ test.each<[string, () => unknown]>([
     'The embedding in row 1 holds NaN or infinite values. Embed the picture again.',
     () => head.predict(Float32Array.of(0, 0, NaN, 0)),
   ],
-  ['topK is 0; it must be a whole number of 1 or more.', () => head.predict(Float32Array.of(0, 0), 0)],
-  ['topK is 2.5; it must be a whole number of 1 or more.', () => head.predict(Float32Array.of(0, 0), 2.5)],
+  ['topK is 0. It must be a whole number of at least 1.', () => head.predict(Float32Array.of(0, 0), 0)],
+  ['topK is 2.5. It must be a whole number of at least 1.', () => head.predict(Float32Array.of(0, 0), 2.5)],
   [
     'The head has 2 labels and 3 rows of weights: they must be as many.',
     () => new Head({ ...FIELDS, labels: ['ant', 'bee'] }),
@@ -114,11 +114,11 @@ test.each<[string, () => unknown]>([
   ],
   ['The head names one label twice.', () => new Head({ ...FIELDS, labels: ['ant', 'bee', 'ant'] })],
   [
-    "The head's temperature is 0; it must be a number above 0.",
+    "The head's temperature is 0. It must be a number above 0.",
     () => new Head({ ...FIELDS, temperature: 0 }),
   ],
   [
-    "The head's threshold is 95; it must be between -1 and 1.",
+    "The head's threshold is 95. It must be a number from -1 to 1.",
     () => new Head({ ...FIELDS, unknown: { means: FIELDS.weights, threshold: 95 } }),
   ],
   [

@@ -175,7 +175,7 @@ test('labels are given from their threshold on, none or several', async () => {
   expect(given(0.5, 0.5, 0.5)).toEqual([]);
   expect(head.predict(picture, 2)[0]?.map(({ label }) => label)).toEqual(['ant', 'wasp']);
   expect(() => given(0.5)).toThrow('The head has 3 labels and 1 thresholds: they must be as many.');
-  expect(() => given(0.5, 0.5, 2)).toThrow('The head has the threshold 2; it must be between 0 and 1.');
+  expect(() => given(0.5, 0.5, 2)).toThrow('The threshold of "wasp" is 2. It must be a number from 0 to 1.');
   expect(() => head.with({ kind: 'softmax' })).toThrow(/multilabel heads alone have them/);
 });
 
@@ -202,7 +202,7 @@ const REFUSED: [string, typeof LastlayerError, Partial<TrainMultilabelHeadOption
       labels: separable().labels.map((label) => (label === 'left' ? [label] : [])),
     },
   ],
-  ['The label smoothing is 1;', UsageError, { labelSmoothing: 1 }],
+  ['labelSmoothing is 1.', UsageError, { labelSmoothing: 1 }],
 ];
 
 test.each(REFUSED)('says: %s', async (message, type, change) => {

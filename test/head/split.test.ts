@@ -75,7 +75,7 @@ test('a class in large groups still has one held out, if two examples stay', () 
 test('a part that is none is refused', () => {
   for (const fraction of [0, 1, -0.2, NaN]) {
     expect(() => holdOut({ labels: ['ant'], ids: ['1'], fraction })).toThrow(
-      `The part to hold out is ${fraction}; it must be between 0 and 1, such as 0.2.`,
+      `The fraction to hold out is ${fraction}. It must be a number above 0 and below 1, such as 0.2.`,
     );
   }
 });

@@ -256,14 +256,14 @@ const CHANGED: [string, typeof LastlayerError, Partial<TrainHeadOptions>][] = [
     LastlayerError,
     { width: 7 },
   ],
-  ['The width of an embedding is 0; it must be a whole number of 1 or more.', LastlayerError, { width: 0 }],
+  ['width is 0. It must be a whole number of at least 1.', LastlayerError, { width: 0 }],
   [
     'There are 60 embeddings but 2 sample weights. Pass one weight a row, or none.',
     LastlayerError,
     { sampleWeights: [1, 2] },
   ],
   [
-    'The weight of row 1 is 0; it must be a number above 0. Leave out rows that are not to count.',
+    'The weight of row 1 is 0. It must be a number above 0. Leave out rows that are not to count.',
     LastlayerError,
     { sampleWeights: DATA.labels.map((_, i) => (i === 1 ? 0 : 1)) },
   ],
@@ -273,19 +273,19 @@ const CHANGED: [string, typeof LastlayerError, Partial<TrainHeadOptions>][] = [
     { classWeights: { moth: 2 } },
   ],
   [
-    'The weight of the class "bee" is -1; it must be a number above 0.',
+    'The weight of the class "bee" is -1. It must be a number above 0.',
     UsageError,
     { classWeights: { bee: -1 } },
   ],
   [
-    'The label smoothing is 1; it must be from 0 to less than 1, such as 0.1.',
+    'labelSmoothing is 1. It must be a number of at least 0 and below 1, such as 0.1.',
     UsageError,
     { labelSmoothing: 1 },
   ],
-  ['l2 is -1; it must be a number of 0 or more, such as 0.1.', UsageError, { l2: -1 }],
-  ['l2 is NaN; it must be a number of 0 or more, such as 0.1.', UsageError, { l2: NaN }],
-  ['tolerance is -1; it must be a number of 0 or more, such as 0.000001.', UsageError, { tolerance: -1 }],
-  ['maxIterations is 0; it must be a whole number of 1 or more.', UsageError, { maxIterations: 0 }],
+  ['l2 is -1. It must be a number of at least 0, such as 0.1.', UsageError, { l2: -1 }],
+  ['l2 is NaN. It must be a number of at least 0, such as 0.1.', UsageError, { l2: NaN }],
+  ['tolerance is -1. It must be a number of at least 0, such as 0.000001.', UsageError, { tolerance: -1 }],
+  ['maxIterations is 0. It must be a whole number of at least 1.', UsageError, { maxIterations: 0 }],
   [
     'The embeddings are too large to train on: their products leave the range of float32. Train with standardised ' +
       'features.',

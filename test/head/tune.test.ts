@@ -238,7 +238,7 @@ test('progress comes to its end with the last fit', async () => {
 
 test.each([1, 2.5, -1])('%d folds are refused', async (folds) => {
   await expect(tune({ folds })).rejects.toThrow(
-    `The number of folds is ${folds}; it must be a whole number of 2 or more, or 0 for none.`,
+    `folds is ${folds}. It must be a whole number of at least 2. Use 0 for none.`,
   );
 });
 

@@ -161,7 +161,7 @@ describe('a manifest', () => {
       'a weight of 0',
       'set.csv',
       'path,weight\n1.jpg,0\n',
-      /line 2: the weight is "0"; it must be a number above 0/,
+      /line 2: the weight is "0". It must be a number above 0/,
     ],
     [
       'a weight that is none',

@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto';
 import { mkdir, readdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { LastlayerError, UsageError } from '../../util/errors.js';
 import { withDefaults } from '../../util/validate.js';
-import { fileExists } from '../../util/files.js';
+import { fileExists, sha256OfFile } from '../../util/files.js';
 import { sha256Of } from '../../util/hash.js';
 import { probeModel } from '../load.js';
 import { type ModelCard, type Provenance, writeModel } from '../model-card.js';
@@ -114,9 +113,7 @@ async function fetchPretrained(
 }
 
 async function fetchFrom(url: string, out: string, options: FetchOptions): Promise<FetchedModel> {
-  const partial = await PartialDownload.claim(
-    `${out}.${createHash('sha256').update(url).digest('hex').slice(0, 8)}`,
-  );
+  const partial = await PartialDownload.claim(`${out}.${sha256Of(url).slice(0, 8)}`);
   try {
     await download(url, partial.path, options);
     const found = await readSource(partial.path, url, options).catch(async (error: unknown) => {
@@ -148,7 +145,7 @@ async function readSource(
   { sha256: expected, features, transform }: FetchOptions,
   licence?: string,
 ): Promise<Source> {
-  const sourceSha256 = await sha256Of(path);
+  const sourceSha256 = await sha256OfFile(path);
   const wanted = expected?.toLowerCase() ?? digestInName(source);
   if (wanted !== undefined && !sourceSha256.startsWith(wanted)) {
     throw new LastlayerError(

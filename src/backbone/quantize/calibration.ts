@@ -6,9 +6,10 @@ import { expose } from '../../formats/onnx/cut.js';
 import { takePixels } from '../../formats/onnx/images.js';
 import { decodeModel, encodeModel } from '../../formats/onnx/model.js';
 import { pictureBatches } from '../../image/batches.js';
-import { LastlayerError, messageOf, UsageError } from '../../util/errors.js';
+import { LastlayerError, messageOf } from '../../util/errors.js';
 import type { Backbone } from '../backbone.js';
 import { createSession } from '../session.js';
+import { checkInteger } from '../../util/validate.js';
 
 /** More change nothing: see the figures in range.ts. */
 const DEFAULT_PICTURES = 128;
@@ -74,9 +75,7 @@ async function sampleOf(
   path: string,
   { pictures = DEFAULT_PICTURES, signal }: CalibrationOptions,
 ): Promise<DatasetEntry[]> {
-  if (!Number.isSafeInteger(pictures) || pictures < 1) {
-    throw new UsageError(`pictures is ${pictures}; a whole number from 1 on is expected.`);
-  }
+  checkInteger('pictures', pictures, { min: 1 });
   const dataset = await openDataset(path);
   for (const splits of [['train'], [undefined], ['val', 'test']] as const) {
     const { entries, of } = await sampleEntries(dataset, {

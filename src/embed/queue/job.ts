@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { DatasetEntry } from '../../data/dataset.js';
 import type { View } from '../../image/views.js';
+import { sha256Of } from '../../util/hash.js';
 
 /** Pictures of a data set that one worker sees to. */
 export interface JobData {
@@ -26,10 +26,7 @@ export interface Outcomes {
 
 /** The same for the same pictures under the same labels, so that a job that is put twice is there once. */
 export function jobId({ entries, modelId, transformId }: JobData): string {
-  return createHash('sha256')
-    .update(JSON.stringify([modelId, transformId, entries]))
-    .digest('hex')
-    .slice(0, 32);
+  return sha256Of(JSON.stringify([modelId, transformId, entries])).slice(0, 32);
 }
 
 /** Both halves of a job of two or more pictures. */
@@ -75,7 +72,7 @@ const RUNS = `${PREFIX}:runs`;
 /** The name of a run's queue. Runs that differ in store, data set, model or transform have different ones, so they never mix. */
 export function queueName({ store, dataset, modelId, transformId }: Run): string {
   const identity = JSON.stringify([store, dataset, modelId, transformId]);
-  return createHash('sha256').update(identity).digest('hex').slice(0, 16);
+  return sha256Of(identity).slice(0, 16);
 }
 
 /** How often jobs of a queue were begun and not brought to an end: a hash by job id. */

@@ -3,9 +3,10 @@ import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { DatasetEntry } from '../../data/dataset.js';
 import { DEFAULT_STORE, EmbeddingStore } from '../../store/store.js';
-import { LastlayerError, UsageError } from '../../util/errors.js';
+import { LastlayerError } from '../../util/errors.js';
 import { embedDataset, type EmbedOptions, type EmbedSummary } from '../embed.js';
 import { entriesOf } from '../pipeline.js';
+import { checkInteger } from '../../util/validate.js';
 import {
   announce,
   chunksOf,
@@ -48,9 +49,7 @@ export async function embedThroughQueue(
   path: string,
   { queue, jobSize = DEFAULT_JOB_SIZE, onNotice, onIndex, ...options }: QueueOptions,
 ): Promise<EmbedSummary> {
-  if (!Number.isSafeInteger(jobSize) || jobSize < 1) {
-    throw new UsageError(`jobSize is ${jobSize}; a whole number from 1 on is expected.`);
-  }
+  checkInteger('jobSize', jobSize, { min: 1 });
   const store = EmbeddingStore.locate(options.store ?? DEFAULT_STORE);
   const redis = await connectRedis(queue, onNotice);
   try {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -15,6 +14,7 @@ import type { EmbeddingTable } from '../../store/table.js';
 import { LastlayerError, messageOf } from '../../util/errors.js';
 import { isLearntFrom } from '../embed.js';
 import { DEFAULT_CONCURRENCY, embedPictures } from '../pipeline.js';
+import { sha256Of } from '../../util/hash.js';
 import {
   announcedRuns,
   type JobData,
@@ -296,7 +296,7 @@ async function recordCulprit(
   { backbone }: JobContext,
 ): Promise<Outcomes> {
   const { bytes, state } = may.mayRead ? await readPicture(entry) : {};
-  const sha256 = bytes ? createHash('sha256').update(bytes).digest('hex') : null;
+  const sha256 = bytes ? sha256Of(bytes) : null;
   const subject = { entry, ...(await stateOf(entry, false)), ...state };
   const row = rowOf(subject, run.dataset, backbone, { sha256, error: CULPRIT });
   await withTable(run, may.whenAllowed, (table) => table.put(row));
