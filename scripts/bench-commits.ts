@@ -63,7 +63,7 @@ function row(i: number): EmbeddingRow {
     path: `/mnt/photographs/${((i * 2654435761) % 2 ** 32).toString(16)}/picture-${i}.jpg`,
     ...{ dataset: '/mnt/photographs', view: 'center', model_id: MODEL[0], transform_id: MODEL[1] },
     ...{ label: 'some class', labels: null, split: null, group: null, weight: null, sha256: null },
-    ...{ size: 1, modified: 1, width: 500, height: 375, look: null, error: null },
+    ...{ size: 1, modified: 1, width: 500, height: 375, fingerprint: null, error: null },
     embedding: new Float32Array(WIDTH),
   };
 }

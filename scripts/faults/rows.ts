@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { FURTHER_VIEWS, type View } from '../../src/image/views.js';
+import { AUGMENTED_VIEWS, type View } from '../../src/image/views.js';
 import { EmbeddingStore } from '../../src/store/store.js';
 
-const ALL_VIEWS: readonly View[] = ['center', ...FURTHER_VIEWS];
+const ALL_VIEWS: readonly View[] = ['center', ...AUGMENTED_VIEWS];
 const COLUMNS = ['path', 'view', 'sha256', 'error', 'embedding'] as const;
 
 /** A digest of each row's embedding and what was read of its picture, by path and view. */

@@ -6,9 +6,9 @@ import { type Finding, ISSUES } from './finding.js';
 import { findLabelErrors, findLabelSetErrors } from './label-errors.js';
 import { nearestNeighbours } from './neighbours.js';
 import {
-  findOddLooks,
+  findOddPictures,
   findOutliers,
-  looksOf,
+  fingerprintsOf,
   type Picture,
   type Pictures,
   withPictures,
@@ -51,7 +51,7 @@ export interface DataCheck {
 /**
  * Looks for what is wrong with a data set: equal and nearly equal pictures, within and across splits; labels that are probably
  * wrong; pictures that are unlike all others, nearly empty, tiny, or grey; classes with few pictures. All of it comes from the
- * cached embeddings and the looks beside them; pictures that an earlier version embedded have none and are opened.
+ * cached embeddings and the fingerprints beside them; pictures that an earlier version embedded have none and are opened.
  * @throws {LastlayerError} where the store has no such data set
  * @throws the signal's reason, once it aborts
  */
@@ -76,12 +76,12 @@ async function check(
     onProgress: progressOf('neighbours'),
     signal,
   });
-  const looks = await looksOf(rows, {
+  const fingerprints = await fingerprintsOf(rows, {
     open: pixels,
     onProgress: progressOf('pictures'),
     signal,
   });
-  const duplicates = findDuplicates(pictures, neighbours, looks);
+  const duplicates = findDuplicates(pictures, neighbours, fingerprints);
   const hasLists = rows.some(({ labels: list }) => list);
   const labels = await (hasLists ? findLabelSetErrors : findLabelErrors)(pictures, {
     sets: duplicates.sets,
@@ -93,10 +93,10 @@ async function check(
     ...duplicates.findings,
     ...labels.findings,
     ...findOutliers(pictures, neighbours),
-    ...findOddLooks(pictures, looks),
+    ...findOddPictures(pictures, fingerprints),
     ...failed.map(({ path, error }): Finding => ({ issue: 'unreadable', path, score: 1, detail: error })),
   ];
-  const unseen = looks.filter((look) => !look).length;
+  const unseen = fingerprints.filter((fingerprint) => !fingerprint).length;
   return {
     dataset: record.dataset,
     modelId: record.model_id,

@@ -1,4 +1,4 @@
-import { likeness, type Look } from '../image/fingerprint.js';
+import { likeness, type Fingerprint } from '../image/fingerprint.js';
 import { DisjointSets } from '../util/math.js';
 import type { Finding } from './finding.js';
 import type { Neighbours } from './neighbours.js';
@@ -14,7 +14,7 @@ const CANDIDATE = 0.7;
  * Pictures as alike as this are the same. Of 300 copies of photographs, at 0.3 to 1.3 times the size, JPEG qualities of 50 and
  * 90 and half of them mirrored, the least alike had 0.9966; of all pairs of 1200 distinct ones of Imagenette, the most alike 0.938.
  */
-const SAME_LOOK = 0.96;
+const SAME_FINGERPRINT = 0.96;
 
 /** Where nobody looks at the pictures, features as near as this: above all pairs of distinct photographs. */
 const SAME_FEATURES = 0.95;
@@ -42,7 +42,7 @@ interface Duplicates {
 export function findDuplicates(
   { rows }: Pictures,
   neighbours: Neighbours,
-  looks: readonly (Look | undefined)[],
+  fingerprints: readonly (Fingerprint | undefined)[],
 ): Duplicates {
   const joined = new DisjointSets(rows.length);
   const scores = new Map<number, number>();
@@ -52,7 +52,7 @@ export function findDuplicates(
     if (original === undefined) first.set(content, row);
     else joined.join(original, row);
   });
-  for (const { a, b, score } of nearPairs(neighbours, looks)) {
+  for (const { a, b, score } of nearPairs(neighbours, fingerprints)) {
     joined.join(a, b);
     for (const row of [a, b]) scores.set(row, Math.max(score, scores.get(row) ?? 0));
   }
@@ -68,14 +68,14 @@ export function findDuplicates(
 
 function* nearPairs(
   { k, rows, similarities }: Neighbours,
-  looks: readonly (Look | undefined)[],
+  fingerprints: readonly (Fingerprint | undefined)[],
 ): Generator<Pair> {
   for (let at = 0; at < rows.length; at++) {
     const [a, b, cosine] = [Math.floor(at / k), rows[at]!, similarities[at]!];
     if (b < 0 || cosine < CANDIDATE) continue;
-    const [one, other] = [looks[a], looks[b]];
+    const [one, other] = [fingerprints[a], fingerprints[b]];
     const score = one && other ? likeness(one, other) : cosine;
-    if (score >= (one && other ? SAME_LOOK : SAME_FEATURES)) yield { a, b, score };
+    if (score >= (one && other ? SAME_FINGERPRINT : SAME_FEATURES)) yield { a, b, score };
   }
 }
 

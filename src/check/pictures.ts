@@ -3,7 +3,7 @@ import { type Split, splitNamed } from '../data/dataset.js';
 import { readPictureFile } from '../data/read.js';
 import type { FeatureSource } from '../head/examples.js';
 import { decodeImage } from '../image/decode.js';
-import { chromaOf, type Look, lookOf, spreadOf } from '../image/fingerprint.js';
+import { chromaOf, type Fingerprint, fingerprintOf, spreadOf } from '../image/fingerprint.js';
 import { IMAGENET_TRANSFORM } from '../image/transform.js';
 import { chooseDataset, type Selection } from '../store/dataset-rows.js';
 import { storedFeatures } from '../store/features.js';
@@ -31,8 +31,8 @@ export interface Pictures {
   rows: (Picture & {
     /** sha256 of the file */
     content: string;
-    /** What it looks like, where the store has that. */
-    look: Look | undefined;
+    /** Its fingerprint, where the store has that. */
+    fingerprint: Fingerprint | undefined;
     /** Pixels, upright. */
     width: number;
     height: number;
@@ -53,7 +53,7 @@ const COLUMNS = [
   'sha256',
   'width',
   'height',
-  'look',
+  'fingerprint',
   'error',
 ] as const;
 
@@ -76,9 +76,14 @@ export async function withPictures<Result>(
       for (const row of block) {
         if (row.error !== null) failed.push({ ...pictureOf(row), error: row.error });
         else {
-          const { sha256, path, width, height, look } = row;
+          const { sha256, path, width, height, fingerprint } = row;
           const size = { width: width ?? 0, height: height ?? 0 };
-          rows.push({ ...pictureOf(row), content: sha256 ?? path, ...size, look: look ?? undefined });
+          rows.push({
+            ...pictureOf(row),
+            content: sha256 ?? path,
+            ...size,
+            fingerprint: fingerprint ?? undefined,
+          });
         }
       }
     }
@@ -128,42 +133,42 @@ function byPath(a: { path: string }, b: { path: string }): number {
 const CONCURRENCY = 16;
 
 interface LookOptions {
-  /** Open the pictures whose look is not in the store. */
+  /** Open the pictures whose fingerprint is not in the store. */
   open: boolean;
   signal?: AbortSignal | undefined;
   onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /**
- * What the pictures look like: as the store has it, else from the files.
+ * The fingerprints of the pictures: as the store has them, else from the files.
  * @returns one for each row; undefined where the picture is not opened, or the file is gone or cannot be read any more
  * @throws the signal's reason, once it aborts
  */
-export async function looksOf(
+export async function fingerprintsOf(
   rows: Pictures['rows'],
   { open, signal, onProgress }: LookOptions,
-): Promise<(Look | undefined)[]> {
-  const total = rows.filter(({ look }) => !look).length;
+): Promise<(Fingerprint | undefined)[]> {
+  const total = rows.filter(({ fingerprint }) => !fingerprint).length;
   const limit = pLimit(CONCURRENCY);
   let done = 0;
-  const looks = Promise.all(
-    rows.map(async ({ look, path }) =>
-      look || !open
-        ? look
+  const fingerprints = Promise.all(
+    rows.map(async ({ fingerprint, path }) =>
+      fingerprint || !open
+        ? fingerprint
         : limit(async () => {
             signal?.throwIfAborted();
-            const found = await lookAt(path).catch(() => undefined);
+            const found = await fingerprintOfFile(path).catch(() => undefined);
             onProgress?.(++done, total);
             return found;
           }),
     ),
   );
-  return abortable(looks, signal);
+  return abortable(fingerprints, signal);
 }
 
-async function lookAt(path: string): Promise<Look> {
+async function fingerprintOfFile(path: string): Promise<Fingerprint> {
   const { pixels } = await decodeImage(await readPictureFile(path), IMAGENET_TRANSFORM);
-  return lookOf(pixels);
+  return fingerprintOf(pixels);
 }
 
 /** Grey levels of deviation below which there is nothing to see: photographs of Imagenette, ants and bees have 7 or more. */
@@ -178,8 +183,11 @@ const MOSTLY = 0.5;
 /** The backbone sees pictures of 224 pixels; one of this many is enlarged to four times its size, and blurred. */
 const TINY_SIDE = 64;
 
-/** Pictures that are nearly of one colour or grey, which only their looks tell, or tiny. */
-export function findOddLooks({ rows }: Pictures, looks: readonly (Look | undefined)[]): Finding[] {
+/** Pictures that are nearly of one colour or grey, which only their fingerprints tell, or tiny. */
+export function findOddPictures(
+  { rows }: Pictures,
+  fingerprints: readonly (Fingerprint | undefined)[],
+): Finding[] {
   const findings: Finding[] = [];
   const grey: Finding[] = [];
   rows.forEach(({ path, width, height }, row) => {
@@ -187,9 +195,9 @@ export function findOddLooks({ rows }: Pictures, looks: readonly (Look | undefin
       const detail = `${width} × ${height} pixels`;
       findings.push({ issue: 'tiny', path, score: -Math.min(width, height), detail });
     }
-    const look = looks[row];
-    if (!look) return;
-    const [spread, chroma] = [spreadOf(look), chromaOf(look)];
+    const fingerprint = fingerprints[row];
+    if (!fingerprint) return;
+    const [spread, chroma] = [spreadOf(fingerprint), chromaOf(fingerprint)];
     if (spread < EMPTY_SPREAD) {
       const detail = `brightness varies by ${spread.toFixed(1)} of 255 levels`;
       findings.push({ issue: 'empty', path, score: -spread, detail });

@@ -5,7 +5,7 @@ import { readPictureFile } from '../data/read.js';
 import { loadHead } from '../head/file.js';
 import type { Head, Prediction } from '../head/head.js';
 import { decodeViews, joinPixels, type RawPixels } from '../image/decode.js';
-import { checkViewSets, furtherViews, type View, type ViewSet } from '../image/views.js';
+import { checkViewSets, augmentedViews, type View, type ViewSet } from '../image/views.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { softmax } from '../util/math.js';
 
@@ -46,7 +46,7 @@ export class Classifier {
     { views = [] }: ClassifierOptions = {},
   ) {
     checkViewSets(views);
-    this.views = ['center', ...furtherViews(views)];
+    this.views = ['center', ...augmentedViews(views)];
     checkBackbone(head, backbone);
   }
 

@@ -180,7 +180,7 @@ function describe(
   errors: Failure[],
   { seconds, wantsViews }: { seconds: number; wantsViews: boolean },
 ): void {
-  const { total, embedded, reused, unchanged, failed, removed, views, leftOut } = summary;
+  const { total, embedded, reused, unchanged, failed, removed, views, skipped } = summary;
   const labels = Object.entries(summary.labels).filter(([label]) => label !== '');
   const splits = Object.entries(summary.splits).filter(([split]) => split !== '');
   print(`${summary.dataset}: ${total} pictures (${summary.layout})`);
@@ -198,9 +198,9 @@ function describe(
   if (views > 0) print(`  views      ${views} more embeddings, of further views of the pictures to train on`);
   else if (wantsViews) say('There are no pictures to train on, so no further views were embedded.');
   if (removed > 0) print(`  removed    ${removed} of files that are gone`);
-  if (leftOut.count > 0) {
+  if (skipped.count > 0) {
     say(
-      `${leftOut.count} files are no pictures by their ending, such as ${leftOut.examples.slice(0, 3).map(onOneLine).join(', ')}`,
+      `${skipped.count} files are no pictures by their ending, such as ${skipped.examples.slice(0, 3).map(onOneLine).join(', ')}`,
     );
   }
   if (errors.length > 0) {

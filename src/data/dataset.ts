@@ -30,10 +30,10 @@ export interface Dataset {
   /** Whether a file that was listed earlier still is. */
   contains(path: string): Promise<boolean>;
   /** Files that are no pictures by their ending, so far as `entries` has come: how many, and the first few. */
-  leftOut: LeftOut;
+  skipped: SkippedFiles;
 }
 
-export interface LeftOut {
+export interface SkippedFiles {
   count: number;
   examples: string[];
 }

@@ -2,7 +2,7 @@ import type { Dirent } from 'node:fs';
 import { access, lstat, opendir, readdir, realpath, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
-import { type Dataset, type DatasetEntry, type LeftOut, type Split, splitNamed } from './dataset.js';
+import { type Dataset, type DatasetEntry, type SkippedFiles, type Split, splitNamed } from './dataset.js';
 
 /** Endings that are taken for pictures; what a file really holds is found out when it is decoded. */
 const PICTURE_ENDINGS = new Set(
@@ -33,7 +33,7 @@ export async function openFolder(root: string): Promise<Dataset> {
         `clear which folders are classes. Keep either train, val and test, or one folder a class.`,
     );
   }
-  const leftOut: LeftOut = { count: 0, examples: [] };
+  const skipped: SkippedFiles = { count: 0, examples: [] };
   const problems = new Set<string>();
   return {
     root,
@@ -42,14 +42,14 @@ export async function openFolder(root: string): Promise<Dataset> {
       : folders.length > 0
         ? 'one folder a class'
         : 'flat folder, no labels',
-    leftOut,
+    skipped,
     contains: async (path) => problems.has(path) || !(await isGone(path)),
     entries: async function* () {
-      leftOut.count = leftOut.examples.length = 0;
+      skipped.count = skipped.examples.length = 0;
       problems.clear();
       const entries = isSplit
-        ? entriesOfSplits(root, splits, leftOut)
-        : entriesOfClasses(root, undefined, leftOut);
+        ? entriesOfSplits(root, splits, skipped)
+        : entriesOfClasses(root, undefined, skipped);
       for await (const entry of entries) {
         if (entry.problem !== undefined) problems.add(entry.path);
         yield entry;
@@ -71,36 +71,36 @@ async function isGone(path: string): Promise<boolean> {
 async function* entriesOfSplits(
   root: string,
   splits: string[],
-  leftOut: LeftOut,
+  skipped: SkippedFiles,
 ): AsyncGenerator<DatasetEntry> {
-  for (const name of splits) yield* entriesOfClasses(join(root, name), splitNamed(name), leftOut);
+  for (const name of splits) yield* entriesOfClasses(join(root, name), splitNamed(name), skipped);
   // Pictures beside the split folders belong to no split and have no label, but they are not lost.
-  yield* picturesIn(root, {}, leftOut);
+  yield* picturesIn(root, {}, skipped);
 }
 
 async function* entriesOfClasses(
   folder: string,
   split: Split | undefined,
-  leftOut: LeftOut,
+  skipped: SkippedFiles,
 ): AsyncGenerator<DatasetEntry> {
   const inSplit = split ? { split } : {};
   // Why a folder cannot be listed is told once, by what comes last.
   for (const label of await visibleFolders(folder).catch(() => [])) {
-    yield* picturesBelow(join(folder, label), { ...inSplit, label }, leftOut);
+    yield* picturesBelow(join(folder, label), { ...inSplit, label }, skipped);
   }
-  yield* picturesIn(folder, inSplit, leftOut);
+  yield* picturesIn(folder, inSplit, skipped);
 }
 
 /** Walks with a list of folders still to visit, not by recursion, so that no depth is too deep. */
 async function* picturesBelow(
   folder: string,
   common: Omit<DatasetEntry, 'path'>,
-  leftOut: LeftOut,
+  skipped: SkippedFiles,
 ): AsyncGenerator<DatasetEntry> {
   const pending = [folder];
   const linked = new Set([await realpath(folder).catch(() => folder)]);
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    yield* picturesIn(next, common, leftOut, async (entry, path) => {
+    yield* picturesIn(next, common, skipped, async (entry, path) => {
       if (entry.isDirectory() || (await isNewLinkedFolder(path, linked))) pending.push(path);
     });
   }
@@ -110,7 +110,7 @@ async function* picturesBelow(
 async function* picturesIn(
   folder: string,
   common: Omit<DatasetEntry, 'path'>,
-  leftOut: LeftOut,
+  skipped: SkippedFiles,
   onFolder?: (entry: Dirent, path: string) => Promise<void>,
 ): AsyncGenerator<DatasetEntry> {
   let isTextAlone = true;
@@ -120,12 +120,12 @@ async function* picturesIn(
       if (entry.name.startsWith('.')) continue;
       if (await isNoText(entry.name, path)) isTextAlone = false;
       else if (await isFolder(entry, path)) await onFolder?.(entry, path);
-      else if (isPicture(path, leftOut)) yield { path, ...common };
+      else if (isPicture(path, skipped)) yield { path, ...common };
     }
     if (isTextAlone) return;
     for (const { name, isDirectory } of await namesThatAreNoText(folder)) {
       const path = join(folder, name);
-      if (isDirectory || isPicture(path, leftOut)) yield { path, ...common, problem: NO_TEXT };
+      if (isDirectory || isPicture(path, skipped)) yield { path, ...common, problem: NO_TEXT };
     }
   } catch (error) {
     yield { path: folder, ...common, problem: `the folder cannot be listed: ${messageOf(error)}` };
@@ -145,15 +145,15 @@ async function isFolder(entry: Dirent, path: string): Promise<boolean> {
 }
 
 /** Whether a file is a picture by its ending; counts it where not. */
-export function isPicture(path: string, leftOut: LeftOut): boolean {
+export function isPicture(path: string, skipped: SkippedFiles): boolean {
   const is = PICTURE_ENDINGS.has(extname(path).toLowerCase());
-  if (!is) leaveOut(leftOut, path);
+  if (!is) skip(skipped, path);
   return is;
 }
 
-function leaveOut(leftOut: LeftOut, path: string): void {
-  leftOut.count++;
-  if (leftOut.examples.length < MAX_EXAMPLES) leftOut.examples.push(path);
+function skip(skipped: SkippedFiles, path: string): void {
+  skipped.count++;
+  if (skipped.examples.length < MAX_EXAMPLES) skipped.examples.push(path);
 }
 
 async function visibleFolders(folder: string): Promise<string[]> {

@@ -23,7 +23,7 @@ export function openManifest(path: string, format: 'csv' | 'jsonl'): Dataset {
   return {
     root: path,
     layout: format === 'csv' ? 'CSV manifest' : 'JSONL manifest',
-    leftOut: { count: 0, examples: [] },
+    skipped: { count: 0, examples: [] },
     entries,
     contains: async (file) => (await (listed ??= pathsOf(entries()))).has(file),
   };

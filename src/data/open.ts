@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { extname, join, resolve } from 'node:path';
 import { LastlayerError } from '../util/errors.js';
 import { NO_REGULAR_FILE } from '../util/files.js';
-import { type Dataset, type DatasetEntry, type LeftOut, type Split, splitNamed } from './dataset.js';
+import { type Dataset, type DatasetEntry, type SkippedFiles, type Split, splitNamed } from './dataset.js';
 import { openFolder } from './folder.js';
 import { openManifest } from './manifest.js';
 import { picturesOfLance, picturesOfParquet } from './tables.js';
@@ -83,26 +83,26 @@ function isKind(ending: string): ending is Kind {
 
 function ofContainers(root: string, kind: Kind, containers: readonly Container[]): Dataset {
   const { layout, pictures } = KINDS[kind];
-  return datasetOf(root, layout, async function* (leftOut) {
-    for (const { path, split } of containers) yield* pictures(path, split, leftOut);
+  return datasetOf(root, layout, async function* (skipped) {
+    for (const { path, split } of containers) yield* pictures(path, split, skipped);
   });
 }
 
 function datasetOf(
   root: string,
   layout: string,
-  list: (leftOut: LeftOut) => AsyncIterable<DatasetEntry>,
+  list: (skipped: SkippedFiles) => AsyncIterable<DatasetEntry>,
 ): Dataset {
-  const leftOut: LeftOut = { count: 0, examples: [] };
+  const skipped: SkippedFiles = { count: 0, examples: [] };
   let listed: Promise<Set<string>> | undefined;
   const entries = () => {
-    leftOut.count = leftOut.examples.length = 0;
-    return list(leftOut);
+    skipped.count = skipped.examples.length = 0;
+    return list(skipped);
   };
   return {
     root,
     layout,
-    leftOut,
+    skipped,
     entries,
     contains: async (path) => (await (listed ??= pathsOf(list({ count: 0, examples: [] })))).has(path),
   };

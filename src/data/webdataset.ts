@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { extract, type Header } from 'tar-stream';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { openRegularFile } from '../util/files.js';
-import type { DatasetEntry, LeftOut, Split } from './dataset.js';
+import type { DatasetEntry, SkippedFiles, Split } from './dataset.js';
 import { isPicture } from './folder.js';
 
 /** Labels and the like; what is larger is something else. */
@@ -20,7 +20,7 @@ const isSideFile = (name: string) => /\.(cls|json)$/i.test(name);
 export async function* picturesOfShard(
   path: string,
   split: Split | undefined,
-  leftOut: LeftOut,
+  skipped: SkippedFiles,
 ): AsyncGenerator<DatasetEntry> {
   const names = new Set<string>();
   let sample: TarMember[] = [];
@@ -32,12 +32,12 @@ export async function* picturesOfShard(
     }
     const [first] = sample;
     if (first && keyOf(first.name) !== keyOf(member.name)) {
-      yield* entriesOf(sample, path, split, leftOut);
+      yield* entriesOf(sample, path, split, skipped);
       sample = [];
     }
     sample.push(member);
   }
-  yield* entriesOf(sample, path, split, leftOut);
+  yield* entriesOf(sample, path, split, skipped);
 }
 
 /** Folder and name up to its first dot. */
@@ -49,12 +49,12 @@ function* entriesOf(
   sample: readonly TarMember[],
   shard: string,
   split: Split | undefined,
-  leftOut: LeftOut,
+  skipped: SkippedFiles,
 ): Generator<DatasetEntry> {
   const label = labelOf(sample, shard);
   for (const { name, offset, size } of sample) {
     const path = `${shard}/${name}`;
-    if (isSideFile(name) || !isPicture(path, leftOut)) continue;
+    if (isSideFile(name) || !isPicture(path, skipped)) continue;
     yield {
       path,
       label,

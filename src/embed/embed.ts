@@ -1,6 +1,6 @@
 import type { Dataset, DatasetEntry, Split } from '../data/dataset.js';
 import { openDataset } from '../data/open.js';
-import { checkViewSets, FURTHER_VIEWS, furtherViews, type ViewSet } from '../image/views.js';
+import { checkViewSets, AUGMENTED_VIEWS, augmentedViews, type ViewSet } from '../image/views.js';
 import { removeDoubles, removeStaleViews, removeVanished } from '../store/maintenance.js';
 import type { KnownRow } from '../store/row.js';
 import { DEFAULT_STORE, EmbeddingStore } from '../store/store.js';
@@ -63,7 +63,7 @@ export interface EmbedSummary extends Omit<EmbedProgress, 'phase' | 'done'> {
   /** Further views of the data set that the store has, of all pictures together. */
   views: number;
   /** Files that are no pictures by their ending: how many, and the first few. */
-  leftOut: { count: number; examples: string[] };
+  skipped: { count: number; examples: string[] };
 }
 
 /**
@@ -98,8 +98,8 @@ export async function embedDataset(path: string, options: EmbedOptions): Promise
     try {
       await pass(table, dataset, {
         ...options,
-        views: furtherViews(views),
-        takesViews: isLearntFrom,
+        views: augmentedViews(views),
+        isAugmented: isLearntFrom,
         onOutcome: progress.add,
       });
     } finally {
@@ -121,8 +121,8 @@ export async function embedDataset(path: string, options: EmbedOptions): Promise
       ...listing,
       ...progress.counts,
       removed,
-      views: await table.count({ dataset: dataset.root, views: FURTHER_VIEWS }),
-      leftOut: dataset.leftOut,
+      views: await table.count({ dataset: dataset.root, views: AUGMENTED_VIEWS }),
+      skipped: dataset.skipped,
     };
   } finally {
     store.close();
@@ -168,10 +168,10 @@ async function list(
     progress.add('total');
   }
   if (progress.counts.total === 0) {
-    const { leftOut } = dataset;
+    const { skipped } = dataset;
     const other =
-      leftOut.count > 0
-        ? ` (${leftOut.count} files of other kinds, such as ${leftOut.examples[0] ?? ''})`
+      skipped.count > 0
+        ? ` (${skipped.count} files of other kinds, such as ${skipped.examples[0] ?? ''})`
         : '';
     const ofSplit = split ? ` of the split ${split}` : '';
     throw new LastlayerError(`There are no pictures${ofSplit} in ${dataset.root}${other}.`);

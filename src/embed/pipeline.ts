@@ -2,7 +2,7 @@ import type { Backbone } from '../backbone/backbone.js';
 import { type BackboneRunner, BackbonePool } from '../backbone/pool.js';
 import type { Dataset, DatasetEntry, Split } from '../data/dataset.js';
 import { joinPixels } from '../image/decode.js';
-import { lookOf } from '../image/fingerprint.js';
+import { fingerprintOf } from '../image/fingerprint.js';
 import type { View } from '../image/views.js';
 import { type EmbeddingRow, type KnownRow, rowOf, type RowStore, type RowSubject } from '../store/row.js';
 import { abortable } from '../util/async.js';
@@ -38,7 +38,7 @@ export interface PassOptions {
 export interface PassCallbacks<Row> {
   /** The further views to see to, of those pictures that take any. */
   views: readonly View[];
-  takesViews: (entry: DatasetEntry) => boolean;
+  isAugmented: (entry: DatasetEntry) => boolean;
   /** Called once for each picture. */
   onOutcome: (outcome: Outcome | 'unchanged') => void;
   /**
@@ -61,7 +61,7 @@ export async function embedPictures<Row extends KnownRow>(
     split,
     signal,
     views,
-    takesViews,
+    isAugmented,
     onOutcome,
     onUnchanged,
     ...options
@@ -83,11 +83,11 @@ export async function embedPictures<Row extends KnownRow>(
     batchSize,
     concurrency,
     views,
-    takesViews,
+    isAugmented,
     onOutcome,
     signal,
   });
-  const viewsOf = (entry: DatasetEntry) => (takesViews(entry) ? views : []);
+  const viewsOf = (entry: DatasetEntry) => (isAugmented(entry) ? views : []);
   try {
     for await (const step of plan(entriesOf(dataset, split), table, dataset.root, viewsOf)) {
       signal?.throwIfAborted();
@@ -236,7 +236,7 @@ class Embedder {
           view,
           width,
           height,
-          look: view === 'center' ? lookOf(pixels) : null,
+          fingerprint: view === 'center' ? fingerprintOf(pixels) : null,
           embedding: embedding.slice(at * backbone.width, ++at * backbone.width),
         }),
       );
@@ -258,18 +258,18 @@ class Embedder {
 
   private async putCopies(picture: Picture, rows: readonly EmbeddingRow[], outcome: Outcome): Promise<void> {
     const { entry, known } = picture;
-    const takesViews = this.options.takesViews(entry);
+    const isAugmented = this.options.isAugmented(entry);
     for (const row of rows) {
       const present = row.sha256 === known?.sha256 ? known.views : undefined;
-      if (!present?.includes(row.view) && (takesViews || row.view === 'center'))
+      if (!present?.includes(row.view) && (isAugmented || row.view === 'center'))
         await this.options.table.put(this.copyOf(row, picture));
     }
     this.options.onOutcome(rows.some(({ error }) => error !== null) ? 'failed' : outcome);
   }
 
   private copyOf(known: EmbeddingRow, picture: Picture): EmbeddingRow {
-    const { sha256, view, width, height, embedding, look, error } = known;
-    return this.rowOf(picture, { sha256, view, width, height, embedding, look, error });
+    const { sha256, view, width, height, embedding, fingerprint, error } = known;
+    return this.rowOf(picture, { sha256, view, width, height, embedding, fingerprint, error });
   }
 
   private rowOf(picture: RowSubject, found: Partial<EmbeddingRow>): EmbeddingRow {

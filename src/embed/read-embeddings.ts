@@ -29,7 +29,7 @@ export async function readEmbeddings(path: string, { store, ...options }: ReadTh
     await embedPictures(readOnly(table, ['center', ...views], onRow), await openDataset(path), {
       ...options,
       views,
-      takesViews: () => true,
+      isAugmented: () => true,
       onUnchanged: onRow,
       onOutcome: () => undefined,
     });

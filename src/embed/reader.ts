@@ -50,7 +50,7 @@ export interface ReaderOptions {
   concurrency: number;
   /** The further views to embed, and of which pictures. */
   views: readonly View[];
-  takesViews: (entry: DatasetEntry) => boolean;
+  isAugmented: (entry: DatasetEntry) => boolean;
 }
 
 /** Reads, hashes and decodes pictures within bounds of memory, each content once. */
@@ -90,7 +90,7 @@ export class PictureReader {
   missing({ entry }: Picture, rows: readonly EmbeddingRow[]): View[] {
     // Where not even the center could be decoded, nothing can be.
     if (rows.some(({ error }) => error !== null)) return [];
-    const wanted: View[] = ['center', ...(this.options.takesViews(entry) ? this.options.views : [])];
+    const wanted: View[] = ['center', ...(this.options.isAugmented(entry) ? this.options.views : [])];
     return wanted.filter((name) => rows.every(({ view }) => view !== name));
   }
 

@@ -7,15 +7,15 @@ const CELLS = SIDE ** 2;
  * What a picture looks like, in 257 bytes: the brightness of 16 × 16 cells (luma as Rec. 601 weighs it, 0 … 255, row-major),
  * then the most that red, green and blue differ in any cell, rounded up.
  */
-export type Look = Uint8Array;
+export type Fingerprint = Uint8Array;
 
 /**
  * The look of a picture, from every other row of it.
  * @param pixels interleaved RGB bytes of a square, [side, side, 3], as `decodeImage` gives them
  */
-export function lookOf(pixels: Uint8Array): Look {
+export function fingerprintOf(pixels: Uint8Array): Fingerprint {
   const side = Math.sqrt(pixels.length / 3);
-  if (side < 2 * SIDE) return lookOf(repeated(pixels, side, Math.ceil((2 * SIDE) / side)));
+  if (side < 2 * SIDE) return fingerprintOf(repeated(pixels, side, Math.ceil((2 * SIDE) / side)));
   const edges = Array.from({ length: SIDE + 1 }, (_, i) => Math.round((i * side) / SIDE));
   const [sums, counts] = [new Float64Array(3 * CELLS), new Float64Array(CELLS)];
   for (let y = 0, row = 0; y < side; y += 2) {
@@ -36,18 +36,18 @@ export function lookOf(pixels: Uint8Array): Look {
       counts[cell]! += (end - from) / 3;
     }
   }
-  const look = new Uint8Array(CELLS + 1);
+  const fingerprint = new Uint8Array(CELLS + 1);
   let chroma = 0;
   for (let cell = 0; cell < CELLS; cell++) {
     const count = counts[cell]!;
     const r = sums[3 * cell]! / count;
     const g = sums[3 * cell + 1]! / count;
     const b = sums[3 * cell + 2]! / count;
-    look[cell] = Math.round(0.299 * r + 0.587 * g + 0.114 * b);
+    fingerprint[cell] = Math.round(0.299 * r + 0.587 * g + 0.114 * b);
     chroma = Math.max(chroma, Math.max(r, g, b) - Math.min(r, g, b));
   }
-  look[CELLS] = Math.ceil(chroma);
-  return look;
+  fingerprint[CELLS] = Math.ceil(chroma);
+  return fingerprint;
 }
 
 /** A square of which each pixel is so many a side: where a cell is to have pixels of its own, and of every other row. */
@@ -64,20 +64,20 @@ function repeated(pixels: Uint8Array, side: number, times: number): Uint8Array {
 }
 
 /** How strongly the brightness varies: its standard deviation, in grey levels of 0 … 255. */
-export function spreadOf(look: Look): number {
-  return Math.sqrt(momentsOf(look).variance);
+export function spreadOf(fingerprint: Fingerprint): number {
+  return Math.sqrt(momentsOf(fingerprint).variance);
 }
 
 /** The most that red, green and blue differ in any cell, 0 … 255. */
-export function chromaOf(look: Look): number {
-  return look[CELLS]!;
+export function chromaOf(fingerprint: Fingerprint): number {
+  return fingerprint[CELLS]!;
 }
 
 /**
  * How alike two pictures look: the correlation of their brightness, or of one with the other's mirror image, whichever is
  * larger; −1 … 1, and 0 where one of them is of one colour.
  */
-export function likeness(a: Look, b: Look): number {
+export function likeness(a: Fingerprint, b: Fingerprint): number {
   const [one, other] = [momentsOf(a), momentsOf(b)];
   // Below one grey level there is nothing but rounding, which would correlate with itself.
   if (one.variance < 1 || other.variance < 1) return 0;
@@ -93,10 +93,10 @@ export function likeness(a: Look, b: Look): number {
   return covariance / Math.sqrt(one.variance * other.variance);
 }
 
-function momentsOf(look: Look): { mean: number; variance: number } {
+function momentsOf(fingerprint: Fingerprint): { mean: number; variance: number } {
   let [sum, squares] = [0, 0];
   for (let cell = 0; cell < CELLS; cell++) {
-    const value = look[cell]!;
+    const value = fingerprint[cell]!;
     sum += value;
     squares += value ** 2;
   }

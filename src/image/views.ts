@@ -16,14 +16,14 @@ type Corner = (typeof CORNERS)[number];
 export type View = 'center' | 'flip' | Corner | `${Corner}-flip`;
 
 /** The further views of some sets; where `flip` is one of them, every crop is mirrored too. */
-export function furtherViews(sets: readonly ViewSet[]): View[] {
+export function augmentedViews(sets: readonly ViewSet[]): View[] {
   const crops = sets.includes('crops') ? CORNERS : [];
   if (!sets.includes('flip')) return [...crops];
   return ['flip', ...crops, ...crops.map((corner) => `${corner}-flip` as const)];
 }
 
 /** All that there are. */
-export const FURTHER_VIEWS: readonly View[] = furtherViews(VIEW_SETS);
+export const AUGMENTED_VIEWS: readonly View[] = augmentedViews(VIEW_SETS);
 
 /** @throws {UsageError} where one is not a name of a set of views */
 export function checkViewSets(sets: readonly string[]): void {

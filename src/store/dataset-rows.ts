@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { type Split, splitNamed } from '../data/dataset.js';
 import type { FeatureSource } from '../head/examples.js';
-import { checkViewSets, furtherViews, type ViewSet } from '../image/views.js';
+import { checkViewSets, augmentedViews, type ViewSet } from '../image/views.js';
 import { asCalled, LastlayerError } from '../util/errors.js';
 import { storedFeatures } from './features.js';
 import { type EmbeddingRow, labelsIn } from './row.js';
@@ -140,7 +140,7 @@ async function read(
   const sorted = rows.sorted();
   const source = await storedFeatures(table, dataset, sorted.paths, {
     contents: sorted.contents,
-    views: furtherViews(views),
+    views: augmentedViews(views),
     memory,
     onNotice,
   });

@@ -1,6 +1,6 @@
 import type { Table } from '@lancedb/lancedb';
 import type { Dataset, Split } from '../data/dataset.js';
-import { FURTHER_VIEWS, type View } from '../image/views.js';
+import { AUGMENTED_VIEWS, type View } from '../image/views.js';
 import { isConflict } from './errors.js';
 import type { EmbeddingRow } from './row.js';
 import type { EmbeddingTable } from './table.js';
@@ -26,9 +26,9 @@ export async function removeVanished(
 
 /** Removes further views of what a file held before; where they were wanted of what it holds now, they have been put in their place. */
 export async function removeStaleViews(dataset: string, table: EmbeddingTable): Promise<void> {
-  for await (const block of table.read({ dataset, views: FURTHER_VIEWS }, ['path', 'view'])) {
+  for await (const block of table.read({ dataset, views: AUGMENTED_VIEWS }, ['path', 'view'])) {
     const known = await table.known([...new Set(block.map(({ path }) => path))], dataset);
-    for (const name of FURTHER_VIEWS) {
+    for (const name of AUGMENTED_VIEWS) {
       const stale = block.filter(
         ({ path, view }) => view === name && !known.get(path)?.some((row) => row.view === name),
       );
@@ -41,7 +41,7 @@ export async function removeStaleViews(dataset: string, table: EmbeddingTable): 
   }
 }
 
-const ALL_VIEWS: readonly View[] = ['center', ...FURTHER_VIEWS];
+const ALL_VIEWS: readonly View[] = ['center', ...AUGMENTED_VIEWS];
 
 /** Pictures whose rows are held at a time. */
 const BLOCK = 256;

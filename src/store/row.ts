@@ -1,6 +1,6 @@
 import type { FixedSizeList, Float32, RecordBatch, Schema } from 'apache-arrow';
 import type { DatasetEntry } from '../data/dataset.js';
-import type { Look } from '../image/fingerprint.js';
+import type { Fingerprint } from '../image/fingerprint.js';
 import { arrow } from './lancedb.js';
 import { PRIMARY_KEY } from './table.js';
 
@@ -31,8 +31,8 @@ export interface EmbeddingRow {
   height: number | null;
   /** [feature width]; null where there is an error. */
   embedding: Float32Array | null;
-  /** What the embedded pixels look like, see `lookOf`; null where there is an error, or an earlier version wrote the row. */
-  look: Look | null;
+  /** See `fingerprintOf`; null where there is an error, or an earlier version wrote the row. */
+  fingerprint: Fingerprint | null;
   model_id: string;
   transform_id: string;
   /** Why there is no embedding. */
@@ -53,7 +53,7 @@ const COLUMNS = {
   view: new arrow.Utf8(),
   width: new arrow.Int32(),
   height: new arrow.Int32(),
-  look: new arrow.Binary(),
+  fingerprint: new arrow.Binary(),
   model_id: new arrow.Utf8(),
   transform_id: new arrow.Utf8(),
   error: new arrow.Utf8(),
@@ -99,7 +99,7 @@ export function rowOf(
     width: null,
     height: null,
     embedding: null,
-    look: null,
+    fingerprint: null,
     model_id: id,
     transform_id: transformId,
     error: null,
@@ -150,7 +150,7 @@ export function rowsOf(batch: RecordBatch): EmbeddingRow[] {
     width: number(batch, 'width', i),
     height: number(batch, 'height', i),
     embedding: embedding(batch, i),
-    look: bytes(batch, 'look', i),
+    fingerprint: bytes(batch, 'fingerprint', i),
     model_id: text(batch, 'model_id', i) ?? '',
     transform_id: text(batch, 'transform_id', i) ?? '',
     error: text(batch, 'error', i),
@@ -200,7 +200,7 @@ function embedding(batch: RecordBatch, i: number): Float32Array | null {
 }
 
 /** What a row must have to be found again, without what is large. */
-export type KnownRow = Omit<EmbeddingRow, 'embedding' | 'look'>;
+export type KnownRow = Omit<EmbeddingRow, 'embedding' | 'fingerprint'>;
 
 /** Where pictures are looked up and their rows are put. */
 export interface RowStore<Row extends KnownRow = KnownRow> {

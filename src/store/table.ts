@@ -70,7 +70,7 @@ export class EmbeddingTable implements RowStore {
   async known(paths: readonly string[], dataset: string): Promise<Map<string, [KnownRow, ...KnownRow[]]>> {
     const columns = rowSchema(this.width)
       .names.map(String)
-      .filter((name) => name !== 'embedding' && name !== 'look');
+      .filter((name) => name !== 'embedding' && name !== 'fingerprint');
     return byPath(await this.select(isIn('path', paths), columns), dataset);
   }
 

@@ -33,7 +33,7 @@ function pathsOf({ findings }: Checked, issue: string): string[] {
 async function dropLooks(store: string): Promise<void> {
   const connection = await connect(store);
   for (const name of await connection.tableNames()) {
-    if (name !== 'datasets') await (await connection.openTable(name)).dropColumns(['look']);
+    if (name !== 'datasets') await (await connection.openTable(name)).dropColumns(['fingerprint']);
   }
   connection.close();
 }

@@ -6,7 +6,7 @@ import { embedImages } from '../../src/classify/classifier.js';
 import { searchSimilar } from '../../src/classify/search.js';
 import { embedDataset, type EmbedOptions } from '../../src/embed/embed.js';
 import { decodeViews } from '../../src/image/decode.js';
-import { FURTHER_VIEWS } from '../../src/image/views.js';
+import { AUGMENTED_VIEWS } from '../../src/image/views.js';
 import type { EmbeddingRow } from '../../src/store/row.js';
 import { EmbeddingStore } from '../../src/store/store.js';
 import { UsageError } from '../../src/util/errors.js';
@@ -42,7 +42,7 @@ async function viewRows(dataset = data): Promise<EmbeddingRow[]> {
   for (const record of (await opened.datasets()).filter((each) => each.dataset === dataset)) {
     const table = await opened.tableOf(record);
     const columns = ['path', 'view', 'label', 'split', 'sha256', 'embedding'] as const;
-    for await (const block of table.read({ dataset, views: FURTHER_VIEWS }, columns)) rows.push(...block);
+    for await (const block of table.read({ dataset, views: AUGMENTED_VIEWS }, columns)) rows.push(...block);
   }
   opened.close();
   return rows.sort((a, b) => (a.path + a.view < b.path + b.view ? -1 : 1));
@@ -58,13 +58,13 @@ const FLIPS = TRAIN.map((path) => `${path} flip`);
 test('views of the training pictures are embedded, and nobody sees them who does not ask', async () => {
   expect(await embed(data, { views: ['flip', 'crops'] })).toMatchObject({ total: 6, embedded: 6, views: 36 });
   for (const { path, view, embedding, split } of await viewRows()) {
-    const name = FURTHER_VIEWS.filter((each) => each === view);
+    const name = AUGMENTED_VIEWS.filter((each) => each === view);
     const [image] = await decodeViews(readFileSync(path), backbone.transform, name);
     const { embedding: alone } = await backbone.run(image?.pixels ?? new Uint8Array());
     expect([split, embedding]).toEqual(['train', alone]);
   }
   expect(await names()).toEqual(
-    TRAIN.flatMap((path) => [...FURTHER_VIEWS].sort().map((view) => `${path} ${view}`)),
+    TRAIN.flatMap((path) => [...AUGMENTED_VIEWS].sort().map((view) => `${path} ${view}`)),
   );
 
   const seen = await storedRows(store);

@@ -79,7 +79,7 @@ describe('WebDataset shards', () => {
   it('come to the same as files, and are not read again', async () => {
     expect(await embed(shards, 'tar')).toMatchObject({
       ...{ layout: 'WebDataset shards', total: 7, embedded: 7, labels: { flat: 4, steep: 3 } },
-      leftOut: { count: 3 },
+      skipped: { count: 3 },
     });
     expect(essence(await storedRows(join(root, 'tar-store')))).toEqual(expected);
     expect(await embed(shards, 'tar')).toMatchObject({ unchanged: 7, embedded: 0 });

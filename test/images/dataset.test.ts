@@ -56,7 +56,7 @@ describe('a folder', () => {
     const paths = [];
     for await (const { path: file } of dataset.entries()) paths.push(file);
     expect(paths).toHaveLength(2);
-    expect(dataset.leftOut).toEqual({ count: 1, examples: [join(path, 'notes.txt')] });
+    expect(dataset.skipped).toEqual({ count: 1, examples: [join(path, 'notes.txt')] });
   });
 
   it('that mixes splits and classes is refused, with the names of both', async () => {

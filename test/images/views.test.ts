@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import sharp from 'sharp';
 import { decodeImage, decodeViews } from '../../src/image/decode.js';
 import { IMAGENET_TRANSFORM } from '../../src/image/transform.js';
-import { FURTHER_VIEWS, furtherViews, type View } from '../../src/image/views.js';
+import { AUGMENTED_VIEWS, augmentedViews, type View } from '../../src/image/views.js';
 
-const ALL: View[] = ['center', ...FURTHER_VIEWS];
+const ALL: View[] = ['center', ...AUGMENTED_VIEWS];
 
 /** A photograph of some size, as JPEG: noise that is smooth enough to look like one to the codec. */
 async function photograph(width: number, height: number): Promise<Buffer> {
@@ -71,8 +71,8 @@ test.each([
 );
 
 test('mirrored corners are there where both sets of views are', () => {
-  expect(furtherViews([])).toEqual([]);
-  expect(furtherViews(['flip'])).toEqual(['flip']);
-  expect(furtherViews(['crops'])).toEqual(['top-left', 'top-right', 'bottom-left', 'bottom-right']);
-  expect(furtherViews(['crops', 'flip'])).toEqual(FURTHER_VIEWS);
+  expect(augmentedViews([])).toEqual([]);
+  expect(augmentedViews(['flip'])).toEqual(['flip']);
+  expect(augmentedViews(['crops'])).toEqual(['top-left', 'top-right', 'bottom-left', 'bottom-right']);
+  expect(augmentedViews(['crops', 'flip'])).toEqual(AUGMENTED_VIEWS);
 });

@@ -31,7 +31,7 @@ export async function writeStore(location: string, rows: readonly PlainRow[], wi
           width: 8,
           height: 8,
           embedding: null,
-          look: null,
+          fingerprint: null,
           error: null,
         },
         ...{ model_id: MODEL_ID, transform_id: TRANSFORM_ID },

@@ -278,7 +278,7 @@ async function embedJob(
     embedPictures(table, listed(run.dataset, entries), {
       ...context,
       views: run.views,
-      takesViews: isLearntFrom,
+      isAugmented: isLearntFrom,
       onOutcome: (outcome) => outcomes[outcome]++,
     }),
   );
@@ -324,7 +324,7 @@ function listed(root: string, entries: readonly DatasetEntry[]): Dataset {
   return {
     root,
     layout: 'job',
-    leftOut: { count: 0, examples: [] },
+    skipped: { count: 0, examples: [] },
     // eslint-disable-next-line @typescript-eslint/require-await -- nothing is to be waited for
     entries: async function* () {
       yield* entries;

@@ -1,6 +1,6 @@
 import sharp, { type Sharp } from 'sharp';
 import { decodeImage } from '../../src/image/decode.js';
-import { chromaOf, type Look, lookOf } from '../../src/image/fingerprint.js';
+import { chromaOf, type Fingerprint, fingerprintOf } from '../../src/image/fingerprint.js';
 import { IMAGENET_TRANSFORM } from '../../src/image/transform.js';
 
 const RED = { r: 255, g: 0, b: 0 };
@@ -16,10 +16,10 @@ function picture(
 }
 
 /** The least and the most brightness, and the chroma. */
-function rangesOf(look: Look): { luma: [number, number]; chroma: number } {
-  expect(look).toHaveLength(257);
-  const cells = look.subarray(0, 256);
-  return { luma: [Math.min(...cells), Math.max(...cells)], chroma: chromaOf(look) };
+function rangesOf(fingerprint: Fingerprint): { luma: [number, number]; chroma: number } {
+  expect(fingerprint).toHaveLength(257);
+  const cells = fingerprint.subarray(0, 256);
+  return { luma: [Math.min(...cells), Math.max(...cells)], chroma: chromaOf(fingerprint) };
 }
 
 // Rec. 601: 0.299 · 255 = 76.2 for red.
@@ -34,14 +34,14 @@ it.each<[string, Sharp, number, number]>([
   ['that is transparent, on white', picture(20, 20, { ...RED, alpha: 0 }, 4).png(), 255, 0],
 ])('a picture %s looks as it is, in every cell', async (_, encoder, luma, chroma) => {
   const { pixels } = await decodeImage(await encoder.toBuffer(), IMAGENET_TRANSFORM);
-  expect(rangesOf(lookOf(pixels))).toEqual({ luma: [luma, luma], chroma });
+  expect(rangesOf(fingerprintOf(pixels))).toEqual({ luma: [luma, luma], chroma });
 });
 
 it('a picture in CMYK, of which the colours are the printer’s, looks much like it', async () => {
   const encoder = picture(300, 300, RED).toColourspace('cmyk');
   for (const bytes of [await encoder.clone().jpeg().toBuffer(), await encoder.clone().tiff().toBuffer()]) {
     expect((await sharp(bytes).metadata()).space).toBe('cmyk');
-    const { luma, chroma } = rangesOf(lookOf((await decodeImage(bytes, IMAGENET_TRANSFORM)).pixels));
+    const { luma, chroma } = rangesOf(fingerprintOf((await decodeImage(bytes, IMAGENET_TRANSFORM)).pixels));
     for (const value of luma) expect(Math.abs(value - 76)).toBeLessThan(16);
     expect(chroma).toBeGreaterThan(200);
   }
@@ -52,11 +52,11 @@ it.each([1, 2, 8, 15, 16, 20, 28, 31, 32, 33, 224])(
   'squares of %d pixels a side have no empty cell',
   (side) => {
     const red = Uint8Array.from({ length: 3 * side * side }, (_, i) => (i % 3 === 0 ? 255 : 0));
-    expect(rangesOf(lookOf(red))).toEqual({ luma: [76, 76], chroma: 255 });
+    expect(rangesOf(fingerprintOf(red))).toEqual({ luma: [76, 76], chroma: 255 });
   },
 );
 
-it('a square as large as the look is the look', () => {
+it('a square as large as the fingerprint is the fingerprint', () => {
   const pixels = Uint8Array.from({ length: 3 * 256 }, (_, i) => Math.floor(i / 3));
-  expect([...lookOf(pixels)]).toEqual([...Array(256).keys(), 0]);
+  expect([...fingerprintOf(pixels)]).toEqual([...Array(256).keys(), 0]);
 });
