@@ -1,41 +1,62 @@
-/** The parts of a data set: to train on, to choose by, to judge by. */
+/** The standard splits of a data set: to train on, to tune on, to evaluate on. */
 export const SPLITS = ['train', 'val', 'test'] as const;
 export type Split = (typeof SPLITS)[number];
 
-/** One picture of a data set. */
-export interface DatasetEntry {
-  /** Absolute path of the file; of a picture that is no file of its own, its name, which no other picture has. */
-  path: string;
-  /** Where it is, where it is no file of its own. */
-  source?: PictureSource | undefined;
-  label?: string | undefined;
-  /** All that the picture shows, of several labels that do not rule each other out; distinct, in code unit order. */
-  labels?: readonly string[] | undefined;
-  split?: Split | undefined;
-  /** What the picture shares with others that must stay on its side of a split, such as the subject. */
-  group?: string | undefined;
-  /** How much the picture counts in training, above 0; 1 where it is absent. */
-  weight?: number | undefined;
-  /** Why there is no picture to read: of a folder that cannot be listed, or a name that is no text. */
-  problem?: string | undefined;
-}
-
-/** A data set as it was found; its pictures are listed one by one, anew by every call, and never held together. */
+/** A data set. Its pictures are listed one by one and never held in memory together. */
 export interface Dataset {
-  /** Absolute path of the folder or manifest. */
+  /** Absolute path of the folder or file. */
   root: string;
-  /** What it was taken for, e.g. `folder of split folders of class folders`. */
+  /** What kind of data set it is, e.g. `one folder a class`. */
   layout: string;
+  /** Lists the pictures anew on every call. */
   entries(): AsyncIterable<DatasetEntry>;
-  /** Whether a file that was listed earlier still is. */
+  /** Whether a picture that was listed earlier is still there. */
   contains(path: string): Promise<boolean>;
-  /** Files that are no pictures by their ending, so far as `entries` has come: how many, and the first few. */
+  /** Files that the latest `entries` passed over because their names do not end like a picture's. */
   skipped: SkippedFiles;
 }
 
 export interface SkippedFiles {
   count: number;
+  /** The first few. */
   examples: string[];
+}
+
+/** One picture of a data set. */
+export interface DatasetEntry {
+  /** Absolute path of the file; for a picture without a file of its own, a unique name. */
+  path: string;
+  /** Where to find the bytes of a picture without a file of its own. */
+  source?: PictureSource | undefined;
+  label?: string | undefined;
+  /** The picture's labels where it can have any number of them: distinct, in code unit order. */
+  labels?: readonly string[] | undefined;
+  split?: Split | undefined;
+  /** Pictures of one group, such as one subject, stay on one side of every split. */
+  group?: string | undefined;
+  /** How much the picture counts in training, above 0. @default 1 */
+  weight?: number | undefined;
+  /** Why there is nothing to read: a folder that cannot be listed, or a file name that is not UTF-8. */
+  problem?: string | undefined;
+}
+
+/** Where the bytes of a picture are. Plain data, so that a queue can carry it to another machine. */
+export type PictureSource =
+  /** A range of bytes of a file, such as a member of a .tar. */
+  | { kind: 'part'; file: string; offset: number; size: number }
+  /** A cell of a Parquet file; rows count from 0. */
+  | { kind: 'parquet'; file: string; column: string; row: number }
+  /** A cell of a Lance table; rows count from 0. */
+  | { kind: 'lance'; table: string; column: string; row: number }
+  /** http or https. */
+  | { kind: 'url'; url: string };
+
+/** Tells whether a picture has changed. */
+export interface PictureState {
+  /** Bytes; null where only reading the picture tells. */
+  size: number | null;
+  /** When the file that holds it was last changed, in milliseconds since 1970; null where unknown. */
+  modified: number | null;
 }
 
 const SPLIT_NAMES = new Map<string, Split>([
@@ -47,29 +68,33 @@ const SPLIT_NAMES = new Map<string, Split>([
   ['test', 'test'],
 ]);
 
-/** The split that a folder or a manifest names, whatever the case; undefined where the name is none of a split. */
+/** The split that a folder or a manifest names, in any case; undefined for any other name. */
 export function splitNamed(name: string): Split | undefined {
   return SPLIT_NAMES.get(name.trim().toLowerCase());
 }
 
-/**
- * Where the bytes of a picture are that is no file of its own. Plain data, so that a queue can carry it to another machine; the
- * picture's `path` is then a name for it alone.
- */
-type PictureSource =
-  /** A stretch of a file, such as a member of a .tar. Absolute path; bytes. */
-  | { kind: 'part'; file: string; offset: number; size: number }
-  /** A cell of a Parquet file, by its row from 0 on. */
-  | { kind: 'parquet'; file: string; column: string; row: number }
-  /** A cell of a Lance table, by its row from 0 on. */
-  | { kind: 'lance'; table: string; column: string; row: number }
-  /** http or https. */
-  | { kind: 'url'; url: string };
+/** A data set that is kept in files which list their pictures. @param list counts in `skipped` the files that are not pictures */
+export function listedDataset(
+  root: string,
+  layout: string,
+  list: (skipped: SkippedFiles) => AsyncIterable<DatasetEntry>,
+): Dataset {
+  const skipped: SkippedFiles = { count: 0, examples: [] };
+  let paths: Promise<Set<string>> | undefined;
+  return {
+    root,
+    layout,
+    skipped,
+    entries: () => {
+      skipped.count = skipped.examples.length = 0;
+      return list(skipped);
+    },
+    contains: async (path) => (await (paths ??= pathsOf(list({ count: 0, examples: [] })))).has(path),
+  };
+}
 
-/** What tells whether a picture has changed. */
-export interface PictureState {
-  /** Bytes of the picture; null where only reading it tells. */
-  size: number | null;
-  /** Time of the last change of whatever holds it, in milliseconds since 1970; null where it is unknown. */
-  modified: number | null;
+async function pathsOf(entries: AsyncIterable<DatasetEntry>): Promise<Set<string>> {
+  const paths = new Set<string>();
+  for await (const { path } of entries) paths.add(path);
+  return paths;
 }

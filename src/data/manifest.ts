@@ -3,113 +3,26 @@ import { dirname, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parse } from 'csv-parse';
 import { LastlayerError, messageOf } from '../util/errors.js';
-import { type Dataset, type DatasetEntry, splitNamed } from './dataset.js';
+import { isInRange, requirement } from '../util/validate.js';
+import { type Dataset, type DatasetEntry, listedDataset, type Split, splitNamed } from './dataset.js';
 
 type Fields = Record<string, unknown>;
 
 /**
- * Reads a manifest: a CSV file with a header, or JSON Lines, with `path` (relative to the manifest's own folder,
- * absolute, or an http(s) URL) and, optionally, `label` or `labels` (all that the picture shows: a list, or text with `;` between; an empty
- * one says that it shows none of them), `split` (train, val or test), `group` (pictures of one group, such as one subject,
- * are never both learnt from and judged by) and `weight` (how much the picture counts in training: above 0, default 1).
+ * Opens a manifest: a CSV file with a header, or JSON Lines. All columns but the path are optional:
+ * - `path`: relative to the manifest's own folder, absolute, or an http(s) URL
+ * - `label`: the picture's class; or `labels`: any number of them, as a list or as text separated by `;`, empty for none
+ * - `split`: train, val or test
+ * - `group`: pictures of one group, such as one subject, stay on one side of every split
+ * - `weight`: how much the picture counts in training, above 0; 1 by default
  *
- * `entries` throws a LastlayerError that names the line where a row has no path, an unknown split, a bad weight, both label
- * and labels or labels that are no texts, or a path that an earlier row has too; to know the latter it keeps the paths, so
- * memory does grow with the manifest itself.
+ * `entries` throws a LastlayerError that names the line where a row is wrong or repeats a path. To find repeats it keeps all
+ * paths in memory.
  */
 export function openManifest(path: string, format: 'csv' | 'jsonl'): Dataset {
-  const entries = () => entriesOf(path, format === 'csv' ? csvRows(path) : jsonRows(path));
-  let listed: Promise<Set<string>> | undefined;
-  return {
-    root: path,
-    layout: format === 'csv' ? 'CSV manifest' : 'JSONL manifest',
-    skipped: { count: 0, examples: [] },
-    entries,
-    contains: async (file) => (await (listed ??= pathsOf(entries()))).has(file),
-  };
-}
-
-async function pathsOf(entries: AsyncIterable<DatasetEntry>): Promise<Set<string>> {
-  const paths = new Set<string>();
-  for await (const { path } of entries) paths.add(path);
-  return paths;
-}
-
-async function* entriesOf(
-  manifest: string,
-  rows: AsyncIterable<[number, Fields]>,
-): AsyncGenerator<DatasetEntry> {
-  const lineOf = new Map<string, number>();
-  for await (const [line, fields] of rows) {
-    const entry = toEntry(fields, manifest, line);
-    const before = lineOf.get(entry.path);
-    if (before !== undefined) {
-      throw new LastlayerError(
-        `${manifest}, line ${line}: ${entry.path} is listed on line ${before} already.`,
-      );
-    }
-    lineOf.set(entry.path, line);
-    yield entry;
-  }
-}
-
-function toEntry(fields: Fields, manifest: string, line: number): DatasetEntry {
-  const path = text(fields, 'path', manifest, line);
-  if (path === undefined) {
-    throw new LastlayerError(
-      `${manifest}, line ${line}: no path. A manifest has the columns path, label or labels, split, group and weight; this row has ` +
-        `${Object.keys(fields).join(', ') || 'none'}.`,
-    );
-  }
-  const entry = locate(path, manifest, line);
-  const label = text(fields, 'label', manifest, line);
-  Object.assign(entry, readLabels(label, fields['labels'], `${manifest}, line ${line}`));
-  const splitName = text(fields, 'split', manifest, line);
-  if (splitName !== undefined) {
-    const split = splitNamed(splitName);
-    if (!split) {
-      throw new LastlayerError(
-        `${manifest}, line ${line}: the split is "${splitName}"; write train, val or test.`,
-      );
-    }
-    entry.split = split;
-  }
-  const group = text(fields, 'group', manifest, line);
-  if (group !== undefined) entry.group = group;
-  const weight = text(fields, 'weight', manifest, line);
-  if (weight !== undefined) entry.weight = positive(weight, manifest, line);
-  return entry;
-}
-
-/** A file, or a picture behind a URL. */
-function locate(path: string, manifest: string, line: number): DatasetEntry {
-  const [, scheme] = /^([a-z][a-z0-9+.-]+):\/\//i.exec(path) ?? [];
-  if (scheme === undefined) return { path: resolve(dirname(manifest), path) };
-  if (/^https?$/i.test(scheme) && URL.canParse(path)) return { path, source: { kind: 'url', url: path } };
-  throw new LastlayerError(
-    `${manifest}, line ${line}: ${path} cannot be fetched. Write http:// or https:// (of an object store: a presigned URL), or the ` +
-      `path of a file.`,
-  );
-}
-
-function positive(weight: string, manifest: string, line: number): number {
-  const value = Number(weight);
-  if (Number.isFinite(value) && value > 0) return value;
-  throw new LastlayerError(
-    `${manifest}, line ${line}: the weight is "${weight}". It must be a number above 0. Leave the row out if the picture ` +
-      `is not to count.`,
-  );
-}
-
-/** A field's text; undefined where it is absent, null or empty. Numbers serve as labels as they are written. */
-function text(fields: Fields, name: string, manifest: string, line: number): string | undefined {
-  const value = fields[name];
-  if (value === undefined || value === null || value === '') return undefined;
-  if (typeof value === 'string') return value;
-  if (typeof value === 'number') return String(value);
-  throw new LastlayerError(
-    `${manifest}, line ${line}: ${name} is ${JSON.stringify(value)} where text is expected.`,
-  );
+  return format === 'csv'
+    ? listedDataset(path, 'CSV manifest', () => entriesOf(path, csvRows(path)))
+    : listedDataset(path, 'JSONL manifest', () => entriesOf(path, jsonRows(path)));
 }
 
 async function* csvRows(path: string): AsyncGenerator<[number, Fields]> {
@@ -134,43 +47,90 @@ async function* jsonRows(path: string): AsyncGenerator<[number, Fields]> {
   let line = 0;
   for await (const row of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {
     line++;
-    if (row.trim() !== '') yield [line, parseObject(row, path, line)];
+    if (row.trim() !== '') yield [line, parseObject(row, `${path}, line ${line}`)];
   }
 }
 
-function parseObject(row: string, path: string, line: number): Fields {
+function parseObject(row: string, place: string): Fields {
   let value: unknown;
   try {
     value = JSON.parse(row);
   } catch (error) {
-    throw new LastlayerError(`${path}, line ${line}: ${messageOf(error)}.`);
+    throw new LastlayerError(`${place}: ${messageOf(error)}.`);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Fields;
+  throw new LastlayerError(`${place}: an object such as {"path": "a.jpg"} is expected, not ${row}.`);
+}
+
+async function* entriesOf(
+  manifest: string,
+  rows: AsyncIterable<[number, Fields]>,
+): AsyncGenerator<DatasetEntry> {
+  const lineOf = new Map<string, number>();
+  for await (const [line, fields] of rows) {
+    const place = `${manifest}, line ${line}`;
+    const entry = toEntry(fields, manifest, place);
+    const earlier = lineOf.get(entry.path);
+    if (earlier !== undefined) {
+      throw new LastlayerError(`${place}: ${entry.path} is already listed on line ${earlier}.`);
+    }
+    lineOf.set(entry.path, line);
+    yield entry;
+  }
+}
+
+/** @param place named in errors */
+function toEntry(fields: Fields, manifest: string, place: string): DatasetEntry {
+  const path = textOf(fields, 'path', place);
+  if (path === undefined) {
     throw new LastlayerError(
-      `${path}, line ${line}: an object such as {"path": "a.jpg"} is expected, not ${row}.`,
+      `${place}: no path. A manifest has the columns path, label or labels, split, group and weight; this row has ` +
+        `${Object.keys(fields).join(', ') || 'none'}.`,
     );
   }
-  return value as Fields;
+  return {
+    ...locate(path, manifest, place),
+    ...labelsOf(textOf(fields, 'label', place), fields['labels'], place),
+    split: splitOf(textOf(fields, 'split', place), place),
+    group: textOf(fields, 'group', place),
+    weight: weightOf(textOf(fields, 'weight', place), place),
+  };
+}
+
+/** A field's text; undefined where it is absent, null or empty. A number becomes its digits. */
+function textOf(fields: Fields, name: string, place: string): string | undefined {
+  const value = fields[name];
+  if (value === undefined || value === null || value === '') return undefined;
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number') return String(value);
+  throw new LastlayerError(`${place}: ${name} is ${JSON.stringify(value)}, but text is expected.`);
+}
+
+function locate(path: string, manifest: string, place: string): DatasetEntry {
+  const [, scheme] = /^([a-z][a-z0-9+.-]+):\/\//i.exec(path) ?? [];
+  if (scheme === undefined) return { path: resolve(dirname(manifest), path) };
+  if (/^https?$/i.test(scheme) && URL.canParse(path)) return { path, source: { kind: 'url', url: path } };
+  throw new LastlayerError(
+    `${place}: ${path} cannot be fetched. Write the path of a file, or http:// or https:// (for an object store: a presigned URL).`,
+  );
 }
 
 /**
- * What a row of a manifest says of its picture: one label, a list of labels that may be empty, or nothing.
- * @param label the column `label`, undefined where it is absent or empty
- * @param labels the column `labels` as it was read: a list, or text with `;` between
- * @param place named in errors
- * @throws {LastlayerError} where the row has both, or a label is no text, empty in a list, or holds a NUL
+ * What a row says of its picture: one label, a list of labels that may be empty, or nothing.
+ * @param label undefined where the column is absent or empty
+ * @param labels a list, or text separated by `;`
  */
-function readLabels(
+function labelsOf(
   label: string | undefined,
   labels: unknown,
   place: string,
 ): Pick<DatasetEntry, 'label' | 'labels'> {
   if (label !== undefined) {
-    // A CSV file that has both columns leaves one of them empty.
+    // A CSV file with both columns leaves one of them empty.
     if (labels !== undefined && labels !== null && labels !== '') {
       throw new LastlayerError(
         `${place}: there are both label, ${JSON.stringify(label)}, and labels, ${JSON.stringify(labels)}. Write label where ` +
-          `a picture is of exactly one class, and labels where it shows any number of things.`,
+          `a picture has exactly one class, and labels where it can show any number of things.`,
       );
     }
     return { label: withoutNul(label, place) };
@@ -186,28 +146,39 @@ function listOf(labels: unknown, place: string): string[] {
   }
   if (!Array.isArray(labels)) {
     throw new LastlayerError(
-      `${place}: labels is ${JSON.stringify(labels)} where a list such as ["cat", "dog"] is expected.`,
+      `${place}: labels is ${JSON.stringify(labels)}, but a list such as ["cat", "dog"] is expected.`,
     );
   }
   return labels.map((label: unknown) => {
-    // Numbers serve as labels as they are written, as they do in the column label.
     if (typeof label === 'number') return String(label);
     if (typeof label === 'string' && label !== '') return withoutNul(label, place);
     throw new LastlayerError(
-      `${place}: labels holds ${JSON.stringify(label)} where text is expected. A picture that shows none of the labels has ` +
-        `the empty list, [].`,
+      `${place}: labels holds ${JSON.stringify(label)}, but text is expected. Write an empty list, [], for a picture without labels.`,
     );
   });
 }
 
 function withoutNul(label: string, place: string): string {
   if (!label.includes('\0')) return label;
+  throw new LastlayerError(`${place}: the label ${JSON.stringify(label)} holds a NUL character. Remove it.`);
+}
+
+function splitOf(name: string | undefined, place: string): Split | undefined {
+  const split = name === undefined ? undefined : splitNamed(name);
+  if (name === undefined || split) return split;
+  throw new LastlayerError(`${place}: Unknown split "${name}". Use train, val or test.`);
+}
+
+function weightOf(text: string | undefined, place: string): number | undefined {
+  if (text === undefined) return undefined;
+  const range = { above: 0 };
+  if (isInRange(Number(text), range)) return Number(text);
   throw new LastlayerError(
-    `${place}: the label ${JSON.stringify(label)} holds a NUL character. Take it out of the name.`,
+    `${place}: the weight is "${text}". ${requirement(range)} Leave the row out if the picture is not to count.`,
   );
 }
 
-/** A line of a manifest as CSV (RFC 4180), with its end. */
+/** A line of a CSV file (RFC 4180), with its line feed. */
 export function csvLine(cells: readonly (string | null | undefined)[]): string {
   return `${cells.map((cell) => quoted(cell ?? '')).join(',')}\n`;
 }

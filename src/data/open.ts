@@ -1,8 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { extname, join, resolve } from 'node:path';
 import { LastlayerError } from '../util/errors.js';
-import { NO_REGULAR_FILE } from '../util/files.js';
-import { type Dataset, type DatasetEntry, type SkippedFiles, type Split, splitNamed } from './dataset.js';
+import { NOT_A_REGULAR_FILE } from '../util/files.js';
+import { type Dataset, listedDataset, type Split, splitNamed } from './dataset.js';
 import { openFolder } from './folder.js';
 import { openManifest } from './manifest.js';
 import { picturesOfLance, picturesOfParquet } from './tables.js';
@@ -11,7 +11,7 @@ import { picturesOfShard } from './webdataset.js';
 /**
  * Opens a data set: an ImageFolder tree, a flat folder, a manifest (.csv, .jsonl, .ndjson), WebDataset shards (.tar), Parquet
  * files with pictures (one file or a folder of them), or a Lance table with pictures (.lance).
- * @throws {LastlayerError} where there is nothing at the path, or it is of another kind
+ * @throws {LastlayerError} where there is nothing at the path, or something else
  */
 export async function openDataset(path: string): Promise<Dataset> {
   const root = resolve(path);
@@ -19,52 +19,59 @@ export async function openDataset(path: string): Promise<Dataset> {
   if (!found) throw new LastlayerError(`There is no data set at ${root}: no such file or folder.`);
   if (!found.isDirectory() && !found.isFile()) {
     throw new LastlayerError(
-      `The data set ${root} cannot be read: ${NO_REGULAR_FILE}. Write it into one first, which can be read as often as it takes.`,
+      `The data set ${root} cannot be read: ${NOT_A_REGULAR_FILE}. Write it to a file first; it is read more than once.`,
     );
   }
-  const container = openContainer(root);
-  if (container) return container;
-  if (found.isDirectory()) return (await openContainers(root)) ?? openFolder(root);
   const ending = extname(root).toLowerCase();
+  if (ending === '.lance') return listedDataset(root, 'Lance table', () => picturesOfLance(root));
+  if (isContainer(ending)) return openContainers(root, ending, [{ path: root, split: undefined }]);
+  if (found.isDirectory()) return (await openFolderOfContainers(root)) ?? openFolder(root);
   if (ending === '.csv') return openManifest(root, 'csv');
   if (ending === '.jsonl' || ending === '.ndjson') return openManifest(root, 'jsonl');
   throw new LastlayerError(
-    `${root} is no data set: a folder of pictures, a manifest (.csv or .jsonl), a WebDataset shard (.tar, not compressed) or a ` +
-      `table of pictures (.parquet, .lance) is expected.`,
+    `${root} is not a data set. Name a folder of pictures, a manifest (.csv or .jsonl), a WebDataset shard (.tar, not compressed) ` +
+      `or a table of pictures (.parquet, .lance).`,
   );
 }
 
-/** Files of many pictures, by their ending. */
-const KINDS = {
+/** Files that hold many pictures, by their ending. */
+const CONTAINERS = {
   '.tar': { layout: 'WebDataset shards', pictures: picturesOfShard },
   '.parquet': { layout: 'Parquet files', pictures: picturesOfParquet },
 } as const;
-type Kind = keyof typeof KINDS;
 
 interface Container {
   path: string;
   split: Split | undefined;
 }
 
-/** A data set of one file of many pictures: a .tar, a .parquet or a .lance folder; undefined where it is none of them. */
-function openContainer(root: string): Dataset | undefined {
-  const kind = extname(root).toLowerCase();
-  if (kind === '.lance') return datasetOf(root, 'Lance table', () => picturesOfLance(root));
-  return isKind(kind) ? ofContainers(root, kind, [{ path: root, split: undefined }]) : undefined;
+function isContainer(ending: string): ending is keyof typeof CONTAINERS {
+  return ending in CONTAINERS;
+}
+
+function openContainers(
+  root: string,
+  ending: keyof typeof CONTAINERS,
+  containers: readonly Container[],
+): Dataset {
+  const { layout, pictures } = CONTAINERS[ending];
+  return listedDataset(root, layout, async function* (skipped) {
+    for (const { path, split } of containers) yield* pictures(path, split, skipped);
+  });
 }
 
 /**
- * A data set of such files in a folder, or in its folders train, val and test; undefined where it has none. Class folders and
- * the like come before.
+ * Opens the .tar or .parquet files of a folder or, where it has folders, of its train, val and test. Undefined where there are
+ * none: then it is a folder of pictures.
  */
-async function openContainers(root: string): Promise<Dataset | undefined> {
+async function openFolderOfContainers(root: string): Promise<Dataset | undefined> {
   const folders = (await readdir(root, { withFileTypes: true })).filter((entry) => entry.isDirectory());
   const splits = folders.flatMap(({ name }) => {
     const split = splitNamed(name);
     return split ? [{ folder: join(root, name), split }] : [];
   });
   const places = folders.length === 0 ? [{ folder: root, split: undefined }] : splits;
-  for (const kind of Object.keys(KINDS).filter(isKind)) {
+  for (const kind of Object.keys(CONTAINERS).filter(isContainer)) {
     const containers: Container[] = [];
     for (const { folder, split } of places) {
       const names = (await readdir(folder)).filter(
@@ -72,44 +79,7 @@ async function openContainers(root: string): Promise<Dataset | undefined> {
       );
       containers.push(...names.sort().map((name) => ({ path: join(folder, name), split })));
     }
-    if (containers.length > 0) return ofContainers(root, kind, containers);
+    if (containers.length > 0) return openContainers(root, kind, containers);
   }
   return undefined;
-}
-
-function isKind(ending: string): ending is Kind {
-  return ending in KINDS;
-}
-
-function ofContainers(root: string, kind: Kind, containers: readonly Container[]): Dataset {
-  const { layout, pictures } = KINDS[kind];
-  return datasetOf(root, layout, async function* (skipped) {
-    for (const { path, split } of containers) yield* pictures(path, split, skipped);
-  });
-}
-
-function datasetOf(
-  root: string,
-  layout: string,
-  list: (skipped: SkippedFiles) => AsyncIterable<DatasetEntry>,
-): Dataset {
-  const skipped: SkippedFiles = { count: 0, examples: [] };
-  let listed: Promise<Set<string>> | undefined;
-  const entries = () => {
-    skipped.count = skipped.examples.length = 0;
-    return list(skipped);
-  };
-  return {
-    root,
-    layout,
-    skipped,
-    entries,
-    contains: async (path) => (await (listed ??= pathsOf(list({ count: 0, examples: [] })))).has(path),
-  };
-}
-
-async function pathsOf(entries: AsyncIterable<DatasetEntry>): Promise<Set<string>> {
-  const paths = new Set<string>();
-  for await (const { path } of entries) paths.add(path);
-  return paths;
 }

@@ -1,35 +1,17 @@
 import { open, stat } from 'node:fs/promises';
 import { LastlayerError } from '../util/errors.js';
-import { NO_REGULAR_FILE, openRegularFile } from '../util/files.js';
-import type { DatasetEntry, PictureState } from './dataset.js';
+import { NOT_A_REGULAR_FILE, openRegularFile } from '../util/files.js';
+import type { DatasetEntry, PictureSource, PictureState } from './dataset.js';
 import { readLanceCell, readParquetCell } from './tables.js';
 import { fetchPicture, stateOfUrl } from './url.js';
 
-/**
- * The state of a picture without reading it: of a file and a .tar member the size and the file's time of change; of a table's
- * cell its table's; of a URL what HEAD says, which is asked only where it matters.
- * @param isKnown whether there is an earlier state to compare with
- * @throws {Error} where there is nothing to read; the message says why
- */
-export async function stateOf(
-  { path, problem, source }: DatasetEntry,
-  isKnown: boolean,
-): Promise<PictureState> {
-  if (problem !== undefined) throw new LastlayerError(problem);
-  if (source?.kind === 'url') return isKnown ? stateOfUrl(source.url) : { size: null, modified: null };
-  const holder = source?.kind === 'part' || source?.kind === 'parquet' ? source.file : path;
-  const file = await stat(source?.kind === 'lance' ? `${source.table}/_versions` : holder);
-  if (source?.kind === 'lance') return { size: null, modified: file.mtimeMs };
-  const size = source ? (source.kind === 'part' ? source.size : null) : file.size;
-  const reason = unusable(file.isFile(), size ?? 0);
-  if (reason !== undefined) throw new LastlayerError(reason);
-  return { size, modified: file.mtimeMs };
-}
+/** A larger file is not a photograph, and would only fill the memory. */
+const MAX_BYTES = 2 ** 29;
 
 /**
  * Reads a picture, wherever it is.
- * @returns its bytes, and what of its state only reading it tells
- * @throws {Error} where it cannot be read; the message says why
+ * @returns its bytes, and the part of its state that only reading it tells
+ * @throws {Error} where it cannot be read; the message says why, without naming the picture
  */
 export async function readPicture({
   path,
@@ -40,22 +22,32 @@ export async function readPicture({
   state?: Partial<PictureState> | undefined;
 }> {
   if (problem !== undefined) throw new LastlayerError(problem);
-  if (source?.kind === 'url') return fetchPicture(source.url);
-  if (source?.kind === 'part') return { bytes: await readPart(source) };
   if (!source) return { bytes: await readPictureFile(path) };
+  if (source.kind === 'url') return fetchPicture(source.url);
+  if (source.kind === 'part') return { bytes: await readPart(source) };
   const bytes = await (source.kind === 'parquet' ? readParquetCell(source) : readLanceCell(source));
   return { bytes, state: { size: bytes.length } };
 }
 
-async function readPart({
-  file,
-  offset,
-  size,
-}: {
-  file: string;
-  offset: number;
-  size: number;
-}): Promise<Buffer> {
+/**
+ * The bytes of a picture that is a file.
+ * @throws {Error} where it cannot be read, is a pipe, a device or a folder, or is too large; the message does not name it
+ */
+export async function readPictureFile(path: string): Promise<Buffer<ArrayBuffer>> {
+  const file = await openRegularFile(path);
+  try {
+    const { size } = await file.stat();
+    refuseTooLarge(size);
+    // One read at the known size; `readFile` would ask for the size again.
+    const bytes = Buffer.alloc(size);
+    const { bytesRead } = await file.read(bytes, 0, size, 0);
+    return bytesRead === size ? bytes : await file.readFile();
+  } finally {
+    await file.close();
+  }
+}
+
+async function readPart({ file, offset, size }: Extract<PictureSource, { kind: 'part' }>): Promise<Buffer> {
   const handle = await open(file);
   try {
     const bytes = Buffer.alloc(size);
@@ -67,30 +59,29 @@ async function readPart({
   }
 }
 
-/** A file larger than this is no photograph; to read it would only fill the memory. */
-const MAX_BYTES = 2 ** 29;
-
-/** Why something can be no picture's file; undefined where it can. */
-function unusable(isFile: boolean, size: number): string | undefined {
-  if (!isFile) return NO_REGULAR_FILE;
-  return size > MAX_BYTES ? `it is larger than ${MAX_BYTES / 2 ** 20} MiB` : undefined;
+/**
+ * The state of a picture, without reading it: the size of the picture, and the time its file, shard or table was changed; for a
+ * URL, the answer to HEAD.
+ * @param isKnown whether there is an earlier state to compare with; if not, no URL is asked
+ * @throws {Error} where there is nothing to read; the message says why
+ */
+export async function stateOf(
+  { path, problem, source }: DatasetEntry,
+  isKnown: boolean,
+): Promise<PictureState> {
+  if (problem !== undefined) throw new LastlayerError(problem);
+  if (source?.kind === 'url') return isKnown ? stateOfUrl(source.url) : { size: null, modified: null };
+  if (source?.kind === 'lance') {
+    const { mtimeMs } = await stat(`${source.table}/_versions`);
+    return { size: null, modified: mtimeMs };
+  }
+  const file = await stat(source ? source.file : path);
+  if (!file.isFile()) throw new LastlayerError(NOT_A_REGULAR_FILE);
+  const size = source?.kind === 'parquet' ? null : (source?.size ?? file.size);
+  refuseTooLarge(size ?? 0);
+  return { size, modified: file.mtimeMs };
 }
 
-/**
- * The bytes of a picture that is a file.
- * @throws {Error} where it cannot be read, is a pipe, a device or a folder, or too large; the message does not name it
- */
-export async function readPictureFile(path: string): Promise<Buffer<ArrayBuffer>> {
-  const file = await openRegularFile(path);
-  try {
-    const state = await file.stat();
-    const reason = unusable(true, state.size);
-    if (reason !== undefined) throw new LastlayerError(reason);
-    // At its size, which `readFile` would ask for again.
-    const bytes = Buffer.alloc(state.size);
-    const { bytesRead } = await file.read(bytes, 0, state.size, 0);
-    return bytesRead === state.size ? bytes : await file.readFile();
-  } finally {
-    await file.close();
-  }
+function refuseTooLarge(size: number): void {
+  if (size > MAX_BYTES) throw new LastlayerError(`it is larger than ${MAX_BYTES / 2 ** 20} MiB`);
 }

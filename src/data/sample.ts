@@ -2,23 +2,23 @@ import { relative } from 'node:path';
 import { sha256Of } from '../util/hash.js';
 import type { Dataset, DatasetEntry, Split } from './dataset.js';
 
+interface SampleOptions {
+  /** Undefined stands for pictures without a split. */
+  splits: readonly (Split | undefined)[];
+  /** The most pictures to take. */
+  limit: number;
+  signal?: AbortSignal | undefined;
+}
+
 /**
- * A random sample of a data set that is always the same one, whatever order the files are listed in: the pictures whose
- * paths, relative to the data set, have the smallest sha256. The data set is gone through once and no more than
- * `2 · limit` entries are held.
- * @param options.splits only pictures of these splits, where undefined stands for those of no split
- * @param options.limit how many pictures at most
- * @param options.signal breaks off
+ * A random but repeatable sample of a data set, whatever order the files are listed in: the pictures whose paths, relative to the
+ * data set, have the smallest SHA-256. Holds at most `2 · limit` entries in memory.
  * @returns the sample, in the order of the digests, and how many pictures it was drawn from
  * @throws the signal's reason, once it aborts
  */
 export async function sampleEntries(
   dataset: Dataset,
-  {
-    splits,
-    limit,
-    signal,
-  }: { splits: readonly (Split | undefined)[]; limit: number; signal?: AbortSignal | undefined },
+  { splits, limit, signal }: SampleOptions,
 ): Promise<{ entries: DatasetEntry[]; of: number }> {
   let sample: { entry: DatasetEntry; key: string }[] = [];
   let of = 0;
@@ -29,17 +29,11 @@ export async function sampleEntries(
     signal?.throwIfAborted();
     if (!splits.includes(entry.split)) continue;
     of++;
-    sample.push({
-      entry,
-      key: keyOf(entry.source?.kind === 'url' ? entry.path : relative(dataset.root, entry.path)),
-    });
+    const path = entry.source?.kind === 'url' ? entry.path : relative(dataset.root, entry.path);
+    // Windows separates the same path by backslashes.
+    sample.push({ entry, key: sha256Of(path.replaceAll('\\', '/')) });
     if (sample.length >= 2 * limit) shorten();
   }
   shorten();
   return { entries: sample.map(({ entry }) => entry), of };
-}
-
-function keyOf(path: string): string {
-  // Windows writes the same path with other separators.
-  return sha256Of(path.replaceAll('\\', '/'));
 }

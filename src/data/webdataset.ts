@@ -6,15 +6,13 @@ import { openRegularFile } from '../util/files.js';
 import type { DatasetEntry, SkippedFiles, Split } from './dataset.js';
 import { isPicture } from './folder.js';
 
-/** Labels and the like; what is larger is something else. */
+/** A larger .cls or .json does not hold a label. */
 const MAX_SIDE_FILE = 2 ** 20;
 
-const isSideFile = (name: string) => /\.(cls|json)$/i.test(name);
-
 /**
- * The pictures of a WebDataset shard (https://github.com/webdataset/webdataset): members with the same name up to the first dot
- * of their file name belong together, and follow each other. A picture's label is the text of `.cls`, else `label` of `.json`.
- * A picture is named by its shard and its member: `/data/0001.tar/dog/17.jpg`.
+ * The pictures of a WebDataset shard (https://github.com/webdataset/webdataset). Members that share their name up to the first
+ * dot of the file name are one sample; they follow each other. The label is the text of `.cls`, else `label` of `.json`. A picture
+ * is named by its shard and member: `/data/0001.tar/dog/17.jpg`.
  * @throws {LastlayerError} where the shard is damaged, or has two members of one name
  */
 export async function* picturesOfShard(
@@ -24,11 +22,10 @@ export async function* picturesOfShard(
 ): AsyncGenerator<DatasetEntry> {
   const names = new Set<string>();
   let sample: TarMember[] = [];
-  const wants = (name: string, size: number) => isSideFile(name) && size <= MAX_SIDE_FILE;
-  for await (const member of tarMembers(path, wants)) {
+  for await (const member of tarMembers(path)) {
     if (basename(member.name).startsWith('.')) continue;
     if (names.size === names.add(member.name).size) {
-      throw new LastlayerError(`${path} has two members of the name ${member.name}.`);
+      throw new LastlayerError(`${path} has two members named ${member.name}.`);
     }
     const [first] = sample;
     if (first && keyOf(first.name) !== keyOf(member.name)) {
@@ -40,7 +37,17 @@ export async function* picturesOfShard(
   yield* entriesOf(sample, path, split, skipped);
 }
 
-/** Folder and name up to its first dot. */
+/** A member of a .tar. */
+interface TarMember {
+  name: string;
+  /** Where its bytes begin in the .tar. */
+  offset: number;
+  size: number;
+  /** Of a small side file. */
+  content?: Buffer | undefined;
+}
+
+/** What names a sample: the folder, and the file name up to its first dot. */
 function keyOf(name: string): string {
   return /^(?:.*\/)?[^/.]*/.exec(name)?.[0] ?? name;
 }
@@ -55,53 +62,32 @@ function* entriesOf(
   for (const { name, offset, size } of sample) {
     const path = `${shard}/${name}`;
     if (isSideFile(name) || !isPicture(path, skipped)) continue;
-    yield {
-      path,
-      label,
-      split,
-      source: { kind: 'part', file: shard, offset, size },
-    };
+    yield { path, label, split, source: { kind: 'part', file: shard, offset, size } };
   }
 }
 
+function isSideFile(name: string): boolean {
+  return /\.(cls|json)$/i.test(name);
+}
+
 function labelOf(sample: readonly TarMember[], shard: string): string | undefined {
-  const textOf = (ending: string) => sample.find(({ name }) => name.toLowerCase().endsWith(ending));
-  const cls = textOf('.cls')?.content?.toString('utf8').trim();
-  if (cls) return cls;
-  const json = textOf('.json');
+  const sideFile = (ending: string) => sample.find(({ name }) => name.toLowerCase().endsWith(ending));
+  const text = sideFile('.cls')?.content?.toString('utf8').trim();
+  if (text) return text;
+  const json = sideFile('.json');
   if (!json?.content) return undefined;
   try {
     const { label } = JSON.parse(json.content.toString('utf8')) as { label?: unknown };
     return typeof label === 'string' || typeof label === 'number' ? String(label) : undefined;
   } catch {
-    throw new LastlayerError(`${shard}: its member ${json.name} is no JSON.`);
+    throw new LastlayerError(`${shard}: its member ${json.name} is not valid JSON.`);
   }
 }
 
-/** A member of a .tar: where its bytes are, and the bytes themselves of small ones that are wanted. */
-interface TarMember {
-  name: string;
-  offset: number;
-  size: number;
-  content?: Buffer | undefined;
-}
-
-const CHUNK = 2 ** 16;
-
-/** What stands for the bytes of a member that nobody wants to read. */
-const NOTHING = Buffer.alloc(2 ** 20);
-
-/**
- * Lists the files of a .tar in their order. Of those whose content is not wanted nothing is read from the disk.
- * @param wants whether to read a member's content
- * @throws {LastlayerError} where it is damaged or ends too early
- */
-async function* tarMembers(
-  path: string,
-  wants: (name: string, size: number) => boolean,
-): AsyncGenerator<TarMember> {
+/** Lists the files of a .tar in their order. Reads only the content of small side files; skips all other content on the disk. */
+async function* tarMembers(path: string): AsyncGenerator<TarMember> {
   const file = await openRegularFile(path).catch((error: unknown) => {
-    throw new LastlayerError(`${path} cannot be read as a .tar: ${messageOf(error)}.`);
+    throw unreadable(path, error);
   });
   const members = extract();
   const skip = { from: 0, to: 0 };
@@ -110,13 +96,11 @@ async function* tarMembers(
   });
   try {
     for await (const member of members) {
-      // The type declaration lacks what the library gives: where the content begins.
+      // The types lack byteOffset, which the library does give: where the content begins.
       const { name, size, type, byteOffset } = member.header as Header & { byteOffset: number };
       if (type !== 'file' && type !== 'contiguous-file') {
         member.resume();
-        continue;
-      }
-      if (wants(name, size)) {
+      } else if (isSideFile(name) && size <= MAX_SIDE_FILE) {
         const chunks: Buffer[] = [];
         for await (const chunk of member) chunks.push(chunk as Buffer);
         yield { name, offset: byteOffset, size, content: Buffer.concat(chunks) };
@@ -127,7 +111,7 @@ async function* tarMembers(
       }
     }
   } catch (error) {
-    throw new LastlayerError(`${path} cannot be read as a .tar: ${messageOf(error)}.`);
+    throw unreadable(path, error);
   } finally {
     members.destroy();
     await feeding;
@@ -135,7 +119,14 @@ async function* tarMembers(
   }
 }
 
-/** Writes a file into the extraction, with zeros for what is skipped. */
+function unreadable(path: string, error: unknown): LastlayerError {
+  return new LastlayerError(`${path} cannot be read as a .tar: ${messageOf(error)}.`);
+}
+
+const CHUNK = 2 ** 16;
+const ZEROS = Buffer.alloc(2 ** 20);
+
+/** Writes a file to the extraction, with zeros in place of what is skipped. @param skip a range of bytes; it changes meanwhile */
 async function feed(
   file: FileHandle,
   members: ReturnType<typeof extract>,
@@ -149,7 +140,7 @@ async function feed(
     });
   for (let at = 0; at < size && !members.destroyed;) {
     if (at >= skip.from && at < skip.to) {
-      const chunk = NOTHING.subarray(0, Math.min(NOTHING.length, skip.to - at));
+      const chunk = ZEROS.subarray(0, Math.min(ZEROS.length, skip.to - at));
       at += chunk.length;
       await write(chunk);
     } else {

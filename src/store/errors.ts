@@ -1,4 +1,4 @@
-import { doubled, retry } from '../util/async.js';
+import { backoff, retry } from '../util/async.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
 
 /**
@@ -110,6 +110,6 @@ export async function retryConflicts<T>(change: () => Promise<T>): Promise<T> {
   return retry(change, {
     tries: TRIES,
     waitAfter: (error, tried) =>
-      isConflict(error) ? doubled(FIRST_WAIT_MS, tried, LONGEST_WAIT_MS) : undefined,
+      isConflict(error) ? backoff(FIRST_WAIT_MS, tried, LONGEST_WAIT_MS) : undefined,
   });
 }

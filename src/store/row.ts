@@ -1,7 +1,7 @@
 import type { FixedSizeList, Float32, RecordBatch, Schema } from 'apache-arrow';
 import type { DatasetEntry } from '../data/dataset.js';
 import type { Fingerprint } from '../image/fingerprint.js';
-import { arrow } from './lancedb.js';
+import { arrow } from '../util/lancedb.js';
 import { PRIMARY_KEY } from './table.js';
 
 /** One picture of a data set, or a further view of it, as the store keeps it. */

@@ -5,7 +5,7 @@ import type { Schema } from 'apache-arrow';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { sha256Of } from '../util/hash.js';
 import { blocksInStore, inStore, reasonOf, retryConflicts } from './errors.js';
-import { arrow, connect, makeArrowTable } from './lancedb.js';
+import { arrow, connect, makeArrowTable } from '../util/lancedb.js';
 import { optimize } from './maintenance.js';
 import { hasPrimaryKey, rowSchema } from './row.js';
 import { EmbeddingTable, PRIMARY_KEY, type WriteOptions } from './table.js';

@@ -5,7 +5,7 @@ import type { View } from '../image/views.js';
 import { type BlockOptions, BlockWriter } from './block-writer.js';
 import { blocksInStore, inStore, retryConflicts } from './errors.js';
 import { conditionOf, isIn, ofFiles, type RowFilter } from './filter.js';
-import { arrow, Index } from './lancedb.js';
+import { arrow, Index } from '../util/lancedb.js';
 import { optimize } from './maintenance.js';
 import {
   byPath,

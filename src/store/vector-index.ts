@@ -1,6 +1,6 @@
 import type { IndexStatistics, Table, VectorQuery } from '@lancedb/lancedb';
 import { inStore } from './errors.js';
-import { Index } from './lancedb.js';
+import { Index } from '../util/lancedb.js';
 
 const COLUMN = 'embedding';
 

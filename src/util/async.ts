@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /**
- * Waits for something that cannot be broken off, such as a decoder, but no longer than until the signal aborts.
+ * Waits for work that cannot be interrupted, such as a decoder, but only until the signal aborts.
  * @throws the signal's reason, once it aborts
  */
 export async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
@@ -22,16 +22,16 @@ export async function abortable<T>(work: Promise<T>, signal: AbortSignal | undef
 }
 
 interface RetryOptions {
-  /** How often it is tried in all. */
+  /** The most tries, the first one included. */
   tries: number;
-  /** Milliseconds until the next try, after so many; undefined where the error will not pass. */
+  /** Milliseconds to wait after so many failed tries; undefined where trying again is no use. */
   waitAfter: (error: unknown, tried: number) => number | undefined;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Does again what failed for a reason that may pass.
- * @throws what the last try threw; the signal's reason, wrapped as Node does, once it aborts while this waits
+ * Runs work again when it fails for a reason that may pass.
+ * @throws what the last try threw; an AbortError, once the signal aborts during a wait
  */
 export async function retry<T>(
   work: () => Promise<T>,
@@ -48,7 +48,7 @@ export async function retry<T>(
   }
 }
 
-/** A wait that doubles with each try, by chance shorter or longer, so that those who met do not meet again. */
-export function doubled(firstMs: number, tried: number, longestMs: number): number {
+/** Milliseconds to wait: doubles with each try, and varies at random so that competing processes do not meet again. */
+export function backoff(firstMs: number, tried: number, longestMs: number): number {
   return Math.min(longestMs, firstMs * 2 ** tried) * (0.5 + Math.random());
 }

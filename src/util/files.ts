@@ -7,41 +7,34 @@ import { pipeline } from 'node:stream/promises';
 import { codeOf, LastlayerError, messageOf } from './errors.js';
 import { sha256Of } from './hash.js';
 
-/** What a file is to hold, or what writes it under the temporary name that it is given. */
+/** What to write, or a function that writes it to the temporary name it is given. */
 type Content = string | Uint8Array | ((temporary: string) => Promise<void>);
 
 export interface WholeFile {
-  /** Of a link, the file that it leads to is replaced. */
+  /** If it is a link, the file it leads to is replaced. */
   path: string;
   content: Content;
 }
 
-/** A file that lies whole on the disk. */
-interface Staged {
-  temporary: string;
-  target: string;
-}
-
-/** As {@link writeWholeFiles}, a single one. */
+/** {@link writeWholeFiles} for a single file. */
 export async function writeWholeFile(path: string, content: Content): Promise<void> {
   await writeWholeFiles([{ path, content }]);
 }
 
 /**
- * Writes files whole or not at all: under temporary names beside them, which become their own once all of them are on the disk.
- * What earlier processes left of the same files when they were killed is removed.
+ * Writes all of the files or none: first under temporary names beside them, then renamed once all are on the disk. Removes what
+ * killed processes left of earlier attempts.
  *
- * Own code, because write-file-atomic 7 and atomically 2 do not look at how much was written: on a full disk, both put a file that
- * is cut off in place of the old one and report success.
- * @param beforeNaming called when all of them are on the disk
- * @throws a system error where one cannot be written; the old files are as they were
- * @throws what making their content throws
+ * Own code, because write-file-atomic 7 and atomically 2 do not check how much was written: on a full disk, both replace the old
+ * file by a truncated one and report success.
+ * @param beforeNaming called once all files are on the disk, before any is renamed
+ * @throws a system error where one cannot be written, or what its content throws; the old files are then as they were
  */
 export async function writeWholeFiles(
   files: readonly WholeFile[],
   beforeNaming?: () => Promise<void>,
 ): Promise<void> {
-  const staged: Staged[] = [];
+  const staged: { temporary: string; target: string }[] = [];
   try {
     for (const { path, content } of files) {
       const target = await realpath(path).catch(() => resolve(path));
@@ -53,7 +46,7 @@ export async function writeWholeFiles(
     await beforeNaming?.();
     for (const { temporary, target } of staged) await rename(temporary, target);
   } finally {
-    // Those that have their own names by now are there no more; where removing fails, there was nothing.
+    // Renamed files are gone from here; where removing fails, there was nothing.
     for (const { temporary } of staged) await rm(temporary, { force: true }).catch(() => undefined);
   }
 }
@@ -78,20 +71,66 @@ async function modeOf(path: string): Promise<number | undefined> {
   );
 }
 
-/** To open a pipe would wait until somebody writes into it otherwise. Windows does not know the flag. */
-const AT_ONCE = (constants as Partial<typeof constants>).O_NONBLOCK ?? 0;
+/**
+ * A temporary name beside a file that holds the machine, the process and a random number, e.g.
+ * `head.safetensors.1c2d3e-4711-a0b1c2.part`.
+ * @param kind the ending: letters
+ */
+export function temporaryName(target: string, kind = 'part'): string {
+  return `${target}.${machine()}-${process.pid}-${randomBytes(3).toString('hex')}.${kind}`;
+}
 
-/** Why a pipe, a device or a folder is not read, which might be waited for, or have no end. */
-export const NO_REGULAR_FILE = 'it is no regular file';
+/** Files of other machines, whose processes cannot be looked up, count as abandoned after this. */
+const ABANDONED_MS = 24 * 3_600_000;
+
+/** The files beside `target` with such a temporary name whose process no longer runs. */
+export async function abandonedBeside(target: string, kind = 'part'): Promise<string[]> {
+  const start = `${basename(target)}.`;
+  const pattern = new RegExp(`^([0-9a-f]{6})-(\\d+)-[0-9a-f]{6}\\.${kind}$`);
+  const abandoned: string[] = [];
+  for (const name of await readdir(dirname(target)).catch(() => [])) {
+    const ending = name.startsWith(start) ? pattern.exec(name.slice(start.length)) : null;
+    if (!ending) continue;
+    const path = join(dirname(target), name);
+    if (ending[1] === machine() ? !isRunning(Number(ending[2])) : await isOld(path)) abandoned.push(path);
+  }
+  return abandoned;
+}
+
+function machine(): string {
+  return sha256Of(hostname()).slice(0, 6);
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // EPERM: it runs, but belongs to another user.
+    return codeOf(error) === 'EPERM';
+  }
+}
+
+async function isOld(path: string): Promise<boolean> {
+  return stat(path).then(
+    ({ mtimeMs }) => Date.now() - mtimeMs > ABANDONED_MS,
+    () => false,
+  );
+}
+
+/** Why a pipe, a device or a folder is refused: reading it might block, or never end. */
+export const NOT_A_REGULAR_FILE = 'it is not a regular file';
+
+/** Keeps `open` from waiting for somebody to write into a pipe. Windows lacks the flag. */
+const NONBLOCK = (constants as Partial<typeof constants>).O_NONBLOCK ?? 0;
 
 /**
- * Opens a file to read it.
+ * Opens a file for reading.
  * @throws {Error} where it cannot be opened, or is a pipe, a device or a folder; the message does not name it
  */
 export async function openRegularFile(path: string): Promise<FileHandle> {
-  const file = await open(path, constants.O_RDONLY | AT_ONCE);
+  const file = await open(path, constants.O_RDONLY | NONBLOCK);
   try {
-    if (!(await file.stat()).isFile()) throw new Error(NO_REGULAR_FILE);
+    if (!(await file.stat()).isFile()) throw new Error(NOT_A_REGULAR_FILE);
     return file;
   } catch (error) {
     await file.close();
@@ -120,53 +159,6 @@ export async function sha256OfFile(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** What is of other machines, of whose processes nothing is known here, counts as abandoned after this. */
-const ABANDONED_MS = 24 * 3_600_000;
-
-/**
- * A name beside a file for what is not whole yet, of this process alone: with the machine, the process and a random number, e.g.
- * `head.safetensors.1c2d3e-4711-a0b1c2.part`.
- * @param kind the last part of the name: letters
- */
-export function temporaryName(target: string, kind = 'part'): string {
-  return `${target}.${machine()}-${process.pid}-${randomBytes(3).toString('hex')}.${kind}`;
-}
-
-/** What lies beside a file under such names and is of processes that are no more. */
-export async function abandonedBeside(target: string, kind = 'part'): Promise<string[]> {
-  const start = `${basename(target)}.`;
-  const pattern = new RegExp(`^([0-9a-f]{6})-(\\d+)-[0-9a-f]{6}\\.${kind}$`);
-  const abandoned: string[] = [];
-  for (const name of await readdir(dirname(target)).catch(() => [])) {
-    const ending = name.startsWith(start) ? pattern.exec(name.slice(start.length)) : null;
-    if (!ending) continue;
-    const path = join(dirname(target), name);
-    if (ending[1] === machine() ? !isRunning(Number(ending[2])) : await isOld(path)) abandoned.push(path);
-  }
-  return abandoned;
-}
-
-function machine(): string {
-  return sha256Of(hostname()).slice(0, 6);
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    // One of somebody else may not be signalled, but it is there.
-    return codeOf(error) === 'EPERM';
-  }
-}
-
-async function isOld(path: string): Promise<boolean> {
-  return stat(path).then(
-    ({ mtimeMs }) => Date.now() - mtimeMs > ABANDONED_MS,
-    () => false,
-  );
-}
-
-/** Whether there is anything at the path. */
 export async function fileExists(path: string): Promise<boolean> {
   return access(path).then(
     () => true,

@@ -1,27 +1,19 @@
-/**
- * log Σ exp(β z) over one row of logits, with the largest subtracted first so that nothing overflows.
- * @param logits [rows × classes], row-major
- * @param at where the row begins
- */
-export function logSumExp(logits: Float32Array, at: number, classes: number, beta = 1): number {
-  let largest = -Infinity;
-  for (let n = 0; n < classes; n++) largest = Math.max(largest, logits[at + n]!);
-  let sum = 0;
-  for (let n = 0; n < classes; n++) sum += Math.exp(beta * (logits[at + n]! - largest));
-  return beta * largest + Math.log(sum);
+/** Σ vᵢ, from the first to the last. */
+export function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }
 
-/**
- * softmax(z / T) of one row of logits.
- * @param into [classes], overwritten
- */
-export function softmaxInto(into: Float64Array, logits: Float32Array, at: number, temperature: number): void {
-  const beta = 1 / temperature;
-  const normaliser = logSumExp(logits, at, into.length, beta);
-  for (let n = 0; n < into.length; n++) into[n] = Math.exp(beta * logits[at + n]! - normaliser);
+/** The mean; null of no values. */
+export function mean(values: readonly number[]): number | null {
+  return ratio(sum(values), values.length);
 }
 
-/** softmax(z / T) of one row of logits, by the textbook: e^((z − max z) / T), divided by its sum. */
+/** part / whole; null where the whole is 0. */
+export function ratio(part: number, whole: number): number | null {
+  return whole === 0 ? null : part / whole;
+}
+
+/** softmax(z / T) of a row of logits. The largest logit is subtracted first, so that nothing overflows. */
 export function softmax(logits: ArrayLike<number>, temperature = 1): number[] {
   const row = Array.from(logits);
   const largest = row.reduce((max, logit) => Math.max(max, logit), -Infinity);
@@ -30,7 +22,28 @@ export function softmax(logits: ArrayLike<number>, temperature = 1): number[] {
   return exponentials.map((value) => value / total);
 }
 
-/** The class of the largest logit of a row; of equals, the first. */
+/**
+ * softmax(z / T) of one row out of many, through {@link logSumExp}; it may differ from {@link softmax} in the last bits.
+ * @param into [classes], overwritten
+ * @param logits [rows × classes], row-major
+ * @param at where the row begins
+ */
+export function softmaxInto(into: Float64Array, logits: Float32Array, at: number, temperature: number): void {
+  const beta = 1 / temperature;
+  const normaliser = logSumExp(logits, at, into.length, beta);
+  for (let n = 0; n < into.length; n++) into[n] = Math.exp(beta * logits[at + n]! - normaliser);
+}
+
+/** log Σ exp(β z) over the row of logits that begins at `at`, without overflow. */
+export function logSumExp(logits: Float32Array, at: number, classes: number, beta = 1): number {
+  let largest = -Infinity;
+  for (let n = 0; n < classes; n++) largest = Math.max(largest, logits[at + n]!);
+  let sum = 0;
+  for (let n = 0; n < classes; n++) sum += Math.exp(beta * (logits[at + n]! - largest));
+  return beta * largest + Math.log(sum);
+}
+
+/** The class with the largest value in the row that begins at `at`; the first of equals. */
 export function argmax(values: Float32Array | Float64Array, at: number, classes: number): number {
   let best = 0;
   for (let n = 1; n < classes; n++) if (values[at + n]! > values[at + best]!) best = n;
@@ -42,27 +55,12 @@ export function sigmoid(z: number): number {
   return z >= 0 ? 1 / (1 + Math.exp(-z)) : Math.exp(z) / (1 + Math.exp(z));
 }
 
-/** −log σ(z), or −log(1 − σ(z)) where the label is not there, in nats, without overflow. */
-export function binaryCrossEntropy(z: number, isThere: boolean): number {
-  return Math.max(isThere ? -z : z, 0) + Math.log1p(Math.exp(-Math.abs(z)));
+/** −log σ(z) where the label is present, else −log(1 − σ(z)), in nats, without overflow. */
+export function binaryCrossEntropy(z: number, isPresent: boolean): number {
+  return Math.max(isPresent ? -z : z, 0) + Math.log1p(Math.exp(-Math.abs(z)));
 }
 
-/** Σ vᵢ, from the first to the last. */
-export function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
-}
-
-/** part / whole; null where the whole is 0. */
-export function ratio(part: number, whole: number): number | null {
-  return whole === 0 ? null : part / whole;
-}
-
-/** The mean; null of no values. */
-export function mean(values: readonly number[]): number | null {
-  return ratio(sum(values), values.length);
-}
-
-// Plain loops: over thousands of parameters they are several times faster than map and reduce.
+// Vectors. Over thousands of parameters, plain loops are several times faster than map and reduce.
 
 /** Σ aᵢ bᵢ */
 export function dot(a: Float64Array | Float32Array, b: Float64Array | Float32Array): number {
@@ -71,12 +69,12 @@ export function dot(a: Float64Array | Float32Array, b: Float64Array | Float32Arr
   return sum;
 }
 
-/** a ← a + scale · b, in place. */
-export function addScaled(a: Float64Array, scale: number, b: Float64Array | Float32Array): void {
-  for (let i = 0; i < a.length; i++) a[i]! += scale * b[i]!;
+/** a ← a + factor · b, in place. */
+export function addScaled(a: Float64Array, factor: number, b: Float64Array | Float32Array): void {
+  for (let i = 0; i < a.length; i++) a[i]! += factor * b[i]!;
 }
 
-/** a ← scale · a, in place. */
+/** a ← factor · a, in place. */
 export function scale(a: Float64Array, factor: number): void {
   for (let i = 0; i < a.length; i++) a[i] = factor * a[i]!;
 }
@@ -95,7 +93,7 @@ export function infinityNorm(a: Float64Array): number {
   return norm;
 }
 
-/** Sets of 0 … count − 1 that are joined step by step (union-find). The least member of each is its root. */
+/** Disjoint sets of 0 … count − 1 (union-find). The root of a set is its least member. */
 export class DisjointSets {
   private readonly parents: Int32Array;
 

@@ -26,7 +26,7 @@ it.each(['all.csv', 'all.jsonl', 'all.tar', 'all.parquet', 'all'])(
     const path = pipe(name);
     const backbone = await loadBackbone({ model });
     await expect(embedDataset(path, { backbone, store: join(folder, 'store') })).rejects.toThrow(
-      `The data set ${path} cannot be read: it is no regular file.`,
+      `The data set ${path} cannot be read: it is not a regular file.`,
     );
   },
 );
@@ -37,17 +37,17 @@ it.each(['a.tar', 'a.parquet'])('nor in a folder of such files: %s', async (name
   const path = pipe(join(`${name.slice(2)} files`, name));
   const backbone = await loadBackbone({ model });
   await expect(embedDataset(shards, { backbone, store: join(folder, 'store') })).rejects.toThrow(
-    new RegExp(`${path} cannot be read as .*: it is no regular file`),
+    new RegExp(`${path} cannot be read as .*: it is not a regular file`),
   );
 });
 
 it('nor where a head or a source of a network is expected', async () => {
   const path = pipe('pipe');
   await expect(loadHead(path)).rejects.toThrow(
-    `The head file ${path} cannot be read: it is no regular file.`,
+    `The head file ${path} cannot be read: it is not a regular file.`,
   );
   await expect(fetchModel({ from: path, out: join(folder, 'out.onnx') })).rejects.toThrow(
-    `The model ${path} cannot be read: it is no regular file.`,
+    `The model ${path} cannot be read: it is not a regular file.`,
   );
 });
 
@@ -67,9 +67,9 @@ it('nor where predict is given one for a picture, a head or a network', async ()
     return `${code} ${stderr}`;
   });
   expect(told).toEqual([
-    `3 Error: ${path} cannot be read: it is no regular file.\n`,
-    `1 Error: The model ${path} cannot be read: it is no regular file.\n`,
-    `1 Error: The model card ${join(folder, 'card.json')} cannot be read: it is no regular file.\n`,
-    `1 Error: The head file ${path} cannot be read: it is no regular file.\n`,
+    `3 Error: ${path} cannot be read: it is not a regular file.\n`,
+    `1 Error: The model ${path} cannot be read: it is not a regular file.\n`,
+    `1 Error: The model card ${join(folder, 'card.json')} cannot be read: it is not a regular file.\n`,
+    `1 Error: The head file ${path} cannot be read: it is not a regular file.\n`,
   ]);
 });

@@ -4,7 +4,7 @@ import { connect } from '@lancedb/lancedb';
 import { digestsIn } from '../../scripts/faults/rows.js';
 import { loadBackbone } from '../../src/backbone/load.js';
 import { embedDataset, type EmbedOptions } from '../../src/embed/embed.js';
-import { arrow } from '../../src/store/lancedb.js';
+import { arrow } from '../../src/util/lancedb.js';
 import { EmbeddingStore } from '../../src/store/store.js';
 import { MODEL_ID, TRANSFORM_ID, writeStore } from '../support/embeddings.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';

@@ -59,8 +59,8 @@ const PROBLEMS: Record<string, RegExp> = {
   'bad\\xff.png': /not valid UTF-8.*rename/,
   'bad\\xfe.png': /not valid UTF-8.*rename/,
   'folder\\xff': /not valid UTF-8.*rename/,
-  'pipe.png': /is no regular file/,
-  'device.png': /is no regular file/,
+  'pipe.png': /is not a regular file/,
+  'device.png': /is not a regular file/,
   'loop.png': /ELOOP/,
 };
 
@@ -119,12 +119,12 @@ describe('a pipe', () => {
   it('is not waited for where a picture is expected', async () => {
     const classifier = new Classifier(backbone, madeUpHead(backbone));
     await expect(classifier.predict(join(odd, 'pipe.png'))).rejects.toThrow(
-      /pipe\.png cannot be read: it is no regular/,
+      /pipe\.png cannot be read: it is not a regular/,
     );
   });
 
   it('is not waited for where a network is expected', async () => {
-    await expect(loadBackbone({ model: join(odd, 'pipe.png') })).rejects.toThrow(/it is no regular file/);
+    await expect(loadBackbone({ model: join(odd, 'pipe.png') })).rejects.toThrow(/it is not a regular file/);
   });
 });
 

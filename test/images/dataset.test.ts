@@ -147,7 +147,7 @@ describe('a manifest', () => {
       'labels that are no texts',
       'set.jsonl',
       '{"path": "1.jpg", "labels": [null]}\n',
-      /line 1: labels holds null where text is expected/,
+      /line 1: labels holds null, but text is expected/,
     ],
     ['labels that are no list', 'set.jsonl', '{"path": "1.jpg", "labels": {}}\n', /line 1: labels is \{\}/],
     ['no path', 'set.csv', 'file,label\n1.jpg,a\n', /line 2: no path.*this row has file, label/],
@@ -155,7 +155,7 @@ describe('a manifest', () => {
       'an unknown split',
       'set.csv',
       'path,split\n1.jpg,train\n2.jpg,dev\n',
-      /line 3: the split is "dev"; write train/,
+      /line 3: Unknown split "dev". Use train/,
     ],
     [
       'a weight of 0',
@@ -169,7 +169,7 @@ describe('a manifest', () => {
       '{"path": "1.jpg", "weight": "much"}',
       /line 1: the weight is "much"/,
     ],
-    ['a path twice', 'set.csv', 'path\n1.jpg\n./1.jpg\n', /line 3: .*1\.jpg is listed on line 2 already/],
+    ['a path twice', 'set.csv', 'path\n1.jpg\n./1.jpg\n', /line 3: .*1\.jpg is already listed on line 2/],
     ['ragged rows', 'set.csv', 'path,label\n1.jpg\n', /set\.csv: .*columns/i],
     ['no JSON', 'set.jsonl', '{"path": "1.jpg"}\n{oops\n', /set\.jsonl, line 2: /],
     ['no object', 'set.jsonl', '["1.jpg"]\n', /line 1: an object such as/],
@@ -186,6 +186,6 @@ describe('what is no data set', () => {
       /no data set at .*missing: no such file/,
     );
     const path = await folder(['set.xlsx']);
-    await expect(openDataset(join(path, 'set.xlsx'))).rejects.toThrow(/set\.xlsx is no data set/);
+    await expect(openDataset(join(path, 'set.xlsx'))).rejects.toThrow(/set\.xlsx is not a data set/);
   });
 });

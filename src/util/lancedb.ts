@@ -2,16 +2,16 @@ import { createRequire } from 'node:module';
 
 export type { Connection, IndexStatistics, Table, VectorQuery } from '@lancedb/lancedb';
 
-// Read once, when the native library is loaded: it warns of all that it tries again, beside the error that it throws in the end.
+// The native library reads this once, on loading. By default it logs every retry, besides the error that it throws in the end.
 process.env.LANCEDB_LOG ??= 'error';
 
-/** LanceDB, loaded when that is set. */
+/** LanceDB, loaded after its log level is set. */
 export const { connect, Index, makeArrowTable } = createRequire(import.meta.url)(
   '@lancedb/lancedb',
 ) as typeof import('@lancedb/lancedb');
 
 /**
- * Arrow as LanceDB loads it, as CommonJS: a table of the ES module's classes it would have to make anew, value by value, and
- * vectors within it are lost.
+ * The CommonJS build of Arrow, which LanceDB itself loads. It would copy a table of the ES module's classes value by value, and
+ * lose the vectors in it.
  */
 export const arrow = createRequire(import.meta.url)('apache-arrow') as typeof import('apache-arrow');
