@@ -1,34 +1,15 @@
+import { once } from 'node:events';
 import { basename, extname } from 'node:path';
-import { Command, InvalidArgumentError, Option } from 'commander';
-import { DEFAULTS, type LogOptions } from '../server/options.js';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { DEFAULTS, type LogOptions, type ServerOptions } from '../server/options.js';
 import { startServer } from '../server/server.js';
 import { UsageError } from '../util/errors.js';
-import {
-  backboneOptions,
-  deviceOption,
-  type ModelFlags,
-  modelOption,
-  notNegative,
-  threadsOption,
-  wholeNumber,
-} from './options.js';
+import { deviceOption, modelOption, notNegative, threadsOption, wholeNumber } from './options.js';
 import { interruptible } from './progress.js';
 import { print, say } from './terminal.js';
 
-interface ServeFlags extends ModelFlags {
+interface ServeFlags extends Omit<ServerOptions, 'heads' | 'log'> {
   head: Record<string, string>;
-  host: string;
-  port: number;
-  apiKey?: string | undefined;
-  auth: boolean;
-  store?: string | undefined;
-  dataset?: string | undefined;
-  maxBatch: number;
-  maxWait: number;
-  maxQueue: number;
-  maxBody: number;
-  maxPixels: number;
-  timeout: number;
   logLevel: LogOptions['level'];
   json?: true | undefined;
 }
@@ -40,63 +21,62 @@ export const serveCommand = (command: Command): Command =>
     .addOption(
       new Option(
         '--head <[name=]file>',
-        'a head; several on one network by name, the first one answers by default',
+        'head to serve; repeat for several heads of one backbone, the first is the default',
       )
-        .argParser(headNamed)
-        .default(DEFAULT_HEAD, 'head.safetensors'),
-    )
-    .addOption(new Option('--port <n>', '0 takes any that is free').argParser(port).default(DEFAULTS.port))
-    .option(
-      '--host <address>',
-      'where to listen; elsewhere than on this machine it takes a key',
-      DEFAULTS.host,
+        .argParser(namedHead)
+        .default(DEFAULT_HEAD, DEFAULT_HEAD.head),
     )
     .addOption(
-      new Option('--api-key <key>', 'what clients have to send; better set in the environment').env(
+      new Option('--port <n>', 'port to listen on, 0 for any free one')
+        .argParser(port)
+        .default(DEFAULTS.port),
+    )
+    .option('--host <address>', 'address to listen on; other than localhost needs a key', DEFAULTS.host)
+    .addOption(
+      new Option('--api-key <key>', 'key that clients must send; better set in the environment').env(
         'LASTLAYER_API_KEY',
       ),
     )
     .option('--no-auth', 'let anyone in who reaches the address')
-    .option(
-      '--store <dir>',
-      'the embeddings to find similar pictures in (default: embeddings, where it is there)',
-    )
+    .option('--store <dir>', 'embeddings to find similar pictures in (default: embeddings, if it exists)')
     .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')
-    .addOption(whole('--max-batch <n>', 'pictures that go through the network together', DEFAULTS.maxBatch))
     .addOption(
-      new Option('--max-wait <ms>', 'how long an idle network waits for more pictures')
+      new Option('--max-batch <n>', 'pictures per batch of the backbone')
+        .argParser(wholeNumber)
+        .default(DEFAULTS.maxBatch),
+    )
+    .addOption(
+      new Option('--max-wait <ms>', 'how long an idle backbone waits for a batch to fill')
         .argParser(notNegative)
         .default(DEFAULTS.maxWait),
     )
     .addOption(
-      whole(
-        '--max-queue <n>',
-        'pictures that may wait; beyond it requests are refused by 429',
-        DEFAULTS.maxQueue,
-      ),
+      new Option('--max-queue <n>', 'pictures in the queue; requests beyond that are rejected with 429')
+        .argParser(wholeNumber)
+        .default(DEFAULTS.maxQueue),
     )
-    .addOption(whole('--max-body <MiB>', 'the largest request', DEFAULTS.maxBody / 2 ** 20))
-    .addOption(whole('--max-pixels <millions>', 'the largest picture', DEFAULTS.maxPixels / 1e6))
-    .addOption(whole('--timeout <seconds>', 'the longest that a request may take', DEFAULTS.timeout / 1000))
+    .addOption(scaled('--max-body <MiB>', 'largest request body', 2 ** 20, DEFAULTS.maxBody))
+    .addOption(scaled('--max-pixels <millions>', 'largest picture', 1e6, DEFAULTS.maxPixels))
+    .addOption(scaled('--timeout <seconds>', 'longest time for a request', 1000, DEFAULTS.timeout))
     .addOption(
-      new Option('--log-level <level>', 'debug tells each request')
+      new Option('--log-level <level>', 'what to log; debug logs each request')
         .choices(['debug', 'info', 'warn', 'error'])
         .default('info'),
     )
     .addOption(modelOption())
     .addOption(deviceOption())
     .addOption(threadsOption())
-    .option('--json', 'print one JSON object on stdout once it listens, and log JSON on stderr')
+    .option('--json', 'print one JSON object on stdout when the server listens, and log JSON on stderr')
     .addHelpText(
       'after',
       `
-  /                          a page to drop pictures on
-  POST /v1/classify          a picture as the body, or several as the files of a form
-  POST /v1/heads/NAME/classify
+  /                              a page to drop pictures on
+  POST /v1/classify              one picture as the body, or several as files of a form
+  POST /v1/heads/NAME/classify   the same, with this head
   GET /v1/heads /healthz /readyz /metrics /openapi.json
 
-A head is read anew when its file changes. Ctrl-C or SIGTERM ends the server when the requests under way are answered, or 10 s
-have passed; exit code 0.
+A head is reloaded when its file changes. Ctrl-C or SIGTERM stops the server after the requests in progress, or after 10 s; the
+exit code is 0.
 
 Examples:
   npm run serve
@@ -107,77 +87,41 @@ Examples:
     )
     .action(run);
 
-async function run({
-  head,
-  auth,
-  maxBody,
-  maxPixels,
-  timeout,
-  logLevel,
-  json,
-  ...flags
-}: ServeFlags): Promise<void> {
-  const { host, port, apiKey, store, dataset, maxBatch, maxWait, maxQueue } = flags;
-  const server = await startServer({
-    ...backboneOptions(flags),
-    heads: head,
-    host,
-    port,
-    withoutKey: !auth,
-    maxBatch,
-    maxWait,
-    maxQueue,
-    apiKey,
-    store,
-    dataset,
-    maxBody: maxBody * 2 ** 20,
-    maxPixels: maxPixels * 1e6,
-    timeout: timeout * 1000,
-    log: { level: logLevel, stream: json ? process.stderr : { write: sayMessage } },
-  });
-  const { url, heads } = server;
-  if (json) print(JSON.stringify({ url, heads, dataset: server.dataset }));
+async function run({ head: heads, logLevel: level, json, ...options }: ServeFlags): Promise<void> {
+  const stream = json ? process.stderr : { write: sayMessage };
+  const server = await startServer({ ...options, heads, log: { level, stream } });
+  if (json) print(JSON.stringify({ url: server.url, heads: server.heads, dataset: server.dataset }));
   await interruptible(async (signal) => {
-    try {
-      await aborted(signal);
-    } finally {
-      await server.close();
-    }
-  }, 'Stopping when the requests under way are answered. Once more to stop at once.');
+    if (!signal.aborted) await once(signal, 'abort');
+    await server.close();
+  }, 'Stopping after the requests in progress. Press Ctrl-C again to stop at once.');
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    signal.addEventListener('abort', () => {
-      resolve();
-    });
-  });
-}
-
-/** A line of the log for people: its message alone. */
+/** Shows a person only the message of a log entry. */
 function sayMessage(line: string): void {
   const { msg } = JSON.parse(line) as { msg: string };
   say(msg);
 }
 
-/** Collects `NAME=FILE` and `FILE`, which goes by its own name. */
-function headNamed(text: string, earlier: Record<string, string>): Record<string, string> {
+/** Collects `NAME=FILE`, or `FILE`, which is named after itself. */
+function namedHead(text: string, earlier: Record<string, string>): Record<string, string> {
   const [, name = basename(text, extname(text)), file = text] = /^([\w.-]+)=(.+)$/.exec(text) ?? [];
   const heads = earlier === DEFAULT_HEAD ? {} : earlier;
   if (name in heads) {
-    throw new UsageError(`Two heads are named ${name}; name them apart: --head NAME=FILE.`);
+    throw new UsageError(`Two heads are named ${name}. Give them different names: --head NAME=FILE.`);
   }
   return { ...heads, [name]: file };
 }
 
-function whole(flags: string, description: string, value: number): Option {
-  return new Option(flags, description).argParser(wholeNumber).default(value);
+/** An option that users give in a larger unit than the server takes. */
+function scaled(flags: string, description: string, unit: number, value: number): Option {
+  return new Option(flags, description)
+    .argParser((text) => wholeNumber(text) * unit)
+    .default(value, String(value / unit));
 }
 
 function port(text: string): number {
   const value = Number(text);
-  if (!/^\d+$/.test(text) || value > 65535) {
-    throw new InvalidArgumentError('A port is expected, 0 to 65535.');
-  }
-  return value;
+  if (/^\d+$/.test(text) && value <= 65535) return value;
+  throw new InvalidArgumentError('It must be a port, from 0 to 65535.');
 }

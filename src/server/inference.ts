@@ -7,24 +7,27 @@ import { type DecodedImage, decodeImage, joinPixels } from '../image/decode.js';
 import { LastlayerError } from '../util/errors.js';
 import type { ServedHead } from './heads.js';
 import type { Limits } from './limits.js';
-import type { SimilarPictures, SimilarRow } from './similar.js';
+import type { SimilarPicture, SimilarPictures } from './similar.js';
 import type { Upload } from './uploads.js';
 
-/** What is asked of pictures. */
 interface Question {
   head: ServedHead;
-  /** Classes to name. */
+  /** How many classes to return. */
   topK: number;
-  /** Similar pictures to show. */
+  /** How many similar pictures to return. */
   similar: number;
-  /** Aborts where nobody waits for the answer any more. */
+  /** Aborts when nobody waits for the answer any more. */
   signal: AbortSignal;
 }
 
-/** What is answered for one picture. */
-export type Answer = Pick<Upload, 'field' | 'filename'> &
-  (Judged | { error: { code: string; message: string } });
-type Judged = Classification & { similar?: SimilarRow[] | undefined };
+/** The answer for one picture. */
+export type Answer = Pick<Upload, 'field' | 'filename'> & (Result | { error: PictureError });
+type Result = Classification & { similar?: SimilarPicture[] | undefined };
+
+interface PictureError {
+  code: string;
+  message: string;
+}
 
 interface PipelineParts {
   backbone: Backbone;
@@ -34,7 +37,7 @@ interface PipelineParts {
   maxPixels: number;
 }
 
-/** Takes pictures from their bytes to their answers: decoded on libuv's threads, embedded in the backbone's, judged here. */
+/** Decodes pictures on libuv's threads, embeds them on the backbone's, and classifies the embeddings here. */
 export class Pipeline {
   private readonly decoding = pLimit(availableParallelism());
 
@@ -42,7 +45,7 @@ export class Pipeline {
 
   /**
    * @returns the answers in the order of the pictures
-   * @throws {HttpError} where the server has too much to do
+   * @throws {HttpError} if the server is at its limit
    * @throws the signal's reason
    */
   async classify(uploads: readonly Upload[], question: Question): Promise<Answer[]> {
@@ -55,33 +58,24 @@ export class Pipeline {
   }
 
   private async answer({ bytes, ...names }: Upload, question: Question): Promise<Answer> {
-    const image = await this.decoding(() => this.decode(bytes, question.signal));
+    const { head, topK, similar, signal } = question;
+    const image = await this.decoding(() => this.decode(bytes, signal));
     if ('error' in image) return { ...names, error: image.error };
-    return { ...names, ...(await this.judge(image, question)) };
-  }
-
-  private async decode(
-    bytes: Buffer,
-    signal: AbortSignal,
-  ): Promise<DecodedImage | { error: { code: string; message: string } }> {
-    signal.throwIfAborted();
-    try {
-      return await decodeImage(bytes, this.parts.backbone.transform, {
-        maxPixels: this.parts.maxPixels,
-        svg: false,
-      });
-    } catch (error) {
-      if (!(error instanceof LastlayerError)) throw error;
-      return {
-        error: { code: 'unreadable_picture', message: `It is no readable picture: ${error.message}.` },
-      };
-    }
-  }
-
-  private async judge(image: DecodedImage, { head, topK, similar, signal }: Question): Promise<Judged> {
     const embedding = await this.parts.batcher.add(image, signal);
     const found = similar > 0 ? await this.parts.similar?.find(embedding, similar) : undefined;
-    return { ...classificationOf(head.head, embedding, topK), similar: found };
+    return { ...names, ...classificationOf(head.head, embedding, topK), similar: found };
+  }
+
+  private async decode(bytes: Buffer, signal: AbortSignal): Promise<DecodedImage | { error: PictureError }> {
+    signal.throwIfAborted();
+    const { backbone, maxPixels } = this.parts;
+    try {
+      return await decodeImage(bytes, backbone.transform, { maxPixels, svg: false });
+    } catch (error) {
+      if (!(error instanceof LastlayerError)) throw error;
+      const message = `This is not a readable picture: ${error.message}.`;
+      return { error: { code: 'unreadable_picture', message } };
+    }
   }
 }
 
@@ -91,7 +85,7 @@ interface BatcherOptions {
   maxBatch: number;
   /** How long an idle thread of the backbone waits for a batch to fill, in ms. */
   maxWait: number;
-  /** Told of each batch that is done. */
+  /** Called after each batch. */
   onBatch: (pictures: number, seconds: number) => void;
 }
 
@@ -103,8 +97,8 @@ interface Waiting {
 }
 
 /**
- * Dynamic batching: pictures that come while all threads of the backbone are at work are the next batch, in the order in which
- * they came. An idle thread begins at once, or waits a moment for more.
+ * Dynamic batching: pictures that arrive while all threads of the backbone are busy form the next batch, first come, first served.
+ * An idle thread starts at once, or waits up to `maxWait` for more.
  */
 export class Batcher {
   private queue: Waiting[] = [];
@@ -114,9 +108,9 @@ export class Batcher {
   constructor(private readonly options: BatcherOptions) {}
 
   /**
-   * @param signal aborts where nobody waits for the answer any more
+   * @param signal aborts when nobody waits for the answer any more
    * @returns the picture's embedding, [width]
-   * @throws the signal's reason, and as the backbone does
+   * @throws the signal's reason, or what the backbone throws
    */
   add(image: DecodedImage, signal: AbortSignal): Promise<Float32Array> {
     return new Promise((resolve, reject) => {
@@ -125,7 +119,7 @@ export class Batcher {
     });
   }
 
-  /** Lets all go that wait, for this reason, and begins no more batches. */
+  /** Rejects all that wait, and starts no more batches. */
   close(reason: Error): void {
     clearTimeout(this.timer);
     for (const { reject } of this.queue) reject(reason);
@@ -153,12 +147,12 @@ export class Batcher {
     }
   }
 
-  /** The pictures of the next batch; those that nobody waits for any more are let go. */
+  /** Takes the pictures of the next batch off the queue, and drops those that nobody waits for. */
   private take(): Waiting[] {
-    const [gone, waited] = [this.queue.filter(isGone), this.queue.filter((waiting) => !isGone(waiting))];
-    for (const { signal, reject } of gone) reject(signal.reason);
-    this.queue = waited.slice(this.options.maxBatch);
-    return waited.slice(0, this.options.maxBatch);
+    const waiting = this.queue.filter(({ signal }) => !signal.aborted);
+    for (const { signal, reject } of this.queue) if (signal.aborted) reject(signal.reason);
+    this.queue = waiting.slice(this.options.maxBatch);
+    return waiting.slice(0, this.options.maxBatch);
   }
 
   private async embed(batch: readonly Waiting[]): Promise<void> {
@@ -174,8 +168,4 @@ export class Batcher {
     }
     this.options.onBatch(batch.length, (performance.now() - started) / 1000);
   }
-}
-
-function isGone({ signal }: Waiting): boolean {
-  return signal.aborted;
 }

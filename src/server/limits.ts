@@ -1,10 +1,20 @@
-import { HttpError } from './http-error.js';
+import { HttpError } from './errors.js';
 import type { Settings } from './options.js';
 
-/** The longest time, in seconds, after which clients are told to come again. */
-const LONGEST_RETRY = 30;
+/** The longest Retry-After, in seconds. */
+const MAX_RETRY_AFTER = 30;
 
-/** Counts what the server holds, and refuses more than it should: it answers late no one whom it can refuse at once. */
+/** A request's body while it arrives. */
+export interface IncomingBody {
+  /** @throws {HttpError} 413 if the body is too large, 429 if all bodies together are */
+  add: (bytes: number) => void;
+  /** Call when the body is complete. */
+  complete: () => void;
+  /** Call when nothing of the body is needed any more. */
+  release: () => void;
+}
+
+/** Bounds the pictures and bytes in the server's hands. It rejects early rather than answering late. */
 export class Limits {
   private pictures = 0;
   private arriving = 0;
@@ -13,55 +23,53 @@ export class Limits {
 
   constructor(private readonly settings: Pick<Settings, 'maxQueue' | 'maxBody' | 'maxHeld'>) {}
 
-  /** Pictures that wait or are at work. */
+  /** Pictures waiting or in progress. */
   get queued(): number {
     return this.pictures;
   }
 
-  /** Bytes of the bodies that are held. */
+  /** Bytes of request bodies in memory. */
   get held(): number {
     return this.bytes;
   }
 
   /**
-   * Lets a request in, whose body is still to come. Bodies that come count beside the pictures, so that few are refused once
-   * they are here; but no more of them than there are pictures, so that slow clients alone cannot keep others out.
-   * @returns what measures the body
-   * @throws {HttpError} 429 where there will be no place for it
+   * Admits a request before its body arrives. Arriving bodies take up the queue too, so few are rejected once they are here; but
+   * at most as much of it as the pictures do, so slow clients alone cannot keep others out.
+   * @throws {HttpError} 429 if the queue is full
    */
-  enter(): Arrival {
-    const coming = Math.min(this.arriving, this.pictures);
-    if (this.pictures + coming >= this.settings.maxQueue) throw this.overloaded();
+  receive(): IncomingBody {
+    const { maxQueue, maxBody, maxHeld } = this.settings;
+    if (this.pictures + Math.min(this.arriving, this.pictures) >= maxQueue) throw this.overloaded();
     this.arriving++;
-    let isComing = true;
-    let taken = 0;
-    const { maxBody, maxHeld } = this.settings;
-    const end = () => {
-      if (isComing) this.arriving--;
-      isComing = false;
+    let isArriving = true;
+    let size = 0;
+    const complete = () => {
+      if (isArriving) this.arriving--;
+      isArriving = false;
     };
     return {
       add: (bytes) => {
-        taken += bytes;
+        size += bytes;
         this.bytes += bytes;
-        if (taken > maxBody) {
+        if (size > maxBody) {
           throw new HttpError(413, 'body_too_large', `The body is larger than ${maxBody} bytes.`);
         }
         if (this.bytes > maxHeld) throw this.overloaded();
       },
-      end,
+      complete,
       release: () => {
-        end();
-        this.bytes -= taken;
-        taken = 0;
+        complete();
+        this.bytes -= size;
+        size = 0;
       },
     };
   }
 
   /**
-   * Takes a request's pictures on.
-   * @returns what lets them go again
-   * @throws {HttpError} 429 where they are too many now, 413 where they always will be
+   * Admits the pictures of a request.
+   * @returns a function to call when they are done
+   * @throws {HttpError} 429 if the queue is full, 413 if so many would never fit
    */
   admit(count: number): () => void {
     const { maxQueue } = this.settings;
@@ -69,7 +77,7 @@ export class Limits {
       throw new HttpError(
         413,
         'too_many_pictures',
-        `${count} pictures were sent; at most ${maxQueue} are taken.`,
+        `The request has ${count} pictures; at most ${maxQueue} are allowed.`,
       );
     }
     if (this.pictures + count > maxQueue) throw this.overloaded();
@@ -77,31 +85,16 @@ export class Limits {
     return () => (this.pictures -= count);
   }
 
-  /** Learns how fast the backbone is. */
-  learn(pictures: number, seconds: number): void {
+  /** Updates the moving average of the backbone's speed, which Retry-After is estimated from. */
+  recordSpeed(pictures: number, seconds: number): void {
     this.secondsPerPicture += 0.1 * (seconds / pictures - this.secondsPerPicture);
   }
 
   private overloaded(): HttpError {
     const seconds = Math.ceil(this.pictures * this.secondsPerPicture);
-    const wait = String(Math.min(Math.max(seconds, 1), LONGEST_RETRY));
-    return new HttpError(
-      429,
-      'overloaded',
-      `The server has as much to do as it takes on. Come again in ${wait} s.`,
-      {
-        'Retry-After': wait,
-      },
-    );
+    const wait = String(Math.min(Math.max(seconds, 1), MAX_RETRY_AFTER));
+    return new HttpError(429, 'overloaded', `The server is at its limit. Try again in ${wait} s.`, {
+      'Retry-After': wait,
+    });
   }
-}
-
-/** A request's body while it comes in. */
-export interface Arrival {
-  /** @throws {HttpError} 413 where the body is too large, 429 where all bodies together are */
-  add: (bytes: number) => void;
-  /** All of it is here. */
-  end: () => void;
-  /** Nothing of it is needed any more. */
-  release: () => void;
 }

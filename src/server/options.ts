@@ -1,46 +1,62 @@
 import type { BackboneOptions } from '../backbone/load.js';
 import { UsageError } from '../util/errors.js';
-import { withDefaults, type WithDefaults, checkInteger } from '../util/validate.js';
+import { checkInteger, type WithDefaults, withDefaults } from '../util/validate.js';
 
 export interface ServerOptions extends Omit<BackboneOptions, 'modelId' | 'onNotice'> {
-  /** Files of the heads by the names under which they are served; the first one answers where none is named. */
+  /** Head files by the names that they are served under. The first one is the default of requests that name none. */
   heads: Readonly<Record<string, string>>;
-  /** Address to listen on. Default: 127.0.0.1, which no other machine reaches. */
+  /**
+   * Address to listen on. Other machines cannot reach the default.
+   * @default '127.0.0.1'
+   */
   host?: string | undefined;
-  /** 0 takes any that is free. Default: 8080. */
+  /**
+   * 0 takes any free port.
+   * @default 8080
+   */
   port?: number | undefined;
-  /** What clients have to send as `Authorization: Bearer KEY` or `X-API-Key: KEY`. */
+  /** What clients have to send as `Authorization: Bearer KEY` or `X-API-Key: KEY`; at least 8 characters. */
   apiKey?: string | undefined;
-  /** Listen without a key even where other machines reach the server. Default: false. */
-  withoutKey?: boolean | undefined;
-  /** The store with the pictures that similar ones are sought among. Default: `embeddings` where it is there; else none. */
+  /**
+   * false: listen without a key even where other machines reach the server, and answer to any host name.
+   * @default true
+   */
+  auth?: boolean | undefined;
+  /**
+   * The store whose pictures are searched for similar ones.
+   * @default `embeddings` if it exists, else none
+   */
   store?: string | undefined;
-  /** The data set of the store; by default the one that the backbone embedded last. */
+  /** The data set of the store. @default the one that the backbone embedded last */
   dataset?: string | undefined;
-  /** Pictures that go through the backbone together, in each of its threads. Default: 8. */
+  /** Pictures per batch, in each thread of the backbone. @default 8 */
   maxBatch?: number | undefined;
-  /** How long an idle thread waits for a batch to fill, in ms. Default: 0: pictures that come while all work are the next batch. */
+  /**
+   * How long an idle thread waits for a batch to fill, in ms. With 0, pictures that arrive while all threads are busy form the
+   * next batch.
+   * @default 0
+   */
   maxWait?: number | undefined;
-  /** Pictures that wait or are at work; beyond it requests are refused by 429. Default: 128. */
+  /** Pictures that may be waiting or in progress; requests beyond that are rejected with 429. @default 128 */
   maxQueue?: number | undefined;
-  /** Bytes of a request's body. Default: 32 MiB. */
+  /** Bytes of a request's body. @default 32 MiB */
   maxBody?: number | undefined;
-  /** Bytes of all bodies that are held; beyond it requests are refused by 429. Default: 256 MiB. */
+  /** Bytes of all request bodies in memory; requests beyond that are rejected with 429. @default 256 MiB */
   maxHeld?: number | undefined;
-  /** Pixels of a picture. Default: 64 million. */
+  /** Pixels of a picture. @default 64 million */
   maxPixels?: number | undefined;
-  /** How long a request may take, from its first byte to the answer, in ms. Default: 30,000. */
+  /** How long a request may take, from its first byte to the answer, in ms. @default 30 000 */
   timeout?: number | undefined;
-  /** How long those under way may still take once the server is closed, in ms. Default: 10,000. */
+  /** How long `close` waits for requests in progress, in ms. @default 10 000 */
   grace?: number | undefined;
-  /** How often the files of the heads are looked at for a change, in ms. Default: 1000. */
+  /** How often the head files are checked for changes, in ms. @default 1000 */
   reloadInterval?: number | undefined;
-  /** Default: nothing is logged. */
+  /** @default nothing is logged */
   log?: LogOptions | undefined;
 }
 
 export interface LogOptions {
-  /** Each request is told at `debug`. */
+  /** `debug` logs each request. */
   level: 'debug' | 'info' | 'warn' | 'error';
   /** Takes one JSON object a line. */
   stream: { write(line: string): void };
@@ -49,7 +65,7 @@ export interface LogOptions {
 export const DEFAULTS = {
   host: '127.0.0.1',
   port: 8080,
-  withoutKey: false,
+  auth: true,
   maxBatch: 8,
   maxWait: 0,
   maxQueue: 128,
@@ -63,42 +79,37 @@ export const DEFAULTS = {
 
 export type Settings = WithDefaults<ServerOptions, typeof DEFAULTS>;
 
-/** The shortest key that is taken. */
-const MIN_KEY = 8;
+const MIN_KEY_LENGTH = 8;
 
-/** @throws {UsageError} where an option makes no sense, or other machines would reach a server without a key */
+/** @throws {UsageError} if an option is invalid, or other machines could reach a server without a key */
 export function settingsOf(options: ServerOptions): Settings {
   const settings = withDefaults(options, DEFAULTS);
-  if (Object.keys(settings.heads).length === 0)
-    throw new UsageError('No head is given; name a file by --head.');
-  for (const name of Object.keys(settings.heads)) {
-    if (!isHeadName(name)) {
-      throw new UsageError(
-        `The head's name ${JSON.stringify(name)} must be of letters, digits and . _ - only.`,
-      );
-    }
+  const { apiKey, auth, heads, host } = settings;
+  const names = Object.keys(heads);
+  if (names.length === 0) throw new UsageError('No head is given. Name a head file with --head.');
+  for (const name of names) {
+    // The name is part of the head's URL.
+    if (/^[\w.-]+$/.test(name)) continue;
+    throw new UsageError(
+      `The head name ${JSON.stringify(name)} may only contain letters, digits, ".", "_" and "-".`,
+    );
   }
   for (const name of ['maxBatch', 'maxQueue', 'maxBody', 'maxHeld', 'maxPixels', 'timeout'] as const) {
     checkInteger(name, settings[name], { min: 1 });
   }
-  if (settings.apiKey !== undefined && settings.apiKey.length < MIN_KEY) {
-    throw new UsageError(`The API key has ${settings.apiKey.length} characters; take ${MIN_KEY} or more.`);
+  if (apiKey !== undefined && apiKey.length < MIN_KEY_LENGTH) {
+    throw new UsageError(`The API key has ${apiKey.length} characters. Use ${MIN_KEY_LENGTH} or more.`);
   }
-  if (!isLoopback(settings.host) && settings.apiKey === undefined && !settings.withoutKey) {
+  if (auth && apiKey === undefined && !isLoopback(host)) {
     throw new UsageError(
-      `At ${settings.host} other machines reach the server. Set a key in LASTLAYER_API_KEY or by --api-key, or pass ` +
-        `--no-auth to let anyone in.`,
+      `Other machines can reach the server at ${host}. Set a key in LASTLAYER_API_KEY or with --api-key, or pass --no-auth to ` +
+        `let anyone in.`,
     );
   }
   return settings;
 }
 
-/** Whether it can stand in an address as it is. */
-function isHeadName(name: string): boolean {
-  return /^[\w.-]+$/.test(name);
-}
-
-/** Whether an address, or the host of a URL, is reached from this machine alone. */
+/** Whether only this machine reaches an address, or the host of a URL. */
 export function isLoopback(host: string): boolean {
   return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/.test(host);
 }

@@ -1,14 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { withDeadline } from './app.js';
+import { abortable } from '../util/async.js';
+import { HttpError } from './errors.js';
 import type { Heads } from './heads.js';
-import { HttpError } from './http-error.js';
 import type { Answer, Pipeline } from './inference.js';
 import type { Limits } from './limits.js';
 import type { Metrics } from './metrics.js';
 import * as schemas from './schemas.js';
-import { refusals, stateAnswer } from './schemas.js';
 import type { SimilarPictures } from './similar.js';
-import { takeUploads, uploadsOf } from './uploads.js';
+import { acceptUploads, uploadsOf } from './uploads.js';
 
 interface RouteParts {
   heads: Heads;
@@ -25,31 +24,36 @@ interface ClassifyRoute {
   Querystring: { topK: number; similar: number };
 }
 
-/** What is asked about pictures and heads. */
+/** The routes for pictures and heads. */
 export async function addRoutes(app: FastifyInstance, parts: RouteParts): Promise<void> {
   const { heads, limits, similar } = parts;
+  const tags = ['classify'];
+
   await app.register(async (posts) => {
-    await takeUploads(posts, limits);
-    const classify = async (request: FastifyRequest<ClassifyRoute>, reply: FastifyReply) =>
-      answer(request, reply, parts);
-    const response = {
-      200: schemas.classifyAnswer,
-      ...schemas.refusals(400, 401, 404, 413, 415, 422, 429, 503),
+    await acceptUploads(posts, limits);
+    const schema = {
+      tags,
+      querystring: schemas.classifyQuery,
+      response: {
+        200: schemas.classifyAnswer,
+        ...schemas.errorAnswers(400, 401, 404, 413, 415, 422, 429, 503),
+      },
     };
-    const schema = { tags: ['classify'], querystring: schemas.classifyQuery, response };
     const config = { requestBody: schemas.pictureBody };
+    const handler = (request: FastifyRequest<ClassifyRoute>, reply: FastifyReply) =>
+      classify(request, reply, parts);
     posts.post<ClassifyRoute>(
       '/v1/classify',
-      { config, schema: { ...schema, summary: 'Tell what is on pictures, by the first head' } },
-      classify,
+      { config, schema: { ...schema, summary: 'Classify pictures with the default head' } },
+      handler,
     );
     posts.post<ClassifyRoute>(
       '/v1/heads/:name/classify',
       {
         config,
-        schema: { ...schema, summary: 'Tell what is on pictures, by this head', params: schemas.headParams },
+        schema: { ...schema, summary: 'Classify pictures with this head', params: schemas.headParams },
       },
-      classify,
+      handler,
     );
   });
 
@@ -57,9 +61,9 @@ export async function addRoutes(app: FastifyInstance, parts: RouteParts): Promis
     '/v1/heads',
     {
       schema: {
-        tags: ['classify'],
-        summary: 'The heads',
-        response: { 200: schemas.headsAnswer, ...schemas.refusals(401) },
+        tags,
+        summary: 'List the heads',
+        response: { 200: schemas.headsAnswer, ...schemas.errorAnswers(401) },
       },
     },
     () => ({
@@ -80,23 +84,24 @@ export async function addRoutes(app: FastifyInstance, parts: RouteParts): Promis
     '/v1/pictures/:id/thumbnail',
     {
       schema: {
-        tags: ['classify'],
-        summary: 'A similar picture, made small',
+        tags,
+        summary: 'Get a thumbnail of a similar picture',
         params: schemas.pictureParams,
-        response: {
-          200: {
-            description: 'the picture',
-            content: { 'image/webp': { schema: { type: 'string', format: 'binary' } } },
-          },
-          ...schemas.refusals(400, 401, 404),
-        },
+        response: { 200: schemas.thumbnailAnswer, ...schemas.errorAnswers(400, 401, 404) },
       },
     },
-    async ({ params: { id } }, reply) => sendThumbnail(reply, await similar?.thumbnail(id)),
+    async ({ params: { id } }, reply) => {
+      const webp = await similar?.thumbnail(id);
+      if (!webp) {
+        throw new HttpError(404, 'unknown_picture', 'There is no such picture, or its file is gone.');
+      }
+      // The id is the digest of the picture's bytes, so its thumbnail never changes.
+      return reply.header('Cache-Control', 'private, max-age=86400, immutable').type('image/webp').send(webp);
+    },
   );
 }
 
-async function answer(
+async function classify(
   request: FastifyRequest<ClassifyRoute>,
   reply: FastifyReply,
   { heads, pipeline, metrics, similar, timeout }: RouteParts,
@@ -106,7 +111,7 @@ async function answer(
     throw new HttpError(
       400,
       'no_store',
-      'There are no similar pictures here; the server was started without a store.',
+      'Similar pictures are not available: the server was started without a store.',
     );
   }
   const uploads = await uploadsOf(request);
@@ -119,36 +124,50 @@ async function answer(
   return { head: { name: head.name, id: head.id }, results };
 }
 
+/**
+ * Runs work until the client disconnects or the time is up, with a signal that aborts then. (Fastify's own signal and timeout end
+ * with the request's body.)
+ * @throws {HttpError} 503 as soon as the time is up, even if the work takes a little longer to stop
+ */
+async function withDeadline<T>(
+  reply: FastifyReply,
+  ms: number,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const timer = setTimeout(() => {
+    controller.abort(new HttpError(503, 'timeout', 'The answer took too long.', { 'Retry-After': '1' }));
+  }, ms);
+  reply.raw.once('close', () => {
+    clearTimeout(timer);
+    controller.abort(new HttpError(499, 'client_gone', 'The client did not wait for the answer.'));
+  });
+  return abortable(work(signal), signal);
+}
+
 function outcomeOf(answer: Answer): string {
   if ('error' in answer) return 'unreadable';
   return answer.unknown ? 'unknown' : 'classified';
 }
 
-/** A picture's id is the digest of its bytes, so its thumbnail never changes. */
-function sendThumbnail(reply: FastifyReply, webp: Buffer | undefined): FastifyReply {
-  if (!webp) throw new HttpError(404, 'no_such_picture', 'There is no such picture, or its file is gone.');
-  return reply.header('Cache-Control', 'private, max-age=86400, immutable').type('image/webp').send(webp);
-}
-
-/** What those who run the server ask. */
+/** The routes for whoever operates the server. */
 export function addOperations(app: FastifyInstance, metrics: Metrics, isReady: () => boolean): void {
   const tags = ['operations'];
+  const config = { open: true };
   app.get(
     '/healthz',
-    {
-      config: { open: true },
-      schema: { tags, summary: 'Whether the process answers', response: { 200: stateAnswer } },
-    },
+    { config, schema: { tags, summary: 'Is the process alive?', response: { 200: schemas.stateAnswer } } },
     () => ({ status: 'ok' }),
   );
   app.get(
     '/readyz',
     {
-      config: { open: true },
+      config,
       schema: {
         tags,
-        summary: 'Whether pictures are taken',
-        response: { 200: stateAnswer, 503: stateAnswer },
+        summary: 'Does the server accept pictures?',
+        response: { 200: schemas.stateAnswer, 503: schemas.stateAnswer },
       },
     },
     (_request, reply) => reply.code(isReady() ? 200 : 503).send({ status: isReady() ? 'ready' : 'stopping' }),
@@ -158,19 +177,16 @@ export function addOperations(app: FastifyInstance, metrics: Metrics, isReady: (
     {
       schema: {
         tags,
-        summary: 'Figures for Prometheus',
-        response: {
-          200: { description: 'as text', content: { 'text/plain': { schema: { type: 'string' } } } },
-          ...refusals(401),
-        },
+        summary: 'Metrics for Prometheus',
+        response: { 200: schemas.metricsAnswer, ...schemas.errorAnswers(401) },
       },
     },
     async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()),
   );
-  app.get('/openapi.json', { config: { open: true }, schema: { hide: true } }, () => app.swagger());
+  app.get('/openapi.json', { config, schema: { hide: true } }, () => app.swagger());
 
   app.addHook('onResponse', async (request, reply) => {
-    // The pattern, so that no client can make new time series.
+    // The route's pattern, not the URL: clients must not be able to create time series.
     const route = request.routeOptions.url ?? 'none';
     const { method, url } = request;
     const { statusCode: status, elapsedTime } = reply;

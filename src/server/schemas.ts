@@ -1,45 +1,41 @@
-/** The answers as JSON Schema: what they are checked against on their way out, and the OpenAPI description is made from. */
+/** The answers as JSON Schema: Fastify serialises by them, and the OpenAPI description is generated from them. */
 
 const text = { type: 'string' } as const;
+const texts = { type: 'array', items: text } as const;
 const probability = { type: 'number', minimum: 0, maximum: 1 } as const;
+const file = { type: 'string', format: 'binary' } as const;
 
 const error = {
   type: 'object',
   required: ['code', 'message'],
   properties: {
-    code: { ...text, description: 'for programs' },
-    message: { ...text, description: 'for people' },
+    code: { ...text, description: 'For programs' },
+    message: { ...text, description: 'For people' },
   },
-} as const;
-
-export const errorAnswer = {
-  type: 'object',
-  required: ['error'],
-  properties: { error },
 } as const;
 
 const similar = {
   type: 'array',
-  description: 'The most similar pictures of the data set, the most similar first',
+  description: 'The most similar pictures of the data set, most similar first',
   items: {
     type: 'object',
     required: ['id', 'label', 'split', 'similarity'],
     properties: {
-      id: { ...text, description: 'for /v1/pictures/{id}/thumbnail' },
+      id: { ...text, description: 'See /v1/pictures/{id}/thumbnail' },
       label: { ...text, nullable: true },
-      labels: { type: 'array', items: text },
+      labels: texts,
       split: { ...text, nullable: true },
-      similarity: { type: 'number', description: 'cosine of the embeddings, -1 to 1' },
+      similarity: { type: 'number', description: 'Cosine of the embeddings, -1 to 1' },
     },
   },
 } as const;
 
 const result = {
   type: 'object',
-  description: 'What the head makes of one picture; or why that cannot be read',
+  description: 'The classification of one picture, or an error if it cannot be read',
   properties: {
-    field: { ...text, description: 'of the form' },
-    filename: { ...text, description: 'as the client sent it' },
+    field: { ...text, description: 'The field of the form' },
+    filename: { ...text, description: 'The file name that the client sent' },
     predictions: {
       type: 'array',
       description: 'The most probable classes, best first',
@@ -49,11 +45,10 @@ const result = {
         properties: { label: text, probability },
       },
     },
-    unknown: { type: 'boolean', description: 'whether the picture is probably none of the classes' },
+    unknown: { type: 'boolean', description: 'Whether the picture probably belongs to none of the classes' },
     labels: {
-      type: 'array',
-      description: 'Of a head of any number of labels: those whose probability reaches their threshold',
-      items: text,
+      ...texts,
+      description: 'For a multi-label head: the labels whose probability reaches their threshold',
     },
     similar,
     error,
@@ -67,11 +62,11 @@ export const classifyAnswer = {
     head: {
       type: 'object',
       required: ['name', 'id'],
-      properties: { name: text, id: { ...text, description: "changes with the head's file" } },
+      properties: { name: text, id: { ...text, description: "Changes with the head's file" } },
     },
     results: {
       type: 'array',
-      description: 'One for each picture, in the order in which they were sent',
+      description: 'One result per picture, in the order in which the pictures were sent',
       items: result,
     },
   },
@@ -81,13 +76,19 @@ export const classifyQuery = {
   type: 'object',
   additionalProperties: false,
   properties: {
-    topK: { type: 'integer', minimum: 1, maximum: 1000, default: 3, description: 'classes to name' },
+    topK: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 1000,
+      default: 3,
+      description: 'How many classes to return',
+    },
     similar: {
       type: 'integer',
       minimum: 0,
       maximum: 50,
       default: 0,
-      description: 'similar pictures to name',
+      description: 'How many similar pictures to return',
     },
   },
 } as const;
@@ -95,13 +96,13 @@ export const classifyQuery = {
 export const headParams = {
   type: 'object',
   required: ['name'],
-  properties: { name: { ...text, description: 'of a head, see /v1/heads' } },
+  properties: { name: { ...text, description: 'Name of a head, see /v1/heads' } },
 } as const;
 
 export const pictureParams = {
   type: 'object',
   required: ['id'],
-  properties: { id: { ...text, pattern: '^[0-9a-f]{64}$', description: 'of a similar picture' } },
+  properties: { id: { ...text, pattern: '^[0-9a-f]{64}$', description: 'Id of a similar picture' } },
 } as const;
 
 export const headsAnswer = {
@@ -110,7 +111,7 @@ export const headsAnswer = {
   properties: {
     heads: {
       type: 'array',
-      description: 'The first one answers where none is named',
+      description: 'The first head is the default',
       items: {
         type: 'object',
         required: ['name', 'id', 'kind', 'labels', 'modelId', 'created', 'loaded'],
@@ -118,50 +119,54 @@ export const headsAnswer = {
           name: text,
           id: text,
           kind: { ...text, enum: ['softmax', 'multilabel'] },
-          labels: { type: 'array', items: text },
-          modelId: { ...text, description: 'the backbone' },
-          created: { ...text, description: 'when it was trained' },
-          loaded: { ...text, description: 'when the server read it' },
+          labels: texts,
+          modelId: { ...text, description: 'Id of the backbone' },
+          created: { ...text, description: 'When the head was trained' },
+          loaded: { ...text, description: 'When the server loaded it' },
         },
       },
     },
-    similar: { type: 'boolean', description: 'whether similar pictures can be asked for' },
+    similar: { type: 'boolean', description: 'Whether similar pictures are available' },
   },
 } as const;
 
 export const stateAnswer = { type: 'object', required: ['status'], properties: { status: text } } as const;
 
-/** The bodies that are taken, for the description alone: pictures are not checked as JSON is. */
-const picture = { schema: { type: 'string', format: 'binary' } } as const;
+export const thumbnailAnswer = { description: 'WebP', content: { 'image/webp': { schema: file } } } as const;
+
+export const metricsAnswer = { description: 'Text', content: { 'text/plain': { schema: text } } } as const;
+
+/** The accepted bodies, for the description alone: pictures are not validated as JSON is. */
 export const pictureBody = {
   content: {
-    'image/*': picture,
-    'application/octet-stream': picture,
+    'image/*': { schema: file },
+    'application/octet-stream': { schema: file },
     'multipart/form-data': {
       schema: {
         type: 'object',
-        properties: {
-          file: { type: 'array', items: picture.schema, description: 'the name of the field is free' },
-        },
+        properties: { file: { type: 'array', items: file, description: 'Any field name will do' } },
       },
     },
   },
 } as const;
 
-/** Refusals by status, for a route's `response`. */
-export function refusals(...statuses: (keyof typeof REFUSALS)[]) {
+/** The error answers of a route's `response`, by status. */
+export function errorAnswers(...statuses: (keyof typeof ERRORS)[]) {
   return Object.fromEntries(
-    statuses.map((status) => [status, { description: REFUSALS[status], ...errorAnswer }]),
+    statuses.map((status) => [
+      status,
+      { description: ERRORS[status], type: 'object', required: ['error'], properties: { error } },
+    ]),
   );
 }
 
-const REFUSALS = {
-  400: 'The request makes no sense as it is',
+const ERRORS = {
+  400: 'The request is invalid',
   401: 'The API key is missing or wrong',
-  404: 'There is no such thing',
-  413: 'The body, or the number of pictures, is too large',
-  415: 'The body is of a type that is not taken',
+  404: 'Not found',
+  413: 'The body is too large, or has too many pictures',
+  415: 'The type of the body is not supported',
   422: 'The picture cannot be read',
-  429: 'The server has too much to do; Retry-After says when to come again',
-  503: 'The server is stopping, or had no time',
+  429: 'The server is overloaded; Retry-After says when to try again',
+  503: 'The server is stopping, or the answer took too long',
 } as const;

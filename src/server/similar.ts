@@ -5,11 +5,12 @@ import { labelsIn } from '../store/row.js';
 import { type DatasetRecord, DEFAULT_STORE, EmbeddingStore } from '../store/store.js';
 import { LastlayerError } from '../util/errors.js';
 
-/** A picture of the data set as clients know it: never by its path. */
-export interface SimilarRow {
-  /** sha256 of the picture's bytes: what its thumbnail is asked for by. */
+/** A picture of the data set, without its path, which clients must not see. */
+export interface SimilarPicture {
+  /** sha256 of the picture's bytes; identifies its thumbnail. */
   id: string;
   label: string | null;
+  /** Only in a data set with lists of labels. */
   labels?: readonly string[] | undefined;
   split: string | null;
   /** Cosine, −1 … 1. */
@@ -22,9 +23,12 @@ interface SimilarOptions {
   onNotice: (line: string) => void;
 }
 
-/** Finds the pictures of an embedded data set that are the most similar to one, and shows them small. */
+/** Finds the pictures of an embedded data set that are most similar to a given one, and makes their thumbnails. */
 export class SimilarPictures {
-  private readonly thumbnails = new Thumbnails(async (id) => (await this.row(id))[0]?.path);
+  private readonly thumbnails = new Thumbnails(async (id) => {
+    const [row] = await (await this.table()).withContent(id);
+    return row?.path;
+  });
 
   private constructor(
     private readonly store: EmbeddingStore,
@@ -32,24 +36,24 @@ export class SimilarPictures {
   ) {}
 
   /**
-   * Opens the store that is named, or the usual one where it is there.
-   * @returns undefined where none is named and the usual one has nothing of this backbone
-   * @throws {LastlayerError} where one is named that is not there, or has no embeddings of this backbone
+   * Opens the given store, or the default one if it exists.
+   * @returns undefined if no store is given and the default one has no embeddings of this backbone
+   * @throws {LastlayerError} if the given store does not exist or has no embeddings of this backbone
    */
   static async open(backbone: Backbone, options: SimilarOptions): Promise<SimilarPictures | undefined> {
-    const { store: named, dataset, onNotice } = options;
-    const location = named ?? DEFAULT_STORE;
-    if (named === undefined && !(await EmbeddingStore.exists(location))) return undefined;
+    const { store: given, dataset, onNotice } = options;
+    const location = given ?? DEFAULT_STORE;
+    if (given === undefined && !(await EmbeddingStore.exists(location))) return undefined;
     const store = await EmbeddingStore.open(location, { create: false });
     try {
       const records = (await store.datasets()).filter(({ model_id }) => model_id === backbone.id);
       if (records.length > 0) {
-        const chosen = { store: location, dataset, onNotice };
-        return new SimilarPictures(store, chooseDataset(records, chosen, store.location));
+        const selection = { store: location, dataset, onNotice };
+        return new SimilarPictures(store, chooseDataset(records, selection, store.location));
       }
       const reason = `${store.location} has no embeddings of ${backbone.id}`;
-      if (named !== undefined) throw new LastlayerError(`${reason}. Embed the pictures by it first.`);
-      onNotice(`${reason}, so no similar pictures are shown.`);
+      if (given !== undefined) throw new LastlayerError(`${reason}. Embed the pictures with it first.`);
+      onNotice(`${reason}, so similar pictures are not available.`);
       store.close();
       return undefined;
     } catch (error) {
@@ -61,21 +65,21 @@ export class SimilarPictures {
   /**
    * @param embedding [width]
    * @param k how many
-   * @returns the most similar first
+   * @returns most similar first
    */
-  async find(embedding: Float32Array, k: number): Promise<SimilarRow[]> {
+  async find(embedding: Float32Array, k: number): Promise<SimilarPicture[]> {
     const { dataset } = this.record;
     const found = await (await this.table()).nearest(embedding, k, { dataset });
-    return found.map(({ row, similarity }) => ({
-      id: row.sha256 ?? '',
-      label: row.label,
-      ...(row.labels !== null && { labels: labelsIn(row.labels) }),
-      split: row.split,
+    return found.map(({ row: { sha256, label, labels, split }, similarity }) => ({
+      id: sha256 ?? '',
+      label,
+      labels: labels === null ? undefined : labelsIn(labels),
+      split,
       similarity,
     }));
   }
 
-  /** @returns WebP; undefined where the data set has no such picture, or its file is gone */
+  /** @returns WebP; undefined if the data set has no such picture, or its file is gone */
   thumbnail(id: string): Promise<Buffer | undefined> {
     return this.thumbnails.get(id);
   }
@@ -84,11 +88,7 @@ export class SimilarPictures {
     this.store.close();
   }
 
-  private async row(id: string) {
-    return (await this.table()).withContent(id);
-  }
-
-  /** The table as it is now: embedding again makes new versions of it and drops the old ones. */
+  /** Opened anew each time: embedding again writes new versions of the table and deletes the old ones. */
   private table() {
     return this.store.tableOf(this.record);
   }
@@ -98,24 +98,23 @@ export class SimilarPictures {
 const SIDE = 240;
 const QUALITY = 70;
 
-/** Thumbnails that are kept, about 8 KB each. */
-const KEPT = 500;
+/** Thumbnails in the cache, about 8 KB each. */
+const CACHED = 500;
 
-/** Thumbnails of pictures, made when they are first asked for. */
+/** A cache of thumbnails, which drops the least recently used. */
 class Thumbnails {
   private readonly made = new Map<string, Promise<Buffer | undefined>>();
 
-  /** @param pathOf finds a picture's file by its id; undefined where there is none */
+  /** @param pathOf the file of a picture; undefined if there is no such picture */
   constructor(private readonly pathOf: (id: string) => Promise<string | undefined>) {}
 
-  /** @returns WebP; undefined where there is no such picture, or it cannot be read any more */
   get(id: string): Promise<Buffer | undefined> {
     const thumbnail = this.made.get(id) ?? this.make(id);
-    // The last used is the last in order, and the first in order is the first to go.
+    // A map iterates in order of insertion, so the first key is the least recently used.
     this.made.delete(id);
     this.made.set(id, thumbnail);
     const [oldest] = this.made.keys();
-    if (this.made.size > KEPT && oldest !== undefined) this.made.delete(oldest);
+    if (this.made.size > CACHED && oldest !== undefined) this.made.delete(oldest);
     return thumbnail;
   }
 

@@ -46,7 +46,7 @@ test.each([['SIGTERM'], ['SIGINT']] as const)(
     const { code, stderr } = await outcome;
     expect({ code, stderr }).toEqual({
       code: 0,
-      stderr: expect.stringMatching(/"msg":"Serving stripes at http:.*\n\nStopping when/) as string,
+      stderr: expect.stringMatching(/"msg":"Serving stripes at http:.*\n\nStopping after/) as string,
     });
     await expect(fetch(url)).rejects.toThrow();
   },
@@ -64,11 +64,11 @@ test('what it cannot serve is told in plain words', async () => {
     [
       ['--port', taken],
       1,
-      /cannot listen on port \d+ of 127\.0\.0\.1\. Another program has it; choose one by --port/,
+      /cannot listen on port \d+ of 127\.0\.0\.1\. Another program uses it; choose another one with --port/,
     ],
     [['--head', 'other.safetensors'], 1, /other\.safetensors: The head was trained on embeddings of other@/],
     [['--store', 'none'], 1, /There are no embeddings at .*none/],
-    [['--head', world.head], 2, /Two heads are named stripes; name them apart/],
+    [['--head', world.head], 2, /Two heads are named stripes\. Give them different names/],
   ];
   try {
     for (const [options, exitCode, reason] of failures) {

@@ -46,11 +46,11 @@ test('without a key, a name of the web that points to this machine is refused', 
 });
 
 test.each([
-  [{ host: '0.0.0.0' }, /other machines reach the server.*LASTLAYER_API_KEY.*--no-auth/],
-  [{ apiKey: 'short' }, /has 5 characters; take 8 or more/],
+  [{ host: '0.0.0.0' }, /Other machines can reach the server.*LASTLAYER_API_KEY.*--no-auth/],
+  [{ apiKey: 'short' }, /has 5 characters. Use 8 or more/],
   [{ maxBatch: 0 }, /maxBatch is 0/],
   [{ heads: {} }, /No head is given/],
-  [{ heads: { 'a/b': 'x' } }, /name "a\/b" must be of letters/],
+  [{ heads: { 'a/b': 'x' } }, /name "a\/b" may only contain letters/],
 ])('%j is refused before anything is loaded', async (options, reason) => {
   await expect(startServer({ heads: { a: 'none.safetensors' }, ...options })).rejects.toThrow(reason);
 });

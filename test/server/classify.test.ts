@@ -85,7 +85,10 @@ describe('several pictures as a form', () => {
     expect(body.results[0]).toMatchObject(await expected(first, 3));
     expect(body.results[1]).toEqual({
       ...{ field: 'other', filename: 'no picture.txt' },
-      error: { code: 'unreadable_picture', message: expect.stringMatching(/no readable picture/) as string },
+      error: {
+        code: 'unreadable_picture',
+        message: expect.stringMatching(/not a readable picture/) as string,
+      },
     });
     expect(body.results[2]).toMatchObject(await expected(second, 3));
   });
@@ -123,13 +126,13 @@ describe('what is no picture is refused:', () => {
   const svg =
     '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="300"><rect width="9" height="9"/></svg>';
   test.each<[string, () => Promise<Uint8Array | string>, string, number, RegExp]>([
-    ['a text', async () => Promise.resolve('hello'), 'image/png', 422, /no readable picture/],
+    ['a text', async () => Promise.resolve('hello'), 'image/png', 422, /not a readable picture/],
     [
       'half a picture',
       async () => (await bytesOf(first)).slice(0, 900),
       'image/png',
       422,
-      /no readable picture/,
+      /not a readable picture/,
     ],
     [
       'a decompression bomb',
@@ -177,7 +180,7 @@ describe('what is no picture is refused:', () => {
 });
 
 test.each([
-  ['/v1/heads/other/classify', 404, /no head "other" here; there is stripes, tags/],
+  ['/v1/heads/other/classify', 404, /no head "other"\. Use one of: stripes, tags/],
   ['/v1/classify?topK=0', 400, /topK/],
   ['/v1/classify?topk=2', 400, /additional properties/],
   ['/v1/guess', 404, /openapi\.json/],

@@ -34,7 +34,7 @@ test('a head is read anew when its file changes, and no request fails meanwhile'
   })();
   await classify();
   await saveHead(world.head, head.with({ labels }));
-  await untilLogged(/The head stripes was read anew/);
+  await untilLogged(/Reloaded the head stripes/);
   await classify();
   state.done = true;
   expect(new Set(await meanwhile).size).toBe(2);
@@ -45,16 +45,16 @@ test('a torn file, and a head of another network, are told of and not taken', as
   const before = await classify();
   const whole = await readFile(world.head);
   await writeFile(world.head, whole.subarray(0, whole.length - 40));
-  await untilLogged(/The head stripes stays as it was: .*stripes\.safetensors/);
+  await untilLogged(/The head stripes was not reloaded: .*stripes\.safetensors/);
   expect(await classify()).toEqual(before);
 
   await saveHead(join(folder, 'other.safetensors'), head.with({ modelId: 'other@0123456789ab' }));
   await writeFile(world.head, await readFile(join(folder, 'other.safetensors')));
-  await untilLogged(/stays as it was: .*trained on embeddings of other@0123456789ab/);
+  await untilLogged(/was not reloaded: .*trained on embeddings of other@0123456789ab/);
   expect(await classify()).toEqual(before);
 
   await writeFile(world.head, whole.subarray(0, 0));
   await saveHead(world.head, head);
-  await untilLogged(new RegExp(`is ${heads[0]?.id ?? ''} now`));
+  await untilLogged(new RegExp(`now ${heads[0]?.id ?? ''}`));
   expect((await classify()).head.id).toBe(heads[0]?.id);
 });

@@ -44,7 +44,7 @@ test('more than the server takes on is refused at once, with when to come again;
   const four = ['a', 'b', 'c', 'd'].map((name) => [name, name, bytes] as [string, string, typeof bytes]);
   expect(await post(`${url}/v1/classify`, form(...four))).toMatchObject({
     status: 413,
-    body: { error: { message: '4 pictures were sent; at most 3 are taken.' } },
+    body: { error: { message: 'The request has 4 pictures; at most 3 are allowed.' } },
   });
 });
 

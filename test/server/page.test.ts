@@ -62,7 +62,7 @@ describeWithBrowser('the page', () => {
       document.dispatchEvent(new DragEvent('drop', { dataTransfer: data, cancelable: true }));
     `);
     await page.waitForSelector('.failed');
-    expect(await page.textContent('.failed')).toMatch(/no readable picture/);
+    expect(await page.textContent('.failed')).toMatch(/not a readable picture/);
     expect(await page.textContent('#results h2')).toBe('<b>notes</b>.txt');
   });
 
