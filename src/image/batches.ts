@@ -5,7 +5,6 @@ import { messageOf } from '../util/errors.js';
 import { decodeImage, joinPixels } from './decode.js';
 import type { Transform } from './transform.js';
 
-/** Pictures that are ready for a backbone. */
 interface PictureBatch {
   entries: DatasetEntry[];
   /** RGB bytes [entries, crop, crop, 3] */
@@ -16,14 +15,14 @@ interface BatchOptions {
   transform: Transform;
   /** Pictures in a batch. */
   size: number;
-  /** Told of each picture that cannot be read, which is then in no batch. */
+  /** Called for each picture that cannot be read; its batch goes without it. */
   onUnreadable?: ((entry: DatasetEntry, reason: string) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Decodes pictures batch by batch; the next one is being decoded while the caller is at work on one, and no more than
- * these two are held.
+ * Decodes pictures in batches for a backbone. While the caller works on one batch, the next is decoded; no more than these two are
+ * in memory.
  * @throws the signal's reason, once it aborts
  */
 export async function* pictureBatches(
@@ -36,7 +35,7 @@ export async function* pictureBatches(
     signal?.throwIfAborted();
     const batch = await abortable(next, signal);
     next = decodeBatch(entries.slice(start + size, start + 2 * size), options);
-    // Whoever awaits it handles its failure; until then it must not count as unhandled.
+    // A failure is handled when it is awaited; until then it must not count as unhandled.
     next.catch(() => undefined);
     if (batch.entries.length > 0) yield batch;
   }

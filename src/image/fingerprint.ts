@@ -1,16 +1,16 @@
-/** Cells a side: enough to tell pictures apart, too few to see how they were compressed. */
+/** Cells a side: enough to distinguish pictures, too few to show how they were compressed. */
 const SIDE = 16;
 
 const CELLS = SIDE ** 2;
 
 /**
- * What a picture looks like, in 257 bytes: the brightness of 16 × 16 cells (luma as Rec. 601 weighs it, 0 … 255, row-major),
- * then the most that red, green and blue differ in any cell, rounded up.
+ * A picture's appearance in 257 bytes: the brightness of 16 × 16 cells (luma by Rec. 601, 0 … 255, row-major), then the most
+ * that red, green and blue differ in any cell, rounded up.
  */
 export type Fingerprint = Uint8Array;
 
 /**
- * The look of a picture, from every other row of it.
+ * The fingerprint of a picture, from every other row of it.
  * @param pixels interleaved RGB bytes of a square, [side, side, 3], as `decodeImage` gives them
  */
 export function fingerprintOf(pixels: Uint8Array): Fingerprint {
@@ -19,10 +19,10 @@ export function fingerprintOf(pixels: Uint8Array): Fingerprint {
   const edges = Array.from({ length: SIDE + 1 }, (_, i) => Math.round((i * side) / SIDE));
   const [sums, counts] = [new Float64Array(3 * CELLS), new Float64Array(CELLS)];
   for (let y = 0, row = 0; y < side; y += 2) {
-    if (y >= (edges[row + 1] ?? side)) row++;
+    if (y >= edges[row + 1]!) row++;
     let at = 3 * y * side;
     for (let column = 0; column < SIDE; column++) {
-      const [from, end] = [at, 3 * (y * side + (edges[column + 1] ?? side))];
+      const [from, end] = [at, 3 * (y * side + edges[column + 1]!)];
       let [r, g, b] = [0, 0, 0];
       for (; at < end; at += 3) {
         r += pixels[at]!;
@@ -50,7 +50,7 @@ export function fingerprintOf(pixels: Uint8Array): Fingerprint {
   return fingerprint;
 }
 
-/** A square of which each pixel is so many a side: where a cell is to have pixels of its own, and of every other row. */
+/** Enlarges a square by repeating each pixel, so that every cell has pixels of its own in every other row. */
 function repeated(pixels: Uint8Array, side: number, times: number): Uint8Array {
   const large = side * times;
   const repeats = new Uint8Array(3 * large ** 2);
@@ -63,7 +63,7 @@ function repeated(pixels: Uint8Array, side: number, times: number): Uint8Array {
   return repeats;
 }
 
-/** How strongly the brightness varies: its standard deviation, in grey levels of 0 … 255. */
+/** The standard deviation of the brightness, in grey levels of 0 … 255. */
 export function spreadOf(fingerprint: Fingerprint): number {
   return Math.sqrt(momentsOf(fingerprint).variance);
 }
@@ -74,12 +74,12 @@ export function chromaOf(fingerprint: Fingerprint): number {
 }
 
 /**
- * How alike two pictures look: the correlation of their brightness, or of one with the other's mirror image, whichever is
- * larger; −1 … 1, and 0 where one of them is of one colour.
+ * How alike two pictures look, −1 … 1: the correlation of their brightness, or of one with the other's mirror image, whichever is
+ * larger; 0 where one of them has a single colour.
  */
 export function likeness(a: Fingerprint, b: Fingerprint): number {
   const [one, other] = [momentsOf(a), momentsOf(b)];
-  // Below one grey level there is nothing but rounding, which would correlate with itself.
+  // Below one grey level there is only rounding, which would correlate with itself.
   if (one.variance < 1 || other.variance < 1) return 0;
   let [straight, mirrored] = [0, 0];
   for (let row = 0; row < CELLS; row += SIDE) {

@@ -1,10 +1,10 @@
 // @ts-check
-/** The process of isolated.ts: is sent one job after another, and answers each. */
+/** The process that isolated.ts starts: receives one job after another, and answers each. */
 import process from 'node:process';
 import { headerOf, render } from './render.js';
 
 /**
- * @typedef {{ image: Uint8Array, recipe: import('./render.js').Recipe | undefined }} Job the header is wanted where there is no recipe
+ * @typedef {{ image: Uint8Array, recipe: import('./render.js').Recipe | undefined }} Job without a recipe, the header is wanted
  * @typedef {{ header: import('./render.js').Header } | { pixels: Uint8Array } | { reason: string }} Answer
  */
 
@@ -19,7 +19,7 @@ process.on('message', async (/** @type {Job} */ { image, recipe }) => {
   process.send?.(answer);
 });
 
-// Whoever asked is gone. An exit would wait for threads that decode, maybe forever.
+// The parent is gone. A normal exit would wait for decoding threads, maybe forever.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
-// Where there are no groups of processes, Ctrl-C comes here too; what it means, whoever asked decides.
+// Without process groups, Ctrl-C comes here too; the parent decides what it means.
 process.on('SIGINT', () => undefined);

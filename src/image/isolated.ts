@@ -1,14 +1,14 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import pLimit from 'p-limit';
+import { LastlayerError } from '../util/errors.js';
 import type { Answer, Job } from './isolated-process.js';
 import type { Header, Recipe } from './render.js';
-import { LastlayerError } from '../util/errors.js';
 
 /**
- * Decodes in a process of its own, one picture at a time: for pictures that might take any amount of time or memory, as no
- * limit holds inside a decoder. A process that takes too long or dies costs its picture alone; the next picture gets a new one.
- * The process starts when it is first needed, and keeps nobody alive.
+ * Decodes in a separate process, one picture at a time: for pictures that might take any amount of time or memory, as no limit
+ * holds inside a decoder. A process that takes too long or crashes loses only its picture; the next picture gets a new process.
+ * The process starts when it is first needed, and does not keep this one alive.
  */
 class Isolated {
   private readonly limit = pLimit(1);
@@ -23,7 +23,7 @@ class Isolated {
 
   /**
    * @returns interleaved RGB bytes
-   * @throws {LastlayerError} where the picture cannot be read, takes longer than its time, or brings the process down
+   * @throws {LastlayerError} where the picture cannot be read, takes too long, or crashes the process
    */
   async render(image: Uint8Array, recipe: Recipe): Promise<Uint8Array> {
     const answer = await this.limit(() => this.answer({ image, recipe }, recipe.seconds));
@@ -41,22 +41,19 @@ class Isolated {
         reject(tooSlow(seconds));
         this.discard(child);
       }, 1000 * seconds);
-      const settle = (use: () => void) => {
+      const settle = () => {
         clearTimeout(timer);
         child.removeAllListeners();
-        use();
       };
       child.once('message', (answer) => {
-        settle(() => {
-          resolve(answer as Answer);
-        });
+        settle();
+        resolve(answer as Answer);
         child.unref();
         child.channel?.unref();
       });
       const die = (how: string) => {
-        settle(() => {
-          reject(new LastlayerError(`brought its decoder down (${how})`));
-        });
+        settle();
+        reject(new LastlayerError(`crashed its decoder (${how})`));
         this.discard(child);
       };
       child.once('error', ({ message }) => {
@@ -73,33 +70,32 @@ class Isolated {
 
   private discard(child: ChildProcess): void {
     child.removeAllListeners();
-    // What is still to be said of a process that is given up is of no interest.
+    // Ignore whatever else it reports.
     child.on('error', () => undefined);
     child.kill('SIGKILL');
     if (this.process === child) this.process = undefined;
   }
 }
 
-/** libvips reports one problem in several lines and repeats them; the first says it. */
+export const isolated = new Isolated();
+
+function start(): ChildProcess {
+  return fork(fileURLToPath(new URL('./isolated-process.js', import.meta.url)), {
+    // It needs none of this process's loaders.
+    execArgv: [],
+    serialization: 'advanced',
+    // Ctrl-C reaches every process of the terminal's group. In a group of its own, only the parent decides what it means.
+    detached: process.platform !== 'win32',
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+  });
+}
+
+/** The first line of an error of libvips, which reports one problem in several lines and repeats them. */
 export function reasonIn(message: string): string {
   const [first = ''] = message.split('\n');
   return first.trim() || 'unreadable';
 }
 
-export const isolated = new Isolated();
-
-/** Says that decoding took too long. */
 export function tooSlow(seconds: number): LastlayerError {
   return new LastlayerError(`takes longer than ${seconds} s to decode and was given up`);
-}
-
-function start(): ChildProcess {
-  return fork(fileURLToPath(new URL('./isolated-process.js', import.meta.url)), {
-    // Without the loaders of this process, which that one has no use for.
-    execArgv: [],
-    serialization: 'advanced',
-    // Ctrl-C reaches all processes of a terminal's group, and this one is not to fail on its picture before anybody knows why.
-    detached: process.platform !== 'win32',
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-  });
 }

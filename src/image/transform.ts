@@ -1,12 +1,12 @@
-/** How a picture becomes the network's input: resize, crop, scale to 0..1, normalise per channel (RGB). */
+/** How a picture becomes the backbone's input: resize, crop, scale to 0..1, normalise per channel (RGB). */
 export interface Transform {
   /** Length of the shorter side after resizing, in pixels. */
   resize: number;
-  /** Side of the square cut from the middle, in pixels. */
+  /** Side of the square cut from the center, in pixels. */
   crop: number;
   mean: readonly [number, number, number];
   std: readonly [number, number, number];
-  /** What shows through transparent pixels. */
+  /** Shows through transparent pixels. */
   background: string;
 }
 
@@ -19,21 +19,21 @@ export const IMAGENET_TRANSFORM: Transform = {
   background: '#ffffff',
 };
 
-/** The ImageNet transform for a network with another input size, in the same proportion of resize to crop. */
+/** The ImageNet transform for another input size, with the same ratio of resize to crop. */
 export function imagenetTransform(crop: number): Transform {
   return { ...IMAGENET_TRANSFORM, crop, resize: Math.round((crop * 256) / 224) };
 }
 
 /**
- * Names a transform by everything that decides its output, so that embeddings of different transforms never mix.
- * The leading number is the version of the decoding itself and is raised whenever pixels would come out differently.
+ * Identifies a transform by everything that affects its output, so that embeddings of different transforms never mix.
+ * The leading number is the version of the decoding; raise it whenever pixels would come out differently.
  */
 export function transformId({ resize, crop, mean, std, background }: Transform): string {
   return `v1-resize${resize}-crop${crop}-mean${mean.join('_')}-std${std.join('_')}-on${background.replace('#', '')}`;
 }
 
 /**
- * The size that torchvision's Resize gives a picture: the shorter side becomes `resize`, the longer one is rounded down
+ * The size after torchvision's Resize: the shorter side becomes `resize`, the longer one is rounded down
  * (torchvision, transforms/functional.py, _compute_resized_output_size).
  */
 export function resizedSize(
@@ -47,24 +47,17 @@ export function resizedSize(
     : { width: longer(width, height), height: resize };
 }
 
-/** Where torchvision's CenterCrop begins on a side of the given length: half the rest, rounded half to even. */
+/** Where torchvision's CenterCrop begins on a side of the given length: half the margin, rounded half to even. */
 export function cropOffset(length: number, crop: number): number {
   const half = (length - crop) / 2;
   const floor = Math.floor(half);
   return half - floor === 0.5 && floor % 2 === 1 ? floor + 1 : floor;
 }
 
-/** Where an output pixel lies between two input pixels: left · (1 − weight) + right · weight. */
-interface Tap {
-  left: number;
-  right: number;
-  weight: number;
-}
-
 /**
- * Enlarges a picture whose shorter side is below `resize` and cuts out a square, as Pillow's bilinear filter does:
- * pixel centres lie at half-integers, borders are repeated, columns and rows are each rounded to bytes.
- * (libvips places the samples of an enlargement up to half an input pixel away from there.)
+ * Enlarges a picture whose shorter side is below `resize` and cuts out a square, with Pillow's bilinear filter: pixel centres lie
+ * at half-integers, borders are repeated, and columns and rows are each rounded to bytes. (libvips places the samples of an
+ * enlargement up to half an input pixel away.)
  * @param pixels interleaved RGB bytes [height, width, 3]
  * @param offset where the square begins in the enlarged picture
  * @returns interleaved RGB bytes [crop, crop, 3]
@@ -83,7 +76,7 @@ export function enlargeAndCrop(
   let top = { row: -1, values: new Uint8Array(crop * 3) };
   let bottom = { row: -1, values: new Uint8Array(crop * 3) };
   rows.forEach(({ left: above, right: below, weight }, y) => {
-    // Going down, the row that was below is often the one that is now above.
+    // Further down, the row that was below is often the one now above.
     if (top.row !== above && bottom.row === above) [top, bottom] = [bottom, top];
     if (top.row !== above)
       top = { row: above, values: resampleRow(pixels, above * width * 3, columns, top.values) };
@@ -93,6 +86,13 @@ export function enlargeAndCrop(
     for (let i = 0; i < crop * 3; i++) cropped[start + i] = mix(top.values[i]!, bottom.values[i]!, weight);
   });
   return cropped;
+}
+
+/** An output pixel between two input pixels: left · (1 − weight) + right · weight. */
+interface Tap {
+  left: number;
+  right: number;
+  weight: number;
 }
 
 function taps(from: number, to: number, offset: number, crop: number): Tap[] {
@@ -120,7 +120,7 @@ function resampleRow(
   return row;
 }
 
-/** Rounded to the nearest once it is stored as a byte, which drops what is behind the point. */
+/** Rounds to the nearest once it is stored as a byte, which drops the fraction. */
 function mix(a: number, b: number, weight: number): number {
   return a + (b - a) * weight + 0.5;
 }

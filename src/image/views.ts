@@ -2,9 +2,9 @@ import { UsageError } from '../util/errors.js';
 import { cropOffset, type Transform } from './transform.js';
 
 /**
- * Sets of further views of a picture, beside the transform's own crop from the middle: `flip`, the mirror image from left to
- * right; `crops`, the four corners of the resized picture. Both together make the ten crops of Krizhevsky, Sutskever and
- * Hinton 2012, "ImageNet Classification with Deep Convolutional Neural Networks", section 4.1, and of torchvision's TenCrop.
+ * Sets of augmented views, besides the center crop: `flip`, the picture mirrored left to right; `crops`, the four corners of the
+ * resized picture. Together they make the ten crops of Krizhevsky, Sutskever and Hinton 2012, "ImageNet Classification with Deep
+ * Convolutional Neural Networks", section 4.1, and of torchvision's TenCrop.
  */
 export const VIEW_SETS = ['flip', 'crops'] as const;
 export type ViewSet = (typeof VIEW_SETS)[number];
@@ -12,29 +12,29 @@ export type ViewSet = (typeof VIEW_SETS)[number];
 const CORNERS = ['top-left', 'top-right', 'bottom-left', 'bottom-right'] as const;
 type Corner = (typeof CORNERS)[number];
 
-/** What the network sees of a picture. */
+/** A square of a picture that the backbone sees: the center crop or an augmented view. */
 export type View = 'center' | 'flip' | Corner | `${Corner}-flip`;
 
-/** The further views of some sets; where `flip` is one of them, every crop is mirrored too. */
+/** The augmented views of some sets. With `flip`, every crop is also mirrored. */
 export function augmentedViews(sets: readonly ViewSet[]): View[] {
   const crops = sets.includes('crops') ? CORNERS : [];
   if (!sets.includes('flip')) return [...crops];
   return ['flip', ...crops, ...crops.map((corner) => `${corner}-flip` as const)];
 }
 
-/** All that there are. */
+/** All augmented views. */
 export const AUGMENTED_VIEWS: readonly View[] = augmentedViews(VIEW_SETS);
 
-/** @throws {UsageError} where one is not a name of a set of views */
+/** @throws {UsageError} where a name is not one of {@link VIEW_SETS} */
 export function checkViewSets(sets: readonly string[]): void {
   const known: readonly string[] = VIEW_SETS;
   const bad = sets.find((set) => !known.includes(set));
   if (bad !== undefined) {
-    throw new UsageError(`There are no views ${JSON.stringify(bad)}; there are ${VIEW_SETS.join(' and ')}.`);
+    throw new UsageError(`Unknown view ${JSON.stringify(bad)}. Use ${VIEW_SETS.join(' or ')}.`);
   }
 }
 
-/** Which square of the resized picture a view shows, before it is mirrored. */
+/** Which square of the resized picture a view shows, before mirroring. */
 export type Place = 'center' | Corner;
 
 export function placeOf(view: View): { place: Place; mirrored: boolean } {
@@ -42,7 +42,7 @@ export function placeOf(view: View): { place: Place; mirrored: boolean } {
   return { place: corner ?? 'center', mirrored: view.endsWith('flip') };
 }
 
-/** Where the square of a place begins in a picture of some size, as torchvision's CenterCrop and FiveCrop have it. */
+/** Where the square begins in a resized picture, as in torchvision's CenterCrop and FiveCrop. */
 export function offsetOf(
   place: Place,
   { width, height }: { width: number; height: number },
@@ -55,7 +55,7 @@ export function offsetOf(
   };
 }
 
-/** The mirror image of RGB bytes [size, size, 3], from left to right. */
+/** Mirrors RGB bytes [size, size, 3] left to right. */
 export function mirror(pixels: Uint8Array, size: number): Uint8Array {
   const mirrored = new Uint8Array(pixels.length);
   for (let row = 0; row < pixels.length; row += size * 3) {
@@ -69,7 +69,7 @@ export function mirror(pixels: Uint8Array, size: number): Uint8Array {
   return mirrored;
 }
 
-/** A square out of RGB bytes [height, width, 3]. */
+/** Cuts a square out of RGB bytes [height, width, 3]. */
 export function cut(
   pixels: Uint8Array,
   width: number,

@@ -141,7 +141,7 @@ describe('what is no picture is refused:', () => {
       422,
       /8000 × 8000 pixels are more than the 1 million/,
     ],
-    ['an SVG', async () => Promise.resolve(svg), 'image/svg+xml', 422, /SVG is not taken/],
+    ['an SVG', async () => Promise.resolve(svg), 'image/svg+xml', 422, /SVG is not accepted/],
     ['nothing', async () => Promise.resolve(''), 'image/png', 400, /body is empty/],
     ['JSON', async () => Promise.resolve('{}'), 'application/json', 415, /Content-Type: image\/jpeg/],
     [
