@@ -26,13 +26,7 @@ export {
   type ClassifierOptions,
   type ImageSource,
 } from './classify/classifier.js';
-export {
-  evaluateDataset,
-  evaluateMultilabelDataset,
-  type DatasetEvaluation,
-  type EvaluateOptions,
-  type MultilabelDatasetEvaluation,
-} from './classify/evaluate.js';
+export { evaluateDataset, type DatasetEvaluation, type EvaluateOptions } from './classify/evaluate.js';
 export {
   measureFidelity,
   type Fidelity,
@@ -40,13 +34,7 @@ export {
   type HeadFidelity,
 } from './classify/fidelity.js';
 export { searchSimilar, type SearchOptions, type SimilarPicture } from './classify/search.js';
-export {
-  trainAnyFromStore,
-  trainFromStore,
-  type TrainedHead,
-  type TrainedMultilabelHead,
-  type TrainOptions,
-} from './classify/train.js';
+export { trainFromStore, type TrainedHead, type TrainOptions } from './classify/train.js';
 export type { Split } from './data/dataset.js';
 export { embedDataset, type EmbedOptions, type EmbedProgress, type EmbedSummary } from './embed/embed.js';
 export type { ExportCheck } from './export/onnx-check.js';
@@ -58,21 +46,13 @@ export {
   type ExportEmbeddingsOptions,
   type TableFormat,
 } from './export/tables.js';
-export type { Baselines, MultilabelBaselines } from './head/baselines.js';
-export type { UnknownRule } from './head/calibrate.js';
-export type { L2Rule, PathPoint, TuneProgress } from './head/cross-validate.js';
+export type { L2Rule, PathPoint } from './head/cross-validate.js';
+export type { ClassWeights } from './head/examples.js';
 export { loadHead, saveHead } from './head/file.js';
 export { DEFAULT_L2 } from './head/fit.js';
-export {
-  Head,
-  type HeadKind,
-  type Prediction,
-  type TrainingReport,
-  type UnknownDetector,
-} from './head/head.js';
-export type { ClassWeights } from './head/labels.js';
+export { Head, type Prediction, type TrainingReport, type UnknownDetector } from './head/head.js';
 export type { Iteration } from './head/lbfgs.js';
-export type { CurvePoint, MultilabelCurvePoint } from './head/learning-curve.js';
+export type { CurvePoint } from './head/learning-curve.js';
 export {
   Evaluation,
   MultilabelEvaluation,
@@ -82,13 +62,9 @@ export {
   type LabelMetrics,
   type MultilabelResult,
 } from './head/metrics.js';
-export {
-  trainHead,
-  trainMultilabelHead,
-  type TrainHeadOptions,
-  type TrainMultilabelHeadOptions,
-} from './head/train.js';
-export type { HeldOutResult, MultilabelHeldOutResult } from './head/tune.js';
+export type { Baselines, HeadKind, MultilabelBaselines } from './head/task.js';
+export { trainHead, type HeldOutResult, type TrainHeadOptions, type TuneProgress } from './head/train.js';
+export type { UnknownRule } from './head/unknown.js';
 export type { RawPixels } from './image/decode.js';
 export type { Transform } from './image/transform.js';
 export type { View, ViewSet } from './image/views.js';

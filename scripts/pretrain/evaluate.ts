@@ -114,7 +114,8 @@ function percent(value: number): string {
 async function probe(backbone: Backbone, dataset: string, store: string) {
   await embedDataset(dataset, { backbone, store });
   const { head, validation } = await trainFromStore({ store, dataset });
-  if (typeof validation?.accuracy !== 'number') throw new Error(`${dataset} has no validation pictures.`);
+  if (!validation || !('accuracy' in validation) || validation.accuracy === null)
+    throw new Error(`${dataset} has no validation pictures.`);
   return { head, accuracy: validation.accuracy, interval: validation.accuracyInterval };
 }
 

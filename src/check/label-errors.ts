@@ -1,8 +1,8 @@
 import { type OutOfFold, predictOutOfFold } from '../head/cross-validate.js';
 import type { Examples } from '../head/examples.js';
-import { encodeLabelSets, type LabelSets } from '../head/labels.js';
-import { SoftmaxGraph } from '../head/objective.js';
+import { HeadGraph } from '../head/objective.js';
 import { joinGroups } from '../head/split.js';
+import { multilabelTask, softmaxTask, type Targets } from '../head/task.js';
 import { sigmoid, softmaxInto } from '../util/math.js';
 import type { Finding } from './finding.js';
 import type { Pictures } from './pictures.js';
@@ -38,15 +38,21 @@ export async function findLabelErrors(
   if (names.length < 2) {
     return { findings: [], notice: 'Labels are not checked: fewer than two classes have two pictures each.' };
   }
-  const examples: Examples = { source, names, classes };
+  const examples: Examples = {
+    task: softmaxTask,
+    source,
+    names,
+    labelSets: names.map((_, n) => [n]),
+    targets: classes,
+  };
   const groups = joinGroups(
     Array.from(sets, String),
     rows.map(({ group }) => group),
   );
-  const graph = await SoftmaxGraph.create();
+  const graph = await HeadGraph.create(softmaxTask);
   try {
     const predicted = await predictOutOfFold(graph, examples, {
-      part: () => true,
+      mask: () => true,
       groups,
       tolerance: TOLERANCE,
       signal,
@@ -148,10 +154,10 @@ async function eachPrediction(
   visit: (row: number, own: number, probabilities: Float64Array) => void,
 ): Promise<void> {
   const probabilities = new Float64Array(count);
-  for await (const { rows, classes, logits } of predictions()) {
+  for await (const { rows, targets, logits } of predictions()) {
     rows.forEach((row, i) => {
       softmaxInto(probabilities, logits, i * count, 1);
-      visit(row, classes[i]!, probabilities);
+      visit(row, targets[i]!, probabilities);
     });
   }
 }
@@ -192,7 +198,7 @@ export async function findLabelSetErrors(
   { rows, source }: Pictures,
   { sets: sameAs, signal, onFit }: LabelErrorOptions,
 ): Promise<{ findings: Finding[]; notice?: string | undefined }> {
-  const part = (row: number) => rows[row]?.labels !== undefined;
+  const mask = (row: number) => rows[row]?.labels !== undefined;
   const lists = learnableLabels(rows, sameAs);
   if (!lists.some((list) => list.length > 0)) {
     return {
@@ -200,18 +206,19 @@ export async function findLabelSetErrors(
       notice: 'Labels are not checked: none is on two pictures and lacking on two others.',
     };
   }
-  const { names, sets, classes } = encodeLabelSets(lists, part);
+  const targets = multilabelTask.encode(lists, mask);
+  const { names } = targets;
   const groups = joinGroups(
     Array.from(sameAs, String),
     rows.map(({ group }) => group),
   );
-  const graph = await SoftmaxGraph.create('multilabel');
+  const graph = await HeadGraph.create(multilabelTask);
   try {
     const predicted = await predictOutOfFold(
       graph,
-      { source, names, classes, sets },
+      { task: multilabelTask, source, ...targets },
       {
-        part,
+        mask,
         groups,
         tolerance: TOLERANCE,
         signal,
@@ -223,7 +230,7 @@ export async function findLabelSetErrors(
       },
     );
     if (!predicted) return { findings: [], notice: 'Labels are not checked: too few pictures differ.' };
-    const answers = await answersOf(predicted, sets, names.length);
+    const answers = await answersOf(predicted, targets.labelSets, names.length);
     const ofRow = new Map<number, { label: string; suspect: Suspect }[]>();
     for (const [n, label] of names.entries()) {
       for (const suspect of await suspectsOf((visit) => {
@@ -262,19 +269,19 @@ function findingOf(
 }
 
 /** The probabilities of all labels for all held-out rows: a label is gone through twice, so they are computed once. */
-async function answersOf({ predictions }: OutOfFold, sets: LabelSets, count: number) {
-  const blocks: { rows: Int32Array; classes: Int32Array; probabilities: Float32Array }[] = [];
-  for await (const { rows, classes, logits } of predictions()) {
-    blocks.push({ rows, classes, probabilities: logits.map(sigmoid) });
+async function answersOf({ predictions }: OutOfFold, labelSets: Targets['labelSets'], count: number) {
+  const blocks: { rows: Int32Array; targets: Int32Array; probabilities: Float32Array }[] = [];
+  for await (const { rows, targets, logits } of predictions()) {
+    blocks.push({ rows, targets, probabilities: logits.map(sigmoid) });
   }
-  const members = sets.map((set) => new Set(set));
+  const members = labelSets.map((set) => new Set(set));
   return {
     /** Shows each row's answer about label n, 0 or 1, with the probabilities of both. */
     each(n: number, visit: (row: number, own: number, probabilities: Float64Array) => void): void {
-      for (const { rows, classes, probabilities } of blocks) {
+      for (const { rows, targets, probabilities } of blocks) {
         rows.forEach((row, i) => {
           const p = probabilities[i * count + n]!;
-          visit(row, members[classes[i]!]?.has(n) ? 1 : 0, Float64Array.of(1 - p, p));
+          visit(row, members[targets[i]!]?.has(n) ? 1 : 0, Float64Array.of(1 - p, p));
         });
       }
     },

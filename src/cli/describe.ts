@@ -1,75 +1,58 @@
-import type { TrainedHead, TrainedMultilabelHead } from '../classify/train.js';
-import type { Baselines } from '../head/baselines.js';
+import type { TrainedHead } from '../classify/train.js';
 import type { TrainingReport } from '../head/head.js';
 import type { CurvePoint } from '../head/learning-curve.js';
 import type { EvaluationResult, MultilabelResult } from '../head/metrics.js';
-import type { HeldOutResult } from '../head/tune.js';
+import type { Baselines, MultilabelBaselines } from '../head/task.js';
+import type { HeldOutResult } from '../head/train.js';
 import { graded, interval, number, percent, styled, table } from './terminal.js';
 
-/** What training gave, for people to read. */
+type Result = EvaluationResult | MultilabelResult;
+
+/** The result of a training as text. */
 export function describeTraining(trained: TrainedHead): string {
-  const { head, dataset, views, train, validation, validatedOn, crossValidation, unused } = trained;
-  const { labels, width } = head;
+  const { head, dataset, views, train, validation, validatedOn, crossValidation, baselines, unused } =
+    trained;
+  const { labels, width, thresholds } = head;
+  const on =
+    trained.kind === 'softmax' ? `of ${labels.length} classes` : `with any number of ${labels.length} labels`;
   const lines = [
     `${dataset.dataset}, embedded by ${dataset.model_id}`,
-    `Linear(${width}, ${labels.length}) trained on ${train.count} pictures of ${labels.length} classes${withViews(views)}`,
+    `Linear(${width}, ${labels.length}) trained on ${train.count} pictures ${on}` +
+      (views > 0 ? `, and ${views} augmented views of them` : ''),
     describeFit(head.training),
-    crossValidation?.rule ? describePath(crossValidation, train.count, 'accuracy') : `  λ ${head.l2}`,
+    crossValidation?.rule ? describePath(crossValidation, train) : `  λ ${head.l2}`,
   ];
   if (crossValidation) lines.push(...describeCalibration(crossValidation));
-  lines.push(describeEvaluation('training', train, { perClass: !validation }));
+  lines.push(describeEvaluation('training', train, { perLabel: !validation, thresholds }));
   if (validation) {
-    const on = validatedOnName(validatedOn, crossValidation?.folds ?? 0);
-    lines.push(describeEvaluation(on, validation, { perClass: true }));
+    const name =
+      validatedOn === 'cross-validation'
+        ? `new pictures, by ${crossValidation?.folds ?? 0}-fold cross-validation`
+        : validatedOn;
+    lines.push(describeEvaluation(name, validation, { perLabel: true, thresholds }));
   } else {
-    lines.push('\nNothing was kept to judge by, so how good the head is on new pictures is not known.');
+    lines.push('\nNo pictures were held out, so how good the head is on new ones is unknown.');
   }
-  if (trained.baselines) lines.push(describeBaselines(trained.baselines));
+  if (baselines) lines.push(describeBaselines(baselines));
   if (trained.learningCurve) lines.push(describeCurve(trained.learningCurve));
-  const left = describeUnused(unused);
-  if (left !== '') lines.push(left);
+  const left = [
+    [unused.failed, 'unreadable'],
+    [unused.unlabelled, 'without a label'],
+    [unused.test, 'of the test split'],
+  ] as const;
+  const shown = left.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`);
+  if (shown.length > 0) lines.push(`\npictures not used: ${shown.join(', ')}`);
   return lines.join('\n');
 }
 
-/** How many further views were learnt from, where there were any. */
-function withViews(views: number): string {
-  return views > 0 ? `, and ${views} further views of them` : '';
-}
-
-/** Whether the optimiser came to its end. */
 function describeFit({ converged, iterations, loss, gradientNorm, reason }: TrainingReport): string {
   return converged
     ? `  converged in ${iterations} iterations: loss ${loss.toFixed(4)}, gradient ${gradientNorm.toExponential(1)}`
     : `  NOT converged after ${iterations} iterations (${reason}): gradient ${gradientNorm.toExponential(1)}`;
 }
 
-/** Where the pictures come from that a head was judged on. */
-function validatedOnName(from: TrainedHead['validatedOn'], folds: number): string {
-  return {
-    'validation split': 'validation split',
-    'held-out part': 'held-out part',
-    'cross-validation': `new pictures, by ${folds}-fold cross-validation`,
-    nothing: '',
-  }[from];
-}
-
-/** Which pictures were left out; '' where none was. */
-function describeUnused({ failed, unlabelled, test }: TrainedHead['unused']): string {
-  const left = [
-    [failed, 'unreadable'],
-    [unlabelled, 'without a label'],
-    [test, 'of the test split'],
-  ] as const;
-  const shown = left.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`);
-  return shown.length > 0 ? `\npictures left out: ${shown.join(', ')}` : '';
-}
-
-/** How the λ did that were tried. @param right what the part of right rows is called */
-function describePath(
-  { folds, rule, path, chosen, rows }: Pick<HeldOutResult, 'folds' | 'rule' | 'path' | 'chosen' | 'rows'>,
-  trained: number,
-  right: string,
-): string {
+/** How the λ did that were tried. */
+function describePath({ folds, rule, path, chosen, rows }: HeldOutResult<Result>, train: Result): string {
   const points = path.map((point) => [
     `  ${point === chosen ? '→' : ' '} ${point.l2}`,
     `${point.logLoss.toFixed(3)} ± ${point.standardError.toFixed(3)}`,
@@ -77,154 +60,61 @@ function describePath(
   ]);
   const how =
     rule === 'best' ? 'the least log loss' : 'the largest within one standard error of the least log loss';
-  const of = rows < trained ? ` of ${rows} pictures` : '';
+  const of = rows < train.count ? ` of ${rows} pictures` : '';
   return [
     `  λ ${chosen.l2}, ${how} in ${folds}-fold cross-validation${of}:`,
-    table([['    λ', 'log loss', right], ...points]),
+    table([['    λ', 'log loss', 'perLabel' in train ? 'all right' : 'accuracy'], ...points]),
   ].join('\n');
 }
 
-/** @param before calibration error without it @param after and with it */
-function describeTemperature(temperature: number, before: number | null, after: number | null): string {
-  return `  temperature ${temperature.toFixed(2)}: calibration error ${percent(before)} without, ${percent(after)} with it`;
-}
-
-function describeCalibration({
-  temperature,
-  unknown,
-  evaluation,
-  uncalibrated,
-  neverHeld,
-}: HeldOutResult): string[] {
-  const lines = [describeTemperature(temperature, uncalibrated.ece, evaluation.calibration.ece)];
+function describeCalibration(found: HeldOutResult<Result>): string[] {
+  const { temperature, unknown, evaluation, uncalibrated, neverHeld } = found;
+  const lines = [
+    `  temperature ${temperature.toFixed(2)}: calibration error ${percent(uncalibrated.ece)} without, ` +
+      `${percent(evaluation.calibration.ece)} with it`,
+  ];
   if (unknown) {
     lines.push(
-      `  unknown below ${unknown.threshold.toFixed(2)} of likeness to a class: of right answers ${percent(1 - unknown.keptRight)} are, of wrong ` +
-        `ones ${percent(unknown.flaggedWrong)}`,
+      `  unknown below a similarity of ${unknown.threshold.toFixed(2)} to every class: ${percent(1 - unknown.keptRight)} of right ` +
+        `predictions and ${percent(unknown.flaggedWrong)} of wrong ones`,
     );
   }
   if (neverHeld > 0) {
     lines.push(
-      `  ${neverHeld} pictures of classes in a single group could not be left out, so not be judged`,
+      `  ${neverHeld} pictures were never held out, so are not scored: their class or label is in no other group`,
     );
   }
   return lines;
 }
 
-function describeBaselines({ nearestCentroid, nearestNeighbours }: Baselines): string {
-  return (
-    `to compare, without training: nearest class mean ${percent(nearestCentroid.accuracy)}, ` +
-    `${nearestNeighbours.k} nearest neighbours ${percent(nearestNeighbours.accuracy)}`
-  );
+function describeBaselines(baselines: Baselines | MultilabelBaselines): string {
+  const simple =
+    'chance' in baselines
+      ? `mAP of ${baselines.k} nearest neighbours ${percent(baselines.nearestNeighbours)}, of chance ${percent(baselines.chance)}`
+      : `nearest class mean ${percent(baselines.nearestCentroid.accuracy)}, ` +
+        `${baselines.nearestNeighbours.k} nearest neighbours ${percent(baselines.nearestNeighbours.accuracy)}`;
+  return `for comparison, without training: ${simple}`;
 }
 
 function describeCurve(points: readonly CurvePoint[]): string {
-  const rows = points.map((point) => [percent(point.accuracy), interval(point.accuracyInterval)]);
-  return curveTable('accuracy', points, ['accuracy', '95 % interval'], rows);
-}
-
-/** A learning curve as a table. @param figures of each point, under their names */
-function curveTable(
-  what: string,
-  points: readonly { share: number; rows: number }[],
-  names: readonly string[],
-  figures: readonly (readonly string[])[],
-): string {
-  const rows = points.map(({ share, rows: pictures }, i) => [
+  const isMap = points.some(({ meanAveragePrecision }) => meanAveragePrecision !== undefined);
+  const [name, columns] = isMap ? ['mAP', ['mAP']] : ['accuracy', ['accuracy', '95 % interval']];
+  const rows = points.map(({ share, rows: pictures, accuracy, accuracyInterval, meanAveragePrecision }) => [
     `  ${(100 * share).toFixed(0)} %`,
     String(pictures),
-    ...(figures[i] ?? []),
+    ...(isMap
+      ? [percent(meanAveragePrecision ?? null)]
+      : [percent(accuracy ?? null), interval(accuracyInterval ?? null)]),
   ]);
   return [
-    `\nlearning curve: if ${what} still rises at the end, more pictures will help`,
-    table([['  share', 'pictures', ...names], ...rows]),
+    `\nlearning curve: if ${name} still rises at the end, more pictures will help`,
+    table([['  share', 'pictures', ...columns], ...rows]),
   ].join('\n');
 }
 
-/** Labels up to which all are shown, and how many are where there are more. */
+/** All labels are shown up to this number; if there are more, only the hardest. */
 const LABELS_UP_TO = 20;
-const HARDEST_LABELS = 10;
-
-/** What the training of a multilabel head gave, for people to read. */
-export function describeMultilabelTraining(trained: TrainedMultilabelHead): string {
-  const { head, dataset, views, train, validation, validatedOn, crossValidation, unused } = trained;
-  const { labels, width, thresholds } = head;
-  const lines = [
-    `${dataset.dataset}, embedded by ${dataset.model_id}`,
-    `Linear(${width}, ${labels.length}) trained on ${train.count} pictures with any number of ${labels.length} labels${withViews(views)}`,
-    describeFit(head.training),
-    crossValidation?.rule ? describePath(crossValidation, train.count, 'all right') : `  λ ${head.l2}`,
-  ];
-  if (crossValidation) {
-    const { temperature, uncalibrated, evaluation } = crossValidation;
-    lines.push(describeTemperature(temperature, uncalibrated.ece, evaluation.calibration.ece));
-  }
-  if (crossValidation && crossValidation.neverHeld > 0) {
-    lines.push(`  ${crossValidation.neverHeld} pictures could not be left out, so not be judged`);
-  }
-  const show = { ...(thresholds && { thresholds }) };
-  lines.push(describeMultilabel('training', train, validation ? {} : { perLabel: true, ...show }));
-  if (validation) {
-    const on = validatedOnName(validatedOn, crossValidation?.folds ?? 0);
-    lines.push(describeMultilabel(on, validation, { perLabel: true, ...show }));
-  } else {
-    lines.push('\nNothing was kept to judge by, so how good the head is on new pictures is not known.');
-  }
-  if (trained.baselines) {
-    const { k, nearestNeighbours, chance } = trained.baselines;
-    lines.push(
-      `to compare, without training: mAP of ${k} nearest neighbours ${percent(nearestNeighbours)}, of chance ${percent(chance)}`,
-    );
-  }
-  if (trained.learningCurve) {
-    const figures = trained.learningCurve.map(({ meanAveragePrecision }) => [percent(meanAveragePrecision)]);
-    lines.push(curveTable('mAP', trained.learningCurve, ['mAP'], figures));
-  }
-  const left = describeUnused(unused);
-  if (left !== '') lines.push(left);
-  return lines.join('\n');
-}
-
-/** An evaluation of a multilabel head in words and figures. */
-export function describeMultilabel(
-  name: string,
-  result: MultilabelResult,
-  show: { perLabel?: boolean | undefined; thresholds?: readonly number[] | undefined },
-): string {
-  const { count, meanAveragePrecision, macroF1, microF1, subsetAccuracy, logLoss, perLabel, unknown } =
-    result;
-  const lines = [
-    `\n${name}: mAP ${styled('bold', percent(meanAveragePrecision))} of ${count}`,
-    `  macro F1 ${percent(macroF1)}, micro F1 ${percent(microF1)}, all labels right ${percent(subsetAccuracy)}, log loss ` +
-      `${number(logLoss)}, calibration error ${percent(result.calibration.ece)}`,
-  ];
-  if (show.perLabel) {
-    const numbered = perLabel.map((metrics, n) => ({ ...metrics, threshold: show.thresholds?.[n] ?? null }));
-    const all = numbered.length <= LABELS_UP_TO;
-    const hardest = numbered
-      .toSorted((a, b) => (a.averagePrecision ?? 1) - (b.averagePrecision ?? 1))
-      .slice(0, HARDEST_LABELS);
-    if (!all) {
-      lines.push(
-        `  the ${HARDEST_LABELS} of ${numbered.length} labels with the lowest average precision; --json has all`,
-      );
-    }
-    const rows = (all ? numbered : hardest).map((label) => [
-      `  ${label.label}`,
-      graded(percent(label.averagePrecision), label.averagePrecision),
-      number(label.threshold),
-      ...[label.precision, label.recall, label.f1].map((share) => graded(percent(share), share)),
-      String(label.support),
-    ]);
-    const head = ['  label', 'AP', 'threshold', 'precision', 'recall', 'F1', 'pictures'];
-    lines.push(table([head, ...rows]));
-  }
-  if (unknown.length > 0) {
-    const labels = unknown.map(({ label, count: n }) => `${label} ${n}`).join(', ');
-    lines.push(`not counted, labels that the head does not know: ${labels}`);
-  }
-  return lines.join('\n');
-}
+const HARDEST = 10;
 
 /** Classes up to which a confusion matrix is printed. */
 const CONFUSION_UP_TO = 12;
@@ -232,53 +122,100 @@ const CONFUSION_UP_TO = 12;
 /** Up to a quarter, a half, three quarters and all of a row. */
 const SHADES = ['░', '▒', '▓', '█'];
 
-/** Classes up to which all are shown, and how many are where there are more. */
-const CLASSES_UP_TO = 20;
-const HARDEST = 10;
+export interface ShownParts {
+  /** The table of classes or labels. */
+  perLabel?: boolean | undefined;
+  /** The thresholds of a multilabel head. */
+  thresholds?: readonly number[] | null | undefined;
+  confusion?: boolean | undefined;
+  topK?: boolean | undefined;
+}
 
-/** An evaluation in words and figures. */
-export function describeEvaluation(
-  name: string,
-  result: EvaluationResult,
-  show: { perClass?: boolean | undefined; confusion?: boolean | undefined; topK?: boolean | undefined },
-): string {
-  const { count, accuracy, accuracyInterval, balancedAccuracy, topK, logLoss, calibration } = result;
-  const { macroF1, perClass, confusion, unknown } = result;
-  const lines = [
-    `\n${name}: accuracy ${styled('bold', percent(accuracy))} of ${count}` +
-      (show.perClass ? `, 95 % interval ${interval(accuracyInterval)}` : `, log loss ${number(logLoss)}`),
-  ];
-  if (show.perClass) {
+/** An evaluation as text. */
+export function describeEvaluation(name: string, result: Result, show: ShownParts): string {
+  const { headline, figures, columns, labels, noun, sortedBy } = summaryOf(result, show);
+  const lines = [`\n${name}: ${headline}`];
+  if (figures !== '') lines.push(`  ${figures}`);
+  if (show.perLabel) {
+    const all = labels.length <= LABELS_UP_TO;
+    const hardest = labels.toSorted((a, b) => (a.score ?? 1) - (b.score ?? 1)).slice(0, HARDEST);
+    if (!all) {
+      lines.push(`  the ${HARDEST} of ${labels.length} ${noun} with the lowest ${sortedBy}; --json has all`);
+    }
+    lines.push(table([columns, ...(all ? labels : hardest).map(({ cells }) => cells)]));
+  }
+  if (show.confusion && 'confusion' in result && result.perClass.length <= CONFUSION_UP_TO) {
+    const names = result.perClass.map(({ label }) => label);
+    const rows = result.confusion.to2DArray().map((row, i) => [`  ${names[i]!}`, ...shaded(row, i)]);
     lines.push(
-      `  balanced accuracy ${percent(balancedAccuracy)}, macro F1 ${percent(macroF1)}` +
-        (show.topK && topK.k < perClass.length ? `, top-${topK.k} ${percent(topK.accuracy)}` : '') +
-        `, log loss ${number(logLoss)}, calibration error ${percent(calibration.ece)}`,
+      '',
+      'confusion matrix: true classes down, predicted ones across',
+      table([['', ...names], ...rows]),
     );
   }
-  if (show.perClass) {
-    const all = perClass.length <= CLASSES_UP_TO;
-    const hardest = perClass.toSorted((a, b) => (a.f1 ?? 1) - (b.f1 ?? 1)).slice(0, HARDEST);
-    if (!all) lines.push(`  the ${HARDEST} of ${perClass.length} classes with the lowest F1; --json has all`);
-    const rows = (all ? perClass : hardest).map(({ label, precision, recall, f1, support }) => [
-      `  ${label}`,
-      ...[precision, recall, f1].map((share) => graded(percent(share), share)),
-      String(support),
-    ]);
-    lines.push(table([['  class', 'precision', 'recall', 'F1', 'pictures'], ...rows]));
-  }
-  if (show.confusion && perClass.length <= CONFUSION_UP_TO) {
-    const labels = perClass.map(({ label }) => label);
-    const rows = confusion.to2DArray().map((row, i) => [`  ${labels[i] ?? ''}`, ...shaded(row, i)]);
-    lines.push('', 'confusion: true classes down, predicted ones across', table([['', ...labels], ...rows]));
-  }
-  if (unknown.length > 0) {
-    const classes = unknown.map(({ label, count: n }) => `${label} ${n}`).join(', ');
-    lines.push(`not counted, of classes that the head does not know: ${classes}`);
+  if (result.unknown.length > 0) {
+    const counts = result.unknown.map(({ label, count }) => `${label} ${count}`).join(', ');
+    lines.push(`not counted, ${noun} that the head does not know: ${counts}`);
   }
   return lines.join('\n');
 }
 
-/** Counts with a shade for their part of the row, by characters: it shows in files and without colour too. */
+/** What the text shows of an evaluation. */
+interface Summary {
+  headline: string;
+  figures: string;
+  columns: string[];
+  labels: { score: number | null; cells: string[] }[];
+  noun: 'classes' | 'labels';
+  sortedBy: string;
+}
+
+function summaryOf(result: Result, { perLabel, thresholds, topK }: ShownParts): Summary {
+  const { count, macroF1, logLoss, calibration } = result;
+  const shares = (...values: (number | null)[]) => values.map((value) => graded(percent(value), value));
+  const losses = `log loss ${number(logLoss)}, calibration error ${percent(calibration.ece)}`;
+  if ('perLabel' in result) {
+    return {
+      headline: `mAP ${styled('bold', percent(result.meanAveragePrecision))} of ${count}`,
+      figures:
+        `macro F1 ${percent(macroF1)}, micro F1 ${percent(result.microF1)}, all labels right ` +
+        `${percent(result.subsetAccuracy)}, ${losses}`,
+      columns: ['  label', 'AP', 'threshold', 'precision', 'recall', 'F1', 'pictures'],
+      labels: result.perLabel.map(({ label, averagePrecision, precision, recall, f1, support }, n) => ({
+        score: averagePrecision,
+        cells: [
+          `  ${label}`,
+          ...shares(averagePrecision),
+          number(thresholds?.[n] ?? null),
+          ...shares(precision, recall, f1),
+          String(support),
+        ],
+      })),
+      noun: 'labels',
+      sortedBy: 'average precision',
+    };
+  }
+  const best = result.topK;
+  return {
+    headline:
+      `accuracy ${styled('bold', percent(result.accuracy))} of ${count}` +
+      (perLabel ? `, 95 % interval ${interval(result.accuracyInterval)}` : `, log loss ${number(logLoss)}`),
+    figures: perLabel
+      ? `balanced accuracy ${percent(result.balancedAccuracy)}, macro F1 ${percent(macroF1)}` +
+        (topK && best.k < result.perClass.length ? `, top-${best.k} ${percent(best.accuracy)}` : '') +
+        `, ${losses}`
+      : '',
+    columns: ['  class', 'precision', 'recall', 'F1', 'pictures'],
+    labels: result.perClass.map(({ label, precision, recall, f1, support }) => ({
+      score: f1,
+      cells: [`  ${label}`, ...shares(precision, recall, f1), String(support)],
+    })),
+    noun: 'classes',
+    sortedBy: 'F1',
+  };
+}
+
+/** Counts, each with a shade for its share of the row: a character, so that it shows in files and without colour too. */
 function shaded(row: readonly number[], own: number): string[] {
   const total = row.reduce((sum, n) => sum + n, 0);
   return row.map((n, j) => {

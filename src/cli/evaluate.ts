@@ -1,16 +1,10 @@
 import { type Command, Option } from 'commander';
 import { Classifier } from '../classify/classifier.js';
-import {
-  type DatasetEvaluation,
-  evaluateDataset,
-  evaluateMultilabelDataset,
-  type MultilabelDatasetEvaluation,
-} from '../classify/evaluate.js';
-import { metricsJson, multilabelMetricsJson } from '../classify/train.js';
+import { evaluateDataset, type DatasetEvaluation } from '../classify/evaluate.js';
 import type { Split } from '../data/dataset.js';
 import type { ViewSet } from '../image/views.js';
 import { UsageError } from '../util/errors.js';
-import { describeEvaluation, describeMultilabel } from './describe.js';
+import { describeEvaluation } from './describe.js';
 import { datasetOrExamples } from './embed.js';
 import {
   backboneOptions,
@@ -79,22 +73,20 @@ async function run(
   const progress = new Progress('evaluating', 'images');
   const result = await interruptible(async (signal) => {
     try {
-      const options = {
+      return await evaluateDataset(classifier, dataset, {
         store,
         split,
+        topK,
         signal,
-        onProgress: ({ done, total }: { done: number; total: number }) => {
+        onProgress: ({ done, total }) => {
           progress.update(done, total);
         },
-      };
-      return classifier.head.kind === 'softmax'
-        ? await evaluateDataset(classifier, dataset, { ...options, topK })
-        : await evaluateMultilabelDataset(classifier, dataset, options);
+      });
     } finally {
       progress.stop();
     }
   });
-  const { failed, unlabelled, ...evaluation } = result;
+  const { kind, failed, unlabelled, calledUnknown, ...metrics } = result;
   if (failed.length > 0) process.exitCode = 3;
   if (json) {
     print(
@@ -104,7 +96,8 @@ async function run(
         split: result.split ?? null,
         views,
         modelId: classifier.backbone.id,
-        ...figuresJson(evaluation),
+        metrics,
+        calledUnknown,
         errors: failed,
         unlabelled,
       }),
@@ -112,26 +105,17 @@ async function run(
     return;
   }
   const name = result.split ? `${dataset}, split ${result.split}` : dataset;
-  if ('perLabel' in result) {
-    const { thresholds } = classifier.head;
-    print(describeMultilabel(name, result, { perLabel: true, ...(thresholds && { thresholds }) }));
-  } else {
-    print(describeEvaluation(name, result, { perClass: true, confusion: true, topK: true }));
-    if (classifier.head.unknown) print(describeCalledUnknown(result));
-  }
+  const { thresholds, unknown } = classifier.head;
+  print(describeEvaluation(name, result, { perLabel: true, thresholds, confusion: true, topK: true }));
+  if (unknown && calledUnknown) print(describeCalledUnknown(calledUnknown, result));
   if (unlabelled > 0) say(`${unlabelled} pictures without a label are not counted.`);
   for (const { path, error } of failed) say(`unreadable: ${onOneLine(path)}: ${onOneLine(error)}`);
 }
 
-type Figures<Evaluation> = Omit<Evaluation, 'failed' | 'unlabelled'>;
-
-function figuresJson(result: Figures<DatasetEvaluation> | Figures<MultilabelDatasetEvaluation>) {
-  if ('perLabel' in result) return { metrics: multilabelMetricsJson(result) };
-  const { calledUnknown, ...evaluation } = result;
-  return { metrics: metricsJson(evaluation), calledUnknown };
-}
-
-function describeCalledUnknown({ calledUnknown, count, unknown }: DatasetEvaluation): string {
+function describeCalledUnknown(
+  calledUnknown: NonNullable<DatasetEvaluation['calledUnknown']>,
+  { count, unknown }: DatasetEvaluation,
+): string {
   const others = unknown.reduce((sum, each) => sum + each.count, 0);
   return (
     `called unknown: ${calledUnknown.known} of ${count}` +

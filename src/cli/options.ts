@@ -4,7 +4,7 @@ import type { Backbone } from '../backbone/backbone.js';
 import { BUNDLED_PATH } from '../backbone/load.js';
 import { type Device, DEVICES } from '../backbone/session.js';
 import { SPLITS } from '../data/dataset.js';
-import type { ClassWeights } from '../head/labels.js';
+import type { ClassWeights } from '../head/examples.js';
 import { VIEW_SETS, type ViewSet } from '../image/views.js';
 import { messageOf, UsageError } from '../util/errors.js';
 import { isInRange, requirement, type NumberRange } from '../util/validate.js';

@@ -1,5 +1,5 @@
-import type { TuneProgress } from '../head/cross-validate.js';
 import type { Iteration } from '../head/lbfgs.js';
+import type { TuneProgress } from '../head/train.js';
 import { Progress, say, Status } from './terminal.js';
 
 /** Fits that the time of a further one is estimated by: the last of them, since they take longer the smaller λ is. */

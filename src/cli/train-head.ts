@@ -1,17 +1,10 @@
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import {
-  multilabelTrainingJson,
-  trainAnyFromStore,
-  type TrainedHead,
-  type TrainedMultilabelHead,
-  trainingJson,
-  type TrainOptions,
-} from '../classify/train.js';
+import { trainFromStore, trainingJson, type TrainedHead, type TrainOptions } from '../classify/train.js';
 import { L2_RULES, type L2Rule } from '../head/cross-validate.js';
 import { saveHead } from '../head/file.js';
 import type { ViewSet } from '../image/views.js';
-import { describeMultilabelTraining, describeTraining } from './describe.js';
+import { describeTraining } from './describe.js';
 import {
   fraction,
   gibibytes,
@@ -130,7 +123,7 @@ async function run({ json, out, classWeights, ...flags }: TrainFlags): Promise<v
   const progress = new FitProgressBar();
   const trained = await interruptible(async (signal) => {
     try {
-      return await trainAnyFromStore({
+      return await trainFromStore({
         ...options,
         signal,
         onNotice: notice,
@@ -149,12 +142,12 @@ async function run({ json, out, classWeights, ...flags }: TrainFlags): Promise<v
   await saveHead(path, trained.head);
   if (json) print(JSON.stringify(toJson(trained, path)));
   else {
-    print(trained.kind === 'softmax' ? describeTraining(trained) : describeMultilabelTraining(trained));
+    print(describeTraining(trained));
     print(`\nThe head is in ${path}`);
   }
 }
 
-function toJson(trained: TrainedHead | TrainedMultilabelHead, path: string) {
+function toJson(trained: TrainedHead, path: string) {
   const { head, dataset, views, unused } = trained;
   const { kind, labels, modelId, transformId, l2, thresholds, temperature, unknown, counts, training } = head;
   return {
@@ -171,7 +164,7 @@ function toJson(trained: TrainedHead | TrainedMultilabelHead, path: string) {
     counts,
     training,
     views,
-    ...(trained.kind === 'softmax' ? trainingJson(trained) : multilabelTrainingJson(trained)),
+    ...trainingJson(trained),
     unused,
   };
 }

@@ -1,160 +1,43 @@
-import type { LabelSets } from './labels.js';
-import { blockRows, type RowBlock } from './objective.js';
-import { Moments, type Scaling, standardize } from './standardize.js';
-
-/** Rows to learn from or to judge by. */
-export interface Examples {
-  source: FeatureSource;
-  /** The classes' names, in the order of their numbers. */
-  names: readonly string[];
-  /** Each row's class, 0 … N − 1, or −1 where it has none of them; where there are `sets`, the row's set; [M]. */
-  classes: Int32Array;
-  /** For a multi-label head: the sets of labels that rows have, each as places in `names`. */
-  sets?: LabelSets | undefined;
-  /** Each row's weight, above 0; [M]; 1 each where there are none. */
-  weights?: Float64Array | undefined;
-}
-
-/** Whether a row is in some part of the examples. */
-export type Part = (row: number) => boolean;
-
-/** A block of a part: standardised, with the rows' numbers. */
-export interface PartBlock extends RowBlock {
-  rows: Int32Array;
-}
-
-/** All that is learnt from: the rows, and their further views. */
-async function* learntBlocks(source: FeatureSource): AsyncGenerator<FeatureBlock> {
-  yield* source.blocks();
-  if (source.views) yield* source.views.blocks();
-}
-
-/** How many further views the rows of a part have that are learnt from. */
-export function viewsLearntFrom({ source, classes }: Examples, part: Part): number {
-  const counts = source.views?.counts ?? new Int32Array();
-  return counts.reduce((sum, count, row) => (classes[row]! >= 0 && part(row) ? sum + count : sum), 0);
-}
-
-/** Moments of several parts, further views included, in one pass. @param partOf the part of a row, 0 … parts − 1; −1 for none */
-export async function momentsOf(
-  source: FeatureSource,
-  parts: number,
-  partOf: (row: number) => number,
-): Promise<Moments[]> {
-  const moments = Array.from({ length: parts }, () => new Moments(source.width));
-  for await (const { rows, features } of learntBlocks(source)) {
-    moments.forEach((each, part) => {
-      const chosen = positions(rows, (row) => partOf(row) === part);
-      if (chosen.length > 0) each.add(gather(features, chosen, source.width));
-    });
-  }
-  return moments;
-}
-
-/**
- * The rows of a part to learn from, standardised, in blocks that suit the number of classes. Rows without a class are left
- * out. A row's further views stand beside it and share its weight, so that it counts once however many there are. Blocks
- * are copied once where there is memory for it, and read anew each time otherwise.
- */
-export async function partBlocks(
-  examples: Examples,
-  part: Part,
-  scaling: Scaling,
-): Promise<Iterable<PartBlock> | AsyncIterable<PartBlock>> {
-  const { source, classes, weights } = examples;
-  const views = source.views?.counts;
-  const shared = views && Float64Array.from(classes, (_, row) => (weights?.[row] ?? 1) / (1 + views[row]!));
-  const learnt: Examples = shared ? { ...examples, weights: shared } : examples;
-  const generate = () => blocksFrom(learntBlocks(source), learnt, part, scaling);
-  if (!source.inMemory) return { [Symbol.asyncIterator]: generate };
-  const blocks: PartBlock[] = [];
-  for await (const block of generate()) blocks.push(block);
-  return blocks;
-}
-
-/** The rows of a part to judge by, as {@link partBlocks} gives those to learn from: each once, and for going through once. */
-export function generateBlocks(examples: Examples, part: Part, scaling: Scaling): AsyncGenerator<PartBlock> {
-  return blocksFrom(examples.source.blocks(), examples, part, scaling);
-}
-
-async function* blocksFrom(
-  blocks: AsyncIterable<FeatureBlock>,
-  { source, names, classes, weights }: Examples,
-  part: Part,
-  scaling: Scaling,
-): AsyncGenerator<PartBlock> {
-  const most = blockRows(names.length);
-  for await (const { rows, features } of blocks) {
-    const chosen = positions(rows, (row) => classes[row]! >= 0 && part(row));
-    for (let start = 0; start < chosen.length; start += most) {
-      const some = chosen.subarray(start, start + most);
-      const numbers = some.map((i) => rows[i]!);
-      yield {
-        rows: numbers,
-        features: standardize(gather(features, some, source.width), scaling),
-        classes: numbers.map((row) => classes[row]!),
-        ...(weights && { weights: Float32Array.from(numbers, (row) => weights[row]!) }),
-      };
-    }
-  }
-}
-
-/** Where the chosen rows stand in a block. */
-function positions(rows: Int32Array, isChosen: Part): Int32Array {
-  const chosen = new Int32Array(rows.length);
-  let count = 0;
-  for (let i = 0; i < rows.length; i++) if (isChosen(rows[i]!)) chosen[count++] = i;
-  return chosen.subarray(0, count);
-}
-
-/** The rows at some positions; the features themselves where these are all. */
-function gather(features: Float32Array, chosen: Int32Array, width: number): Float32Array {
-  if (chosen.length * width === features.length) return features;
-  const result = new Float32Array(chosen.length * width);
-  chosen.forEach((position, i) => {
-    result.set(features.subarray(position * width, (position + 1) * width), i * width);
-  });
-  return result;
-}
+import { LastlayerError, UsageError } from '../util/errors.js';
+import { checkNumber, isInRange } from '../util/validate.js';
+import { Moments, noScaling, standardize, type Scaling } from './standardize.js';
+import type { RowMask, Targets, Task } from './task.js';
 
 /** Some rows of features, in any order. */
 export interface FeatureBlock {
-  /** The numbers of the rows, 0 … M − 1. */
+  /** The row numbers, 0 … M − 1. */
   rows: Int32Array;
   /** [rows × width], row-major. */
   features: Float32Array;
 }
 
-/** The features of M rows, in memory or read anew each time. */
+/** The features of M rows, in memory or read again each time. */
 export interface FeatureSource {
   /** D */
   readonly width: number;
   /**
-   * True where there is memory for a copy: whoever goes through the rows many times standardises them once. False where
-   * they are to be read, and standardised, block by block each time.
+   * Whether there is memory for a copy. If so, whoever needs the rows many times standardises them once; if not, they are
+   * read and standardised block by block each time.
    */
   readonly inMemory: boolean;
-  /** How many rows, and a copy of them, would find room in memory. */
+  /** How many rows, and a copy of them, fit in memory. */
   readonly room: number;
-  /** Goes through every row once, each time in the same order. */
+  /** Yields every row once, in the same order each time. */
   blocks(): AsyncIterable<FeatureBlock>;
-  /** Features of further views of the rows, such as those of mirrored pictures: learnt from, and never judged by. */
-  readonly views?: FurtherViews | undefined;
+  /** Features of augmented views of the rows, such as their mirror images: trained on, never evaluated on. */
+  readonly views?: AugmentedViews | undefined;
 }
 
-interface FurtherViews {
-  /** How many further views each row has; [M]. */
+export interface AugmentedViews {
+  /** How many augmented views each row has; [M]. */
   readonly counts: Int32Array;
-  /** Goes through every further view once, each time in the same order; a row's number is there once for each. */
+  /** Yields every view once, in the same order each time, under its row's number. */
   blocks(): AsyncIterable<FeatureBlock>;
 }
 
 const BLOCK_ROWS = 1024;
 
-/**
- * Features that lie in memory.
- * @param features [M × width], row-major
- */
+/** Features that are in memory. @param features [M × width], row-major */
 export function featuresInMemory(features: Float32Array, width: number): FeatureSource {
   return {
     width,
@@ -164,18 +47,252 @@ export function featuresInMemory(features: Float32Array, width: number): Feature
   };
 }
 
-/**
- * Features in memory as blocks.
- * @param numberOf the row's number of the i-th features
- */
+/** Features in memory, as blocks. @param rowOf the row number of the i-th features */
 export async function* blocksOf(
   features: Float32Array,
   width: number,
-  numberOf: (i: number) => number,
+  rowOf: (i: number) => number,
 ): AsyncGenerator<FeatureBlock> {
   for (let start = 0; start * width < features.length; start += BLOCK_ROWS) {
     const block = features.subarray(start * width, (start + BLOCK_ROWS) * width);
-    const rows = Int32Array.from({ length: block.length / width }, (_, i) => numberOf(start + i));
+    const rows = Int32Array.from({ length: block.length / width }, (_, i) => rowOf(start + i));
     yield await Promise.resolve({ rows, features: block });
   }
+}
+
+/** Features in memory of the masked rows alone, augmented views included. The rows keep their numbers. */
+export async function loadRows(source: FeatureSource, mask: RowMask, rows: number): Promise<FeatureSource> {
+  const { width, views } = source;
+  const blocks = await loadBlocks(source, mask, width, rows);
+  const loaded = { width, inMemory: true, room: rows, blocks };
+  if (!views) return loaded;
+  const count = views.counts.reduce((sum, each, row) => (mask(row) ? sum + each : sum), 0);
+  return { ...loaded, views: { counts: views.counts, blocks: await loadBlocks(views, mask, width, count) } };
+}
+
+async function loadBlocks(
+  source: Pick<FeatureSource, 'blocks'>,
+  mask: RowMask,
+  width: number,
+  count: number,
+): Promise<FeatureSource['blocks']> {
+  const [features, numbers] = [new Float32Array(count * width), new Int32Array(count)];
+  let filled = 0;
+  for await (const block of source.blocks()) {
+    block.rows.forEach((row, i) => {
+      if (!mask(row)) return;
+      features.set(block.features.subarray(i * width, (i + 1) * width), filled * width);
+      numbers[filled++] = row;
+    });
+  }
+  return () => blocksOf(features, width, (i) => numbers[i]!);
+}
+
+/** Rows to train on or to evaluate on. */
+export interface Examples extends Targets {
+  task: Task;
+  source: FeatureSource;
+  /** Each row's weight, above 0; [M]; 1 each if absent. */
+  weights?: Float64Array | undefined;
+}
+
+/** Rows of examples: standardised features, with targets and weights. */
+export interface ExampleBlock extends FeatureBlock {
+  /** Each row's index in `labelSets`; [rows]. */
+  targets: Int32Array;
+  /** Each row's weight, above 0; [rows]; 1 each if absent. */
+  weights?: Float32Array | undefined;
+}
+
+/** Masked rows that have a target. */
+export function countRows({ targets }: Pick<Examples, 'targets'>, mask: RowMask): number {
+  return targets.reduce((count, target, row) => (target >= 0 && mask(row) ? count + 1 : count), 0);
+}
+
+/** How many masked rows each class or label has; [N]. */
+export function countLabels({ names, labelSets, targets }: Targets, mask: RowMask): number[] {
+  const counts = names.map(() => 0);
+  targets.forEach((target, row) => {
+    if (target < 0 || !mask(row)) return;
+    for (const n of labelSets[target]!) counts[n]!++;
+  });
+  return counts;
+}
+
+/** How many augmented views of the masked rows are trained on. */
+export function countViews({ source, targets }: Examples, mask: RowMask): number {
+  const counts = source.views?.counts ?? new Int32Array();
+  return counts.reduce((sum, count, row) => (targets[row]! >= 0 && mask(row) ? sum + count : sum), 0);
+}
+
+/**
+ * Block size: each block is read twice, for the logits and for the gradient, and 1024 × 512 floats are still in the cache
+ * the second time, which is a third faster than one pass over 50,000 rows. With many classes a block is smaller, as its
+ * logits are held a few times over: 2²⁰ of them take 4 MiB.
+ */
+const MOST_ROWS = 1024;
+const MOST_LOGITS = 2 ** 20;
+
+/**
+ * The masked rows to train on, standardised, in blocks. Rows without a target are left out. A row's augmented views stand
+ * beside it and share its weight, so that it counts once however many there are. The blocks are made once if there is
+ * memory for a copy, and read again each time otherwise.
+ */
+export async function trainingBlocks(
+  examples: Examples,
+  mask: RowMask,
+  scaling: Scaling,
+): Promise<Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>> {
+  const { source, targets, weights } = examples;
+  const views = source.views?.counts;
+  const shared = views && Float64Array.from(targets, (_, row) => (weights?.[row] ?? 1) / (1 + views[row]!));
+  const weighted: Examples = shared ? { ...examples, weights: shared } : examples;
+  const generate = () => blocksFrom(rowsAndViews(source), weighted, mask, scaling);
+  if (!source.inMemory) return { [Symbol.asyncIterator]: generate };
+  const blocks: ExampleBlock[] = [];
+  for await (const block of generate()) blocks.push(block);
+  return blocks;
+}
+
+/** The masked rows to evaluate on, without augmented views; by default as they are, not standardised. */
+export function evaluationBlocks(
+  examples: Examples,
+  mask: RowMask,
+  scaling: Scaling = noScaling(examples.source.width),
+): AsyncGenerator<ExampleBlock> {
+  return blocksFrom(examples.source.blocks(), examples, mask, scaling);
+}
+
+async function* rowsAndViews(source: FeatureSource): AsyncGenerator<FeatureBlock> {
+  yield* source.blocks();
+  if (source.views) yield* source.views.blocks();
+}
+
+async function* blocksFrom(
+  blocks: AsyncIterable<FeatureBlock>,
+  { source, names, targets, weights }: Examples,
+  mask: RowMask,
+  scaling: Scaling,
+): AsyncGenerator<ExampleBlock> {
+  const most = Math.max(16, Math.min(MOST_ROWS, Math.floor(MOST_LOGITS / names.length)));
+  for await (const { rows, features } of blocks) {
+    const chosen = positionsOf(rows, (row) => targets[row]! >= 0 && mask(row));
+    for (let start = 0; start < chosen.length; start += most) {
+      const some = chosen.subarray(start, start + most);
+      const numbers = some.map((i) => rows[i]!);
+      yield {
+        rows: numbers,
+        features: standardize(gather(features, some, source.width), scaling),
+        targets: numbers.map((row) => targets[row]!),
+        weights: weights && Float32Array.from(numbers, (row) => weights[row]!),
+      };
+    }
+  }
+}
+
+/**
+ * Moments of several groups of rows, augmented views included, in one pass.
+ * @param groupOf the group of a row, 0 … groups − 1; −1 for none
+ */
+export async function momentsOf(
+  source: FeatureSource,
+  groups: number,
+  groupOf: (row: number) => number,
+): Promise<Moments[]> {
+  const moments = Array.from({ length: groups }, () => new Moments(source.width));
+  for await (const { rows, features } of rowsAndViews(source)) {
+    moments.forEach((each, group) => {
+      const chosen = positionsOf(rows, (row) => groupOf(row) === group);
+      if (chosen.length > 0) each.add(gather(features, chosen, source.width));
+    });
+  }
+  return moments;
+}
+
+/** Where the masked rows stand in a block. */
+function positionsOf(rows: Int32Array, mask: RowMask): Int32Array {
+  const chosen = new Int32Array(rows.length);
+  let count = 0;
+  for (let i = 0; i < rows.length; i++) if (mask(rows[i]!)) chosen[count++] = i;
+  return chosen.subarray(0, count);
+}
+
+/** The rows at some positions; the features themselves if that is all of them. */
+function gather(features: Float32Array, positions: Int32Array, width: number): Float32Array {
+  if (positions.length * width === features.length) return features;
+  const result = new Float32Array(positions.length * width);
+  positions.forEach((position, i) => {
+    result.set(features.subarray(position * width, (position + 1) * width), i * width);
+  });
+  return result;
+}
+
+/** How much each class counts: `none` 1 each, `balanced` all classes alike, or a weight per label (1 for the others). */
+export type ClassWeights = 'none' | 'balanced' | Readonly<Record<string, number>>;
+
+export interface WeightOptions extends Targets {
+  task: Task;
+  /** The rows to train on. */
+  mask: RowMask;
+  /** Each row's own weight, above 0; [M]. @default 1 each */
+  sampleWeights?: ArrayLike<number> | undefined;
+  /** @default 'none' */
+  classWeights?: ClassWeights | undefined;
+}
+
+/**
+ * The weight of each row: its own times that of its class. `balanced` gives class c the weight Σw / (N · Σw of class c),
+ * with w = 1 for rows without a weight of their own: scikit-learn's convention, by which all classes weigh the same.
+ * @returns [M]; undefined if every weight is 1
+ * @throws {LastlayerError} if a row's weight is not above 0
+ * @throws {UsageError} if a class weight is not above 0 or of a class that is not there, or rows have lists of labels
+ */
+export function rowWeights(options: WeightOptions): Float64Array | undefined {
+  const { task, names, targets, mask, sampleWeights, classWeights = 'none' } = options;
+  if (classWeights !== 'none' && !task.hasClasses) {
+    throw new UsageError(
+      'Class weights are for pictures of one class each, and these have lists of labels. Leave --class-weights out; the ' +
+        "manifest's column weight says how much each picture counts.",
+    );
+  }
+  const weights = Float64Array.from(targets, (_, i) => sampleWeights?.[i] ?? 1);
+  const bad = weights.findIndex((weight) => !isInRange(weight, { above: 0 }));
+  if (bad >= 0) {
+    checkNumber(`The weight of row ${bad}`, weights[bad]!, {
+      above: 0,
+      advice: 'Leave out rows that are not to count.',
+      Failure: LastlayerError,
+    });
+  }
+  if (classWeights !== 'none') {
+    const classOf = targets.map((target, row) => (mask(row) ? target : -1));
+    const ofClass =
+      classWeights === 'balanced'
+        ? balanced(names.length, classOf, weights)
+        : givenWeights(names, classWeights);
+    for (let i = 0; i < weights.length; i++) weights[i]! *= ofClass[classOf[i]!] ?? 1;
+  }
+  return weights.every((weight) => weight === 1) ? undefined : weights;
+}
+
+function balanced(classes: number, classOf: Int32Array, weights: Float64Array): number[] {
+  const sums = new Array<number>(classes).fill(0);
+  classOf.forEach((c, i) => {
+    if (c >= 0) sums[c]! += weights[i]!;
+  });
+  const total = sums.reduce((sum, value) => sum + value, 0);
+  return sums.map((sum) => (sum > 0 ? total / (classes * sum) : 1));
+}
+
+function givenWeights(names: readonly string[], given: Readonly<Record<string, number>>): number[] {
+  for (const [label, weight] of Object.entries(given)) {
+    if (!names.includes(label)) {
+      throw new UsageError(
+        `There is a weight for the class ${JSON.stringify(label)}, which is not among the training examples. The classes ` +
+          `are ${names.slice(0, 10).join(', ')}${names.length > 10 ? ', …' : ''}.`,
+      );
+    }
+    checkNumber(`The weight of the class ${JSON.stringify(label)}`, weight, { above: 0 });
+  }
+  return names.map((name) => given[name] ?? 1);
 }

@@ -4,23 +4,21 @@ import { Matrix } from 'ml-matrix';
 import { encodeSafetensors, readSafetensors } from '../formats/safetensors.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { readRegularFile, writeWholeFile } from '../util/files.js';
+import type { JsonValue } from '../util/json.js';
 import { ownVersion } from '../util/version.js';
-import {
-  Head,
-  HEAD_KINDS,
-  type HeadFields,
-  type HeadKind,
-  type JsonValue,
-  type TrainingReport,
-} from './head.js';
+import { Head, type HeadFields, type TrainingReport } from './head.js';
+import type { HeadKind } from './task.js';
+
+const FORMAT = 'lastlayer-head';
+const VERSION = '1';
 
 const CLASS_MEANS = 'class_means';
 
 /**
  * Writes a head as a safetensors file: `fc.weight` [N, D] and `fc.bias` [N] in float32, which torchvision's
- * `resnet18(num_classes=N).fc` takes as they are, `class_means` [N, D] where it can tell unknown pictures, and all else
- * that the head knows in the metadata. The file is written whole or not at all, see `writeWholeFile`.
- * @throws {LastlayerError} where it cannot be written
+ * `resnet18(num_classes=N).fc` takes as they are, `class_means` [N, D] if it can detect unknown pictures, and everything
+ * else that the head knows in the metadata. The file is written whole or not at all, see `writeWholeFile`.
+ * @throws {LastlayerError} if it cannot be written
  */
 export async function saveHead(path: string, head: Head): Promise<void> {
   const { weights, bias, labels, width, unknown } = head;
@@ -29,10 +27,8 @@ export async function saveHead(path: string, head: Head): Promise<void> {
     ['fc.bias', { shape: [labels.length], data: bias }],
   ]);
   if (unknown) {
-    tensors.set(CLASS_MEANS, {
-      shape: [labels.length, width],
-      data: Float32Array.from(unknown.means.to1DArray()),
-    });
+    const data = Float32Array.from(unknown.means.to1DArray());
+    tensors.set(CLASS_MEANS, { shape: [labels.length, width], data });
   }
   const bytes = encodeSafetensors(tensors, { ...encodeMetadata(head), lastlayer: await ownVersion() });
   try {
@@ -45,17 +41,14 @@ export async function saveHead(path: string, head: Head): Promise<void> {
 
 /**
  * Reads a head that {@link saveHead} wrote. Weights, bias and everything else come back exactly.
- * @throws {LastlayerError} where the file cannot be read, is no head, is of another version, lacks something, or holds
+ * @throws {LastlayerError} if the file cannot be read, is not a head, is of another version, lacks something, or holds
  *   shapes that disagree or weights that are not finite
  */
 export async function loadHead(path: string): Promise<Head> {
   return readHead(await readHeadFile(path), path);
 }
 
-/**
- * As {@link loadHead}, of a file that was read already.
- * @param path named in errors
- */
+/** Like {@link loadHead}, for a file that was read already. @param path named in errors */
 export function readHead(bytes: Uint8Array, path: string): Head {
   const { tensors, metadata } = readSafetensors(bytes, path);
   const { unknownThreshold, ...description } = decodeMetadata(metadata, path);
@@ -64,14 +57,14 @@ export function readHead(bytes: Uint8Array, path: string): Head {
   if (!weight || !bias) {
     const found = [...tensors.keys()].join(', ') || 'none';
     throw new LastlayerError(
-      `${path} is damaged: a head has the tensors fc.weight and fc.bias, and this file has ${found}. Train it again.`,
+      `${path} is damaged: a head has the tensors fc.weight and fc.bias, but this file has ${found}. Train it again.`,
     );
   }
   const [classes, width] = weight.shape;
   if (classes === undefined || !width || weight.shape.length !== 2 || bias.shape.join() !== `${classes}`) {
     throw new LastlayerError(
       `${path} is damaged: fc.weight is [${weight.shape.join(', ')}] and fc.bias [${bias.shape.join(', ')}] where ` +
-        `[N, D] and [N] are expected. Train it again.`,
+        '[N, D] and [N] are expected. Train it again.',
     );
   }
   try {
@@ -91,7 +84,7 @@ export function readHead(bytes: Uint8Array, path: string): Head {
   }
 }
 
-/** @throws {LastlayerError} where the file of a head cannot be read */
+/** @throws {LastlayerError} if the file of a head cannot be read */
 export async function readHeadFile(path: string): Promise<Uint8Array> {
   try {
     return await readRegularFile(path);
@@ -100,22 +93,16 @@ export async function readHeadFile(path: string): Promise<Uint8Array> {
   }
 }
 
-const FORMAT = 'lastlayer-head';
-const VERSION = '1';
-
-/** Of multilabel heads: what knows version 1 alone would take them for softmax, and so refuses them. */
-const MULTILABEL_VERSION = '2';
-
-/** All that a head knows but its tensors. */
+/** Everything that a head knows but its tensors. */
 type HeadDescription = Omit<HeadFields, 'weights' | 'bias' | 'unknown'> & {
   unknownThreshold: number | null;
 };
 
-/** The metadata of a head's file, in which every value is text: strings as they are, all else as JSON. */
+/** The metadata of a head's file. Every value is text: strings as they are, everything else as JSON. */
 export function encodeMetadata(head: Head): Record<string, string> {
   return {
     format: FORMAT,
-    version: head.kind === 'softmax' ? VERSION : MULTILABEL_VERSION,
+    version: VERSION,
     kind: head.kind,
     thresholds: JSON.stringify(head.thresholds),
     labels: JSON.stringify(head.labels),
@@ -131,22 +118,17 @@ export function encodeMetadata(head: Head): Record<string, string> {
   };
 }
 
-/**
- * The reverse of {@link encodeMetadata}.
- * @param path named in errors
- * @throws {LastlayerError} where the metadata are not a head's, are of another version, or lack something
- */
+/** The reverse of {@link encodeMetadata}. @throws {LastlayerError} as {@link loadHead} does */
 function decodeMetadata(metadata: Readonly<Record<string, string>>, path: string): HeadDescription {
   if (metadata['format'] !== FORMAT) {
     throw new LastlayerError(
       `${path} is not a head: its metadata do not say format ${JSON.stringify(FORMAT)}. Pass a file that train-head wrote.`,
     );
   }
-  const versions: unknown[] = [VERSION, MULTILABEL_VERSION];
-  if (!versions.includes(metadata['version'])) {
+  if (metadata['version'] !== VERSION) {
     throw new LastlayerError(
-      `${path} is a head of version ${metadata['version'] ?? '(none)'}, and this lastlayer reads versions ${VERSION} and ${MULTILABEL_VERSION}. ` +
-        `Use the lastlayer that wrote it, or train it again.`,
+      `${path} is a head of version ${metadata['version'] ?? '(none)'}, but this lastlayer reads version ${VERSION}. Use the ` +
+        'lastlayer that wrote it, or train it again.',
     );
   }
   const text = (key: string): string => {
@@ -154,39 +136,29 @@ function decodeMetadata(metadata: Readonly<Record<string, string>>, path: string
     if (value !== undefined) return value;
     throw new LastlayerError(`${path} is damaged: its metadata lack ${key}. Train it again.`);
   };
-  const json = <T>(key: string, isValid: (value: unknown) => value is T): T => {
-    const value = parse(text(key));
+  const valid = <T>(key: string, value: unknown, isValid: (value: unknown) => value is T): T => {
     if (isValid(value)) return value;
     throw new LastlayerError(`${path} is damaged: its metadata hold no valid ${key}. Train it again.`);
   };
+  const json = <T>(key: string, isValid: (value: unknown) => value is T): T =>
+    valid(key, parse(text(key)), isValid);
   return {
-    kind: kindOf(metadata['kind'], path),
-    thresholds: 'thresholds' in metadata ? json('thresholds', isNumbersOrNull) : null,
-    labels: json('labels', isStrings),
+    kind: valid('kind', text('kind'), isKind),
+    thresholds: json('thresholds', isNullOr(isArrayOf(isNumber))),
+    labels: json('labels', isArrayOf(isString)),
     modelId: text('modelId'),
     transformId: text('transformId'),
     l2: json('l2', isNumber),
     counts: json('counts', isCounts),
     training: json('training', isTrainingReport),
-    // Heads of before calibration lack these two.
-    temperature: 'temperature' in metadata ? json('temperature', isNumber) : 1,
-    unknownThreshold: 'unknownThreshold' in metadata ? json('unknownThreshold', isNumberOrNull) : null,
+    temperature: json('temperature', isNumber),
+    unknownThreshold: json('unknownThreshold', isNullOr(isNumber)),
     metrics: json('metrics', isJson),
     created: text('created'),
   };
 }
 
-/** Heads of before multilabel ones do not say. */
-function kindOf(text: string | undefined, path: string): HeadKind {
-  const kind = HEAD_KINDS.find((known) => known === (text ?? 'softmax'));
-  if (kind) return kind;
-  throw new LastlayerError(
-    `${path} is a head of the kind ${JSON.stringify(text)}, and this lastlayer knows ${HEAD_KINDS.join(' and ')}. Use the ` +
-      `lastlayer that wrote it.`,
-  );
-}
-
-/** undefined, which JSON cannot hold, where the text is no JSON. */
+/** undefined, which JSON cannot hold, if the text is not JSON. */
 function parse(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -195,34 +167,35 @@ function parse(text: string): unknown {
   }
 }
 
-/** Whatever JSON.parse gives, but not the undefined of {@link parse}. */
+/** Whatever JSON.parse returns, but not the undefined of {@link parse}. */
 function isJson(value: unknown): value is JsonValue {
   return value !== undefined;
+}
+
+function isKind(value: unknown): value is HeadKind {
+  return value === 'softmax' || value === 'multilabel';
 }
 
 function isNumber(value: unknown): value is number {
   return typeof value === 'number';
 }
 
-function isNumberOrNull(value: unknown): value is number | null {
-  return value === null || isNumber(value);
+function isString(value: unknown): value is string {
+  return typeof value === 'string';
 }
 
-function isStrings(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((entry) => typeof entry === 'string');
+function isArrayOf<T>(isEntry: (value: unknown) => value is T) {
+  return (value: unknown): value is T[] => Array.isArray(value) && value.every(isEntry);
 }
 
-function isNumbers(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every(isNumber);
-}
-
-function isNumbersOrNull(value: unknown): value is number[] | null {
-  return value === null || isNumbers(value);
+function isNullOr<T>(isValue: (value: unknown) => value is T) {
+  return (value: unknown): value is T | null => value === null || isValue(value);
 }
 
 function isCounts(value: unknown): value is HeadFields['counts'] {
   if (typeof value !== 'object' || value === null) return false;
-  return 'train' in value && isNumbers(value.train) && 'validation' in value && isNumbers(value.validation);
+  const isCount = isArrayOf(isNumber);
+  return 'train' in value && isCount(value.train) && 'validation' in value && isCount(value.validation);
 }
 
 function isTrainingReport(value: unknown): value is TrainingReport {
@@ -230,7 +203,9 @@ function isTrainingReport(value: unknown): value is TrainingReport {
   const entries = new Map<string, unknown>(Object.entries(value));
   const reasons: unknown[] = ['gradient', 'max-iterations', 'line-search'];
   return (
-    ['iterations', 'loss', 'gradientNorm', 'tolerance'].every((key) => isNumber(entries.get(key))) &&
+    ['iterations', 'loss', 'gradientNorm', 'tolerance', 'labelSmoothing'].every((key) =>
+      isNumber(entries.get(key)),
+    ) &&
     ['converged', 'standardize'].every((key) => typeof entries.get(key) === 'boolean') &&
     reasons.includes(entries.get('reason'))
   );

@@ -1,9 +1,11 @@
 import { Matrix } from 'ml-matrix';
 import { LastlayerError } from '../util/errors.js';
+import type { JsonValue } from '../util/json.js';
 import { sigmoid, softmax } from '../util/math.js';
 import { checkInteger, checkNumber } from '../util/validate.js';
 import type { StopReason } from './lbfgs.js';
 import { DEFAULT_THRESHOLD } from './metrics.js';
+import type { HeadKind } from './task.js';
 
 /** A class that a head gives to an embedding. */
 export interface Prediction {
@@ -13,8 +15,8 @@ export interface Prediction {
 }
 
 /**
- * A trained last layer: logits = W x + b, probabilities = softmax(logits / T) or, where it is `multilabel`, sigmoid(logits /
- * T), each label by itself. It never changes; what is found out later makes another one: `head.with({ metrics })`.
+ * A trained last layer: logits = W x + b, probabilities = softmax(logits / T) or, for a `multilabel` head, σ(logits / T).
+ * It is immutable: `head.with({ metrics })` returns another one.
  */
 export class Head implements HeadFields {
   readonly kind: HeadKind;
@@ -32,7 +34,7 @@ export class Head implements HeadFields {
   readonly metrics: JsonValue;
   readonly created: string;
 
-  /** @throws {LastlayerError} where the shapes of weights, bias, labels and counts disagree, or a number is out of its range */
+  /** @throws {LastlayerError} if the shapes of weights, bias, labels and counts disagree, or a number is out of its range */
   constructor(fields: HeadFields) {
     this.kind = fields.kind ?? 'softmax';
     this.weights = fields.weights;
@@ -52,27 +54,9 @@ export class Head implements HeadFields {
     checkFields(this);
   }
 
-  /** The same head but for the given fields. @throws {LastlayerError} as the constructor does */
+  /** The same head with other values in some fields. @throws {LastlayerError} as the constructor does */
   with(changes: Partial<HeadFields>): Head {
-    const { weights, bias, labels, modelId, transformId, l2, counts, training, metrics, created } = this;
-    const { kind, thresholds, temperature, unknown } = this;
-    return new Head({
-      weights,
-      bias,
-      labels,
-      modelId,
-      transformId,
-      l2,
-      counts,
-      training,
-      metrics,
-      created,
-      kind,
-      thresholds,
-      temperature,
-      unknown,
-      ...changes,
-    });
+    return new Head({ ...(this as HeadFields), ...changes });
   }
 
   /** D: the number of features that the head reads. */
@@ -80,7 +64,7 @@ export class Head implements HeadFields {
     return this.weights.columns;
   }
 
-  /** The place of a class in every row of logits and probabilities; undefined where the head does not know it. */
+  /** The index of a class in every row of logits and probabilities; undefined if the head does not know it. */
   indexOf(label: string): number | undefined {
     const index = this.labels.indexOf(label);
     return index < 0 ? undefined : index;
@@ -90,7 +74,7 @@ export class Head implements HeadFields {
    * X Wᵀ + b, in float64.
    * @param embeddings [rows × width] row-major
    * @returns [rows, N]
-   * @throws {LastlayerError} where the length is no multiple of the width, or a row holds NaN or infinity
+   * @throws {LastlayerError} if the length is not a multiple of the width, or a row holds NaN or infinity
    */
   logits(embeddings: Float32Array): Matrix {
     const logits = this.rowsOf(embeddings).mmul(this.weights.transpose()).addRowVector(this.bias);
@@ -108,7 +92,7 @@ export class Head implements HeadFields {
     const { width } = this;
     if (embeddings.length % width !== 0) {
       throw new LastlayerError(
-        `The head reads embeddings of ${width} numbers, and was given ${embeddings.length} numbers, which is no ` +
+        `The head reads embeddings of ${width} numbers, but was given ${embeddings.length} numbers, which is not a ` +
           `multiple of that. Use the backbone that it was trained on (${this.modelId}).`,
       );
     }
@@ -116,10 +100,9 @@ export class Head implements HeadFields {
   }
 
   /**
-   * softmax((X Wᵀ + b) / T), with the largest logit subtracted first so that nothing overflows; of a multilabel head,
-   * sigmoid((X Wᵀ + b) / T).
+   * softmax((X Wᵀ + b) / T) or, for a multilabel head, σ((X Wᵀ + b) / T).
    * @param embeddings [rows × width] row-major
-   * @returns [rows, N]; with softmax every row sums to 1
+   * @returns [rows, N]; for softmax, every row sums to 1
    * @throws {LastlayerError} as {@link logits} does
    */
   predictProba(embeddings: Float32Array): Matrix {
@@ -134,11 +117,11 @@ export class Head implements HeadFields {
   }
 
   /**
-   * Whether pictures are probably none of the classes: less like any of them, by the cosine to the class means, than 95 %
-   * of the pictures that were classified rightly in training. That catches most pictures of quite other things; it can
-   * not catch one that looks like one of the classes and is something else.
+   * Whether pictures are probably of none of the classes: less similar to any of them, by the cosine to the class means,
+   * than 95 % of the pictures that were classified correctly in training. This catches most pictures of other things, but
+   * not one that looks like a class and is something else.
    * @param embeddings [rows × width] row-major
-   * @returns [rows]; false each for a head without class means
+   * @returns [rows]; always false for a head without class means
    * @throws {LastlayerError} as {@link logits} does
    */
   areUnknown(embeddings: Float32Array): boolean[] {
@@ -150,9 +133,9 @@ export class Head implements HeadFields {
   }
 
   /**
-   * The labels that a multilabel head gives to each embedding: those whose probability reaches their threshold.
+   * The labels that a multilabel head predicts: those whose probability is at least their threshold.
    * @param embeddings [rows × width] row-major
-   * @returns [rows], each in the order of `labels`; none each for a softmax head, which has `predict`
+   * @returns [rows], each in the order of `labels`; always empty for a softmax head, which has `predict`
    * @throws {LastlayerError} as {@link logits} does
    */
   labelsOf(embeddings: Float32Array): string[][] {
@@ -163,10 +146,10 @@ export class Head implements HeadFields {
   }
 
   /**
-   * The most probable classes of each embedding, best first; of equals, the one that comes first in `labels`.
+   * The most probable classes of each embedding, best first. In a tie, the one that comes first in `labels`.
    * @param embeddings [rows × width] row-major
-   * @param topK how many classes, 1 or more; all of them where there are fewer
-   * @throws {UsageError} where topK is no whole number ≥ 1
+   * @param topK how many classes at most, 1 or more
+   * @throws {UsageError} if topK is not a whole number ≥ 1
    * @throws {LastlayerError} as {@link logits} does
    */
   predict(embeddings: Float32Array, topK = 1): Prediction[][] {
@@ -181,33 +164,26 @@ export class Head implements HeadFields {
   }
 }
 
-/** One class a row of embeddings, or any number of labels, each by itself. */
-export type HeadKind = 'softmax' | 'multilabel';
-export const HEAD_KINDS: readonly HeadKind[] = ['softmax', 'multilabel'];
-
 /** How a head's training went. */
 export interface TrainingReport {
   iterations: number;
-  /** True only where gradientNorm ≤ tolerance. */
+  /** Whether gradientNorm ≤ tolerance. */
   converged: boolean;
   /** Why the optimiser stopped. */
   reason: StopReason;
-  /** The objective at the end: weighted mean cross-entropy in nats, of several labels their sum, + λ/2 ‖W‖², on standardised features where `standardize` is on. */
+  /** The objective at the end: weighted mean cross-entropy in nats + λ/2 ‖W‖², on standardised features if `standardize` is on. */
   loss: number;
   /** ‖∇f‖∞ at the end. */
   gradientNorm: number;
   tolerance: number;
   standardize: boolean;
-  /** ε; 0 where it is absent. */
-  labelSmoothing?: number | undefined;
+  /** ε */
+  labelSmoothing: number;
 }
 
-/** A value that JSON can hold. */
-export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };
-
-/** A picture is unknown where the cosine of its embedding to each class mean is below the threshold. */
+/** A picture is unknown if the cosine of its embedding to every class mean is below the threshold. */
 export interface UnknownDetector {
-  /** The classes' mean directions, rows of length 1; [N, D]. */
+  /** The mean direction of each class, rows of length 1; [N, D]. */
   means: Matrix;
   /** −1 … 1 */
   threshold: number;
@@ -215,7 +191,7 @@ export interface UnknownDetector {
 
 /** What makes a head. */
 export interface HeadFields {
-  /** Default `softmax`. */
+  /** @default 'softmax' */
   kind?: HeadKind | undefined;
   /** W [N, D], for raw embeddings. */
   weights: Matrix;
@@ -223,28 +199,28 @@ export interface HeadFields {
   bias: Float32Array;
   /** The classes' names, in the order of the rows of W. */
   labels: readonly string[];
-  /** The backbone that made the embeddings: a head is worth nothing on another one's. */
+  /** The backbone that made the embeddings. A head is worthless on those of another one. */
   modelId: string;
-  /** The picture transform of the embeddings. */
+  /** The image transform of the embeddings. */
   transformId: string;
   /** λ */
   l2: number;
   /** Examples of each class, in the order of `labels`. */
   counts: { train: readonly number[]; validation: readonly number[] };
   training: TrainingReport;
-  /** From which probability on each label is given, 0 … 1; [N]; for `multilabel` alone, default ½ each. */
+  /** multilabel only: a label is predicted if its probability is at least this, 0 … 1; [N]. @default ½ each */
   thresholds?: readonly number[] | null | undefined;
-  /** T > 0: probabilities are softmax(logits / T), or sigmoid(logits / T); default 1. */
+  /** T > 0. @default 1 */
   temperature?: number | undefined;
-  /** By which pictures are said to be none of the classes; null, the default, where none ever is. */
+  /** What tells pictures of none of the classes; null if no picture is ever called unknown. @default null */
   unknown?: UnknownDetector | null | undefined;
-  /** Whatever was measured of the head; null where nothing was. */
+  /** How good the head was found to be; null if that was not measured. */
   metrics: JsonValue;
   /** When it was trained; ISO 8601. */
   created: string;
 }
 
-/** @throws {LastlayerError} where the shapes disagree or a number is out of its range */
+/** @throws {LastlayerError} if the shapes disagree or a number is out of its range */
 function checkFields(fields: Head): void {
   const { kind, thresholds, weights, bias, labels, counts, temperature, unknown } = fields;
   const found = {
@@ -257,7 +233,7 @@ function checkFields(fields: Head): void {
   for (const [what, number] of Object.entries(found)) {
     if (number !== labels.length) {
       throw new LastlayerError(
-        `The head has ${labels.length} labels and ${number} ${what}: they must be as many.`,
+        `The head has ${labels.length} labels but ${number} ${what}. There must be as many.`,
       );
     }
   }
@@ -269,7 +245,7 @@ function checkFields(fields: Head): void {
   checkNumber("The head's temperature", temperature, { above: 0, Failure: LastlayerError });
   if ((kind === 'multilabel') !== (thresholds !== null)) {
     throw new LastlayerError(
-      `The head's thresholds do not fit its kind, ${kind}: multilabel heads alone have them.`,
+      `The head's thresholds do not fit its kind, ${kind}: only multilabel heads have them.`,
     );
   }
   thresholds?.forEach((threshold, n) => {
@@ -285,8 +261,8 @@ function checkFields(fields: Head): void {
   }
   if (unknown.means.rows !== labels.length || unknown.means.columns !== weights.columns) {
     throw new LastlayerError(
-      `The head's class means are [${unknown.means.rows}, ${unknown.means.columns}]; they must be as many as its weights, ` +
-        `[${weights.rows}, ${weights.columns}].`,
+      `The head's class means are [${unknown.means.rows}, ${unknown.means.columns}]. They must have the shape of its ` +
+        `weights, [${weights.rows}, ${weights.columns}].`,
     );
   }
   checkNumber("The head's threshold", unknown.threshold, { min: -1, max: 1, Failure: LastlayerError });

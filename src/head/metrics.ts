@@ -2,47 +2,47 @@ import { Matrix } from 'ml-matrix';
 import { checkInteger } from '../util/validate.js';
 import { mean, ratio, sum } from '../util/math.js';
 
-/** Probabilities are clipped to at least this in the log loss, as scikit-learn does for float64: one sure mistake costs 36 nats. */
+/** In the log loss, probabilities are clipped to at least this, as in scikit-learn for float64: one sure mistake costs 36 nats. */
 const SMALLEST_PROBABILITY = Number.EPSILON;
 
-/** How well one class is told from the others. TP, FP, FN: true positives, false positives, false negatives. */
+/** How well one class is predicted. TP, FP, FN: true positives, false positives, false negatives. */
 export interface ClassMetrics {
   label: string;
-  /** TP / (TP + FP); null where nothing was predicted to be of the class. */
+  /** TP / (TP + FP); null if the class was never predicted. */
   precision: number | null;
-  /** TP / (TP + FN); null where no example is of the class. */
+  /** TP / (TP + FN); null if no example is of the class. */
   recall: number | null;
-  /** 2 TP / (2 TP + FP + FN), the harmonic mean of both; null where the class occurs on neither side. */
+  /** 2 TP / (2 TP + FP + FN), the harmonic mean of both; null if the class neither occurs nor was predicted. */
   f1: number | null;
   /** Examples of the class: TP + FN. */
   support: number;
 }
 
-/** Figures over all examples that were added; null where there were none. */
+/** Metrics over all examples that were added; null if there were none. */
 export interface EvaluationResult {
-  /** Examples of known classes: all figures but `unknown` are about these. */
+  /** Examples of known classes: every metric but `unknown` is about these. */
   count: number;
   accuracy: number | null;
   /** Its 95 % confidence interval, by Wilson. */
   accuracyInterval: [number, number] | null;
-  /** The mean of recall over the classes that have examples, in which a rare class counts as much as a frequent one. */
+  /** Mean recall over the classes that have examples, so that a rare class counts as much as a frequent one. */
   balancedAccuracy: number | null;
-  /** The part of the examples whose true class is among the k most probable. */
+  /** The fraction of examples whose true class is among the k most probable. */
   topK: { k: number; accuracy: number | null };
   /** −1/M Σ log p(true class), in nats, with p clipped to [2⁻⁵², 1]. */
   logLoss: number | null;
   /** Whether probabilities mean what they say. */
   calibration: Calibration;
-  /** [N, N]: entry (i, j) counts the examples of class i that were taken for class j. */
+  /** [N, N]: entry (i, j) counts the examples of class i that were predicted to be of class j. */
   confusion: Matrix;
   perClass: ClassMetrics[];
-  /** The mean of f1 over the classes where it is defined. */
+  /** Mean F1 over the classes for which it is defined. */
   macroF1: number | null;
-  /** Examples whose true label the head does not know, by label: no head can be right on them. */
+  /** Examples whose label the head does not know, by label. No head can be right on them. */
   unknown: { label: string; count: number }[];
 }
 
-/** Collects examples one by one and says how good the predictions are; memory does not grow with their number. */
+/** Collects examples one by one and measures how good the predictions are. Memory does not grow with their number. */
 export class Evaluation {
   private readonly confusion: Matrix;
   private readonly unknown = new Map<string, number>();
@@ -53,9 +53,9 @@ export class Evaluation {
   private readonly k: number;
 
   /**
-   * @param labels the classes' names, in the order of the probabilities
-   * @param options.topK k of the top-k accuracy, default 5; at most the number of classes is used
-   * @throws {UsageError} where topK is no whole number ≥ 1
+   * @param labels the class names, in the order of the probabilities
+   * @param options.topK k of the top-k accuracy, at most the number of classes. @default 5
+   * @throws {UsageError} if topK is not a whole number ≥ 1
    */
   constructor(
     private readonly labels: readonly string[],
@@ -67,10 +67,10 @@ export class Evaluation {
   }
 
   /**
-   * Adds one example. Of equally probable classes the first one counts as predicted.
+   * Adds one example. In a tie, the first of the most probable classes counts as predicted.
    * @param trueClass index of its true class, 0 … N − 1
    * @param probabilities of each class; [N]
-   * @throws {RangeError} where there is no such class, or not one probability a class
+   * @throws {RangeError} if there is no such class, or not one probability per class
    */
   add(trueClass: number, probabilities: ArrayLike<number>): void {
     const ofTrueClass = probabilities[trueClass];
@@ -79,10 +79,10 @@ export class Evaluation {
         `Class ${trueClass} with ${probabilities.length} probabilities, of ${this.labels.length} classes.`,
       );
     }
-    // Plain loops: of a thousand classes, a million examples may be judged.
+    // A plain loop, since there may be a thousand classes and a million examples.
     let [rank, predicted, top] = [0, 0, -Infinity];
     for (let n = 0; n < probabilities.length; n++) {
-      const value = probabilities[n] ?? 0;
+      const value = probabilities[n]!;
       if (value > ofTrueClass || (value === ofTrueClass && n < trueClass)) rank++;
       if (value > top) [predicted, top] = [n, value];
     }
@@ -93,14 +93,18 @@ export class Evaluation {
     this.reliability.add(top, predicted === trueClass);
   }
 
-  /** Counts an example whose true label is none of the head's. */
+  /** Counts an example whose label the head does not know. */
   addUnknown(label: string): void {
     this.unknown.set(label, (this.unknown.get(label) ?? 0) + 1);
   }
 
-  /** The figures of all that was added so far. */
+  /** The metrics of everything that was added so far. */
   result(): EvaluationResult {
-    const perClass = this.labels.map((label, n) => classMetrics(label, n, this.confusion));
+    const perClass = this.labels.map((label, n): ClassMetrics => {
+      const support = sum(this.confusion.getRow(n));
+      const predicted = sum(this.confusion.getColumn(n));
+      return { label, ...rates(this.confusion.get(n, n), predicted, support), support };
+    });
     const right = this.confusion.trace();
     return {
       count: this.count,
@@ -118,46 +122,33 @@ export class Evaluation {
   }
 }
 
-function classMetrics(label: string, n: number, confusion: Matrix): ClassMetrics {
-  const truePositives = confusion.get(n, n);
-  const support = sum(confusion.getRow(n));
-  const predicted = sum(confusion.getColumn(n));
-  return {
-    label,
-    precision: ratio(truePositives, predicted),
-    recall: ratio(truePositives, support),
-    f1: ratio(2 * truePositives, predicted + support),
-    support,
-  };
-}
-
-/** How well one label is told, at its threshold and, by average precision, without one. */
+/** How well one label is predicted, at its threshold and, by average precision, without one. */
 export interface LabelMetrics extends ClassMetrics {
-  /** See `averagePrecision`; null where no example has the label. */
+  /** See {@link averagePrecision}; null if no example has the label. */
   averagePrecision: number | null;
 }
 
-/** Figures over all examples that were added; null where there were none to go by. */
+/** Metrics over all examples that were added; null if there were none. */
 export interface MultilabelResult {
   count: number;
-  /** mAP: the mean of average precision over the labels that some example has. */
+  /** mAP: mean average precision over the labels that some example has. */
   meanAveragePrecision: number | null;
-  /** The mean of F1 over the labels where it is defined. */
+  /** Mean F1 over the labels for which it is defined. */
   macroF1: number | null;
   /** F1 of all decisions together. */
   microF1: number | null;
-  /** The part of the examples of which every label is right. */
+  /** The fraction of examples with every label right. */
   subsetAccuracy: number | null;
   /** The mean over examples of the sum over labels of −log p(what is true of the label), in nats, with p clipped to [2⁻⁵², 1]. */
   logLoss: number | null;
-  /** How far the probabilities of labels are from how often these are there, over all labels of all examples. */
+  /** Whether probabilities mean what they say, over all labels of all examples. */
   calibration: Calibration;
   perLabel: LabelMetrics[];
-  /** Labels of examples that the head does not know, and how many have them; no figure is about these. */
+  /** Labels that the head does not know, and how many examples have them. No metric is about these. */
   unknown: { label: string; count: number }[];
 }
 
-/** Collects examples with any number of labels; keeps their probabilities, which average precision needs in order. */
+/** Collects examples with any number of labels. Keeps their probabilities, which average precision needs in order. */
 export class MultilabelEvaluation {
   private readonly probabilities: Float64Array[] = [];
   private readonly truths: (readonly number[])[] = [];
@@ -174,10 +165,10 @@ export class MultilabelEvaluation {
 
   /**
    * Adds one example.
-   * @param truth places of the labels that it has
-   * @param probabilities of each label; [N]; kept, so not to be changed afterwards
-   * @param thresholds from which on each is given; [N]
-   * @throws {RangeError} where there is not one probability a label
+   * @param truth indices of the labels that it has
+   * @param probabilities of each label; [N]
+   * @param thresholds a label is predicted if its probability is at least this; [N]
+   * @throws {RangeError} if there is not one probability per label
    */
   add(truth: readonly number[], probabilities: Float64Array, thresholds: readonly number[]): void {
     if (probabilities.length !== this.labels.length) {
@@ -187,16 +178,16 @@ export class MultilabelEvaluation {
     let isAllRight = true;
     for (const [n, tally] of this.tallies.entries()) {
       const p = probabilities[n]!;
-      const [isTrue, isGiven] = [has.has(n), p >= (thresholds[n] ?? 1)];
+      const [isTrue, isPredicted] = [has.has(n), p >= (thresholds[n] ?? 1)];
       if (isTrue) tally.support++;
-      if (isGiven) tally.predicted++;
-      if (isTrue && isGiven) tally.truePositives++;
-      if (isTrue !== isGiven) isAllRight = false;
+      if (isPredicted) tally.predicted++;
+      if (isTrue && isPredicted) tally.truePositives++;
+      if (isTrue !== isPredicted) isAllRight = false;
       this.reliability.add(p, isTrue);
       this.lossSum -= Math.log(Math.max(isTrue ? p : 1 - p, SMALLEST_PROBABILITY));
     }
     if (isAllRight) this.allRight++;
-    this.probabilities.push(probabilities);
+    this.probabilities.push(probabilities.slice());
     this.truths.push(truth);
   }
 
@@ -205,11 +196,22 @@ export class MultilabelEvaluation {
     this.unknown.set(label, (this.unknown.get(label) ?? 0) + 1);
   }
 
-  /** The figures of all that was added so far. */
+  /** The metrics of everything that was added so far. */
   result(): MultilabelResult {
-    const perLabel = this.labels.map((label, n) => this.ofLabel(label, n));
+    const perLabel = this.labels.map((label, n): LabelMetrics => {
+      const { truePositives, predicted, support } = this.tallies[n]!;
+      return {
+        label,
+        ...rates(truePositives, predicted, support),
+        averagePrecision: averagePrecision(
+          Float64Array.from(this.probabilities, (row) => row[n]!),
+          Uint8Array.from(this.truths, (truth) => (truth.includes(n) ? 1 : 0)),
+        ),
+        support,
+      };
+    });
     const total = (key: 'truePositives' | 'predicted' | 'support') =>
-      this.tallies.reduce((sum, tally) => sum + tally[key], 0);
+      sum(this.tallies.map((tally) => tally[key]));
     const count = this.truths.length;
     return {
       count,
@@ -223,33 +225,26 @@ export class MultilabelEvaluation {
       unknown: [...this.unknown].map(([label, times]) => ({ label, count: times })),
     };
   }
+}
 
-  private ofLabel(label: string, n: number): LabelMetrics {
-    const { truePositives = 0, predicted = 0, support = 0 } = this.tallies[n] ?? {};
-    return {
-      label,
-      precision: ratio(truePositives, predicted),
-      recall: ratio(truePositives, support),
-      f1: ratio(2 * truePositives, predicted + support),
-      averagePrecision: averagePrecision(
-        Float64Array.from(this.probabilities, (row) => row[n]!),
-        Uint8Array.from(this.truths, (truth) => (truth.includes(n) ? 1 : 0)),
-      ),
-      support,
-    };
-  }
+function rates(truePositives: number, predicted: number, support: number) {
+  return {
+    precision: ratio(truePositives, predicted),
+    recall: ratio(truePositives, support),
+    f1: ratio(2 * truePositives, predicted + support),
+  };
 }
 
 const BINS = 15;
 
 /** Examples whose top probability is in (from, to]. */
-interface ReliabilityBin {
+export interface ReliabilityBin {
   from: number;
   to: number;
   count: number;
-  /** Their mean top probability; null where there are none. */
+  /** Their mean top probability; null if there are none. */
   confidence: number | null;
-  /** The part of them that was right; null where there are none. */
+  /** The fraction of them that was right; null if there are none. */
   accuracy: number | null;
 }
 
@@ -257,7 +252,7 @@ interface ReliabilityBin {
 export interface Calibration {
   /**
    * The expected calibration error: Σ over bins of |accuracy − confidence| · count / M, over 15 bins of equal width
-   * (Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3); null where there were no examples.
+   * (Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3); null if there were no examples.
    */
   ece: number | null;
   bins: ReliabilityBin[];
@@ -278,25 +273,24 @@ class Reliability {
   }
 
   result(): Calibration {
-    const total = this.counts.reduce((sum, n) => sum + n, 0);
+    const total = this.counts.reduce((all, n) => all + n, 0);
     let gaps = 0;
-    const bins = Array.from(this.counts, (count, i) => {
+    const bins = Array.from(this.counts, (count, i): ReliabilityBin => {
       const [right, confidence] = [this.right[i]!, this.confidence[i]!];
       gaps += Math.abs(right - confidence);
-      const share = (value: number) => (count === 0 ? null : value / count);
       return {
         from: i / BINS,
         to: (i + 1) / BINS,
         count,
-        confidence: share(confidence),
-        accuracy: share(right),
+        confidence: ratio(confidence, count),
+        accuracy: ratio(right, count),
       };
     });
-    return { ece: total === 0 ? null : gaps / total, bins };
+    return { ece: ratio(gaps, total), bins };
   }
 }
 
-/** What a threshold at some score lets through. */
+/** What a threshold lets through. */
 interface Cut {
   /** The lowest score that is let through. */
   score: number;
@@ -305,12 +299,12 @@ interface Cut {
   truePositives: number;
 }
 
-/** The cuts at each distinct score, the highest first: rows of equal scores are let through together. */
+/** The cuts at each distinct score, the highest first: rows with equal scores are let through together. */
 function* cutsOf(scores: Float64Array, isPositive: Uint8Array): Generator<Cut> {
   const order = Uint32Array.from(scores, (_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
   let truePositives = 0;
   for (let i = 0; i < order.length; i++) {
-    const [row = 0, next] = [order[i], order[i + 1]];
+    const [row, next] = [order[i]!, order[i + 1]];
     truePositives += isPositive[row]!;
     const score = scores[row]!;
     if (next === undefined || scores[next] !== score) yield { score, predicted: i + 1, truePositives };
@@ -318,33 +312,33 @@ function* cutsOf(scores: Float64Array, isPositive: Uint8Array): Generator<Cut> {
 }
 
 /**
- * Average precision Σ (Rₖ − Rₖ₋₁) Pₖ over the cuts, with recall R and precision P at each: the mean over positives of the
- * precision at their rank, equal scores sharing the last rank. As scikit-learn's average_precision_score.
- * @param scores higher for what is likelier positive; [M]
+ * Average precision Σ (Rₖ − Rₖ₋₁) Pₖ over the cuts, with recall R and precision P at each, as scikit-learn's
+ * average_precision_score: the mean over positives of the precision at their rank, equal scores sharing the last rank.
+ * @param scores higher means more likely positive; [M]
  * @param isPositive 1 or 0; [M]
- * @returns 0 … 1; null where nothing is positive
+ * @returns 0 … 1; null if nothing is positive
  */
 export function averagePrecision(scores: Float64Array, isPositive: Uint8Array): number | null {
-  let [sum, found] = [0, 0];
+  let [total, found] = [0, 0];
   for (const { predicted, truePositives } of cutsOf(scores, isPositive)) {
-    sum += ((truePositives - found) * truePositives) / predicted;
+    total += ((truePositives - found) * truePositives) / predicted;
     found = truePositives;
   }
-  return found === 0 ? null : sum / found;
+  return ratio(total, found);
 }
 
-/** Where there is nothing to choose a threshold by. */
+/** The threshold of a label that has no rows to choose one by. */
 export const DEFAULT_THRESHOLD = 0.5;
 
 /**
- * The threshold on probabilities with the largest F1 = 2 TP / (predicted + positive), half way between the last score that
- * it lets through and the next one; of equals, the highest.
+ * The threshold on probabilities with the largest F1 = 2 TP / (predicted + positive): half way between the last score
+ * that it lets through and the next one. In a tie, the highest.
  * @param scores probabilities; [M]
  * @param isPositive 1 or 0; [M]
- * @returns 0 … 1; {@link DEFAULT_THRESHOLD} where nothing is positive
+ * @returns 0 … 1; {@link DEFAULT_THRESHOLD} if nothing is positive
  */
 export function bestThreshold(scores: Float64Array, isPositive: Uint8Array): number {
-  const positives = isPositive.reduce((sum, value) => sum + value, 0);
+  const positives = isPositive.reduce((total, value) => total + value, 0);
   const cuts = [...cutsOf(scores, isPositive)];
   let [best, threshold] = [0, DEFAULT_THRESHOLD];
   cuts.forEach(({ score, predicted, truePositives }, k) => {
@@ -358,16 +352,16 @@ export function bestThreshold(scores: Float64Array, isPositive: Uint8Array): num
 const Z = 1.959963984540054;
 
 /**
- * The 95 % confidence interval of a share (Wilson 1927, "Probable inference, the law of succession, and statistical
- * inference"): unlike ± 2 standard errors it never leaves 0 … 1 and is no point where all or none are right.
+ * The 95 % confidence interval of a proportion (Wilson 1927, "Probable inference, the law of succession, and statistical
+ * inference"). Unlike ± 2 standard errors, it never leaves 0 … 1, and is not a point if all or none are right.
  * @param successes 0 … trials
- * @returns [lower, upper]; null where there were no trials
+ * @returns [lower, upper]; null if there were no trials
  */
 export function wilsonInterval(successes: number, trials: number): [number, number] | null {
   if (trials === 0) return null;
-  const share = successes / trials;
-  const centre = share + Z ** 2 / (2 * trials);
-  const half = Z * Math.sqrt((share * (1 - share)) / trials + Z ** 2 / (4 * trials ** 2));
+  const p = successes / trials;
+  const centre = p + Z ** 2 / (2 * trials);
+  const half = Z * Math.sqrt((p * (1 - p)) / trials + Z ** 2 / (4 * trials ** 2));
   const shrink = 1 + Z ** 2 / trials;
   return [Math.max(0, (centre - half) / shrink), Math.min(1, (centre + half) / shrink)];
 }

@@ -2,77 +2,52 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { intTensor, model, node, tensorInfo } from '../formats/onnx/build.js';
 import { encodeModel } from '../formats/onnx/model.js';
 import { addScaled, dot, scale } from '../util/math.js';
-import type { HeadKind } from './head.js';
-import type { LabelSets } from './labels.js';
+import type { ExampleBlock } from './examples.js';
 import type { Objective } from './lbfgs.js';
-
-/**
- * How many rows make a block, at most. Each block is read twice, for the logits and for the gradient, and 1024 × 512
- * floats still lie in the cache the second time: a third faster than one pass over 50 000 rows.
- */
-const MOST_ROWS = 1024;
-
-/** Logits of one block, at most: 4 MiB, of which the graph holds a few at a time. */
-const MOST_LOGITS = 2 ** 20;
-
-/** Some rows of the data. */
-export interface RowBlock {
-  /** [rows × width], row-major. */
-  features: Float32Array;
-  /** Each row's class, 0 … classes − 1, or its set of labels; [rows]. */
-  classes: Int32Array;
-  /** Each row's weight, above 0; [rows]; 1 each where there are none. */
-  weights?: Float32Array | undefined;
-}
+import type { Task, Targets } from './task.js';
 
 export interface ObjectiveOptions {
-  /** N ≥ 2 classes, or N ≥ 1 labels. */
-  classes: number;
-  /** The sets of labels that rows have, where these are labels and not classes. The graph has to be of that kind. */
-  sets?: LabelSets | undefined;
+  /** The blocks' targets are indices into its label sets. */
+  labelSets: Targets['labelSets'];
+  /** N: at least 2 classes, or at least 1 label. */
+  count: number;
   /** D, the number of features. */
   width: number;
   /** λ ≥ 0 */
   l2: number;
-  /** ε, 0 ≤ ε < 1; default 0. */
+  /** ε, 0 ≤ ε < 1. @default 0 */
   labelSmoothing?: number | undefined;
-}
-
-/** How many rows a block should have, so that its logits do not fill the memory. */
-export function blockRows(classes: number): number {
-  return Math.max(16, Math.min(MOST_ROWS, Math.floor(MOST_LOGITS / classes)));
 }
 
 /**
  * The objective of softmax regression (multinomial logistic regression) with sample weights and label smoothing,
  *   f(W, b) = 1/Σw Σᵢ wᵢ H(tᵢ, softmax(W xᵢ + b)) + λ/2 ‖W‖²,
  * and its gradient. H is the cross-entropy; tᵢ is 1 − ε on the row's class, and ε/N more on every class (Szegedy et al.
- * 2016, "Rethinking the Inception Architecture", section 7). The mean is weighted as scikit-learn's LogisticRegression
- * has it with sample_weight; the bias is not penalised. Blocks, and the losses of rows, are summed in float64. Large
- * logits do no harm: LogSoftmax subtracts the largest one first.
+ * 2016, "Rethinking the Inception Architecture", section 7). The mean is weighted as in scikit-learn's LogisticRegression
+ * with sample_weight; the bias is not penalised. Blocks, and the losses of rows, are summed in float64. Large logits do
+ * no harm, since LogSoftmax subtracts the largest one first.
  *
- * With `sets`, the objective of one logistic regression a label: in place of H, the sum over labels of the binary
- * cross-entropies of sigmoid(W xᵢ + b), whose targets are (1 − ε) tᵢ + ε/2.
- * @param blocks the data, at least one row; gone through anew by each evaluation
- * @returns f of the parameters W [classes × width] row-major, then b [classes], which are rounded to float32 for the
- *   products
+ * For several labels, it is the sum of one logistic regression per label: H is the sum of the binary cross-entropies of
+ * σ(W xᵢ + b), whose targets are (1 − ε) tᵢ + ε/2.
+ * @param blocks the data, at least one row; read by each evaluation
+ * @returns f of the parameters W [N × width] row-major, then b [N], which are rounded to float32 for the products
  */
-export function softmaxObjective(
-  graph: SoftmaxGraph,
-  blocks: Iterable<RowBlock> | AsyncIterable<RowBlock>,
-  { classes, width, l2, labelSmoothing = 0, sets }: ObjectiveOptions,
+export function headObjective(
+  graph: HeadGraph,
+  blocks: Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>,
+  { count, labelSets, width, l2, labelSmoothing = 0 }: ObjectiveOptions,
 ): Objective {
-  const targets = new Targets(classes, labelSmoothing, sets);
+  const fillTargets = targetMatrix(graph.task, labelSets, count, labelSmoothing);
   return async (x) => {
-    const weights = x.subarray(0, classes * width);
-    const parameters = toParameters(x, classes);
+    const weights = x.subarray(0, count * width);
+    const parameters = toParameters(x, count);
     const gradient = new Float64Array(x.length);
-    const gradientOfW = gradient.subarray(0, classes * width);
-    const gradientOfB = gradient.subarray(classes * width);
+    const gradientOfW = gradient.subarray(0, count * width);
+    const gradientOfB = gradient.subarray(count * width);
     let [loss, sumOfWeights] = [0, 0];
-    for await (const { features, classes: y, weights: w = ones(y.length) } of blocks) {
-      const { crossEntropy, dW, db } = await graph.gradient(features, targets.of(y), w, parameters);
-      for (let i = 0; i < y.length; i++) {
+    for await (const { features, targets, weights: w = new Float32Array(targets.length).fill(1) } of blocks) {
+      const { crossEntropy, dW, db } = await graph.gradient(features, fillTargets(targets), w, parameters);
+      for (let i = 0; i < targets.length; i++) {
         loss += w[i]! * crossEntropy[i]!;
         sumOfWeights += w[i]!;
       }
@@ -85,87 +60,86 @@ export function softmaxObjective(
   };
 }
 
-/** W and b in float32 from the vector of parameters, W [classes × width] then b [classes]. */
-export function toParameters(x: Float64Array, classes: number): Parameters {
-  const split = x.length - classes;
+/** W and b in float32 from the vector of parameters, W [N × width] then b [N]. */
+export function toParameters(x: Float64Array, count: number): Parameters {
+  const split = x.length - count;
   return { W: new Float32Array(x.subarray(0, split)), b: new Float32Array(x.subarray(split)) };
 }
 
-/** Makes the targets [rows × classes] of one block after another in the same memory. */
-class Targets {
-  private memory = new Float32Array(0);
-  private places: number[] = [];
-
-  constructor(
-    private readonly classes: number,
-    private readonly smoothing: number,
-    private readonly sets: LabelSets | undefined,
-  ) {}
-
-  of(y: Int32Array): Float32Array {
-    const { classes, smoothing, sets } = this;
-    const everywhere = smoothing / (sets ? 2 : classes);
-    for (const place of this.places) this.memory[place] = everywhere;
-    this.places = [];
-    for (const [i, c] of y.entries()) {
-      if (!sets) this.places.push(i * classes + c);
-      else for (const n of sets[c] ?? []) this.places.push(i * classes + n);
+/** Returns a function that makes the target matrix [rows × N] of one block after another, in the same memory. */
+function targetMatrix(
+  task: Task,
+  labelSets: Targets['labelSets'],
+  count: number,
+  epsilon: number,
+): (targets: Int32Array) => Float32Array {
+  const everywhere = task.smoothing(epsilon, count);
+  let memory = new Float32Array(0);
+  let set: number[] = [];
+  return (targets) => {
+    for (const place of set) memory[place] = everywhere;
+    set = [];
+    for (const [i, target] of targets.entries()) {
+      for (const n of labelSets[target]!) set.push(i * count + n);
     }
-    if (this.memory.length < y.length * classes) {
-      this.memory = new Float32Array(y.length * classes).fill(everywhere);
+    if (memory.length < targets.length * count) {
+      memory = new Float32Array(targets.length * count).fill(everywhere);
     }
-    for (const place of this.places) this.memory[place] = 1 - smoothing + everywhere;
-    return this.memory.subarray(0, y.length * classes);
-  }
+    for (const place of set) memory[place] = 1 - epsilon + everywhere;
+    return memory.subarray(0, targets.length * count);
+  };
 }
 
-const ONES = new Float32Array(MOST_ROWS).fill(1);
-
-function ones(length: number): Float32Array {
-  return length <= MOST_ROWS ? ONES.subarray(0, length) : new Float32Array(length).fill(1);
-}
-
-/** What one block of rows adds to the objective: sums over its rows. */
-interface BlockGradient {
-  /** Each row's cross-entropy in nats, of several labels their sum; [rows]. */
+/** What one block of rows adds to the objective. */
+export interface BlockGradient {
+  /** Each row's cross-entropy in nats, summed over labels if there are several; [rows]. */
   crossEntropy: Float32Array;
-  /** Σ wᵢ (pᵢ − tᵢ) xᵢᵀ; [classes × width], row-major. */
+  /** Σ wᵢ (pᵢ − tᵢ) xᵢᵀ; [N × width], row-major. */
   dW: Float32Array;
-  /** Σ wᵢ (pᵢ − tᵢ); [classes]. */
+  /** Σ wᵢ (pᵢ − tᵢ); [N]. */
   db: Float32Array;
 }
 
-/** W [classes × width], row-major, and b [classes]. */
+/** W [N × width], row-major, and b [N]. */
 export interface Parameters {
   W: Float32Array;
   b: Float32Array;
 }
 
 /**
- * The arithmetic of softmax regression, or of logistic regressions side by side, as two small ONNX graphs, in float32. The same input gives the same bits again
- * on one machine: onnxruntime's threads share out rows and columns, never the terms of one sum.
+ * The arithmetic of a head as two small ONNX graphs, in float32. The same input gives the same bits on one machine:
+ * onnxruntime's threads divide rows and columns among them, never the terms of one sum.
  */
-export class SoftmaxGraph {
+export class HeadGraph {
   private constructor(
-    /** Which of the two regressions the gradients are of. */
-    readonly kind: HeadKind,
+    readonly task: Task,
     private readonly gradientSession: InferenceSession,
     private readonly logitsSession: InferenceSession,
   ) {}
 
-  /** Makes the graphs, which serve any number of classes and features. */
-  static async create(kind: HeadKind = 'softmax'): Promise<SoftmaxGraph> {
-    return new SoftmaxGraph(
-      kind,
-      await InferenceSession.create(gradientGraph(kind)),
+  /** Builds the graphs, which work for any number of labels and features. */
+  static async create(task: Task): Promise<HeadGraph> {
+    return new HeadGraph(
+      task,
+      await InferenceSession.create(gradientGraph(task)),
       await InferenceSession.create(logitsGraph()),
     );
   }
 
+  /** Lends the graphs to `use`, and frees them afterwards. */
+  static async with<T>(task: Task, use: (graph: HeadGraph) => Promise<T>): Promise<T> {
+    const graph = await HeadGraph.create(task);
+    try {
+      return await use(graph);
+    } finally {
+      await graph.release();
+    }
+  }
+
   /**
-   * The cross-entropies of a block's rows and the gradient of their weighted sum.
+   * The cross-entropies of a block's rows, and the gradient of their weighted sum.
    * @param features X [rows × width], row-major
-   * @param targets T [rows × classes]: the probabilities that each row should have; rows of softmax regression sum to 1
+   * @param targets T [rows × N]: the probabilities that each row should have
    * @param weights w [rows]
    */
   async gradient(
@@ -174,14 +148,14 @@ export class SoftmaxGraph {
     weights: Float32Array,
     { W, b }: Parameters,
   ): Promise<BlockGradient> {
-    const [rows, classes] = [weights.length, b.length];
-    const width = W.length / classes;
+    const [rows, count] = [weights.length, b.length];
+    const width = W.length / count;
     const { crossEntropy, dW, db } = await this.gradientSession.run({
       X: new Tensor('float32', features, [rows, width]),
-      T: new Tensor('float32', targets, [rows, classes]),
+      T: new Tensor('float32', targets, [rows, count]),
       w: new Tensor('float32', weights, [rows, 1]),
-      W: new Tensor('float32', W, [classes, width]),
-      b: new Tensor('float32', b, [classes]),
+      W: new Tensor('float32', W, [count, width]),
+      b: new Tensor('float32', b, [count]),
     });
     return { crossEntropy: floats(crossEntropy), dW: floats(dW), db: floats(db) };
   }
@@ -189,7 +163,7 @@ export class SoftmaxGraph {
   /**
    * X Wᵀ + b.
    * @param features X [rows × width], row-major
-   * @returns [rows × classes], row-major
+   * @returns [rows × N], row-major
    */
   async logits(features: Float32Array, { W, b }: Parameters): Promise<Float32Array> {
     const width = W.length / b.length;
@@ -201,7 +175,7 @@ export class SoftmaxGraph {
     return floats(logits);
   }
 
-  /** Frees the sessions; nothing can be computed any more. */
+  /** Frees the sessions. Nothing can be computed any more. */
   async release(): Promise<void> {
     await this.gradientSession.release();
     await this.logitsSession.release();
@@ -209,44 +183,19 @@ export class SoftmaxGraph {
 }
 
 function floats(tensor: Tensor | undefined): Float32Array {
-  if (!(tensor?.data instanceof Float32Array)) throw new TypeError('The softmax graph lacks an output.');
+  if (!(tensor?.data instanceof Float32Array)) throw new TypeError('The graph of the head lacks an output.');
   return tensor.data;
 }
 
-/** −Σₙ Tₙ log softmax(z)ₙ of each row. */
-const SOFTMAX_LOSS = [
-  node('LogSoftmax', ['logits'], ['logP'], { axis: 1 }),
-  node('Mul', ['logP', 'T'], ['logPOfTarget']),
-  node('ReduceSum', ['logPOfTarget', 'classAxis'], ['logLikelihood'], { keepdims: 0 }),
-  node('Neg', ['logLikelihood'], ['crossEntropy']),
-  node('Exp', ['logP'], ['P']),
-];
-
 /**
- * −Σₙ Tₙ log σ(z)ₙ + (1 − Tₙ) log(1 − σ(z)ₙ) of each row, as Σₙ max(z, 0) − T z + softplus(−|z|), in which nothing
- * overflows and large terms cancel exactly.
+ * The cross-entropy of each row, and its gradient summed over rows with their weights. The gradient by the logits is p − t
+ * for both tasks (Bishop, Pattern Recognition and Machine Learning, equations 4.109, which holds for any targets that sum
+ * to 1, and 4.91).
  */
-const LOGISTIC_LOSS = [
-  node('Relu', ['logits'], ['positive']),
-  node('Mul', ['logits', 'T'], ['ofTarget']),
-  node('Sub', ['positive', 'ofTarget'], ['linear']),
-  node('Abs', ['logits'], ['magnitude']),
-  node('Neg', ['magnitude'], ['decay']),
-  node('Softplus', ['decay'], ['rest']),
-  node('Add', ['linear', 'rest'], ['losses']),
-  node('ReduceSum', ['losses', 'classAxis'], ['crossEntropy'], { keepdims: 0 }),
-  node('Sigmoid', ['logits'], ['P']),
-];
-
-/**
- * The cross-entropy of each row, and the weighted sums over rows of its gradient: with p − t for the gradient by the
- * logits, in both regressions (Bishop, Pattern Recognition and Machine Learning, equations 4.109, which holds for any
- * targets that sum to 1, and 4.91).
- */
-function gradientGraph(kind: HeadKind): Uint8Array {
+function gradientGraph({ lossNodes }: Task): Uint8Array {
   return encodeModel(
     model({
-      name: kind === 'softmax' ? 'softmax-regression' : 'logistic-regressions',
+      name: 'head-gradient',
       inputs: [
         tensorInfo('X', ['rows', 'width']),
         tensorInfo('T', ['rows', 'classes']),
@@ -257,7 +206,7 @@ function gradientGraph(kind: HeadKind): Uint8Array {
       initializers: [intTensor('rowAxis', [1], [0]), intTensor('classAxis', [1], [1])],
       nodes: [
         node('Gemm', ['X', 'W', 'b'], ['logits'], { transB: 1 }),
-        ...(kind === 'softmax' ? SOFTMAX_LOSS : LOGISTIC_LOSS),
+        ...lossNodes,
         node('Sub', ['P', 'T'], ['difference']),
         node('Mul', ['difference', 'w'], ['residual']),
         node('Gemm', ['residual', 'X'], ['dW'], { transA: 1 }),
@@ -276,7 +225,7 @@ function gradientGraph(kind: HeadKind): Uint8Array {
 function logitsGraph(): Uint8Array {
   return encodeModel(
     model({
-      name: 'logits',
+      name: 'head-logits',
       inputs: [
         tensorInfo('X', ['rows', 'width']),
         tensorInfo('W', ['classes', 'width']),

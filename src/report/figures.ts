@@ -1,6 +1,6 @@
 import * as Plot from '@observablehq/plot';
 import type { PathPoint } from '../head/cross-validate.js';
-import type { CurvePoint, MultilabelCurvePoint } from '../head/learning-curve.js';
+import type { CurvePoint } from '../head/learning-curve.js';
 import type { Calibration } from '../head/metrics.js';
 import type { Html } from './html.js';
 import { figure } from './plot.js';
@@ -75,13 +75,13 @@ export function learningCurveFigure(points: readonly CurvePoint[]): Html {
     },
     table: [
       ['pictures', 'accuracy', '95 % interval'],
-      ...points.map((p) => [String(p.rows), percent(p.accuracy), interval(p.accuracyInterval)]),
+      ...points.map((p) => [String(p.rows), percent(p.accuracy), interval(p.accuracyInterval ?? null)]),
     ],
   });
 }
 
 /** How the mAP of a head of any number of labels grows with the number of pictures. */
-export function mapCurveFigure(points: readonly MultilabelCurvePoint[]): Html {
+export function mapCurveFigure(points: readonly CurvePoint[]): Html {
   const [first, last] = [points[0], points.at(-1)];
   return figure({
     id: 'learning-curve',

@@ -51,8 +51,8 @@ export async function judgeSets(
     pictures.push({ row, path: paths[row] ?? '', truth, predicted, probabilities });
   };
   // Each row is a set of its own.
-  const examples = { sets, classes: Int32Array.from(sets, (_, row) => row) };
-  const novelty = await predictNew(stored, head, examples, add, signal);
+  const targets = { labelSets: sets, targets: Int32Array.from(sets, (_, row) => row) };
+  const novelty = await predictNew(stored, head, targets, add, signal);
   if (!pictures.some(({ truth }) => truth.length > 0)) throw strangeData(stored, head);
   pictures.sort((a, b) => a.row - b.row);
   return { ...novelty, pictures, evaluation: evaluation.result() };

@@ -55,7 +55,13 @@ export async function judgePictures(
       probabilityOfLabel: probabilities[label] ?? 0,
     });
   };
-  const novelty = await predictNew(stored, head, { classes }, add, signal);
+  const novelty = await predictNew(
+    stored,
+    head,
+    { labelSets: head.labels.map((_, n) => [n]), targets: classes },
+    add,
+    signal,
+  );
   if (pictures.length === 0) throw strangeData(stored, head);
   pictures.sort((a, b) => a.row - b.row);
   return { ...novelty, pictures, evaluation: evaluation.result() };

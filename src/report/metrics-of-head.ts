@@ -1,14 +1,15 @@
-import type { Baseline } from '../head/baselines.js';
 import type { PathPoint } from '../head/cross-validate.js';
-import type { Head, JsonValue } from '../head/head.js';
-import type { CurvePoint, MultilabelCurvePoint } from '../head/learning-curve.js';
+import type { Head } from '../head/head.js';
+import type { CurvePoint } from '../head/learning-curve.js';
+import type { Baseline } from '../head/task.js';
+import type { JsonValue } from '../util/json.js';
 
 /** What a head remembers of its training, as far as a report shows it; absent where the head, perhaps an older one, lacks it. */
 export interface HeadMetrics {
   baselines?: { nearestCentroid: Baseline; nearestNeighbours: Baseline } | undefined;
   learningCurve?: CurvePoint[] | undefined;
   /** The learning curve of a head of any number of labels. */
-  mapCurve?: MultilabelCurvePoint[] | undefined;
+  mapCurve?: CurvePoint[] | undefined;
   /** mAP of the nearest neighbours and of chance, beside a head of any number of labels. */
   neighboursMap?: number | undefined;
   chanceMap?: number | undefined;
@@ -29,7 +30,7 @@ export function metricsOf({ metrics }: Head): HeadMetrics {
     return { share, rows, accuracy: baseline.accuracy, accuracyInterval: baseline.accuracyInterval };
   });
   if (curve.length > 1) found.learningCurve = curve;
-  const mapCurve = listOf(field(metrics, 'learningCurve'), (point): MultilabelCurvePoint | undefined => {
+  const mapCurve = listOf(field(metrics, 'learningCurve'), (point): CurvePoint | undefined => {
     const [share, rows] = [numberOf(point, 'share'), numberOf(point, 'rows')];
     const meanAveragePrecision = numberOf(point, 'meanAveragePrecision');
     if (share === undefined || rows === undefined || meanAveragePrecision === undefined) return undefined;

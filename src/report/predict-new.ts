@@ -1,8 +1,8 @@
-import { divide } from '../classify/train.js';
+import { splitRows } from '../classify/train.js';
 import { predictOutOfFold } from '../head/cross-validate.js';
-import type { Examples, Part } from '../head/examples.js';
 import type { Head } from '../head/head.js';
-import { SoftmaxGraph } from '../head/objective.js';
+import { HeadGraph } from '../head/objective.js';
+import { taskOf, type RowMask, type Targets } from '../head/task.js';
 import type { StoredEmbeddings } from '../store/dataset-rows.js';
 
 /** How pictures come to be new to the head. */
@@ -16,27 +16,28 @@ export interface Novelty {
 /**
  * What the head says of the validation split or, where there is none, what heads like it say of pictures that they have not
  * seen.
- * @param examples all rows, with the head's labels
+ * @param targets of all rows, by the head's labels
  * @param visit is given each row, and where its logits begin: [N] of them, before the temperature
  */
 export async function predictNew(
   stored: StoredEmbeddings,
   head: Head,
-  examples: Omit<Examples, 'source' | 'names'>,
+  targets: Omit<Targets, 'names'>,
   visit: (row: number, logits: Float32Array, at: number) => void,
   signal: AbortSignal | undefined,
 ): Promise<Novelty> {
   const { source } = stored;
   const count = head.labels.length;
-  const division = divide(stored, {});
-  const graph = await SoftmaxGraph.create(head.kind);
-  const byHead = async (part: Part): Promise<void> => {
+  const task = taskOf(head.kind);
+  const division = splitRows(task, stored, {});
+  const graph = await HeadGraph.create(task);
+  const byHead = async (mask: RowMask): Promise<void> => {
     const parameters = { W: Float32Array.from(head.weights.to1DArray()), b: head.bias };
     for await (const { rows, features } of source.blocks()) {
       signal?.throwIfAborted();
       const logits = await graph.logits(features, parameters);
       rows.forEach((row, i) => {
-        if (part(row)) visit(row, logits, i * count);
+        if (mask(row)) visit(row, logits, i * count);
       });
     }
   };
@@ -47,8 +48,8 @@ export async function predictNew(
     }
     const found = await predictOutOfFold(
       graph,
-      { source, names: head.labels, ...examples },
-      { part: division.train, groups: division.groups, l2: head.l2, signal },
+      { task, source, names: head.labels, ...targets },
+      { mask: division.train, groups: division.groups, l2: head.l2, signal },
     );
     if (!found) {
       await byHead(division.train);

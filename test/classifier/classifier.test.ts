@@ -10,6 +10,7 @@ import { embedDataset } from '../../src/embed/embed.js';
 import { saveHead } from '../../src/head/file.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
+import { ofClasses } from '../support/softmax.js';
 
 const folder = await temporaryFolder();
 const model = join(folder, 'small.onnx');
@@ -66,7 +67,7 @@ describe('a classifier', () => {
 
 describe('evaluation', () => {
   it('comes to what predict says, picture by picture', async () => {
-    const result = await evaluateDataset(classifier, data);
+    const result = ofClasses(await evaluateDataset(classifier, data));
     expect(result.split).toBe('val');
     let right = 0;
     for (const label of ['flat', 'steep', 'slanted']) {
@@ -122,7 +123,7 @@ describe('training', () => {
     await expect(trainOn(`path\n${flat(0)}\n`)).rejects.toThrow(/no labelled pictures \(1 without a label/);
     await expect(trainOn(`path,label\n${flat(0)},a\n${flat(1)},a\n`)).rejects.toThrow(/one class/);
     await expect(trainOn(`path,label\n${flat(0)},a\n${flat(1)},a\n${flat(2)},b\n`)).rejects.toThrow(
-      /"b" has a single/,
+      /"b" has only one/,
     );
     await expect(trainFromStore({ store, dataset: join(folder, 'never') })).rejects.toThrow(
       /never is not in/,

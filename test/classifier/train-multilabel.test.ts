@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { trainAnyFromStore, trainFromStore, type TrainOptions } from '../../src/classify/train.js';
+import { trainFromStore, type TrainOptions } from '../../src/classify/train.js';
 import { uniform } from '../head/data.js';
 import { type PlainRow, writeStore } from '../support/embeddings.js';
 import { temporaryFolder } from '../support/files.js';
@@ -30,9 +30,9 @@ function pictures(
 async function train(rows: readonly PlainRow[], options: TrainOptions = {}) {
   const store = join(root, String(made++));
   await writeStore(store, rows, WIDTH);
-  const trained = await trainAnyFromStore({ store, ...options });
+  const trained = await trainFromStore({ store, ...options });
   if (trained.kind !== 'multilabel') throw new Error('A multilabel head was expected.');
-  return { ...trained, store };
+  return trained;
 }
 
 test('a validation split is judged by, a test split is not touched, and labels new in it are counted', async () => {
@@ -64,9 +64,4 @@ test('without cross-validation thresholds are ½, and larger data sets are read 
   inBlocks.head.weights.to1DArray().forEach((weight, i) => {
     expect(weight).toBeCloseTo(expected[i] ?? NaN, 5);
   });
-});
-
-test('trainFromStore, which gives one class a picture, says what to call instead', async () => {
-  const { store } = await train(pictures(48, 1), { folds: 0 });
-  await expect(trainFromStore({ store })).rejects.toThrow(/have lists of labels.*Call trainAnyFromStore/);
 });

@@ -6,6 +6,7 @@ import { trainHead } from '../../src/head/train.js';
 import { uniform } from '../head/data.js';
 import { MODEL_ID, type PlainRow, TRANSFORM_ID, writeStore } from '../support/embeddings.js';
 import { temporaryFolder } from '../support/files.js';
+import { ofClasses } from '../support/softmax.js';
 
 const WIDTH = 6;
 const root = await temporaryFolder();
@@ -29,7 +30,9 @@ async function train(rows: readonly PlainRow[], options: TrainOptions = {}) {
   const store = join(root, String(made++));
   await writeStore(store, rows, WIDTH);
   const notices: string[] = [];
-  const trained = await trainFromStore({ store, onNotice: (line) => notices.push(line), ...options });
+  const trained = ofClasses(
+    await trainFromStore({ store, onNotice: (line) => notices.push(line), ...options }),
+  );
   return { ...trained, notices, store };
 }
 
@@ -149,7 +152,7 @@ describe('what the manifest says of a picture', () => {
       i === 0 || i === 60 || i === 61 ? { ...row, sha256: 'same' } : row,
     );
     expect((await train(doubled)).notices.join('\n')).toMatch(
-      /^2 validation pictures of \/data equal a training picture, or are of a group that is in training too/,
+      /^2 validation pictures of \/data are identical to a training picture, or in a group with one/,
     );
     expect((await train(rows)).notices).toEqual([]);
   });
@@ -180,7 +183,7 @@ describe('embeddings', () => {
 
 test('a class with a single picture is refused by name', async () => {
   const rows = [...pictures(60, 1), ...pictures(1, 2, { label: 'moth' })];
-  await expect(train(rows)).rejects.toThrow(/The class "moth" has a single training example/);
+  await expect(train(rows)).rejects.toThrow(/The class "moth" has only one training example/);
 });
 
 test('classes of two pictures are cross-validated in three folds', async () => {

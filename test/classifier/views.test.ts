@@ -4,13 +4,14 @@ import sharp from 'sharp';
 import { loadBackbone } from '../../src/backbone/load.js';
 import { Classifier, embedImages } from '../../src/classify/classifier.js';
 import { evaluateDataset } from '../../src/classify/evaluate.js';
-import { trainAnyFromStore, trainFromStore } from '../../src/classify/train.js';
+import { trainFromStore } from '../../src/classify/train.js';
 import { embedDataset } from '../../src/embed/embed.js';
 import { trainHead } from '../../src/head/train.js';
 import { UsageError } from '../../src/util/errors.js';
 import { type PlainRow, writeStore } from '../support/embeddings.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
+import { ofClasses } from '../support/softmax.js';
 
 const root = await temporaryFolder();
 const WIDTH = 6;
@@ -97,8 +98,8 @@ test('views of a picture never stand on both sides of a fold', async () => {
   await writeStore(store, [...centers, ...flips], WIDTH);
   const options = { store, l2: 1e-3 };
   const [without, withCopies] = [
-    await trainFromStore({ ...options, views: [] }),
-    await trainFromStore(options),
+    ofClasses(await trainFromStore({ ...options, views: [] })),
+    ofClasses(await trainFromStore(options)),
   ];
   expect(withCopies.views).toBe(60);
   expect(withCopies.crossValidation?.evaluation.count).toBe(60);
@@ -117,7 +118,7 @@ test('heads of several labels learn from views, too', async () => {
     labels: JSON.stringify(label === 'a' ? ['a'] : i % 4 ? [] : ['c']),
   }));
   await writeStore(store, rows, WIDTH);
-  const found = await trainAnyFromStore({ store });
+  const found = await trainFromStore({ store });
   expect([found.kind, found.views, found.train.count]).toEqual(['multilabel', 48, 48]);
 });
 

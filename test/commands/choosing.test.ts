@@ -88,7 +88,7 @@ test.each([
   ['{"flat": "two"}', /--class-weights holds \{"flat":"two"\}; write for example/],
   ['{"flat": 2', /--class-weights is no JSON/],
   ['missing.json', /--class-weights is missing\.json: neither none, balanced, JSON nor a readable file/],
-  ['{"wasp": 2}', /A weight is given to the class "wasp", which is not among the training examples/],
+  ['{"wasp": 2}', /There is a weight for the class "wasp", which is not among the training examples/],
 ])('--class-weights %s is refused', async (weights, message) => {
   const { code, stderr } = await run('train-head', '--class-weights', weights);
   expect(code).toBe(2);

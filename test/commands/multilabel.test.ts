@@ -52,7 +52,7 @@ test('train-head makes a head of any number of labels out of a manifest with lis
   expect(stdout).toMatch(
     /\n {2}label +AP +threshold +precision +recall +F1 +pictures\n {2}flat +[\d.]+ % +0\.\d{3} /,
   );
-  expect(stdout).toContain('pictures left out: 8 of the test split');
+  expect(stdout).toContain('pictures not used: 8 of the test split');
   const json: unknown = JSON.parse((await run('train-head', '--json')).stdout);
   expect(json).toMatchObject({
     ...{ kind: 'multilabel', labels: ['flat', 'steep'], validatedOn: 'cross-validation' },
@@ -101,7 +101,7 @@ test('train-head shows how mAP grows with the pictures, beside what can be had w
   expect(stdout).toMatch(/\n {2}temperature [\d.]+: calibration error [\d.]+ % without, [\d.]+ % with it\n/);
   // Half of the pictures have either label.
   expect(stdout).toMatch(
-    /to compare, without training: mAP of 10 nearest neighbours [\d.]+ %, of chance 50\.0 %\n/,
+    /for comparison, without training: mAP of 10 nearest neighbours [\d.]+ %, of chance 50\.0 %\n/,
   );
   expect(stdout).toMatch(/\n {2}share +pictures +mAP\n {2}10 % +\d+ +[\d.]+ %\n/);
   expect(stdout).toMatch(/\n {2}100 % +26 +[\d.]+ %/);

@@ -6,6 +6,7 @@ import { trainFromStore } from '../../src/classify/train.js';
 import { embedDataset } from '../../src/embed/embed.js';
 import { describeWith, temporaryFolder } from '../support/files.js';
 import { storedRows } from '../support/store.js';
+import { ofClasses } from '../support/softmax.js';
 
 const folder = await temporaryFolder();
 const backbone = await loadBackbone({ modelsDir: join(folder, 'models') });
@@ -22,7 +23,7 @@ describeWith('data/hymenoptera', 'photographs', (dataset) => {
     }
     expect(await embedDataset(dataset, { backbone, store })).toMatchObject({ unchanged: 398, embedded: 0 });
 
-    const { head, validation } = await trainFromStore({ store });
+    const { head, validation } = ofClasses(await trainFromStore({ store }));
     expect(head.labels).toEqual(['ants', 'bees']);
     expect(head.counts.train).toEqual([124, 121]);
     expect(validation?.count).toBe(153);

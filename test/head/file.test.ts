@@ -44,15 +44,6 @@ test('a head comes back exactly', async () => {
   expect(await loadHead(path)).toEqual(head);
 });
 
-test('a head of before calibration has temperature 1 and calls nothing unknown', async () => {
-  await rewrite(({ metadata, tensors }) => {
-    delete metadata['temperature'];
-    delete metadata['unknownThreshold'];
-    tensors.delete('class_means');
-  });
-  expect(await loadHead(path)).toEqual(head.with({ temperature: 1, unknown: null }));
-});
-
 test('a label may be any text', async () => {
   const odd = head.with({ labels: ['"quoted"', 'two\nlines', '蜂 🐝'] });
   await saveHead(path, odd);
@@ -135,7 +126,7 @@ test.each<[string, (file: File) => void]>([
     ({ metadata }) => delete metadata['format'],
   ],
   [
-    'PATH is a head of version 3, and this lastlayer reads versions 1 and 2. Use the lastlayer that wrote it, or train it again.',
+    'PATH is a head of version 3, but this lastlayer reads version 1. Use the lastlayer that wrote it, or train it again.',
     ({ metadata }) => (metadata['version'] = '3'),
   ],
   [
@@ -172,7 +163,7 @@ test.each<[string, (file: File) => void]>([
     ({ metadata }) => (metadata['metrics'] = '{'),
   ],
   [
-    'PATH is damaged: The head has 2 labels and 3 rows of weights: they must be as many. Train it again.',
+    'PATH is damaged: The head has 2 labels but 3 rows of weights. There must be as many. Train it again.',
     ({ metadata }) => (metadata['labels'] = '["ant","bee"]'),
   ],
   [
@@ -194,7 +185,7 @@ test.each<[string, (file: File) => void]>([
     ({ tensors }) => tensors.get('fc.weight')?.data.fill(NaN, 5, 6),
   ],
   [
-    'PATH is damaged: a head has the tensors fc.weight and fc.bias, and this file has class_means, fc.weight. Train it again.',
+    'PATH is damaged: a head has the tensors fc.weight and fc.bias, but this file has class_means, fc.weight. Train it again.',
     ({ tensors }) => tensors.delete('fc.bias'),
   ],
   [

@@ -1,8 +1,9 @@
 import { defaultFolds, joinGroups, NEVER_HELD, stratifiedFolds } from '../../src/head/split.js';
 
-function rows(sizes: readonly number[]): { classes: Int32Array; count: number; groups: string[] } {
+function rows(sizes: readonly number[]) {
   const classes = Int32Array.from(sizes.flatMap((size, c) => Array.from({ length: size }, () => c)));
-  return { classes, count: sizes.length, groups: [...classes].map((c, i) => `${c}-${i}`) };
+  const count = sizes.length;
+  return { classes, count, strata: { of: classes, count }, groups: [...classes].map((c, i) => `${c}-${i}`) };
 }
 
 /** How many rows of each class each fold has. */
@@ -28,16 +29,19 @@ describe('folds', () => {
   });
 
   it('go by the names of the groups and not by the order of the rows', () => {
-    const { classes, count, groups } = rows([20, 13]);
-    const forward = stratifiedFolds({ classes, count, groups });
-    const backward = stratifiedFolds({ classes: classes.toReversed(), count, groups: groups.toReversed() });
+    const { classes, count, strata, groups } = rows([20, 13]);
+    const forward = stratifiedFolds({ strata, groups });
+    const backward = stratifiedFolds({
+      strata: { of: classes.toReversed(), count },
+      groups: groups.toReversed(),
+    });
     expect(backward.foldOf.toReversed()).toEqual(forward.foldOf);
   });
 
   it('are never straddled by a group, also where it spans classes', () => {
-    const { classes, count } = rows([30, 30]);
+    const { classes, count, strata } = rows([30, 30]);
     const groups = [...classes].map((_, i) => `subject-${i % 11}`);
-    const { foldOf, folds } = stratifiedFolds({ classes, count, groups });
+    const { foldOf, folds } = stratifiedFolds({ strata, groups });
     expect(folds).toBe(5);
     expect(new Set(groups.map((group, i) => `${group} ${foldOf[i] ?? NaN}`)).size).toBe(11);
     for (const fold of table(foldOf, classes, folds, count))
@@ -45,10 +49,10 @@ describe('folds', () => {
   });
 
   it('are fewer where the smallest class has few groups, but not fewer than three', () => {
-    expect([9, 5, 4, 3, 2].map((size) => defaultFolds(rows([20, size])))).toEqual([5, 5, 4, 3, 3]);
-    expect(
-      defaultFolds({ ...rows([20, 8]), groups: Array.from({ length: 28 }, (_, i) => `g${i % 4}`) }),
-    ).toBe(4);
+    const foldsFor = ({ strata, groups }: Pick<ReturnType<typeof rows>, 'strata' | 'groups'>) =>
+      defaultFolds(strata, groups);
+    expect([9, 5, 4, 3, 2].map((size) => foldsFor(rows([20, size])))).toEqual([5, 5, 4, 3, 3]);
+    expect(foldsFor({ ...rows([20, 8]), groups: Array.from({ length: 28 }, (_, i) => `g${i % 4}`) })).toBe(4);
   });
 
   it('leave of every class something to learn from', () => {
@@ -63,16 +67,16 @@ describe('folds', () => {
   });
 
   it('never hold out a class that is in one group only', () => {
-    const { classes, count } = rows([20, 6]);
+    const { classes, strata } = rows([20, 6]);
     const groups = [...classes].map((c, i) => (c === 1 ? 'one' : `${i}`));
-    const { foldOf } = stratifiedFolds({ classes, count, groups });
+    const { foldOf } = stratifiedFolds({ strata, groups });
     expect([...foldOf.subarray(20)]).toEqual([-1, -1, -1, -1, -1, -1].map(() => NEVER_HELD));
     expect(foldOf.subarray(0, 20).includes(NEVER_HELD)).toBe(false);
   });
 
   it('take in no row without a class, and are none where there is nothing to hold out', () => {
     const data = rows([10, 10]);
-    const { foldOf } = stratifiedFolds({ ...data, classes: data.classes.with(3, -1) });
+    const { foldOf } = stratifiedFolds({ ...data, strata: { of: data.classes.with(3, -1), count: 2 } });
     expect(foldOf[3]).toBe(NEVER_HELD);
     expect(stratifiedFolds({ ...data, groups: data.groups.map(() => 'all') }).folds).toBe(0);
   });

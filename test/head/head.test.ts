@@ -21,6 +21,7 @@ const FIELDS: HeadFields = {
     gradientNorm: 1e-7,
     tolerance: 1e-6,
     standardize: true,
+    labelSmoothing: 0,
   },
   metrics: null,
   created: '2026-01-01T00:00:00.000Z',
@@ -90,7 +91,7 @@ test('another head is made with what is known later', () => {
 
 test.each<[string, () => unknown]>([
   [
-    'The head reads embeddings of 2 numbers, and was given 3 numbers, which is no multiple of that. Use the backbone that ' +
+    'The head reads embeddings of 2 numbers, but was given 3 numbers, which is not a multiple of that. Use the backbone that ' +
       'it was trained on (resnet18-test@0123456789ab).',
     () => head.logits(new Float32Array(3)),
   ],
@@ -101,15 +102,15 @@ test.each<[string, () => unknown]>([
   ['topK is 0. It must be a whole number of at least 1.', () => head.predict(Float32Array.of(0, 0), 0)],
   ['topK is 2.5. It must be a whole number of at least 1.', () => head.predict(Float32Array.of(0, 0), 2.5)],
   [
-    'The head has 2 labels and 3 rows of weights: they must be as many.',
+    'The head has 2 labels but 3 rows of weights. There must be as many.',
     () => new Head({ ...FIELDS, labels: ['ant', 'bee'] }),
   ],
   [
-    'The head has 3 labels and 2 biases: they must be as many.',
+    'The head has 3 labels but 2 biases. There must be as many.',
     () => new Head({ ...FIELDS, bias: Float32Array.of(0, 0) }),
   ],
   [
-    'The head has 3 labels and 1 training counts: they must be as many.',
+    'The head has 3 labels but 1 training counts. There must be as many.',
     () => new Head({ ...FIELDS, counts: { train: [1], validation: [0, 0, 0] } }),
   ],
   ['The head names one label twice.', () => new Head({ ...FIELDS, labels: ['ant', 'bee', 'ant'] })],
@@ -122,7 +123,7 @@ test.each<[string, () => unknown]>([
     () => new Head({ ...FIELDS, unknown: { means: FIELDS.weights, threshold: 95 } }),
   ],
   [
-    "The head's class means are [1, 2]; they must be as many as its weights, [3, 2].",
+    "The head's class means are [1, 2]. They must have the shape of its weights, [3, 2].",
     () => new Head({ ...FIELDS, unknown: { means: new Matrix([[1, 0]]), threshold: 0.5 } }),
   ],
   [

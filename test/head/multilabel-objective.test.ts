@@ -1,13 +1,14 @@
-import { encodeLabelSets } from '../../src/head/labels.js';
-import { type RowBlock, SoftmaxGraph, softmaxObjective } from '../../src/head/objective.js';
+import type { ExampleBlock } from '../../src/head/examples.js';
+import { HeadGraph, headObjective } from '../../src/head/objective.js';
+import { multilabelTask } from '../../src/head/task.js';
 import { uniform } from './data.js';
 import { labelled } from './multilabel-data.js';
 
 const { embeddings, width, labels } = labelled();
-const { names, sets, classes } = encodeLabelSets(labels);
+const { names, labelSets, targets } = multilabelTask.encode(labels, () => true);
 const [rows, count] = [labels.length, names.length];
 
-const graph = await SoftmaxGraph.create('multilabel');
+const graph = await HeadGraph.create(multilabelTask);
 afterAll(() => graph.release());
 
 /** The objective in plain float64 loops, with log σ written out. */
@@ -34,13 +35,18 @@ test.each([0, 0.2])(
     const weights = Float32Array.from({ length: rows }, () => 0.25 + 3 * random());
     const l2 = 0.3;
     // Two blocks, the second one larger: targets of the first must not be left in it.
-    const blocks: RowBlock[] = [[0, 20] as const, [20, 60] as const].map(([from, to]) => ({
+    const blocks: ExampleBlock[] = [[0, 20] as const, [20, 60] as const].map(([from, to]) => ({
       features: embeddings.subarray(from * width, to * width),
-      classes: classes.subarray(from, to),
+      rows: Int32Array.from({ length: to - from }, (_, i) => from + i),
+      targets: targets.subarray(from, to),
       weights: weights.subarray(from, to),
     }));
-    const objective = softmaxObjective(graph, blocks, {
-      ...{ classes: count, width, l2, sets, labelSmoothing: smoothing },
+    const objective = headObjective(graph, blocks, {
+      count,
+      labelSets,
+      width,
+      l2,
+      labelSmoothing: smoothing,
     });
     const x = Float64Array.from({ length: count * (width + 1) }, () =>
       Math.fround(0.05 * (2 * random() - 1)),
@@ -59,8 +65,12 @@ test.each([0, 0.2])(
 );
 
 test('huge logits neither overflow nor lose the loss', async () => {
-  const block = { features: Float32Array.of(1000, -1000), classes: Int32Array.of(0, 0) };
-  const objective = softmaxObjective(graph, [block], { classes: 1, width: 1, l2: 0, sets: [[0]] });
+  const block = {
+    rows: Int32Array.of(0, 1),
+    features: Float32Array.of(1000, -1000),
+    targets: Int32Array.of(0, 0),
+  };
+  const objective = headObjective(graph, [block], { count: 1, width: 1, l2: 0, labelSets: [[0]] });
   // Logits ±10⁶: the first row is surely right, the second surely wrong, by 10⁶ nats.
   const { loss, gradient } = await objective(Float64Array.of(1000, 0));
   expect(loss).toBe(5e5);

@@ -1,13 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { multilabelBaselines } from '../../src/head/baselines.js';
+import { baselines } from '../../src/head/baselines.js';
 import { featuresInMemory } from '../../src/head/examples.js';
 import { loadHead, saveHead } from '../../src/head/file.js';
-import { encodeLabelSets } from '../../src/head/labels.js';
 import { MultilabelEvaluation } from '../../src/head/metrics.js';
-import { SoftmaxGraph } from '../../src/head/objective.js';
-import { trainMultilabelHead, type TrainMultilabelHeadOptions } from '../../src/head/train.js';
-import { tuneMultilabelHead } from '../../src/head/tune.js';
+import { HeadGraph } from '../../src/head/objective.js';
+import { multilabelTask } from '../../src/head/task.js';
+import { trainHead, tuneHead, type TrainHeadOptions } from '../../src/head/train.js';
 import { LastlayerError, UsageError } from '../../src/util/errors.js';
 import { temporaryFolder } from '../support/files.js';
 import { IDS, separable, uniform } from './data.js';
@@ -16,6 +15,11 @@ import { labelled } from './multilabel-data.js';
 const DATA = { ...IDS, ...labelled(), l2: 0.05 };
 const ROWS = 60;
 const folder = await temporaryFolder();
+
+function examplesOf(labels: readonly string[][], embeddings: Float32Array, width: number) {
+  const targets = multilabelTask.encode(labels, () => true);
+  return { task: multilabelTask, ...targets, source: featuresInMemory(embeddings, width) };
+}
 
 function expectClose(found: readonly number[], expected: readonly number[]): void {
   const largest = Math.max(...expected.map(Math.abs));
@@ -27,7 +31,7 @@ function expectClose(found: readonly number[], expected: readonly number[]): voi
 // Expected: scikit-learn 1.9, OneVsRestClassifier(LogisticRegression(C=1 / (60 * 0.05), solver='newton-cholesky',
 // tol=1e-12)) on StandardScaler's output, with the scaling folded back.
 test('the optimum is that of scikit-learn’s one-vs-rest logistic regressions', async () => {
-  const head = await trainMultilabelHead(DATA);
+  const head = await trainHead(DATA);
   expect(head).toMatchObject({
     kind: 'multilabel',
     labels: ['ant', 'bee', 'wasp'],
@@ -54,14 +58,14 @@ test('the optimum is that of scikit-learn’s one-vs-rest logistic regressions',
 
 test('weights are scikit-learn’s sample_weight', async () => {
   const sampleWeights = DATA.labels.map((_, i) => 0.5 + (i % 5) / 2);
-  const head = await trainMultilabelHead({ ...DATA, sampleWeights });
+  const head = await trainHead({ ...DATA, sampleWeights });
   expect(head.training.loss / 1.7026186992052394).toBeCloseTo(1, 6);
   expectClose(head.weights.getColumn(0), [8.4304324, -4.8909896, -4.2557569]);
 });
 
 // Expected: scikit-learn's average_precision_score, precision_score, recall_score, f1_score and accuracy_score; the log loss from its coefficients.
 test('the figures are scikit-learn’s', async () => {
-  const head = await trainMultilabelHead(DATA);
+  const head = await trainHead(DATA);
   const evaluation = new MultilabelEvaluation(head.labels);
   head
     .predictProba(DATA.embeddings)
@@ -106,11 +110,12 @@ describe('cross-validation', () => {
 
   it('chooses λ, and thresholds low enough to find a rare label, and judges every row', async () => {
     const { labels, embeddings } = rare();
-    const graph = await SoftmaxGraph.create('multilabel');
-    const { head, crossValidation } = await tuneMultilabelHead(
+    const graph = await HeadGraph.create(multilabelTask);
+    const { head, crossValidation } = await tuneHead(
+      multilabelTask,
       graph,
-      { ...encodeLabelSets(labels), source: featuresInMemory(embeddings, 5) },
-      { ...IDS, part: () => true, groups: labels.map((_, i) => `picture ${i}`) },
+      examplesOf(labels, embeddings, 5),
+      { ...IDS, mask: () => true, groups: labels.map((_, i) => `picture ${i}`) },
     );
     await graph.release();
     expect(crossValidation).toMatchObject({
@@ -135,10 +140,9 @@ describe('cross-validation', () => {
 
 test('neighbours and chance are judged as scikit-learn would, on rows that they do not know', async () => {
   const { labels, embeddings, width } = DATA;
-  const graph = await SoftmaxGraph.create('multilabel');
-  const examples = { ...encodeLabelSets(labels), source: featuresInMemory(embeddings, width) };
-  const trials = [{ train: (row: number) => row % 5 !== 0, judge: (row: number) => row % 5 === 0 }];
-  const found = await multilabelBaselines(graph, examples, trials);
+  const graph = await HeadGraph.create(multilabelTask);
+  const folds = [{ train: (row: number) => row % 5 !== 0, validation: (row: number) => row % 5 === 0 }];
+  const found = await baselines(multilabelTask, graph, examplesOf(labels, embeddings, width), folds);
   await graph.release();
   // Made with scikit-learn 1.9: NearestNeighbors(10, metric='cosine'), labels weighted by the cosine, and the mean of
   // average_precision_score over labels.
@@ -148,54 +152,47 @@ test('neighbours and chance are judged as scikit-learn would, on rows that they 
 });
 
 describe('a file', () => {
-  it('brings kind and thresholds back, and lastlayers that know version 1 alone refuse it', async () => {
+  it('brings kind and thresholds back', async () => {
     const path = join(folder, 'head.safetensors');
-    const head = (await trainMultilabelHead(DATA)).with({ thresholds: [0.25, 0.5, 1] });
+    const head = (await trainHead(DATA)).with({ thresholds: [0.25, 0.5, 1] });
     await saveHead(path, head);
     expect(await loadHead(path)).toEqual(head);
-    expect((await readFile(path)).toString('latin1')).toContain('"version":"2"');
   });
 
   it('of a kind that is not known is refused', async () => {
     const path = join(folder, 'other.safetensors');
-    await saveHead(path, await trainMultilabelHead(DATA));
+    await saveHead(path, await trainHead(DATA));
     const bytes = (await readFile(path)).toString('latin1');
     await writeFile(path, Buffer.from(bytes.replace('"kind":"multilabel"', '"kind":"multilabol"'), 'latin1'));
-    await expect(loadHead(path)).rejects.toThrow(
-      /head of the kind "multilabol".*knows softmax and multilabel/,
-    );
+    await expect(loadHead(path)).rejects.toThrow(/is damaged: its metadata hold no valid kind/);
   });
 });
 
 test('labels are given from their threshold on, none or several', async () => {
-  const head = await trainMultilabelHead(DATA);
+  const head = await trainHead(DATA);
   const picture = DATA.embeddings.subarray(0, 4);
   const given = (...thresholds: number[]) => head.with({ thresholds }).labelsOf(picture)[0];
   expect(given(0.49, 0.4, 0.39)).toEqual(['ant', 'wasp']);
   expect(given(0.5, 0.5, 0.5)).toEqual([]);
   expect(head.predict(picture, 2)[0]?.map(({ label }) => label)).toEqual(['ant', 'wasp']);
-  expect(() => given(0.5)).toThrow('The head has 3 labels and 1 thresholds: they must be as many.');
+  expect(() => given(0.5)).toThrow('The head has 3 labels but 1 thresholds. There must be as many.');
   expect(() => given(0.5, 0.5, 2)).toThrow('The threshold of "wasp" is 2. It must be a number from 0 to 1.');
-  expect(() => head.with({ kind: 'softmax' })).toThrow(/multilabel heads alone have them/);
+  expect(() => head.with({ kind: 'softmax' })).toThrow(/only multilabel heads have them/);
 });
 
 const sparse = (few: number): string[][] => DATA.labels.map((_, i) => (i < few ? ['moth'] : []));
 
-const REFUSED: [string, typeof LastlayerError, Partial<TrainMultilabelHeadOptions>][] = [
+const REFUSED: [string, typeof LastlayerError, Partial<TrainHeadOptions>][] = [
+  ['The label "moth" is on 1 of 60 training rows: too few positives.', LastlayerError, { labels: sparse(1) }],
   [
-    'The label "moth" is on 1 of the 60 rows to learn from: too few positives.',
-    LastlayerError,
-    { labels: sparse(1) },
-  ],
-  [
-    'The label "moth" is on 60 of the 60 rows to learn from: too few negatives.',
+    'The label "moth" is on 60 of 60 training rows: too few negatives.',
     LastlayerError,
     { labels: sparse(60) },
   ],
-  ['None of the 60 rows to learn from has a label,', LastlayerError, { labels: sparse(0) }],
+  ['None of the 60 training rows has a label,', LastlayerError, { labels: sparse(0) }],
   ['There are 60 embeddings but 1 labels.', LastlayerError, { labels: [[]] }],
   [
-    'There is no finite optimum: a label can be told apart',
+    'There is no finite optimum: the training examples separate a label',
     LastlayerError,
     {
       ...{ embeddings: separable().embeddings, width: 2, l2: 0 },
@@ -206,7 +203,7 @@ const REFUSED: [string, typeof LastlayerError, Partial<TrainMultilabelHeadOption
 ];
 
 test.each(REFUSED)('says: %s', async (message, type, change) => {
-  const training = trainMultilabelHead({ ...DATA, ...change });
+  const training = trainHead({ ...DATA, ...change });
   await expect(training).rejects.toThrow(message);
   await expect(training).rejects.toBeInstanceOf(type);
 });

@@ -1,23 +1,26 @@
-import {
-  blockRows,
-  type ObjectiveOptions,
-  type RowBlock,
-  SoftmaxGraph,
-  softmaxObjective,
-} from '../../src/head/objective.js';
+import { evaluationBlocks, featuresInMemory, type ExampleBlock } from '../../src/head/examples.js';
+import { HeadGraph, headObjective, type ObjectiveOptions } from '../../src/head/objective.js';
+import { softmaxTask } from '../../src/head/task.js';
 import { overlapping, uniform } from './data.js';
 
 const { embeddings, width, classes } = overlapping();
 
-function block(from: number, to: number): RowBlock {
-  return { features: embeddings.subarray(from * width, to * width), classes: classes.subarray(from, to) };
+function block(from: number, to: number): ExampleBlock {
+  return blockOf(embeddings.subarray(from * width, to * width), classes.subarray(from, to));
 }
 
-const graph = await SoftmaxGraph.create();
+function blockOf(features: Float32Array, targets: Int32Array): ExampleBlock {
+  return { rows: targets.map((_, i) => i), features, targets };
+}
+
+const graph = await HeadGraph.create(softmaxTask);
 afterAll(() => graph.release());
 
-function objectiveOf(blocks: Iterable<RowBlock> | AsyncIterable<RowBlock>, options: ObjectiveOptions) {
-  return softmaxObjective(graph, blocks, options);
+type Blocks = Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>;
+
+function objectiveOf(blocks: Blocks, options: Omit<ObjectiveOptions, 'labelSets'>) {
+  const labelSets = Array.from({ length: options.count }, (_, n) => [n]);
+  return headObjective(graph, blocks, { ...options, labelSets });
 }
 
 /** The objective in plain float64 loops. */
@@ -51,7 +54,7 @@ function randomParameters(seed: number, scale: number): Float64Array {
 
 test('loss and gradient are those of mean cross-entropy + λ/2 ‖W‖², the bias unpenalised', async () => {
   const l2 = 0.3;
-  const objective = objectiveOf([block(0, 60)], { classes: 3, width, l2 });
+  const objective = objectiveOf([block(0, 60)], { count: 3, width, l2 });
   const x = randomParameters(1, 0.05);
   const { loss, gradient } = await objective(x);
   expect(loss).toBeCloseTo(reference(x, l2), 6);
@@ -68,7 +71,7 @@ test('with sample weights and label smoothing, too', async () => {
   const weights = Float32Array.from(classes, () => 0.25 + 3 * random());
   const [l2, smoothing] = [0.3, 0.2];
   const whole = { ...block(0, 60), weights };
-  const objective = objectiveOf([whole], { classes: 3, width, l2, labelSmoothing: smoothing });
+  const objective = objectiveOf([whole], { count: 3, width, l2, labelSmoothing: smoothing });
   const x = randomParameters(6, 0.05);
   const { loss, gradient } = await objective(x);
   const at = (moved: Float64Array): number => reference(moved, l2, { weights, smoothing });
@@ -80,12 +83,27 @@ test('with sample weights and label smoothing, too', async () => {
   });
 });
 
-test('a block of more classes has fewer rows, so that logits do not fill the memory', () => {
-  expect([2, 1000, 10_000].map(blockRows)).toEqual([1024, 1024, 104]);
+test('a block of more classes has fewer rows, so that logits do not fill the memory', async () => {
+  const [rows, sizes] = [1024, [] as number[]];
+  for (const count of [2, 1000, 10_000]) {
+    const names = Array.from({ length: count }, String);
+    const examples = {
+      task: softmaxTask,
+      names,
+      labelSets: names.map((_, n) => [n]),
+      targets: new Int32Array(rows),
+      source: featuresInMemory(new Float32Array(rows), 1),
+    };
+    for await (const { targets } of evaluationBlocks(examples, () => true)) {
+      sizes.push(targets.length);
+      break;
+    }
+  }
+  expect(sizes).toEqual([1024, 1024, 104]);
 });
 
 test('the loss follows its gradient (float32 finite differences along a direction)', async () => {
-  const objective = objectiveOf([block(0, 60)], { classes: 3, width, l2: 0.1 });
+  const objective = objectiveOf([block(0, 60)], { count: 3, width, l2: 0.1 });
   const [x, direction] = [randomParameters(2, 0.02), randomParameters(3, 1)];
   const { gradient } = await objective(x);
   const h = 2 ** -10;
@@ -98,7 +116,7 @@ test('the loss follows its gradient (float32 finite differences along a directio
 });
 
 test('blocks add up to the whole, be they an array or an asynchronous source', async () => {
-  const options = { classes: 3, width, l2: 0.1 };
+  const options = { count: 3, width, l2: 0.1 };
   const source = {
     async *[Symbol.asyncIterator]() {
       yield await Promise.resolve(block(0, 7));
@@ -120,8 +138,8 @@ test('blocks add up to the whole, be they an array or an asynchronous source', a
 });
 
 test('huge logits neither overflow nor lose the loss', async () => {
-  const objective = objectiveOf([{ features: Float32Array.of(1000, -1000), classes: Int32Array.of(0, 0) }], {
-    classes: 2,
+  const objective = objectiveOf([blockOf(Float32Array.of(1000, -1000), Int32Array.of(0, 0))], {
+    count: 2,
     width: 1,
     l2: 0,
   });
@@ -135,8 +153,8 @@ test('the same input gives the same bits', async () => {
   const random = uniform(5);
   const features = Float32Array.from({ length: 1000 * 64 }, random);
   const y = Int32Array.from({ length: 1000 }, (_, i) => i % 10);
-  const objective = objectiveOf([{ features, classes: y }], {
-    classes: 10,
+  const objective = objectiveOf([blockOf(features, y)], {
+    count: 10,
     width: 64,
     l2: 0.1,
   });

@@ -1,14 +1,15 @@
 import { fit } from '../../src/head/fit.js';
 import { minimizeLbfgs, type Objective } from '../../src/head/lbfgs.js';
-import { SoftmaxGraph } from '../../src/head/objective.js';
+import { HeadGraph } from '../../src/head/objective.js';
 import { Preconditioner } from '../../src/head/preconditioner.js';
+import { softmaxTask, taskOf } from '../../src/head/task.js';
 import { trainHead } from '../../src/head/train.js';
 import { IDS, uniform } from './data.js';
 
 const [WIDTH, ROWS, CLASSES] = [24, 600, 5];
 
 /** Features in which few directions carry nearly all, as a network's are; one feature is constant. */
-function correlated(): { features: Float32Array; classes: Int32Array } {
+function correlated() {
   const random = uniform(11);
   const mixing = Float64Array.from({ length: 3 * WIDTH }, () => random() - 0.5);
   const features = new Float32Array(ROWS * WIDTH);
@@ -22,17 +23,17 @@ function correlated(): { features: Float32Array; classes: Int32Array } {
       features[i * WIDTH + j] = shared + 0.05 * (random() - 0.5);
     }
   }
-  return { features, classes };
+  return { rows: classes.map((_, i) => i), features, targets: classes };
 }
 
 test.each([
-  ['classes', 'softmax', undefined, 1e-3],
-  ['classes without a penalty', 'softmax', undefined, 0],
+  ['classes', 'softmax', [[0], [1], [2], [3], [4]], 1e-3],
+  ['classes without a penalty', 'softmax', [[0], [1], [2], [3], [4]], 0],
   ['labels', 'multilabel', [[], [0], [1, 3], [2], [0, 4]], 1e-3],
-] as const)('leads to the same optimum of %s in fewer evaluations', async (_, kind, sets, l2) => {
-  const graph = await SoftmaxGraph.create(kind);
+] as const)('leads to the same optimum of %s in fewer evaluations', async (_, kind, labelSets, l2) => {
+  const graph = await HeadGraph.create(taskOf(kind));
   const blocks = [correlated()];
-  const options = { classes: CLASSES, width: WIDTH, l2, tolerance: 1e-5, ...(sets && { sets }) };
+  const options = { count: CLASSES, labelSets, width: WIDTH, l2, tolerance: 1e-5 };
   const plain = await fit(graph, blocks, options);
   const preconditioner = await Preconditioner.create(graph, blocks, WIDTH, ROWS);
   const found = await fit(graph, blocks, { ...options, preconditioner });
@@ -56,9 +57,15 @@ test('a head of many rows and classes is trained with it, to the optimum that th
   const labels = Array.from(y, (c) => `class ${String(c).padStart(3, '0')}`);
   const options = { l2: 0.01, standardize: false };
   const head = await trainHead({ ...IDS, ...options, embeddings: features, width, labels });
-  const graph = await SoftmaxGraph.create();
-  const block = { features, classes: y };
-  const plain = await fit(graph, [block], { ...{ classes, width, tolerance: 1e-6 }, l2: 0.01 });
+  const graph = await HeadGraph.create(softmaxTask);
+  const block = { rows: y, features, targets: y };
+  const plain = await fit(graph, [block], {
+    count: classes,
+    labelSets: Array.from({ length: classes }, (_, n) => [n]),
+    width,
+    tolerance: 1e-6,
+    l2: 0.01,
+  });
   await graph.release();
   expect([head.training.converged, plain.converged]).toEqual([true, true]);
   expect(head.training.loss).toBeCloseTo(plain.loss, 6);

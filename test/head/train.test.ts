@@ -220,18 +220,18 @@ const CHANGED: [string, typeof LastlayerError, Partial<TrainHeadOptions>][] = [
     { labels: DATA.labels.with(3, '').with(7, '') },
   ],
   [
-    'All 60 rows are of one class, "ant": there is nothing to tell apart. Add pictures of at least one other class.',
+    'All 60 rows are of one class, "ant", so there is nothing to learn. Add pictures of at least one other class.',
     LastlayerError,
     { labels: DATA.labels.map(() => 'ant') },
   ],
   [
-    'The class "moth" has a single training example: too few to learn from. Add at least one more picture of it, or ' +
+    'The class "moth" has only one training example: too few to train on. Add at least one more picture of it, or ' +
       'leave the class out.',
     LastlayerError,
     { labels: DATA.labels.with(5, 'moth') },
   ],
   [
-    'The classes "gnat", "moth" have a single training example each: too few to learn from. Add at least one more ' +
+    'The classes "gnat", "moth" have only one training example each: too few to train on. Add at least one more ' +
       'picture of each, or leave the classes out.',
     LastlayerError,
     { labels: DATA.labels.with(5, 'moth').with(6, 'gnat') },
@@ -252,7 +252,7 @@ const CHANGED: [string, typeof LastlayerError, Partial<TrainHeadOptions>][] = [
     { labels: DATA.labels.slice(1) },
   ],
   [
-    '240 numbers are no whole number of embeddings of 7 each. Pass the rows one after another.',
+    '240 numbers do not make whole embeddings of 7 each. Pass the rows one after another.',
     LastlayerError,
     { width: 7 },
   ],
@@ -268,7 +268,7 @@ const CHANGED: [string, typeof LastlayerError, Partial<TrainHeadOptions>][] = [
     { sampleWeights: DATA.labels.map((_, i) => (i === 1 ? 0 : 1)) },
   ],
   [
-    'A weight is given to the class "moth", which is not among the training examples. The classes are ant, bee, wasp.',
+    'There is a weight for the class "moth", which is not among the training examples. The classes are ant, bee, wasp.',
     UsageError,
     { classWeights: { moth: 2 } },
   ],
@@ -287,7 +287,7 @@ const CHANGED: [string, typeof LastlayerError, Partial<TrainHeadOptions>][] = [
   ['tolerance is -1. It must be a number of at least 0, such as 0.000001.', UsageError, { tolerance: -1 }],
   ['maxIterations is 0. It must be a whole number of at least 1.', UsageError, { maxIterations: 0 }],
   [
-    'The embeddings are too large to train on: their products leave the range of float32. Train with standardised ' +
+    'The embeddings are too large to train on: their products exceed the range of float32. Train with standardised ' +
       'features.',
     LastlayerError,
     { embeddings: DATA.embeddings.map((_, i) => (i % 12 < 4 ? 3e38 : 0)), standardize: false },

@@ -1,12 +1,12 @@
 import { baselines } from '../../src/head/baselines.js';
-import type { TuneOptions } from '../../src/head/cross-validate.js';
 import { type Examples, featuresInMemory, type FeatureSource } from '../../src/head/examples.js';
 import { learningCurve } from '../../src/head/learning-curve.js';
-import { SoftmaxGraph } from '../../src/head/objective.js';
-import { tuneHead } from '../../src/head/tune.js';
+import { HeadGraph } from '../../src/head/objective.js';
+import { softmaxTask } from '../../src/head/task.js';
+import { tuneHead, type TuneOptions } from '../../src/head/train.js';
 import { IDS, uniform } from './data.js';
 
-const graph = await SoftmaxGraph.create();
+const graph = await HeadGraph.create(softmaxTask);
 afterAll(() => graph.release());
 
 const [ROWS, WIDTH] = [120, 12];
@@ -19,14 +19,21 @@ function examples(): Examples & { features: Float32Array } {
   classes.forEach((c, i) => {
     for (let j = 0; j < WIDTH; j++) features[i * WIDTH + j] = 4 * random() + (j === c ? 2 : 0);
   });
-  return { source: featuresInMemory(features, WIDTH), names: ['a', 'b', 'c'], classes, features };
+  return {
+    task: softmaxTask,
+    source: featuresInMemory(features, WIDTH),
+    names: ['a', 'b', 'c'],
+    labelSets: [[0], [1], [2]],
+    targets: classes,
+    features,
+  };
 }
 
 const DATA = examples();
 const GROUPS = Array.from({ length: ROWS }, (_, i) => `picture-${i}`);
 
 function tune(options: Partial<TuneOptions> = {}, data: Examples = DATA) {
-  return tuneHead(graph, data, { ...IDS, part: () => true, groups: GROUPS, ...options });
+  return tuneHead(softmaxTask, graph, data, { ...IDS, mask: () => true, groups: GROUPS, ...options });
 }
 
 test('λ is chosen where held-out rows are told best, and the head is trained with it on all rows', async () => {
@@ -63,8 +70,8 @@ test('two runs give the same bits', async () => {
 test('held-out rows have no say in the head that judges them', async () => {
   // Labels at random: only heads that saw a row could know its class.
   const random = uniform(5);
-  const classes = DATA.classes.map(() => Math.floor(2 * random()));
-  const { crossValidation } = await tune({ l2: 1e-4 }, { ...DATA, names: ['a', 'b'], classes });
+  const classes = DATA.targets.map(() => Math.floor(2 * random()));
+  const { crossValidation } = await tune({ l2: 1e-4 }, { ...DATA, names: ['a', 'b'], targets: classes });
   expect(crossValidation?.evaluation.accuracy).toBeLessThan(0.65);
   expect(crossValidation?.rule).toBeUndefined();
 });
@@ -81,8 +88,9 @@ test('equal rows are never on both sides of a fold', async () => {
     labels[row] = row % 4 === 0 ? Math.floor(2 * random()) : (labels[4 * i] ?? 0);
   });
   const data = {
+    ...DATA,
     names: ['a', 'b'],
-    classes: Int32Array.from(labels),
+    targets: Int32Array.from(labels),
     source: featuresInMemory(features, WIDTH),
   };
   const apart = await tune({ l2: 1e-4, groups: copies.map((i) => `picture-${i}`) }, data);
@@ -152,7 +160,7 @@ test('of features without room, cross-validation takes as many as there is room 
   );
   const source = { ...featuresInMemory(features, 2), inMemory: false, room: 6000 };
   const groups = Array.from({ length: rows }, (_, i) => `picture-${i}`);
-  const found = await tune({ groups, l2: 0.1, folds: 2 }, { ...DATA, source, classes });
+  const found = await tune({ groups, l2: 0.1, folds: 2 }, { ...DATA, source, targets: classes });
   expect(found.head.counts.train).toEqual([3493, 3500, 7]);
   const { rows: used = 0, evaluation } = found.crossValidation ?? {};
   expect(used).toBeGreaterThanOrEqual(6000);
@@ -162,7 +170,7 @@ test('of features without room, cross-validation takes as many as there is room 
 
 test('faultless and useless features both come to an end', async () => {
   const faultless = Float32Array.from({ length: ROWS * 3 }, (_, k) =>
-    DATA.classes[Math.floor(k / 3)] === k % 3 ? 5 + Math.sin(k) : Math.cos(k),
+    DATA.targets[Math.floor(k / 3)] === k % 3 ? 5 + Math.sin(k) : Math.cos(k),
   );
   const easy = await tune({}, { ...DATA, source: featuresInMemory(faultless, 3) });
   expect(easy.crossValidation?.evaluation.accuracy).toBe(1);
@@ -179,14 +187,14 @@ test('faultless and useless features both come to an end', async () => {
 
 test('rows outside of the part, and rows without a class, change nothing', async () => {
   const features = DATA.features.slice().fill(1e6, 0, 3 * WIDTH);
-  const classes = DATA.classes.with(2, -1);
-  const data = { ...DATA, classes, source: featuresInMemory(features, WIDTH) };
-  const part = (row: number) => row >= 2;
-  const { head } = await tune({ part, l2: 0.1 }, data);
+  const classes = DATA.targets.with(2, -1);
+  const data = { ...DATA, targets: classes, source: featuresInMemory(features, WIDTH) };
+  const mask = (row: number) => row >= 2;
+  const { head } = await tune({ mask, l2: 0.1 }, data);
   const [shorter, labels] = [features.subarray(3 * WIDTH), classes.subarray(3)];
   const alone = await tune(
     { l2: 0.1, groups: GROUPS.slice(3) },
-    { ...DATA, classes: labels, source: featuresInMemory(shorter, WIDTH) },
+    { ...DATA, targets: labels, source: featuresInMemory(shorter, WIDTH) },
   );
   expect(head.counts.train).toEqual([57, 40, 20]);
   head.weights.to1DArray().forEach((w, i) => {
@@ -243,7 +251,7 @@ test.each([1, 2.5, -1])('%d folds are refused', async (folds) => {
 });
 
 describe('beside the head', () => {
-  const trials = [{ train: (row: number) => row % 2 === 0, judge: (row: number) => row % 2 === 1 }];
+  const folds = [{ train: (row: number) => row % 2 === 0, validation: (row: number) => row % 2 === 1 }];
 
   it('neighbours and centroids go by the angle alone', async () => {
     // Two directions, of whatever length: both are always right.
@@ -256,22 +264,25 @@ describe('beside the head', () => {
       if (Math.floor(k / 2) % 4 >= 2 && k % 2 === 0) features[k] = -x;
     });
     const classes = Int32Array.from({ length: 40 }, (_, i) => (i % 4 < 2 ? 0 : 1));
-    const data = { names: ['a', 'b'], classes, source: featuresInMemory(features, 2) };
-    const { nearestCentroid, nearestNeighbours } = await baselines(graph, data, trials);
+    const data = { ...DATA, names: ['a', 'b'], targets: classes, source: featuresInMemory(features, 2) };
+    const { nearestCentroid, nearestNeighbours } = await baselines(softmaxTask, graph, data, folds);
     expect(nearestCentroid).toMatchObject({ accuracy: 1, count: 20 });
     expect(nearestNeighbours).toMatchObject({ k: 10, accuracy: 1, count: 20 });
   });
 
   it('neighbours vote: a class of two rows among ten never wins', async () => {
-    const classes = DATA.classes.map((_, i) => (i === 0 || i === 2 ? 1 : 0));
-    const { nearestNeighbours } = await baselines(graph, { ...DATA, names: ['a', 'b'], classes }, [
-      { train: (row) => row % 2 === 0, judge: (row) => row === 0 || row === 2 },
-    ]);
+    const classes = DATA.targets.map((_, i) => (i === 0 || i === 2 ? 1 : 0));
+    const { nearestNeighbours } = await baselines(
+      softmaxTask,
+      graph,
+      { ...DATA, names: ['a', 'b'], targets: classes },
+      [{ train: (row) => row % 2 === 0, validation: (row) => row === 0 || row === 2 }],
+    );
     expect(nearestNeighbours).toMatchObject({ accuracy: 0, count: 2 });
   });
 
   it('the learning curve learns from ever more rows of each class, and ends with all', async () => {
-    const points = await learningCurve(graph, DATA, { ...IDS, l2: 0.3, trials, groups: GROUPS });
+    const points = await learningCurve(softmaxTask, graph, DATA, { ...IDS, l2: 0.3, folds, groups: GROUPS });
     expect(points.map(({ share, rows }) => [share, rows])).toEqual([
       [0.1, 6],
       [0.2, 12],

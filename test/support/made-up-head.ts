@@ -31,6 +31,7 @@ export function madeUpHead({
     training: {
       ...{ iterations: 1, converged: true, reason: 'gradient', loss: 1, gradientNorm: 0, tolerance: 1e-5 },
       standardize: true,
+      labelSmoothing: 0,
     },
   });
 }
