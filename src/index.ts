@@ -21,7 +21,7 @@ export type { Finding, Issue } from './check/finding.js';
 export {
   Classifier,
   embedImages,
-  predictOwnClasses,
+  predictPretrainedClasses,
   type Classification,
   type ClassifierOptions,
   type ImageSource,

@@ -178,7 +178,7 @@ function named(image: ImageSource): (error: unknown) => never {
  * @returns the most probable classes, best first
  * @throws {LastlayerError} where the picture cannot be read, or the network has no last layer
  */
-export async function predictOwnClasses(
+export async function predictPretrainedClasses(
   backbone: Backbone,
   image: ImageSource,
   { labels, topK = 5 }: { labels?: readonly string[] | undefined; topK?: number | undefined } = {},

@@ -3,9 +3,9 @@ import type { Command } from 'commander';
 import { checkData, type DataCheck } from '../check/check-data.js';
 import { ISSUE_MEANINGS, ISSUES, nameOf } from '../check/finding.js';
 import { toManifest } from '../check/manifest.js';
-import { jsonOption, storeOption } from './options.js';
-import { interruptible } from './progress.js';
-import { notice, onOneLine, print, Progress, Status, styled, writeResult } from './terminal.js';
+import { datasetOption, jsonOption, modelIdOption, storeOption, writeOut } from './options.js';
+import { interruptible, Progress, Status } from './progress.js';
+import { notice, onOneLine, print, styled } from './terminal.js';
 
 interface CheckFlags {
   store: string;
@@ -16,88 +16,83 @@ interface CheckFlags {
   json?: true | undefined;
 }
 
-/** Pictures that are listed of each issue; --json and --out have all. */
+/** Pictures to list of each issue; --json and --out have all. */
 const LISTED = 10;
 
-/** Those that make results wrong. */
-const GRAVE = new Set<string>(['leak', 'conflicting labels', 'label error']);
+/** Issues that make results wrong. */
+const SERIOUS = new Set<string>(['leak', 'conflicting labels', 'label error']);
 
 export const checkDataCommand = (command: Command): Command =>
   command
     .addOption(storeOption())
-    .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')
-    .option('--model <id>', 'the network, where the data set was embedded by several')
-    .option('--out <csv>', 'write a manifest with what was found, to be edited and embedded')
+    .addOption(datasetOption())
+    .addOption(modelIdOption())
+    .option('--out <csv>', 'write a manifest with the findings, to edit and embed')
     .option(
       '--no-pixels',
-      'do not open pictures, where an earlier version embedded them: no empty or grey ones, and only the nearest duplicates',
+      'do not open pictures without a stored fingerprint: finds no empty or grey ones, and fewer near duplicates',
     )
     .addOption(jsonOption())
-    .addHelpText('after', HELP)
-    .action(run);
-
-const HELP = `
+    .addHelpText(
+      'after',
+      `
 ${ISSUES.map((issue) => `  ${issue.padEnd(18)}  ${ISSUE_MEANINGS[issue]}`).join('\n')}
 
-Nothing is changed. --out writes a row for each picture (path, label or labels, split, … and issue, suggested_label,
-related, detail).
-Correct labels there, or delete rows, and embed the file: that is quick, as the pictures are known by content.
+Nothing is changed. --out writes a row for each picture: path, label or labels, split, … and issue, suggested_label, related,
+detail. Correct the labels there or delete rows, then embed the file. That is quick, since the pictures are known by content.
 
 Examples:
   npm run check-data
   npm run check-data -- --dataset ~/photos --out checked.csv
   npm run embed -- checked.csv
-  npm run check-data -- --no-pixels --json`;
+  npm run check-data -- --no-pixels --json`,
+    )
+    .action(run);
 
-async function run({ json, out, pixels, store, dataset, model }: CheckFlags): Promise<void> {
+async function run({ json, out, ...options }: CheckFlags): Promise<void> {
   const progress = new Progress('looking at pictures', 'pictures');
   const status = new Status('checking');
-  const checked = await interruptible(async (signal) => {
-    try {
-      return await checkData({
-        store,
-        pixels,
+  const checked = await interruptible(
+    (signal) =>
+      checkData({
+        ...options,
         signal,
         onNotice: notice,
-        dataset,
-        model,
         onProgress: ({ phase, done, total }) => {
           if (phase === 'pictures') progress.update(done, total);
           else if (phase === 'labels') status.update(`labels, fit ${done + 1}`);
           else status.update(`neighbours of ${done} of ${total ?? done} pictures`);
         },
-      });
-    } finally {
-      progress.stop();
-      status.stop();
-    }
-  });
-  const path = out === undefined ? undefined : await writeResult('--out', resolve(out), toManifest(checked));
+      }),
+    { displays: [progress, status] },
+  );
+  const path = out === undefined ? undefined : resolve(out);
+  if (path !== undefined) await writeOut(path, toManifest(checked));
   if (json) {
-    const { pictures, ...rest } = checked;
-    print(JSON.stringify({ ...rest, pictures: pictures.length, out: path ?? null }));
-    return;
+    print(JSON.stringify({ ...checked, pictures: checked.pictures.length, out: path ?? null }));
+  } else {
+    print(describe(checked));
+    if (path !== undefined) print(`\nWrote a manifest with all findings to ${path}`);
   }
-  print(describe(checked));
-  if (path) print(`\nThe manifest with all findings is in ${path}`);
 }
 
 function describe({ dataset, modelId, pictures, classes, findings, warnings }: DataCheck): string {
+  const unit = pictures.some(({ labels }) => labels) ? 'labels' : 'classes';
   const lines = [
-    `${dataset}: ${pictures.length} pictures of ${classes.length} ${pictures.some(({ labels }) => labels) ? 'labels' : 'classes'}, ` +
-      `embedded by ${modelId}`,
+    `${dataset}: ${pictures.length} pictures of ${classes.length} ${unit}, embedded by ${modelId}`,
   ];
   for (const issue of ISSUES) {
     const found = findings.filter((finding) => finding.issue === issue);
     if (found.length === 0) continue;
-    const heading = styled(['bold', GRAVE.has(issue) ? 'red' : 'yellow'], `${issue}, ${found.length}:`);
+    const heading = styled(['bold', SERIOUS.has(issue) ? 'red' : 'yellow'], `${issue}, ${found.length}:`);
     lines.push('', `${heading} ${ISSUE_MEANINGS[issue]}`);
     for (const { path, detail, related } of found.slice(0, LISTED)) {
       const see = related ? `, see ${nameOf(dataset, related)}` : '';
       lines.push(`  ${onOneLine(`${nameOf(dataset, path)}: ${detail}${see}`)}`);
     }
-    if (found.length > LISTED)
+    if (found.length > LISTED) {
       lines.push(`  … and ${found.length - LISTED} more; --out FILE.csv writes them all`);
+    }
   }
   if (findings.length === 0) lines.push('Nothing is wrong with the pictures, as far as the embeddings tell.');
   if (warnings.length > 0) lines.push('', ...warnings);

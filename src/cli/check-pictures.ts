@@ -6,11 +6,11 @@ import { EmbeddingStore } from '../store/store.js';
 import { datasetOrExamples } from './embed.js';
 import { say } from './terminal.js';
 
-/** Validation pictures first: the head has not seen them. */
+/** Validation pictures first: the head was not trained on them. */
 const PREFERENCE: (Split | undefined)[][] = [['val'], ['test'], [undefined, 'train']];
 
 /**
- * Some pictures of a data set to check a network on, the same ones each time: of the given one, else the one that this backbone
+ * A sample of pictures to check an export on, the same ones each time: from the given data set, else the one that this backbone
  * embedded last, else the examples.
  */
 export async function picturesToCheckOn(
@@ -19,12 +19,11 @@ export async function picturesToCheckOn(
   signal: AbortSignal,
 ): Promise<{ dataset: string; paths: string[] }> {
   const named = check ?? (await latestDataset(store, modelId));
-  const path = datasetOrExamples(named, 'npm run export -- --check FOLDER');
-  const dataset = await openDataset(path);
+  const dataset = await openDataset(datasetOrExamples(named, 'npm run export -- --check FOLDER'));
   for (const splits of PREFERENCE) {
     const { entries } = await sampleEntries(dataset, { splits, limit, signal });
     const files = entries.filter(({ source }) => source === undefined);
-    if (files.length > 0) return { dataset: dataset.root, paths: files.map(({ path: file }) => file) };
+    if (files.length > 0) return { dataset: dataset.root, paths: files.map(({ path }) => path) };
   }
   return { dataset: dataset.root, paths: [] };
 }
@@ -35,7 +34,7 @@ async function latestDataset(location: string, modelId: string): Promise<string 
   try {
     const record = (await store.datasets()).find(({ model_id }) => model_id === modelId);
     if (!record || (await stat(record.dataset).catch(() => undefined))) return record?.dataset;
-    say(`${record.dataset}, which was embedded last, is no longer there.`);
+    say(`${record.dataset}, which was embedded last, no longer exists.`);
     return undefined;
   } finally {
     store.close();

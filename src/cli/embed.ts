@@ -10,7 +10,6 @@ import type { ViewSet } from '../image/views.js';
 import { EmbeddingStore } from '../store/store.js';
 import { UsageError } from '../util/errors.js';
 import {
-  backboneOptions,
   batchSizeOption,
   concurrencyOption,
   deviceOption,
@@ -18,16 +17,15 @@ import {
   type ModelFlags,
   modelOption,
   precisionOption,
-  refuseIntegers,
-  sessionOptions,
+  requireFloat32,
   splitOption,
   storeOption,
   threadsOption,
   VIEWS_HELP,
   viewsOption,
 } from './options.js';
-import { interruptible } from './progress.js';
-import { notice, onOneLine, print, Progress, say } from './terminal.js';
+import { interruptible, Progress } from './progress.js';
+import { notice, onOneLine, print, say } from './terminal.js';
 
 interface EmbedFlags extends ModelFlags {
   store: string;
@@ -92,8 +90,8 @@ Examples:
 
 async function embed(argument: string | undefined, flags: EmbedFlags): Promise<void> {
   const dataset = datasetOrExamples(argument, 'npm run embed -- FOLDER');
-  const loaded = await loadBackbone({ ...backboneOptions(flags), onNotice: notice });
-  if (flags.precision === 'fp32') refuseIntegers(loaded);
+  const loaded = await loadBackbone({ ...flags, onNotice: notice });
+  if (flags.precision === 'fp32') requireFloat32(loaded);
   const started = Date.now();
   let last: EmbedProgress | undefined;
   const summary = await interruptible(async (signal) => {
@@ -163,7 +161,7 @@ async function inInt8(
   const progress = new Progress('calibrating', 'images');
   try {
     return await int8Backbone(backbone, dataset, {
-      session: sessionOptions(flags),
+      session: flags,
       signal,
       onNotice: notice,
       onProgress: (done, total) => {

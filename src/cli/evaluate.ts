@@ -7,12 +7,11 @@ import { UsageError } from '../util/errors.js';
 import { describeEvaluation } from './describe.js';
 import { datasetOrExamples } from './embed.js';
 import {
-  backboneOptions,
   deviceOption,
   headOption,
   jsonOption,
   type ModelFlags,
-  modelOption,
+  modelOfHeadOption,
   splitOption,
   storeOption,
   threadsOption,
@@ -20,8 +19,8 @@ import {
   viewsOption,
   wholeNumber,
 } from './options.js';
-import { interruptible } from './progress.js';
-import { notice, onOneLine, print, Progress, say } from './terminal.js';
+import { interruptible, Progress } from './progress.js';
+import { notice, onOneLine, print, say } from './terminal.js';
 
 interface EvaluateFlags extends ModelFlags {
   head: string;
@@ -40,7 +39,7 @@ export const evaluateCommand = (command: Command): Command =>
     .addOption(splitOption('the split to judge on (default: test, else val, else everything)'))
     .addOption(new Option('--top-k <k>', 'k of the top-k accuracy (default: 5)').argParser(wholeNumber))
     .addOption(viewsOption('further views to judge each picture by (default: none)'))
-    .addOption(modelOption())
+    .addOption(modelOfHeadOption())
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
@@ -63,7 +62,7 @@ async function run(
   { json, split, topK, store, head, views = [], ...flags }: EvaluateFlags,
 ): Promise<void> {
   const dataset = datasetOrExamples(named, 'npm run evaluate -- FOLDER');
-  const classifier = await Classifier.load(head, { ...backboneOptions(flags), views, onNotice: notice });
+  const classifier = await Classifier.load(head, { ...flags, views, onNotice: notice });
   if (topK !== undefined && classifier.head.kind !== 'softmax') {
     throw new UsageError(
       `--top-k is of heads that give one class a picture, and ${head} gives any number of labels, each from its threshold on. ` +

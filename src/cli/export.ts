@@ -8,8 +8,8 @@ import { loadHead } from '../head/file.js';
 import { UsageError } from '../util/errors.js';
 import { picturesToCheckOn } from './check-pictures.js';
 import { jsonOption, storeOption, wholeNumber } from './options.js';
-import { interruptible } from './progress.js';
-import { print, Progress, say } from './terminal.js';
+import { interruptible, Progress } from './progress.js';
+import { print, say } from './terminal.js';
 
 /** What each format is written to where no file is named. */
 const OUT = {

@@ -3,8 +3,8 @@ import { type Command, Option } from 'commander';
 import { fetchModel } from '../backbone/fetch/fetch-model.js';
 import { TORCHVISION_MODELS, WEIGHTS, type WeightsName } from '../backbone/torchvision.js';
 import { colour, jsonOption, wholeNumber } from './options.js';
-import { interruptible } from './progress.js';
-import { notice, print, Progress, say } from './terminal.js';
+import { interruptible, Progress } from './progress.js';
+import { notice, print, say } from './terminal.js';
 
 interface FetchFlags {
   model?: string | undefined;

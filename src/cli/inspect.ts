@@ -4,7 +4,7 @@ import { inspectBackbone, type Layer } from '../backbone/inspect.js';
 import { loadBackbone } from '../backbone/load.js';
 import { featureCandidates } from '../backbone/model.js';
 import { UsageError } from '../util/errors.js';
-import { backboneOptions, jsonOption, modelOption } from './options.js';
+import { jsonOption, modelOption } from './options.js';
 import { notice, print, say, table } from './terminal.js';
 
 interface InspectFlags {
@@ -33,7 +33,7 @@ async function inspect({ json, features, ...flags }: InspectFlags): Promise<void
     await inspectFeatures(flags.model, json);
     return;
   }
-  const backbone = await loadBackbone({ ...backboneOptions({ ...flags, device: 'cpu' }), onNotice: notice });
+  const backbone = await loadBackbone({ ...flags, onNotice: notice });
   const layers = await inspectBackbone(backbone);
   const { id, source, width, transform } = backbone;
   if (json) {

@@ -6,8 +6,9 @@ import { type Device, DEVICES } from '../backbone/session.js';
 import { SPLITS } from '../data/dataset.js';
 import type { ClassWeights } from '../head/examples.js';
 import { VIEW_SETS, type ViewSet } from '../image/views.js';
-import { messageOf, UsageError } from '../util/errors.js';
-import { isInRange, requirement, type NumberRange } from '../util/validate.js';
+import { LastlayerError, messageOf, UsageError } from '../util/errors.js';
+import { writeWholeFile } from '../util/files.js';
+import { isInRange, type NumberRange, requirement } from '../util/validate.js';
 
 /** Flags of all commands that run the backbone. */
 export interface ModelFlags {
@@ -16,153 +17,145 @@ export interface ModelFlags {
   threads?: number | undefined;
 }
 
-export const modelOption = (): Option =>
+export const modelOption = (fallback = 'models/resnet18.onnx, else the bundled ResNet-18'): Option =>
   new Option(
     '--model <file>',
-    'the network: .onnx, .pth or .safetensors (default: models/resnet18.onnx, else the bundled ResNet-18)',
+    `model file of the backbone: .onnx, .pth or .safetensors (default: ${fallback})`,
   );
 
+/** {@link modelOption} of commands that use a head. */
+export const modelOfHeadOption = (): Option => modelOption('the one that the head was trained on');
+
 export const deviceOption = (): Option =>
-  new Option('--device <name>', 'where the network runs; see "GPU" in README.md')
+  new Option('--device <name>', 'where the backbone runs; see "GPU" in README.md')
     .choices(DEVICES)
     .default('cpu');
 
 export const threadsOption = (): Option =>
-  new Option('--threads <n>', 'threads for the network (default: one a core)').argParser(wholeNumber);
+  new Option('--threads <n>', 'threads of the backbone (default: one per core)').argParser(wholeNumber);
 
 export const storeOption = (): Option =>
-  new Option(
-    '--store <dir>',
-    'where the embeddings are kept: a folder, or an address such as s3://bucket/folder',
-  ).default('embeddings');
+  new Option('--store <dir>', 'embedding store: a folder, or an address such as s3://bucket/folder').default(
+    'embeddings',
+  );
+
+export const datasetOption = (): Option =>
+  new Option('--dataset <path>', 'data set in the store, as given to embed (default: the one embedded last)');
+
+export const modelIdOption = (): Option =>
+  new Option('--model <id>', 'id of the backbone, if several have embedded the data set');
 
 export const precisionOption = (): Option =>
   new Option(
     '--precision <name>',
-    'int8 is about three times as fast; its embeddings are kept apart (default: the one that the network has)',
+    'int8 is about three times as fast, with embeddings of its own (default: that of the model file)',
   ).choices(['fp32', 'int8']);
 
 export const batchSizeOption = (): Option =>
   new Option(
     '--batch-size <n>',
-    'pictures that go through the network together (default: 8 on the processor, else 32)',
+    'pictures per batch of the backbone (default: 8 on the CPU, else 32)',
   ).argParser(wholeNumber);
 
 export const concurrencyOption = (): Option =>
-  new Option('--concurrency <n>', 'pictures that are decoded at the same time (default: 32)').argParser(
-    wholeNumber,
-  );
+  new Option('--concurrency <n>', 'pictures to decode at the same time (default: 32)').argParser(wholeNumber);
 
 export const splitOption = (description: string): Option =>
   new Option('--split <name>', description).choices(SPLITS);
 
 export const viewsOption = (description: string): Option =>
-  new Option(
-    '--views <names>',
-    `${description}: ${VIEW_SETS.join(', ')}, both as "flip,crops", or none`,
-  ).argParser(viewSets);
+  new Option('--views <names>', `${description}: ${VIEW_SETS.join(', ')}, "flip,crops" or none`).argParser(
+    viewSets,
+  );
 
-/** What the views are, for the help of commands that take them. */
-export const VIEWS_HELP = `Views of a picture, beside the middle of it: flip, its mirror image; crops, its four corners. Both together are the ten
-crops of Krizhevsky, Sutskever and Hinton 2012 (each corner is mirrored, too).`;
+/** Explains the views, in the help of commands that take them. */
+export const VIEWS_HELP = `Augmented views of a picture, besides its center crop: flip is the mirror image, crops are the four corners. Together they are
+the ten crops of Krizhevsky, Sutskever and Hinton 2012, where each corner is mirrored too.`;
 
-export const headOption = (): Option => new Option('--head <file>', 'the head').default('head.safetensors');
+export const headOption = (): Option => new Option('--head <file>', 'head file').default('head.safetensors');
 
 export const jsonOption = (): Option =>
   new Option('--json', 'print one JSON object on stdout, and everything else on stderr');
 
-/** A whole number of at least 1. */
+/** Parses a whole number of at least 1. */
 export function wholeNumber(text: string): number {
   return numberIn(text, { integer: true, min: 1 });
 }
 
-/** Names of sets of views with commas between, or `none`. */
-function viewSets(text: string): ViewSet[] {
-  if (text.trim() === 'none') return [];
-  return text.split(',').map((part) => {
-    const set = VIEW_SETS.find((name) => name === part.trim());
-    if (set) return set;
-    throw new InvalidArgumentError(`"${part.trim()}" is none of ${VIEW_SETS.join(', ')} and none.`);
-  });
-}
-
-/** A finite number of at least 0. */
+/** Parses a number of at least 0. */
 export function notNegative(text: string): number {
   return numberIn(text, { min: 0 });
 }
 
-/** A number of at least 0 and below 1. */
+/** Parses a number of at least 0 and below 1. */
 export function fraction(text: string): number {
   return numberIn(text, { min: 0, below: 1, example: 0.2 });
 }
 
-function numberIn(text: string, range: NumberRange): number {
-  const value = notBlank(text);
-  if (isInRange(value, range)) return value;
-  throw new InvalidArgumentError(requirement(range));
-}
-
-/** Three numbers, for red, green and blue. */
-export function colour(text: string): [number, number, number] {
-  const [red = NaN, green = NaN, blue = NaN, ...rest] = text.split(',').map(notBlank);
-  if (![red, green, blue].every(Number.isFinite) || rest.length > 0) {
-    throw new InvalidArgumentError(
-      'Three numbers with commas between are expected, such as 0.485,0.456,0.406.',
-    );
-  }
-  return [red, green, blue];
-}
-
-function notBlank(text: string): number {
-  return text.trim() === '' ? NaN : Number(text);
-}
-
-/** Bytes, of a number of GiB above 0. */
+/** Parses a number of GiB above 0, into bytes. */
 export function gibibytes(text: string): number {
   return numberIn(text, { above: 0 }) * 2 ** 30;
 }
 
-/** Loads the backbone as the flags say; undefined flags are left out, as exact optional properties want it. */
-export function backboneOptions({ model, ...flags }: ModelFlags) {
-  return { ...sessionOptions(flags), model };
+function numberIn(text: string, range: NumberRange): number {
+  const value = toNumber(text);
+  if (isInRange(value, range)) return value;
+  throw new InvalidArgumentError(requirement(range));
 }
 
-/** Where a network runs, as the flags say. */
-export function sessionOptions({ device, threads }: Omit<ModelFlags, 'model'>) {
-  return { device, threads };
+/** Unlike `Number`, not 0 for a blank text. */
+function toNumber(text: string): number {
+  return text.trim() === '' ? NaN : Number(text);
 }
 
-/** For --precision fp32. @throws {UsageError} where the network has no float32 weights */
-export function refuseIntegers({ quantized, id, source }: Backbone): void {
+/** Parses three numbers, for red, green and blue. */
+export function colour(text: string): [number, number, number] {
+  const [red = NaN, green = NaN, blue = NaN, ...rest] = text.split(',').map(toNumber);
+  if ([red, green, blue].every(Number.isFinite) && rest.length === 0) return [red, green, blue];
+  throw new InvalidArgumentError('It must be three numbers separated by commas, such as 0.485,0.456,0.406.');
+}
+
+/** Parses names of view sets, separated by commas, or `none`. */
+function viewSets(text: string): ViewSet[] {
+  if (text.trim() === 'none') return [];
+  return text.split(',').map((part) => {
+    const name = part.trim();
+    const set = VIEW_SETS.find((known) => known === name);
+    if (set) return set;
+    throw new InvalidArgumentError(`Unknown view "${name}". Use ${VIEW_SETS.join(', ')} or none.`);
+  });
+}
+
+/** For --precision fp32. @throws {UsageError} if the backbone has no float32 weights */
+export function requireFloat32({ quantized, id, source }: Backbone): void {
   if (!quantized) return;
   const instead =
     source === BUNDLED_PATH
-      ? '`npm run fetch-model` gets a float32 network.'
-      : 'Name the float32 network that it was made from with --model.';
+      ? 'get a float32 model with `npm run fetch-model`.'
+      : 'name the float32 model that it was made from with --model.';
   throw new UsageError(
-    `--precision is fp32, but ${id} computes in int8 and has no other weights. Leave --precision out, or: ${instead}`,
+    `--precision is fp32, but ${id} is an int8 model and has no other weights. Leave --precision out, or ${instead}`,
   );
 }
 
 /**
- * What --class-weights says: `none`, `balanced`, JSON such as {"ants": 2}, or the path of a file that holds it.
- * @throws {UsageError} where it is none of these
+ * Parses --class-weights: `none`, `balanced`, JSON such as {"ants": 2}, or the path of a file with such JSON.
+ * @throws {UsageError} if it is none of these
  */
 export async function readClassWeights(given: string): Promise<ClassWeights> {
   if (given === 'none' || given === 'balanced') return given;
   const isInline = given.trimStart().startsWith('{');
   const text = isInline ? given : await textOf(given);
   const where = isInline ? '--class-weights' : given;
+  const advice = 'Write for example {"ants": 2, "bees": 1}.';
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new UsageError(
-      `${where} is no JSON: ${messageOf(error)}. Write for example {"ants": 2, "bees": 1}.`,
-    );
+    throw new UsageError(`${where} is not valid JSON: ${messageOf(error)}. ${advice}`);
   }
   if (isWeights(value)) return value;
-  throw new UsageError(`${where} holds ${JSON.stringify(value)}; write for example {"ants": 2, "bees": 1}.`);
+  throw new UsageError(`${where} is ${JSON.stringify(value)}. ${advice}`);
 }
 
 async function textOf(path: string): Promise<string> {
@@ -170,7 +163,7 @@ async function textOf(path: string): Promise<string> {
     return await readFile(path, 'utf8');
   } catch (error) {
     throw new UsageError(
-      `--class-weights is ${path}: neither none, balanced, JSON nor a readable file (${messageOf(error)}).`,
+      `--class-weights is ${path}. It must be none, balanced, JSON or a readable file (${messageOf(error)}).`,
     );
   }
 }
@@ -182,4 +175,18 @@ function isWeights(value: unknown): value is Record<string, number> {
     !Array.isArray(value) &&
     Object.values(value).every((weight) => typeof weight === 'number')
   );
+}
+
+/**
+ * Writes the file of --out, whole or not at all.
+ * @throws {LastlayerError} if it cannot be written
+ */
+export async function writeOut(path: string, text: string): Promise<void> {
+  try {
+    await writeWholeFile(path, text);
+  } catch (error) {
+    throw new LastlayerError(
+      `--out ${path} cannot be written: ${messageOf(error)}. Name a file in an existing folder.`,
+    );
+  }
 }

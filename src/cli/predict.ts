@@ -1,20 +1,18 @@
 import { readFile, stat } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { loadBackbone } from '../backbone/load.js';
-import { Classifier, predictOwnClasses } from '../classify/classifier.js';
+import { type Classification, Classifier, predictPretrainedClasses } from '../classify/classifier.js';
 import type { DatasetEntry } from '../data/dataset.js';
 import { openDataset } from '../data/open.js';
-import type { Prediction } from '../head/head.js';
 import type { ViewSet } from '../image/views.js';
 import { abortable } from '../util/async.js';
 import { LastlayerError, messageOf, UsageError } from '../util/errors.js';
 import {
-  backboneOptions,
   deviceOption,
   headOption,
   jsonOption,
   type ModelFlags,
-  modelOption,
+  modelOfHeadOption,
   threadsOption,
   VIEWS_HELP,
   viewsOption,
@@ -26,7 +24,7 @@ import { complain, notice, onOneLine, percent, print, table } from './terminal.j
 interface PredictFlags extends ModelFlags {
   head: string;
   topK: number;
-  ownClasses?: true | undefined;
+  pretrainedClasses?: true | undefined;
   labels?: string | undefined;
   views?: ViewSet[] | undefined;
   json?: true | undefined;
@@ -36,48 +34,42 @@ export const predictCommand = (command: Command): Command =>
   command
     .argument('<image...>', 'picture files, or folders of them')
     .addOption(headOption())
-    .addOption(
-      new Option('--top-k <k>', 'classes to name for each picture').argParser(wholeNumber).default(3),
+    .addOption(new Option('--top-k <k>', 'classes to show per picture').argParser(wholeNumber).default(3))
+    .option(
+      '--pretrained-classes',
+      "use the backbone's own last layer (the 1000 classes of ImageNet) instead of a head",
     )
-    .option('--own-classes', "use the network's own last layer (ImageNet's 1000 classes) instead of a head")
-    .option('--labels <file>', 'with --own-classes: the names of its classes, one a line')
-    .addOption(viewsOption('further views to judge each picture by (default: none)'))
-    .addOption(modelOption())
+    .option('--labels <file>', 'with --pretrained-classes: the names of the classes, one per line')
+    .addOption(viewsOption('augmented views to average over (default: none)'))
+    .addOption(modelOfHeadOption())
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
       `
-unknown: the picture is less like any class than 95 % of the pictures that the head got right in training, so it is probably
-none of them. That catches most pictures of quite other things; it can not catch one that looks like one of the classes and
-is something else. The labels shown are the best guess all the same.
+"unknown" means that the picture is less similar to every class than 95 % of the pictures that the head got right in training,
+so it probably belongs to none of them. That catches most pictures of entirely different things, but not something that looks
+like one of the classes. The predictions shown are the best guess all the same.
 
-A head of any number of labels gives those whose probability reaches their threshold, beside the name of the picture; below
-it are the most probable ones all the same.
+With a multi-label head, the labels whose probability reaches their threshold stand beside the picture, and the most probable
+labels below.
 
 ${VIEWS_HELP}
-The logits of all views are averaged; each view takes as much time as the picture itself.
+The logits of all views are averaged. Each view takes as much time as the picture itself.
 
 Exit code 3: done, but some pictures could not be read.
 
 Examples:
   npm run predict -- --head head.safetensors ant.jpg bee.jpg
   npm run predict -- --head head.safetensors --top-k 5 --json photos/
-  npm run predict -- --own-classes dog.jpg`,
+  npm run predict -- --pretrained-classes dog.jpg`,
     )
     .action(run);
 
-/** What is told of a picture. */
-interface Found {
-  predictions: Prediction[];
-  /** Whether it is probably none of the classes; the network's own last layer cannot say. */
-  unknown?: boolean | undefined;
-  /** Of a multilabel head: the labels that it gives. */
-  labels?: string[] | undefined;
-}
-
-type Answer = ({ path: string } & Found) | { path: string; error: string };
+/** `unknown` is absent for the pretrained classes, which have no threshold for it. */
+type Prediction = Pick<Classification, 'predictions' | 'labels'> & Partial<Pick<Classification, 'unknown'>>;
+type Answer = { path: string } & (Prediction | { error: string });
 
 async function run(images: string[], flags: PredictFlags): Promise<void> {
   const predict = await predictor(flags);
@@ -97,27 +89,47 @@ async function run(images: string[], flags: PredictFlags): Promise<void> {
   if (answers.some((answer) => 'error' in answer)) process.exitCode = 3;
 }
 
-async function predictor(flags: PredictFlags): Promise<(path: string) => Promise<Found>> {
-  const { topK } = flags;
-  const options = { ...backboneOptions(flags), onNotice: notice };
-  if (flags.ownClasses) {
-    if (flags.views?.length) {
-      throw new UsageError(
-        '--views is for a head; with --own-classes, one view is looked at. Leave one of them out.',
-      );
-    }
-    const backbone = await loadBackbone(options);
-    const labels = flags.labels === undefined ? undefined : await linesOf(flags.labels);
-    return async (path) => ({
-      predictions: await predictOwnClasses(backbone, path, { topK, labels }),
-    });
+async function predictor(flags: PredictFlags): Promise<(path: string) => Promise<Prediction>> {
+  const { topK, views = [] } = flags;
+  if (!flags.pretrainedClasses) {
+    const classifier = await Classifier.load(flags.head, { ...flags, onNotice: notice });
+    return (path) => classifier.classify(path, { topK });
   }
-  const { views = [] } = flags;
-  const classifier = await Classifier.load(flags.head, { ...options, views });
-  return (path) => classifier.classify(path, { topK });
+  if (views.length > 0) {
+    throw new UsageError('--views needs a head. Leave out either --views or --pretrained-classes.');
+  }
+  const backbone = await loadBackbone({ ...flags, onNotice: notice });
+  const labels = flags.labels === undefined ? undefined : await linesOf(flags.labels);
+  return async (path) => ({ predictions: await predictPretrainedClasses(backbone, path, { topK, labels }) });
 }
 
-async function answerFor(path: string, predict: (path: string) => Promise<Found>): Promise<Answer> {
+async function linesOf(path: string): Promise<string[]> {
+  try {
+    return (await readFile(path, 'utf8')).trimEnd().split(/\r?\n/);
+  } catch (error) {
+    throw new LastlayerError(`The labels ${path} cannot be read: ${messageOf(error)}.`);
+  }
+}
+
+async function* filesOf(images: readonly string[]): AsyncGenerator<Pick<DatasetEntry, 'path' | 'problem'>> {
+  for (const path of images) {
+    const found = await stat(path).catch(() => undefined);
+    if (!found?.isDirectory()) {
+      yield { path };
+      continue;
+    }
+    for await (const entry of (await openDataset(path)).entries()) {
+      if (entry.source) {
+        throw new UsageError(
+          `${entry.path} is not a file of its own. predict takes picture files and folders of them.`,
+        );
+      }
+      yield entry;
+    }
+  }
+}
+
+async function answerFor(path: string, predict: (path: string) => Promise<Prediction>): Promise<Answer> {
   try {
     return { path, ...(await predict(path)) };
   } catch (error) {
@@ -135,34 +147,7 @@ function show(answer: Answer): void {
   print(table(answer.predictions.map(({ label, probability }) => [`  ${label}`, percent(probability)])));
 }
 
-function verdict({ unknown, labels }: Found): string {
+function verdict({ unknown, labels }: Prediction): string {
   if (labels) return `: ${labels.join(', ') || 'none of the labels'}`;
   return unknown ? ': unknown, probably none of the classes' : '';
-}
-
-async function* picturesIn(folder: string): AsyncGenerator<DatasetEntry> {
-  for await (const entry of (await openDataset(folder)).entries()) {
-    if (entry.source) {
-      throw new UsageError(
-        `${entry.path} is no file of its own; predict takes picture files and folders of them.`,
-      );
-    }
-    yield entry;
-  }
-}
-
-async function* filesOf(images: readonly string[]): AsyncGenerator<Pick<DatasetEntry, 'path' | 'problem'>> {
-  for (const path of images) {
-    const found = await stat(path).catch(() => undefined);
-    if (!found?.isDirectory()) yield { path };
-    else yield* picturesIn(path);
-  }
-}
-
-async function linesOf(path: string): Promise<string[]> {
-  try {
-    return (await readFile(path, 'utf8')).trimEnd().split(/\r?\n/);
-  } catch (error) {
-    throw new LastlayerError(`The labels ${path} cannot be read: ${messageOf(error)}.`);
-  }
 }

@@ -1,15 +1,111 @@
+import { SingleBar } from 'cli-progress';
 import type { Iteration } from '../head/lbfgs.js';
 import type { TuneProgress } from '../head/train.js';
-import { Progress, say, Status } from './terminal.js';
+import { say } from './terminal.js';
 
-/** Fits that the time of a further one is estimated by: the last of them, since they take longer the smaller λ is. */
+/** If stderr is not a terminal, progress is printed this often. */
+const LINE_EVERY_MS = 10_000;
+
+/** Shows how far long work is: a bar on a terminal, else a line every ten seconds. */
+export class Progress {
+  private readonly started = Date.now();
+  private bar: SingleBar | undefined;
+  private lastLine = Date.now();
+
+  /**
+   * @param what e.g. `embedding`
+   * @param unit of the counts, e.g. `pictures`
+   * @param format of a count
+   */
+  constructor(
+    private readonly what: string,
+    private readonly unit: string,
+    private readonly format: (count: number) => string = String,
+  ) {}
+
+  /**
+   * @param total undefined if unknown
+   * @param worked how much of `done` took time, for the rate, if some was there already
+   * @param secondsLeft an estimate that is better than one from the rate
+   */
+  update(done: number, total: number | undefined, worked = done, secondsLeft?: number): void {
+    const seconds = (Date.now() - this.started) / 1000;
+    const rate = worked / Math.max(seconds, 0.001);
+    const left = secondsLeft ?? (total === undefined || worked === 0 ? undefined : (total - done) / rate);
+    const { format, unit } = this;
+    const state =
+      `${format(done)}${total === undefined ? '' : `/${format(total)}`} ${unit}, ` +
+      `${format(Math.round(rate * 10) / 10)} ${unit}/s` +
+      (left === undefined ? '' : `, ${duration(left)} left`);
+    if (process.stderr.isTTY) this.draw(state, done, total);
+    else if (Date.now() - this.lastLine >= LINE_EVERY_MS) {
+      this.lastLine = Date.now();
+      say(`${this.what}: ${state}`);
+    }
+  }
+
+  stop(): void {
+    this.bar?.stop();
+  }
+
+  private draw(state: string, done: number, total: number | undefined): void {
+    if (!this.bar) {
+      this.bar = new SingleBar({
+        format: `${this.what} {bar} {state}`,
+        barsize: 24,
+        hideCursor: true,
+        // `interruptible` handles Ctrl-C.
+        gracefulExit: false,
+      });
+      this.bar.start(total ?? 0, done, { state });
+    }
+    if (total !== undefined) this.bar.setTotal(total);
+    this.bar.update(done, { state });
+  }
+}
+
+/** E.g. `1 h 05 min`, `3 min 20 s`, `8 s`. */
+function duration(seconds: number): string {
+  const s = Math.round(seconds);
+  const pad = (n: number) => String(n).padStart(2, '0');
+  if (s >= 3600) return `${Math.floor(s / 3600)} h ${pad(Math.floor((s % 3600) / 60))} min`;
+  if (s >= 60) return `${Math.floor(s / 60)} min ${pad(s % 60)} s`;
+  return `${s} s`;
+}
+
+/** Shows what work of unknown length is doing: a line that changes on a terminal, else a line every ten seconds. */
+export class Status {
+  private lastLine = Date.now();
+  private shown = false;
+
+  /** @param what e.g. `training` */
+  constructor(private readonly what: string) {}
+
+  update(state: string): void {
+    if (process.stderr.isTTY) {
+      this.shown = true;
+      // Return to the start of the line and clear it.
+      process.stderr.write(`\r\u001b[K${this.what}: ${state}`);
+    } else if (Date.now() - this.lastLine >= LINE_EVERY_MS) {
+      this.lastLine = Date.now();
+      say(`${this.what}: ${state}`);
+    }
+  }
+
+  /** Clears the line. */
+  stop(): void {
+    if (this.shown) process.stderr.write('\r\u001b[K');
+  }
+}
+
+/** The time left is estimated from this many recent fits, since fits take longer the smaller λ is. */
 const RECENT = 5;
 
-/** Shows how far training is: a bar over the fits of cross-validation, then the iterations of the last fit. */
-export class FitProgressBar {
+/** Shows how far training is: a bar over the fits of cross-validation, then the iterations of the final fit. */
+export class FitProgress {
   private readonly bar = new Progress('cross-validation', 'fits');
   private readonly status = new Status('training');
-  /** When the recent fits began, in milliseconds. */
+  /** When the recent fits began, in ms. */
   private began: number[] = [];
 
   fit({ phase, l2, fits, left }: TuneProgress): void {
@@ -19,8 +115,7 @@ export class FitProgressBar {
       return;
     }
     this.began = [...this.began, Date.now()].slice(-RECENT - 1);
-    const [first = 0] = this.began;
-    const each = (Date.now() - first) / 1000 / Math.max(1, this.began.length - 1);
+    const each = (Date.now() - this.began[0]!) / 1000 / Math.max(1, this.began.length - 1);
     this.bar.update(fits, fits + left, fits, fits > 0 ? each * left : undefined);
   }
 
@@ -34,20 +129,28 @@ export class FitProgressBar {
   }
 }
 
-/** Thrown where the user breaks off; the command line exits with 128 + the signal's number, as shells expect. */
+/** Thrown when the user interrupts the work. */
 export class Interrupted extends Error {
+  /** @param exitCode 128 + the signal's number, as shells expect */
   constructor(readonly exitCode: number) {
     super('interrupted');
   }
 }
 
-/**
- * Runs work that Ctrl-C (or SIGTERM) ends in good order: what is done by then is saved. A second Ctrl-C ends it at once.
- * @param notice tells the user what happens
- */
+interface InterruptibleOptions {
+  /** Progress displays to stop when the work ends. */
+  displays?: readonly { stop(): void }[] | undefined;
+  /** Tells the user what Ctrl-C does. */
+  notice?: string | undefined;
+}
+
+/** Runs work that Ctrl-C or SIGTERM ends in good order, keeping what is done. A second Ctrl-C ends the process at once. */
 export async function interruptible<T>(
   work: (signal: AbortSignal) => Promise<T>,
-  notice = 'Stopping; what is done is kept. Once more to stop at once.',
+  {
+    displays = [],
+    notice = 'Stopping; what is done is kept. Press Ctrl-C again to stop at once.',
+  }: InterruptibleOptions = {},
 ): Promise<T> {
   const controller = new AbortController();
   const stop = (signal: NodeJS.Signals) => {
@@ -60,6 +163,7 @@ export async function interruptible<T>(
   try {
     return await work(controller.signal);
   } finally {
+    for (const display of displays) display.stop();
     process.off('SIGINT', stop).off('SIGTERM', stop);
   }
 }

@@ -6,8 +6,8 @@ import { quantizeBackbone, type QuantizedBackbone, speedRatio } from '../backbon
 import { type Fidelity, measureFidelity } from '../classify/fidelity.js';
 import { datasetOrExamples } from './embed.js';
 import { jsonOption, modelOption, threadsOption, wholeNumber } from './options.js';
-import { interruptible } from './progress.js';
-import { notice, percent, print, Progress, say } from './terminal.js';
+import { interruptible, Progress } from './progress.js';
+import { notice, percent, print, say } from './terminal.js';
 
 interface QuantizeFlags {
   model?: string | undefined;

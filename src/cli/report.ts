@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { makeReport } from '../report/report.js';
-import { headOption, jsonOption, storeOption } from './options.js';
-import { interruptible } from './progress.js';
-import { notice, percent, print, Status, writeResult } from './terminal.js';
+import { datasetOption, headOption, jsonOption, storeOption, writeOut } from './options.js';
+import { interruptible, Status } from './progress.js';
+import { notice, percent, print } from './terminal.js';
 
 interface ReportFlags {
   head: string;
@@ -17,15 +17,15 @@ export const reportCommand = (command: Command): Command =>
   command
     .addOption(headOption())
     .addOption(storeOption())
-    .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')
+    .addOption(datasetOption())
     .option('--out <file>', 'where to write the report', 'report.html')
     .addOption(jsonOption())
     .addHelpText(
       'after',
       `
-Accuracy beside that of simple methods, the confusion matrix with the pictures behind each cell, the most confident mistakes,
-calibration, the learning curve (where train-head was given --learning-curve), a map of the pictures, and what check-data finds.
-The file needs no network, so it can be sent as it is: the thumbnails of some of the pictures are in it.
+Shows the accuracy beside that of simple methods, a confusion matrix with the pictures behind each cell, the most confident
+mistakes, the calibration, the learning curve (after train-head --learning-curve), a map of the pictures, and what check-data
+finds. The file works offline, so you can send it as it is; it contains thumbnails of some of the pictures.
 
 Examples:
   npm run report
@@ -33,32 +33,29 @@ Examples:
     )
     .action(run);
 
-async function run({ json, out, head, store, dataset }: ReportFlags): Promise<void> {
+async function run({ json, out, ...options }: ReportFlags): Promise<void> {
   const status = new Status('report');
-  const report = await interruptible(async (signal) => {
-    try {
-      return await makeReport({
-        head,
-        store,
+  const { html, ...figures } = await interruptible(
+    (signal) =>
+      makeReport({
+        ...options,
         signal,
         onNotice: notice,
-        dataset,
         onProgress: (state) => {
           status.update(state);
         },
-      });
-    } finally {
-      status.stop();
-    }
-  });
-  const { html, ...figures } = report;
-  const path = await writeResult('--out', resolve(out), html);
-  if (json) print(JSON.stringify({ out: path, bytes: Buffer.byteLength(html), ...figures }));
+      }),
+    { displays: [status] },
+  );
+  const path = resolve(out);
+  await writeOut(path, html);
+  const bytes = Buffer.byteLength(html);
+  if (json) print(JSON.stringify({ out: path, bytes, ...figures }));
   else {
-    const { accuracy, meanAveragePrecision } = report;
-    const figure =
+    const { accuracy, meanAveragePrecision, count, judgedOn } = figures;
+    const score =
       accuracy === undefined ? `mAP ${percent(meanAveragePrecision)}` : `accuracy ${percent(accuracy)}`;
-    print(`${figure} of ${report.count}, on ${report.judgedOn}`);
-    print(`The report is in ${path} (${(Buffer.byteLength(html) / 1e6).toFixed(1)} MB)`);
+    print(`${score} of ${count}, on ${judgedOn}`);
+    print(`Wrote the report to ${path} (${(bytes / 1e6).toFixed(1)} MB)`);
   }
 }

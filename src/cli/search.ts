@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { searchSimilar } from '../classify/search.js';
 import {
-  backboneOptions,
+  datasetOption,
   deviceOption,
   jsonOption,
   type ModelFlags,
@@ -24,10 +24,10 @@ export const searchCommand = (command: Command): Command =>
   command
     .argument('<image>', 'a picture file')
     .addOption(storeOption())
-    .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')
+    .addOption(datasetOption())
     .addOption(new Option('--top-k <k>', 'how many').argParser(wholeNumber).default(10))
     .option('--exact', 'compare every picture, without the index that a large store has', false)
-    .addOption(modelOption())
+    .addOption(modelOption('the one that embedded the data set'))
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
@@ -42,13 +42,10 @@ Examples:
     )
     .action(run);
 
-async function run(
-  image: string,
-  { json, store, dataset, topK, exact, ...flags }: SearchFlags,
-): Promise<void> {
+async function run(image: string, { json, ...flags }: SearchFlags): Promise<void> {
   const similar = await searchSimilar(image, {
-    ...{ ...backboneOptions(flags), store, topK, exact, onNotice: notice },
-    dataset,
+    ...flags,
+    onNotice: notice,
     onIndex: (rows) => {
       notice(`Indexing ${rows} pictures, which later searches need not; --exact does without.`);
     },

@@ -4,7 +4,14 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { DEFAULTS, type LogOptions, type ServerOptions } from '../server/options.js';
 import { startServer } from '../server/server.js';
 import { UsageError } from '../util/errors.js';
-import { deviceOption, modelOption, notNegative, threadsOption, wholeNumber } from './options.js';
+import {
+  datasetOption,
+  deviceOption,
+  modelOfHeadOption,
+  notNegative,
+  threadsOption,
+  wholeNumber,
+} from './options.js';
 import { interruptible } from './progress.js';
 import { print, say } from './terminal.js';
 
@@ -39,7 +46,7 @@ export const serveCommand = (command: Command): Command =>
     )
     .option('--no-auth', 'let anyone in who reaches the address')
     .option('--store <dir>', 'embeddings to find similar pictures in (default: embeddings, if it exists)')
-    .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')
+    .addOption(datasetOption())
     .addOption(
       new Option('--max-batch <n>', 'pictures per batch of the backbone')
         .argParser(wholeNumber)
@@ -63,7 +70,7 @@ export const serveCommand = (command: Command): Command =>
         .choices(['debug', 'info', 'warn', 'error'])
         .default('info'),
     )
-    .addOption(modelOption())
+    .addOption(modelOfHeadOption())
     .addOption(deviceOption())
     .addOption(threadsOption())
     .option('--json', 'print one JSON object on stdout when the server listens, and log JSON on stderr')
@@ -91,10 +98,13 @@ async function run({ head: heads, logLevel: level, json, ...options }: ServeFlag
   const stream = json ? process.stderr : { write: sayMessage };
   const server = await startServer({ ...options, heads, log: { level, stream } });
   if (json) print(JSON.stringify({ url: server.url, heads: server.heads, dataset: server.dataset }));
-  await interruptible(async (signal) => {
-    if (!signal.aborted) await once(signal, 'abort');
-    await server.close();
-  }, 'Stopping after the requests in progress. Press Ctrl-C again to stop at once.');
+  await interruptible(
+    async (signal) => {
+      if (!signal.aborted) await once(signal, 'abort');
+      await server.close();
+    },
+    { notice: 'Stopping after the requests in progress. Press Ctrl-C again to stop at once.' },
+  );
 }
 
 /** Shows a person only the message of a log entry. */

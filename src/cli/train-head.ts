@@ -6,15 +6,17 @@ import { saveHead } from '../head/file.js';
 import type { ViewSet } from '../image/views.js';
 import { describeTraining } from './describe.js';
 import {
+  datasetOption,
   fraction,
   gibibytes,
   jsonOption,
+  modelIdOption,
   notNegative,
   readClassWeights,
   storeOption,
   viewsOption,
 } from './options.js';
-import { FitProgressBar, interruptible } from './progress.js';
+import { FitProgress, interruptible } from './progress.js';
 import { notice, print } from './terminal.js';
 
 interface TrainFlags {
@@ -37,8 +39,8 @@ interface TrainFlags {
 export const trainHeadCommand = (command: Command): Command =>
   command
     .addOption(storeOption())
-    .option('--dataset <path>', 'the data set, as it was embedded (default: the one embedded last)')
-    .option('--model <id>', 'the network, where the data set was embedded by several')
+    .addOption(datasetOption())
+    .addOption(modelIdOption())
     .option('--out <file>', 'where to write the head', 'head.safetensors')
     .option('--learning-curve', 'measure what more pictures would bring: accuracy with 10 to 100 % of them')
     .addOption(
@@ -120,7 +122,7 @@ Examples:
 
 async function run({ json, out, classWeights, ...flags }: TrainFlags): Promise<void> {
   const options: TrainOptions = { ...flags, classWeights: await readClassWeights(classWeights) };
-  const progress = new FitProgressBar();
+  const progress = new FitProgress();
   const trained = await interruptible(async (signal) => {
     try {
       return await trainFromStore({

@@ -4,7 +4,6 @@ import { loadBackbone } from '../backbone/load.js';
 import { existingInt8 } from '../backbone/quantize/quantize.js';
 import { LastlayerError } from '../util/errors.js';
 import {
-  backboneOptions,
   batchSizeOption,
   concurrencyOption,
   deviceOption,
@@ -12,13 +11,12 @@ import {
   type ModelFlags,
   modelOption,
   precisionOption,
-  refuseIntegers,
-  sessionOptions,
+  requireFloat32,
   threadsOption,
   wholeNumber,
 } from './options.js';
-import { interruptible } from './progress.js';
-import { notice, print, Progress, say } from './terminal.js';
+import { interruptible, Progress } from './progress.js';
+import { notice, print, say } from './terminal.js';
 
 interface WorkerFlags extends ModelFlags {
   queue: string;
@@ -84,11 +82,9 @@ async function run({ queue, batchSize, concurrency, stalledAfter, ...flags }: Wo
         progress.update(done.embedded + done.reused + done.unchanged + done.failed, undefined, done.embedded);
       },
     });
-  await interruptible(
-    working,
-    'Stopping when the jobs under way are done. Once more to stop at once.',
-  ).finally(() => {
-    progress.stop();
+  await interruptible(working, {
+    displays: [progress],
+    notice: 'Stopping after the jobs in progress. Press Ctrl-C again to stop at once.',
   });
   if (flags.json) print(JSON.stringify({ modelId: backbone.id, ...done }));
   else {
@@ -100,10 +96,10 @@ async function run({ queue, batchSize, concurrency, stalledAfter, ...flags }: Wo
 /** @throws {LastlayerError} where int8 is asked for and embed has not made it yet */
 async function backboneFor(flags: Omit<WorkerFlags, 'queue' | 'stalledAfter'>): Promise<Backbone> {
   const { precision } = flags;
-  const loaded = await loadBackbone({ ...backboneOptions(flags), onNotice: notice });
-  if (precision === 'fp32') refuseIntegers(loaded);
+  const loaded = await loadBackbone({ ...flags, onNotice: notice });
+  if (precision === 'fp32') requireFloat32(loaded);
   if (precision !== 'int8' || loaded.quantized) return loaded;
-  const int8 = await existingInt8(loaded, { session: sessionOptions(flags) });
+  const int8 = await existingInt8(loaded, { session: flags });
   if (int8) return int8;
   throw new LastlayerError(
     `There is no int8 model of ${loaded.id} beside ${loaded.source}. \`npm run embed -- DATASET --precision int8\` makes it; copy it ` +

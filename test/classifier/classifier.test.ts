@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { loadBackbone } from '../../src/backbone/load.js';
-import { Classifier, predictOwnClasses } from '../../src/classify/classifier.js';
+import { Classifier, predictPretrainedClasses } from '../../src/classify/classifier.js';
 import { evaluateDataset } from '../../src/classify/evaluate.js';
 import { trainFromStore } from '../../src/classify/train.js';
 import { embedDataset } from '../../src/embed/embed.js';
@@ -101,10 +101,10 @@ describe('evaluation', () => {
 describe('the network’s own last layer', () => {
   it('names its classes, the most probable first', async () => {
     const picture = join(data, 'val', 'flat', '0.png');
-    const all = await predictOwnClasses(backbone, picture, { labels: ['a', 'b', 'c', 'd', 'e'] });
+    const all = await predictPretrainedClasses(backbone, picture, { labels: ['a', 'b', 'c', 'd', 'e'] });
     expect(all.map(({ label }) => label).sort()).toEqual(['a', 'b', 'c', 'd', 'e']);
     expect(all.reduce((sum, { probability }) => sum + probability, 0)).toBeCloseTo(1, 10);
-    expect(await predictOwnClasses(backbone, picture, { topK: 1 })).toEqual([
+    expect(await predictPretrainedClasses(backbone, picture, { topK: 1 })).toEqual([
       { label: String('abcde'.indexOf(all[0]?.label ?? '')), probability: all[0]?.probability },
     ]);
   });

@@ -85,9 +85,9 @@ test('evaluate counts the pictures that are called unknown', async () => {
 });
 
 test.each([
-  ['{"flat": "two"}', /--class-weights holds \{"flat":"two"\}; write for example/],
-  ['{"flat": 2', /--class-weights is no JSON/],
-  ['missing.json', /--class-weights is missing\.json: neither none, balanced, JSON nor a readable file/],
+  ['{"flat": "two"}', /--class-weights is \{"flat":"two"\}\. Write for example/],
+  ['{"flat": 2', /--class-weights is not valid JSON/],
+  ['missing.json', /--class-weights is missing\.json\. It must be none, balanced, JSON or a readable file/],
   ['{"wasp": 2}', /There is a weight for the class "wasp", which is not among the training examples/],
 ])('--class-weights %s is refused', async (weights, message) => {
   const { code, stderr } = await run('train-head', '--class-weights', weights);

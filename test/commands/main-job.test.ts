@@ -180,7 +180,7 @@ describe('what makes no sense', () => {
   ])('is helped by %s %s: exit code 0', async (...args) => {
     const { code, stdout, stderr } = await run(...args);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout).toMatch(/Turn a data set of pictures into cached embeddings.*--views.*npm run embed -- /s);
+    expect(stdout).toMatch(/Turn a data set of pictures into stored embeddings.*--views.*npm run embed -- /s);
   });
 
   it.each(COMMANDS)('is helped by $name --help, with examples', async ({ name, load }) => {

@@ -55,7 +55,7 @@ it('nor where predict is given one for a picture, a head or a network', async ()
   pipe('card.json');
   await writeFile(join(folder, 'card.onnx'), smallNetwork());
   const path = pipe('any');
-  const own = ['predict', '--own-classes', '--model'];
+  const own = ['predict', '--pretrained-classes', '--model'];
   const outcomes = [
     [...own, model, path],
     [...own, path, 'picture.png'],

@@ -108,7 +108,7 @@ describeWithRedis('embedding through a queue (redis-server)', () => {
         /left to other workers: they are of network@.* and this worker has network@/,
       );
       expect(await worker.end('SIGTERM')).toBe(0);
-      expect(worker.log).toContain('Stopping when the jobs under way are done');
+      expect(worker.log).toContain('Stopping after the jobs in progress');
     } finally {
       await worker.end('SIGKILL');
       await stranger.end('SIGKILL');
