@@ -4,6 +4,7 @@ import { HeadGraph } from '../head/objective.js';
 import { joinGroups } from '../head/split.js';
 import { multilabelTask, softmaxTask, type Targets } from '../head/task.js';
 import { sigmoid, softmaxInto } from '../util/math.js';
+import { percent } from '../util/format.js';
 import type { Finding } from './finding.js';
 import type { Pictures } from './pictures.js';
 
@@ -69,7 +70,7 @@ export async function findLabelErrors(
     );
     const findings = suspects.map(({ row, own, other, pOwn, pOther }): Finding => {
       const [label = '', suggestedLabel = ''] = [names[own], names[other]];
-      const detail = `${suggestedLabel} ${percent(pOther)}, ${label} ${percent(pOwn)}`;
+      const detail = `${suggestedLabel} ${percent(pOther, 0)}, ${label} ${percent(pOwn, 0)}`;
       return { issue: 'label error', path: rows[row]?.path ?? '', score: 1 - pOwn, detail, suggestedLabel };
     });
     return { findings };
@@ -179,10 +180,6 @@ function learnableClasses(
   return { names, classes: Int32Array.from(rows, ({ label }) => numbers.get(label ?? '') ?? -1) };
 }
 
-function percent(share: number | undefined): string {
-  return `${(100 * (share ?? 0)).toFixed(0)} %`;
-}
-
 /** So many distinct pictures have a label, and as many lack it, or nobody can learn it without the one in question. */
 const LEAST = 2;
 
@@ -257,7 +254,7 @@ function findingOf(
   }
   const details = clearest.map(
     ({ label, suspect: { own, pOwn, pOther } }) =>
-      `${label} ${percent(own === 1 ? pOwn : pOther)}, but ${own === 1 ? 'given' : 'not given'}`,
+      `${label} ${percent(own === 1 ? pOwn : pOther, 0)}, but ${own === 1 ? 'given' : 'not given'}`,
   );
   return {
     issue: 'label error',

@@ -4,7 +4,8 @@ import type { CurvePoint } from '../head/learning-curve.js';
 import type { EvaluationResult, MultilabelResult } from '../head/metrics.js';
 import type { Baselines, MultilabelBaselines } from '../head/task.js';
 import type { HeldOutResult } from '../head/train.js';
-import { graded, interval, number, percent, styled, table } from './terminal.js';
+import { interval, percent } from '../util/format.js';
+import { graded, number, styled, table } from './terminal.js';
 
 type Result = EvaluationResult | MultilabelResult;
 

@@ -7,6 +7,7 @@ import { openDataset } from '../data/open.js';
 import type { ViewSet } from '../image/views.js';
 import { abortable } from '../util/async.js';
 import { LastlayerError, messageOf, UsageError } from '../util/errors.js';
+import { percent } from '../util/format.js';
 import {
   deviceOption,
   headOption,
@@ -19,7 +20,7 @@ import {
   wholeNumber,
 } from './options.js';
 import { interruptible } from './progress.js';
-import { complain, notice, onOneLine, percent, print, table } from './terminal.js';
+import { complain, notice, onOneLine, print, table } from './terminal.js';
 
 interface PredictFlags extends ModelFlags {
   head: string;

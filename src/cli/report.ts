@@ -1,9 +1,10 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { makeReport } from '../report/report.js';
+import { percent } from '../util/format.js';
 import { datasetOption, headOption, jsonOption, storeOption, writeOut } from './options.js';
 import { interruptible, Status } from './progress.js';
-import { notice, percent, print } from './terminal.js';
+import { notice, print } from './terminal.js';
 
 interface ReportFlags {
   head: string;

@@ -109,16 +109,6 @@ function lengthOf(cell: string): number {
   return stripVTControlCharacters(cell).length;
 }
 
-/** 0.8954 as `89.5 %`; `–` for no value. */
-export function percent(fraction: number | null | undefined): string {
-  return fraction === null || fraction === undefined ? '–' : `${(100 * fraction).toFixed(1)} %`;
-}
-
-/** [0.8367, 0.9342] as `83.7 – 93.4 %`; `–` for no value. */
-export function interval(bounds: readonly [number, number] | null): string {
-  return bounds ? `${bounds.map((fraction) => (100 * fraction).toFixed(1)).join(' – ')} %` : '–';
-}
-
 /** Three decimals; `–` for no value. */
 export function number(value: number | null): string {
   return value?.toFixed(3) ?? '–';

@@ -1,14 +1,13 @@
-/** Keeps number and sign on one line. */
-const PERCENT = '\u00a0%';
+import * as format from '../util/format.js';
 
-/** 0.8954 as `89.5 %`; `–` where there is no value. */
-export function percent(share: number | null | undefined): string {
-  return share === null || share === undefined ? '–' : `${(100 * share).toFixed(1)}${PERCENT}`;
+/** {@link format.percent} with number and sign on one line. */
+export function percent(fraction: number | null | undefined): string {
+  return format.percent(fraction).replace(' %', '\u00a0%');
 }
 
-/** [0.8367, 0.9342] as `83.7 – 93.4 %`; `–` where there is none. */
+/** {@link format.interval}, likewise. */
 export function interval(bounds: readonly [number, number] | null): string {
-  return bounds ? `${bounds.map((share) => (100 * share).toFixed(1)).join(' – ')}${PERCENT}` : '–';
+  return format.interval(bounds).replace(' %', '\u00a0%');
 }
 
 /** 1234 as `1,234`. */
