@@ -166,7 +166,7 @@ function withoutNul(label: string, place: string): string {
 function splitOf(name: string | undefined, place: string): Split | undefined {
   const split = name === undefined ? undefined : splitNamed(name);
   if (name === undefined || split) return split;
-  throw new LastlayerError(`${place}: Unknown split "${name}". Use train, val or test.`);
+  throw new LastlayerError(`${place}: unknown split "${name}". Use train, val or test.`);
 }
 
 function weightOf(text: string | undefined, place: string): number | undefined {

@@ -251,7 +251,7 @@ describe('what makes no sense', () => {
   it('in a manifest is refused before any picture is embedded', async () => {
     const manifest = join(folder, 'list.jsonl');
     await writeFile(manifest, '{"path": "data/train/flat/0.png"}\n{"path": "x.png", "split": "sometimes"}\n');
-    await expect(embed(manifest)).rejects.toThrow(/list\.jsonl, line 2: the split is "sometimes"/);
+    await expect(embed(manifest)).rejects.toThrow(/list\.jsonl, line 2: unknown split "sometimes"/);
     await expect(storedRows(store)).rejects.toThrow(/no embeddings/);
   });
 });

@@ -155,7 +155,7 @@ describe('a manifest', () => {
       'an unknown split',
       'set.csv',
       'path,split\n1.jpg,train\n2.jpg,dev\n',
-      /line 3: Unknown split "dev". Use train/,
+      /line 3: unknown split "dev". Use train/,
     ],
     [
       'a weight of 0',
