@@ -83,12 +83,11 @@ describe('what a network can be cut at', () => {
   });
 
   it('is printed by inspect, which names the command that takes it', async () => {
-    const { code, stdout, stderr } = await lastlayer(['inspect', '--model', path, '--features'], folder)
-      .outcome;
+    const { code, stdout, stderr } = await lastlayer(['inspect', '--model', path, '--features'], folder);
     expect(code).toBe(0);
     expect(stdout).toMatch(/patches +Conv +6 × 4 × 4 +6\nclass_token +Gather +6 +6\n/);
     expect(stderr).toContain(`npm run fetch-model -- --from ${path} --features NAME`);
-    const wrong = await lastlayer(['inspect', '--features'], folder).outcome;
+    const wrong = await lastlayer(['inspect', '--features'], folder);
     expect(wrong).toMatchObject({
       code: 2,
       stderr: expect.stringMatching(/name it by --model FILE/) as unknown,

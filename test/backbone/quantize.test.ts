@@ -14,7 +14,7 @@ import { embedImages } from '../../src/classify/classifier.js';
 import { measureFidelity } from '../../src/classify/fidelity.js';
 import { floatTensor, model, node, tensorInfo } from '../../src/formats/onnx/build.js';
 import { decodeModel, encodeModel, graphOf } from '../../src/formats/onnx/model.js';
-import { lastlayer } from '../support/command-line.js';
+import { lastlayer, lastlayerProcess, type Outcome } from '../support/command-line.js';
 import { describeWith, SHARED, stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 
@@ -272,21 +272,13 @@ describe('npm run quantize', () => {
     const folder = join(root, 'line');
     const small = await smallBackbone('line/models');
     const twin = await quantizeBackbone(small, data, { pictures: 4, out: join(root, 'twin.onnx') });
-    const run = async (...args: string[]) => {
-      const { code, stdout, stderr } = await lastlayer(args, folder).outcome;
+    const resultOf = ({ code, stdout, stderr }: Outcome) => {
       expect({ code, stderr }).toMatchObject({ code: 0 });
       return { result: JSON.parse(stdout) as Record<string, unknown>, stderr };
     };
-    const { result } = await run(
-      'quantize',
-      '--model',
-      small.source,
-      '--calibrate',
-      data,
-      '--pictures',
-      '4',
-      '--json',
-    );
+    const run = async (...args: string[]) => resultOf(await lastlayer(args, folder));
+    const quantize = ['quantize', '--model', small.source, '--calibrate', data, '--pictures', '4', '--json'];
+    const { result } = resultOf(await lastlayerProcess(quantize, folder).outcome);
     expect(result).toMatchObject({
       path: join(folder, 'models', 'small.int8.onnx'),
       id: twin.card.id,
@@ -309,10 +301,10 @@ describe('npm run quantize', () => {
   });
 
   it('has nothing to do for the bundled backbone, and embed no float32 weights of it; both say what to do', async () => {
-    const again = await lastlayer(['quantize', '--calibrate', data], root).outcome;
+    const again = await lastlayer(['quantize', '--calibrate', data], root);
     expect(again.code).toBe(1);
     expect(again.stderr).toMatch(/computes in integers already.*`npm run fetch-model`/);
-    const float = await lastlayer(['embed', data, '--precision', 'fp32'], root).outcome;
+    const float = await lastlayer(['embed', data, '--precision', 'fp32'], root);
     expect(float.code).toBe(2);
     expect(float.stderr).toMatch(
       /--precision is fp32, but resnet18-bundled\.int8@.* computes in int8.*`npm run fetch-model`/,
@@ -320,7 +312,7 @@ describe('npm run quantize', () => {
   });
 
   it('refuses what makes no sense with exit code 2', async () => {
-    const { code, stderr } = await lastlayer(['quantize', '--out', 'model.bin'], root).outcome;
+    const { code, stderr } = await lastlayer(['quantize', '--out', 'model.bin'], root);
     expect(code).toBe(2);
     expect(stderr).toMatch(/--out is .*model\.bin; a name that ends in \.onnx is expected/);
   });

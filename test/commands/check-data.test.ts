@@ -2,7 +2,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect } from '@lancedb/lancedb';
 import sharp from 'sharp';
-import { lastlayer } from '../support/command-line.js';
+import { lastlayer, lastlayerProcess } from '../support/command-line.js';
 import { describeWith, SHARED, stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 import { plantFaults } from '../support/planted.js';
@@ -17,7 +17,7 @@ interface Checked {
 }
 
 async function run(...args: string[]) {
-  return lastlayer(args, root).outcome;
+  return lastlayer(args, root);
 }
 
 async function check(...args: string[]): Promise<Checked> {
@@ -69,7 +69,7 @@ test('what the pictures show is told, and a table by default', async () => {
   expect(pathsOf(result, 'near duplicate')).toContain(copy);
   expect(pathsOf(result, 'empty')).toEqual([black]);
   expect(pathsOf(result, 'grey')).toEqual([grey]);
-  const { stdout } = await run('check-data');
+  const { stdout } = await lastlayerProcess(['check-data'], root).outcome;
   expect(stdout).toMatch(/leak, 1: a picture of training is in validation/);
   expect(stdout).toMatch(
     /\n {2}val\/flat\/copy\.jpg: in val, and the same picture .* see train\/flat\/2\.png\n/,

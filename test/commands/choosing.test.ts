@@ -10,7 +10,7 @@ const data = join(root, 'data');
 const model = ['--model', 'small.onnx'];
 
 async function run(...args: string[]) {
-  return lastlayer(args, root).outcome;
+  return lastlayer(args, root);
 }
 
 beforeAll(async () => {

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify, stripVTControlCharacters } from 'node:util';
-import { lastlayer } from '../support/command-line.js';
+import { lastlayerProcess } from '../support/command-line.js';
 import { writeStore } from '../support/embeddings.js';
 import { ROOT, temporaryFolder } from '../support/files.js';
 
@@ -15,7 +15,7 @@ const root = await temporaryFolder();
 let plain = '';
 
 async function run(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  return lastlayer(args, root, env).outcome;
+  return lastlayerProcess(args, root, env).outcome;
 }
 
 beforeAll(async () => {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { lastlayer } from '../support/command-line.js';
+import { lastlayer, lastlayerProcess } from '../support/command-line.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 
@@ -10,7 +10,7 @@ const data = join(root, 'data');
 const model = ['--model', 'small.onnx'];
 
 async function run(...args: string[]) {
-  return lastlayer(args, root).outcome;
+  return lastlayer(args, root);
 }
 
 beforeAll(async () => {
@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 
 test('a network is written and checked on the validation pictures of what was embedded last', async () => {
-  const { code, stdout, stderr } = await run('export', ...model);
+  const { code, stdout, stderr } = await lastlayerProcess(['export', ...model], root).outcome;
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   expect(stdout).toMatch(
     /classifier\.onnx: network@\w+ with a head of 2 classes, 0\.0 MB\n {2}input +uint8 \[batch, height, width, 3\]/,

@@ -17,9 +17,8 @@ await saveHead(join(folder, 'wide.safetensors'), madeUpHead({ id, transformId, w
 
 /** What each command says of a head, having ended with 1 and given nothing. */
 async function refusals(head: string, commands: Record<string, string[]>): Promise<string[]> {
-  const outcomes = Object.entries(commands).map(
-    ([command, args]) =>
-      lastlayer([command, ...args, '--head', head, '--model', 'small.onnx'], folder).outcome,
+  const outcomes = Object.entries(commands).map(([command, args]) =>
+    lastlayer([command, ...args, '--head', head, '--model', 'small.onnx'], folder),
   );
   return (await Promise.all(outcomes)).map(({ code, stdout, stderr }) => {
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });

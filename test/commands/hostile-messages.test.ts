@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { decodeModel, encodeModel, graphOf } from '../../src/formats/onnx/model.js';
-import { lastlayer } from '../support/command-line.js';
+import { lastlayerProcess } from '../support/command-line.js';
 import { temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 import { storedRows } from '../support/store.js';
@@ -32,8 +32,8 @@ it('what a decoder or a server says of a picture is cut short, and acts on no te
   );
   await writeFile(join(folder, 'odd.csv'), `path\nlong.svg\nhttp://127.0.0.1:${port}/a.png\n`);
   const embed = ['embed', 'odd.csv', '--model', 'small.onnx', '--store', 'store'];
-  const shown = await lastlayer(embed, folder).outcome;
-  const json = await lastlayer([...embed, '--json'], folder).outcome;
+  const shown = await lastlayerProcess(embed, folder).outcome;
+  const json = await lastlayerProcess([...embed, '--json'], folder).outcome;
   server.close();
 
   const reasons = (await storedRows(join(folder, 'store'))).map(({ error }) => error ?? '');
@@ -54,7 +54,7 @@ it('a network’s names are cut short, and act on no terminal', async () => {
   const pooling = graphOf(network, 'small').node.find(({ opType }) => opType === 'GlobalAveragePool');
   if (pooling) pooling.opType = `\u001b[2J${'x'.repeat(1_000_000)}`;
   await writeFile(join(folder, 'named.onnx'), encodeModel(network));
-  const { code, stderr } = await lastlayer(['inspect', '--model', 'named.onnx'], folder).outcome;
+  const { code, stderr } = await lastlayerProcess(['inspect', '--model', 'named.onnx'], folder).outcome;
   expect(code).toBe(1);
   expect(stderr).toContain('named.onnx has no global pooling');
   expect(stderr).toContain('\\u001b[2Jxxx');

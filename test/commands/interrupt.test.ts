@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { lastlayer } from '../support/command-line.js';
+import { lastlayerProcess } from '../support/command-line.js';
 import { describeWith, ROOT, stripedDataset, stripes, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 import { storedRows } from '../support/store.js';
@@ -19,7 +19,7 @@ interface Result {
 }
 
 function embed(dataset: string, store: string, ...options: string[]) {
-  return lastlayer(['embed', dataset, '--store', store, '--json', ...options], folder);
+  return lastlayerProcess(['embed', dataset, '--store', store, '--json', ...options], folder);
 }
 
 /** Waits until the first rows can be read. */
@@ -137,7 +137,7 @@ describe('a picture that takes forever', () => {
     // One by one, so that the others are embedded by the time that it is decoded.
     const one = ['--batch-size', '1', '--concurrency', '1', '--threads', '1'];
     const args = ['embed', manifest, '--store', store, '--model', model, '--json', ...one];
-    const { process: child, outcome } = lastlayer(args, folder, {}, true);
+    const { process: child, outcome } = lastlayerProcess(args, folder, {}, true);
     const { pid = 0 } = child;
     const decoder = await decoderOf(pid);
     // As a terminal does on Ctrl-C.
@@ -161,10 +161,10 @@ describeWith('data/hymenoptera', 'embed of photographs', (photographs) => {
 
 describe('a pipe that is closed early', () => {
   it('ends predict without a complaint', async () => {
-    await lastlayer(['embed', '--store', 'examples', '--model', model], folder).outcome;
-    await lastlayer(['train-head', '--store', 'examples'], folder).outcome;
+    await lastlayerProcess(['embed', '--store', 'examples', '--model', model], folder).outcome;
+    await lastlayerProcess(['train-head', '--store', 'examples'], folder).outcome;
     const pictures = join(ROOT, 'test', 'fixtures', 'examples', 'train', 'fish');
-    const { process: child, outcome } = lastlayer(['predict', pictures, '--model', model], folder);
+    const { process: child, outcome } = lastlayerProcess(['predict', pictures, '--model', model], folder);
     child.stdout?.destroy();
     const { code, stderr } = await outcome;
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });

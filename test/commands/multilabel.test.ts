@@ -9,7 +9,7 @@ const root = await temporaryFolder();
 const model = ['--model', 'small.onnx'];
 
 async function run(...args: string[]) {
-  return lastlayer(args, root).outcome;
+  return lastlayer(args, root);
 }
 
 async function writeManifest(name: string, rows: readonly object[]): Promise<void> {

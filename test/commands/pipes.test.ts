@@ -5,7 +5,7 @@ import { fetchModel } from '../../src/backbone/fetch/fetch-model.js';
 import { loadBackbone } from '../../src/backbone/load.js';
 import { embedDataset } from '../../src/embed/embed.js';
 import { loadHead } from '../../src/head/file.js';
-import { lastlayer } from '../support/command-line.js';
+import { lastlayerProcess } from '../support/command-line.js';
 import { stripes, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 
@@ -61,7 +61,7 @@ it('nor where predict is given one for a picture, a head or a network', async ()
     [...own, path, 'picture.png'],
     [...own, 'card.onnx', 'picture.png'],
     ['predict', '--head', path, 'picture.png'],
-  ].map((args) => lastlayer(args, folder).outcome);
+  ].map((args) => lastlayerProcess(args, folder).outcome);
   const told = (await Promise.all(outcomes)).map(({ code, signal, stdout, stderr }) => {
     expect({ signal, stdout }).toEqual({ signal: null, stdout: '' });
     return `${code} ${stderr}`;

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { lastlayer } from '../support/command-line.js';
+import { lastlayer, lastlayerProcess } from '../support/command-line.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 
@@ -10,7 +10,7 @@ const data = join(root, 'data');
 const model = ['--model', 'small.onnx'];
 
 async function run(...args: string[]) {
-  return lastlayer(args, root).outcome;
+  return lastlayer(args, root);
 }
 
 beforeAll(async () => {
@@ -21,7 +21,8 @@ beforeAll(async () => {
 
 test('the picture itself is found first, with cosine 1, and the others in descending order', async () => {
   const picture = join(data, 'flat', '3.png');
-  const { code, stdout } = await run('search', picture, ...model, '--top-k', '12', '--json');
+  const args = ['search', picture, ...model, '--top-k', '12', '--json'];
+  const { code, stdout } = await lastlayerProcess(args, root).outcome;
   expect(code).toBe(0);
   const { similar } = JSON.parse(stdout) as {
     similar: { path: string; label: string; similarity: number }[];

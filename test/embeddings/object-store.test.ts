@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { storedIn } from '../../scripts/queue/stored.js';
 import { loadBackbone } from '../../src/backbone/load.js';
 import { embedDataset } from '../../src/embed/embed.js';
-import { lastlayer } from '../support/command-line.js';
+import { lastlayerProcess } from '../support/command-line.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { describeWithS3, listen, newStoreOnS3 } from '../support/object-store.js';
 import { smallNetwork } from '../support/small-network.js';
@@ -22,7 +22,7 @@ describe('an object store that cannot be used', () => {
   };
 
   async function complaint(env: NodeJS.ProcessEnv): Promise<string> {
-    const { outcome } = lastlayer(['check-data', '--store', STORE], folder, { ...ENV, ...env });
+    const { outcome } = lastlayerProcess(['check-data', '--store', STORE], folder, { ...ENV, ...env });
     const { code, stdout, stderr } = await outcome;
     expect([code, stdout]).toEqual([1, '']);
     return stderr;
@@ -81,7 +81,8 @@ describeWithS3('an object store (LASTLAYER_TEST_S3)', () => {
     await embedDataset(data, { backbone: await loadBackbone({ model }), store: local });
     const onS3 = newStoreOnS3();
     const run = async (store: string, ...args: string[]) => {
-      const { code, stdout, stderr } = await lastlayer([...args, '--store', store, '--json'], folder).outcome;
+      const { code, stdout, stderr } = await lastlayerProcess([...args, '--store', store, '--json'], folder)
+        .outcome;
       if (code !== 0) throw new Error(`${args.join(' ')} ended with ${code}: ${stderr}`);
       return JSON.parse(stdout) as Record<string, unknown>;
     };

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { loadBackbone } from '../../src/backbone/load.js';
 import { Classifier } from '../../src/classify/classifier.js';
 import { embedDataset } from '../../src/embed/embed.js';
-import { lastlayer } from '../support/command-line.js';
+import { lastlayer, lastlayerProcess } from '../support/command-line.js';
 import { stripes, temporaryFolder } from '../support/files.js';
 import { madeUpHead } from '../support/made-up-head.js';
 import { smallNetwork } from '../support/small-network.js';
@@ -101,14 +101,13 @@ describe('a tree of odd files', () => {
 
   it('is listed by name, of which no control character reaches the terminal', async () => {
     const store = join(folder, 'store');
-    const { code, stdout, stderr } = await lastlayer(
+    const { code, stdout, stderr } = await lastlayerProcess(
       ['embed', data, '--model', model, '--store', store],
       folder,
     ).outcome;
     expect(code).toBe(3);
     expect(stderr).toContain(`${join(odd, 'bad\\xff.png')}: its name is not valid UTF-8`);
-    const json = await lastlayer(['embed', data, '--model', model, '--store', store, '--json'], folder)
-      .outcome;
+    const json = await lastlayer(['embed', data, '--model', model, '--store', store, '--json'], folder);
     const { errors } = JSON.parse(json.stdout) as { errors: { path: string }[] };
     expect(errors.map(({ path }) => basename(path))).toEqual(expect.arrayContaining(Object.keys(PROBLEMS)));
     expect(stdout + stderr + json.stdout).not.toMatch(/[^\P{Cc}\n\t]|\u202e/u);
@@ -133,7 +132,7 @@ describe('names that act on a terminal', () => {
     const names = join(folder, 'names');
     mkdirSync(names);
     writeFileSync(join(names, 'a\u001b[31m\u001b[2J\n  b.png: fine.png'), 'no picture');
-    const { code, stderr } = await lastlayer(['embed', names, '--model', model], folder).outcome;
+    const { code, stderr } = await lastlayerProcess(['embed', names, '--model', model], folder).outcome;
     expect(code).toBe(3);
     expect(stderr).toContain('a\\u001b[31m\\u001b[2J\\u000a  b.png: fine.png: ');
     expect(stderr).not.toContain('\u001b');

@@ -12,7 +12,7 @@ import { embedDataset, type EmbedProgress } from '../../src/embed/embed.js';
 import { embedThroughQueue, type QueueOptions } from '../../src/embed/queue/producer.js';
 import { work } from '../../src/embed/queue/worker.js';
 import { UsageError } from '../../src/util/errors.js';
-import { lastlayer } from '../support/command-line.js';
+import { lastlayerProcess } from '../support/command-line.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 import { storedRows } from '../support/store.js';
@@ -93,7 +93,7 @@ describeWithRedis('embedding through a queue (redis-server)', () => {
         },
       });
       await expect(stopped).rejects.toThrow('enough');
-      const { code, stdout } = await lastlayer(command, folder).outcome;
+      const { code, stdout } = await lastlayerProcess(command, folder).outcome;
       expect(code).toBe(3);
       const summary = JSON.parse(stdout) as EmbedProgress & { errors: { path: string }[] };
       expect(summary).toMatchObject({

@@ -1,26 +1,77 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { Mutex } from 'async-mutex';
+import { runCommandLine } from '../../src/cli/program.js';
 import { ROOT } from './files.js';
 
 export interface Outcome {
   code: number | null;
-  signal: NodeJS.Signals | null;
   stdout: string;
   stderr: string;
 }
 
+/** Node's arguments to run the command line from its sources. */
+export const COMMAND_LINE = [
+  '--import',
+  `file://${join(ROOT, 'node_modules', 'tsx', 'dist', 'loader.mjs')}`,
+  join(ROOT, 'src', 'cli.ts'),
+];
+
+/** The working directory, the output and the exit code are this whole process's. */
+const turn = new Mutex();
+
 /**
- * Runs the command line as a user does, in the given working directory.
+ * Runs the command line in this process, which takes a second less than a process of its own. Calls wait for each other.
+ * @param cwd the working directory
+ */
+export async function lastlayer(args: readonly string[], cwd: string): Promise<Outcome> {
+  return turn.runExclusive(async () => {
+    const [stdout, stderr] = [new Output(), new Output()];
+    const { exitCode } = process;
+    const streams = Object.getOwnPropertyDescriptors(process);
+    const before = process.cwd();
+    // Jest asks its own processes for colours.
+    delete process.env.FORCE_COLOR;
+    delete process.env.NO_COLOR;
+    try {
+      process.chdir(cwd);
+      process.exitCode = undefined;
+      Object.defineProperties(process, {
+        stdout: { ...streams.stdout, get: () => stdout },
+        stderr: { ...streams.stderr, get: () => stderr },
+      });
+      const code = await runCommandLine(args);
+      return { code, stdout: stdout.text, stderr: stderr.text };
+    } finally {
+      Object.defineProperties(process, { stdout: streams.stdout, stderr: streams.stderr });
+      process.exitCode = exitCode;
+      process.chdir(before);
+    }
+  });
+}
+
+/** Keeps what is written. No terminal. */
+class Output extends Writable {
+  text = '';
+
+  override _write(chunk: Buffer, _: BufferEncoding, done: () => void): void {
+    this.text += chunk.toString();
+    done();
+  }
+}
+
+/**
+ * Runs the command line in a process of its own, as a user does: for tests of signals, pipes, terminals and native output.
  * @param group whether it leads a process group of its own, as it does on a terminal
  */
-export function lastlayer(
+export function lastlayerProcess(
   args: readonly string[],
   cwd: string,
   env: NodeJS.ProcessEnv = {},
   group = false,
-): { process: ChildProcess; outcome: Promise<Outcome> } {
-  const tsx = join(ROOT, 'node_modules', 'tsx', 'dist', 'loader.mjs');
-  const child = spawn(process.execPath, ['--import', `file://${tsx}`, join(ROOT, 'src', 'cli.ts'), ...args], {
+): { process: ChildProcess; outcome: Promise<Outcome & { signal: NodeJS.Signals | null }> } {
+  const child = spawn(process.execPath, [...COMMAND_LINE, ...args], {
     cwd,
     detached: group,
     // Jest asks its own processes for colours.
@@ -33,7 +84,7 @@ export function lastlayer(
   const output = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk: Buffer) => (output.stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (output.stderr += chunk.toString()));
-  const outcome = new Promise<Outcome>((resolve, reject) => {
+  const outcome = new Promise<Outcome & { signal: NodeJS.Signals | null }>((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code, signal) => {
       resolve({ code, signal, ...output });
