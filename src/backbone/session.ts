@@ -61,7 +61,7 @@ export function loadError(source: string, device: Device = 'cpu', reason: string
   const hint =
     device === 'cpu'
       ? 'Is it a whole ONNX file?'
-      : `Is onnxruntime-node installed with ${device}? See "GPU" in README.md.`;
+      : `Is onnxruntime-node installed with ${device}? See docs/performance.md#gpu.`;
   return new LastlayerError(`onnxruntime cannot load ${source} on ${device}: ${reason}. ${hint}`);
 }
 

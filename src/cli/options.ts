@@ -27,7 +27,7 @@ export const modelOption = (fallback = 'models/resnet18.onnx, else the bundled R
 export const modelOfHeadOption = (): Option => modelOption('the one that the head was trained on');
 
 export const deviceOption = (): Option =>
-  new Option('--device <name>', 'where the backbone runs; see "GPU" in README.md')
+  new Option('--device <name>', 'where the backbone runs; see docs/performance.md')
     .choices(DEVICES)
     .default('cpu');
 
