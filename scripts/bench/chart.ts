@@ -3,8 +3,9 @@ import { RATE } from './setting.js';
 import { isOurs, type Summary } from './summary.js';
 
 const [WIDTH, ROW, LEFT] = [720, 34, 160];
+const TITLE = 'Images per second, from files on disk to stored embeddings';
 
-/** Bars of the end-to-end rates, with lines from the slowest to the fastest run. */
+/** A bar chart of the end-to-end rates: medians, with lines from the slowest to the fastest run. */
 export function rateChart(figures: readonly Summary[]): string {
   const rates = figures.filter(({ figure }) => figure === RATE);
   const largest = Math.max(...rates.map(({ max }) => max));
@@ -33,13 +34,9 @@ export function rateChart(figures: readonly Summary[]): string {
   return element(
     'svg',
     { xmlns: 'http://www.w3.org/2000/svg', viewBox: `0 0 ${WIDTH} ${54 + rates.length * ROW}`, role: 'img' },
-    element('title', {}, `Images a second, from files to stored embeddings. ${description}`),
+    element('title', {}, `${TITLE}. ${description}`),
     element('style', {}, style),
-    element(
-      'text',
-      { x: 8, y: 24, class: 'title' },
-      'Images a second, from files on disk to embeddings stored',
-    ),
+    element('text', { x: 8, y: 24, class: 'title' }, TITLE),
     ...bars,
   );
 }

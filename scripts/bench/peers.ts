@@ -24,7 +24,7 @@ export function peerContestants(
     runProcess(join(environment, 'bin', 'python'), [join(scripts, script), ...args], withoutOverrides());
   return [
     ...WORKERS.map((workers) => ({
-      name: `PyTorch, ${workers} workers`,
+      name: `PyTorch, ${workers} ${workers === 1 ? 'worker' : 'workers'}`,
       run: async () => {
         const output = await python('torch_embed.py', [
           dataset,
