@@ -3,33 +3,24 @@ import type { Selection } from '../store/dataset-rows.js';
 import { DEFAULT_STORE } from '../store/store.js';
 import { findDuplicates } from './duplicates.js';
 import { type Finding, ISSUES } from './finding.js';
-import { findLabelErrors, findLabelSetErrors } from './label-errors.js';
+import { findLabelErrors } from './label-errors.js';
 import { nearestNeighbours } from './neighbours.js';
-import {
-  findOddPictures,
-  findOutliers,
-  fingerprintsOf,
-  type Picture,
-  type Pictures,
-  withPictures,
-} from './pictures.js';
+import { findOddPictures, findOutliers, type Picture, type Pictures, withPictures } from './pictures.js';
 
-/** Neighbours of each picture: so many that some pictures that do not belong here, but are like each other, are still outliers. */
+/** Neighbours of each picture: enough that a few pictures that do not belong here, but resemble each other, still are outliers. */
 const K = 30;
 
 export interface CheckDataOptions extends Omit<Selection, 'store'> {
-  /** Folder or address of the store. Default: `embeddings`. */
+  /** Folder or address of the store. @default 'embeddings' */
   store?: string | undefined;
-  /** Open pictures of which the store does not know what they look like: an earlier version embedded them. Default: true. */
-  pixels?: boolean | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: CheckProgress) => void) | undefined;
 }
 
 export interface CheckProgress {
-  phase: 'neighbours' | 'pictures' | 'labels';
+  phase: 'neighbours' | 'labels';
   done: number;
-  /** Undefined where nobody knows. */
+  /** Undefined if unknown. */
   total: number | undefined;
 }
 
@@ -37,22 +28,20 @@ export interface DataCheck {
   /** Absolute path of the data set. */
   dataset: string;
   modelId: string;
-  /** All pictures, by path: readable or not, with a label or without. */
+  /** All pictures, by path: readable or not, labelled or not. */
   pictures: Picture[];
   classes: ClassCount[];
-  /** The gravest issue first, and of one issue the clearest finding. */
+  /** The most serious issue first; within an issue, the clearest finding first. */
   findings: Finding[];
-  /** Pictures of which it is not known what they look like. */
-  unseen: number;
-  /** About the data set as a whole, a sentence each. */
+  /** About the data set as a whole, one sentence each. */
   warnings: string[];
 }
 
 /**
- * Looks for what is wrong with a data set: equal and nearly equal pictures, within and across splits; labels that are probably
- * wrong; pictures that are unlike all others, nearly empty, tiny, or grey; classes with few pictures. All of it comes from the
- * cached embeddings and the fingerprints beside them; pictures that an earlier version embedded have none and are opened.
- * @throws {LastlayerError} where the store has no such data set
+ * Finds what may be wrong with a data set: duplicates and near duplicates, within and across splits; labels that are
+ * probably wrong; pictures that are unlike all others, nearly empty, tiny or grey; classes with few pictures. Everything
+ * comes from the cached embeddings and fingerprints. No picture is opened.
+ * @throws {LastlayerError} if the store has no such data set
  * @throws the signal's reason, once it aborts
  */
 export async function checkData(options: CheckDataOptions = {}): Promise<DataCheck> {
@@ -61,29 +50,21 @@ export async function checkData(options: CheckDataOptions = {}): Promise<DataChe
   );
 }
 
-async function check(
-  pictures: Pictures,
-  { pixels = true, signal, onProgress }: CheckDataOptions,
-): Promise<DataCheck> {
+async function check(pictures: Pictures, { signal, onProgress }: CheckDataOptions): Promise<DataCheck> {
   const { record, rows, source, failed } = pictures;
   const progressOf = (phase: CheckProgress['phase']) => (done: number, total?: number) => {
     onProgress?.({ phase, done, total });
   };
   const isFirst = firstOfContent(rows);
   const neighbours = await nearestNeighbours(source, rows.length, {
-    part: (row) => isFirst[row] === 1,
+    mask: (row) => isFirst[row] === 1,
     k: K,
     onProgress: progressOf('neighbours'),
     signal,
   });
-  const fingerprints = await fingerprintsOf(rows, {
-    open: pixels,
-    onProgress: progressOf('pictures'),
-    signal,
-  });
-  const duplicates = findDuplicates(pictures, neighbours, fingerprints);
+  const duplicates = findDuplicates(pictures, neighbours);
   const hasLists = rows.some(({ labels: list }) => list);
-  const labels = await (hasLists ? findLabelSetErrors : findLabelErrors)(pictures, {
+  const labels = await findLabelErrors(pictures, {
     sets: duplicates.sets,
     onFit: progressOf('labels'),
     signal,
@@ -93,10 +74,9 @@ async function check(
     ...duplicates.findings,
     ...labels.findings,
     ...findOutliers(pictures, neighbours),
-    ...findOddPictures(pictures, fingerprints),
+    ...findOddPictures(pictures),
     ...failed.map(({ path, error }): Finding => ({ issue: 'unreadable', path, score: 1, detail: error })),
   ];
-  const unseen = fingerprints.filter((fingerprint) => !fingerprint).length;
   return {
     dataset: record.dataset,
     modelId: record.model_id,
@@ -115,13 +95,9 @@ async function check(
       (a, b) =>
         ISSUES.indexOf(a.issue) - ISSUES.indexOf(b.issue) || b.score - a.score || (a.path < b.path ? -1 : 1),
     ),
-    unseen,
     warnings: [
       ...balanceWarnings(classes, hasLists),
       ...(labels.notice === undefined ? [] : [labels.notice]),
-      ...(pixels && unseen > 0
-        ? [`${unseen} files are gone or unreadable since they were embedded; embed the data set again.`]
-        : []),
     ],
   };
 }
@@ -131,17 +107,17 @@ function firstOfContent(rows: Pictures['rows']): Uint8Array {
   return Uint8Array.from(rows, ({ content }) => (seen.has(content) ? 0 : (seen.add(content), 1)));
 }
 
-/** The largest class has so many times the pictures of the smallest, or more. */
+/** Classes are imbalanced if the largest has this many times the pictures of the smallest. */
 const UNBALANCED = 10;
 
-/** A class of fewer is hard to learn, and cannot be judged. */
+/** A class with fewer pictures is hard to learn, and cannot be evaluated. */
 const FEW = 10;
 
-/** How many pictures a class, or a label, has. */
+/** How many pictures a class or a label has. */
 interface ClassCount {
   label: string;
   count: number;
-  /** Those without a split under `none`. */
+  /** Pictures without a split are counted under `none`. */
   splits: Partial<Record<Split | 'none', number>>;
 }
 
@@ -159,7 +135,7 @@ function countClasses({ rows }: Pictures): ClassCount[] {
   return [...counts.values()].sort((a, b) => b.count - a.count || (a.label < b.label ? -1 : 1));
 }
 
-/** What is wrong with the numbers of pictures, a sentence each. @param hasLists of labels, among which imbalance is usual */
+/** What is wrong with the numbers of pictures, one sentence each. @param hasLists of labels, for which imbalance is normal */
 function balanceWarnings(classes: readonly ClassCount[], hasLists: boolean): string[] {
   const [largest, smallest] = [classes[0], classes.at(-1)];
   if (!largest || !smallest) return [];
@@ -167,14 +143,14 @@ function balanceWarnings(classes: readonly ClassCount[], hasLists: boolean): str
   const ratio = largest.count / smallest.count;
   if (ratio >= UNBALANCED && !hasLists) {
     warnings.push(
-      `The classes are unbalanced: ${largest.label} has ${largest.count} pictures, ${Math.round(ratio)} times as many as ` +
+      `The classes are imbalanced: ${largest.label} has ${largest.count} pictures, ${Math.round(ratio)} times as many as ` +
         `${smallest.label}. Train with --class-weights balanced, or add pictures.`,
     );
   }
   const few = classes.filter(({ count }) => count < FEW);
   if (few.length > 0) warnings.push(`Fewer than ${FEW} pictures: ${named(few)}.`);
   const unlearnt = classes.filter(({ splits }) => !splits.train && !splits.none);
-  if (unlearnt.length > 0) warnings.push(`In no training split, so never learnt: ${named(unlearnt)}.`);
+  if (unlearnt.length > 0) warnings.push(`In no training split, so never trained on: ${named(unlearnt)}.`);
   return warnings;
 }
 

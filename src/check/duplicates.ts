@@ -1,25 +1,26 @@
-import { likeness, type Fingerprint } from '../image/fingerprint.js';
+import { likeness } from '../image/fingerprint.js';
 import { DisjointSets } from '../util/math.js';
 import type { Finding } from './finding.js';
 import type { Neighbours } from './neighbours.js';
 import type { Pictures } from './pictures.js';
 
 /**
- * Pairs this near in the features are compared by eye. Of 20 copies at half to 1.3 times the size and JPEG qualities of 50
- * to 90, the least similar had 0.756; so have thousands of distinct photographs of Imagenette, up to 0.940.
+ * Pairs with features this similar are compared by fingerprint. Of 20 copies at half to 1.3 times the size and JPEG
+ * qualities of 50 to 90, the least similar had 0.756; so have thousands of distinct photographs of Imagenette, up to 0.940.
  */
 const CANDIDATE = 0.7;
 
 /**
- * Pictures as alike as this are the same. Of 300 copies of photographs, at 0.3 to 1.3 times the size, JPEG qualities of 50 and
- * 90 and half of them mirrored, the least alike had 0.9966; of all pairs of 1200 distinct ones of Imagenette, the most alike 0.938.
+ * Fingerprints this similar are of the same picture. Of 300 copies of photographs, at 0.3 to 1.3 times the size, JPEG
+ * qualities of 50 and 90 and half of them mirrored, the least similar had 0.9966; of all pairs of 1200 distinct photographs
+ * of Imagenette, the most similar 0.938.
  */
 const SAME_FINGERPRINT = 0.96;
 
-/** Where nobody looks at the pictures, features as near as this: above all pairs of distinct photographs. */
+/** Without a fingerprint, features this similar: above every pair of distinct photographs. */
 const SAME_FEATURES = 0.95;
 
-/** A pair of pictures that are one. */
+/** Two rows that are the same picture. */
 interface Pair {
   a: number;
   b: number;
@@ -28,22 +29,17 @@ interface Pair {
 
 interface Duplicates {
   findings: Finding[];
-  /** Each row's set of equal and nearly equal pictures, named by its first row; [M]. */
+  /** Each row's set of duplicates and near duplicates, named by its first row; [M]. */
   sets: Int32Array;
 }
 
 /**
  * Pictures that are there more than once: the same file (sha256), or nearly the same picture by the cosine of the features
- * and, where it is known what they look like, by their likeness. In each set the first picture, of the training split where it has
- * one, counts as the original, and the others are found; one of another split than train is a leak where the set has a
- * picture of train.
- * @param neighbours among the rows that are the first of their content
+ * and the similarity of the fingerprints. In each set, the first picture of the training split, or else the first picture,
+ * counts as the original, and the others are found. If the original is in train, a copy in another split is a leak.
+ * @param neighbours of the rows that are the first with their content
  */
-export function findDuplicates(
-  { rows }: Pictures,
-  neighbours: Neighbours,
-  fingerprints: readonly (Fingerprint | undefined)[],
-): Duplicates {
+export function findDuplicates({ rows }: Pictures, neighbours: Neighbours): Duplicates {
   const joined = new DisjointSets(rows.length);
   const scores = new Map<number, number>();
   const first = new Map<string, number>();
@@ -52,7 +48,7 @@ export function findDuplicates(
     if (original === undefined) first.set(content, row);
     else joined.join(original, row);
   });
-  for (const { a, b, score } of nearPairs(neighbours, fingerprints)) {
+  for (const { a, b, score } of nearPairs(rows, neighbours)) {
     joined.join(a, b);
     for (const row of [a, b]) scores.set(row, Math.max(score, scores.get(row) ?? 0));
   }
@@ -66,14 +62,11 @@ export function findDuplicates(
   return { sets, findings: [...members.values()].flatMap((set) => findingsOf(rows, set, scores)) };
 }
 
-function* nearPairs(
-  { k, rows, similarities }: Neighbours,
-  fingerprints: readonly (Fingerprint | undefined)[],
-): Generator<Pair> {
+function* nearPairs(pictures: Pictures['rows'], { k, rows, similarities }: Neighbours): Generator<Pair> {
   for (let at = 0; at < rows.length; at++) {
     const [a, b, cosine] = [Math.floor(at / k), rows[at]!, similarities[at]!];
     if (b < 0 || cosine < CANDIDATE) continue;
-    const [one, other] = [fingerprints[a], fingerprints[b]];
+    const [one, other] = [pictures[a]!.fingerprint, pictures[b]!.fingerprint];
     const score = one && other ? likeness(one, other) : cosine;
     if (score >= (one && other ? SAME_FINGERPRINT : SAME_FEATURES)) yield { a, b, score };
   }
@@ -102,14 +95,14 @@ function findingsOf(
         path,
         score: 1,
         detail,
-        ...(other && { related: other.path }),
+        related: other?.path,
       });
     }
     if (row === original) return found;
     const isExact = content === source.content || contents.size === 1;
     const score = isExact ? 1 : (scores.get(row) ?? 1);
     const related = source.path;
-    const how = isExact ? 'the same file' : `the same picture (likeness ${score.toFixed(2)})`;
+    const how = isExact ? 'the same file' : `the same picture (similarity ${score.toFixed(2)})`;
     const isLeak = source.split === 'train' && split !== undefined && split !== 'train';
     if (isLeak)
       found.push({ issue: 'leak', path, score, detail: `in ${split}, and ${how} in train`, related });
@@ -118,7 +111,7 @@ function findingsOf(
   });
 }
 
-/** The label, or the list of them; undefined where there is neither. */
+/** The label or the list of labels; undefined if there is neither. */
 function labelText(picture: Pictures['rows'][number] | undefined): string | undefined {
   return picture?.labels ? `[${picture.labels.join(', ')}]` : picture?.label;
 }

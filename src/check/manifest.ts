@@ -6,10 +6,10 @@ import type { Finding } from './finding.js';
 const HEADER = 'path,label,split,group,weight,issue,suggested_label,related,detail';
 
 /**
- * The data set as a CSV manifest (RFC 4180) with a row for each picture, which `embed` takes as it is or after it was edited,
- * and what was found in further columns: the issues, the gravest first, separated by `; `. Lists of labels are text with `;`
- * between; so is the suggested list.
- * @throws {LastlayerError} where a label in a list holds a semicolon, or only some pictures have lists
+ * The data set as a CSV manifest (RFC 4180) with a row for each picture, which `embed` takes as it is or edited, and the
+ * findings in additional columns: the issues, the most serious first, separated by `; `. Lists of labels are separated by
+ * `;`.
+ * @throws {LastlayerError} if a label in a list holds a semicolon, or only some pictures have lists
  */
 export function toManifest({ pictures, findings }: DataCheck): string {
   const ofPath = new Map<string, Finding[]>();
@@ -34,19 +34,19 @@ export function toManifest({ pictures, findings }: DataCheck): string {
   return `${header}\n${lines.join('')}`;
 }
 
-/** What a CSV manifest cannot tell. */
+/** Refuses what a CSV manifest cannot express. */
 function checkLists(pictures: DataCheck['pictures']): void {
   for (const { labels, path } of pictures) {
     if (!labels) {
       throw new LastlayerError(
-        `${path} has no list of labels, which a CSV manifest cannot tell from an empty one. Give it one, or leave --out out; ` +
+        `${path} has no list of labels, which in a CSV manifest looks like an empty one. Give it one, or leave --out out; ` +
           `--json has the findings too.`,
       );
     }
     const bad = labels.find((label) => label.includes(';'));
     if (bad === undefined) continue;
     throw new LastlayerError(
-      `${path}: the label ${JSON.stringify(bad)} holds a semicolon, which a CSV manifest has between labels. Rename it, or ` +
+      `${path}: the label ${JSON.stringify(bad)} holds a semicolon, which separates labels in a CSV manifest. Rename it, or ` +
         `leave --out out; --json has the findings too.`,
     );
   }

@@ -2,15 +2,16 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { model, node, tensorInfo } from '../formats/onnx/build.js';
 import { encodeModel } from '../formats/onnx/model.js';
 import type { FeatureSource } from '../head/examples.js';
+import type { RowMask } from '../head/task.js';
 
-/** Rows that are looked up together. With references in blocks of 1024, their products take 16 MiB. */
+/** Rows that are compared together. With references in blocks of 1024, their products take 16 MiB. */
 const QUERIES = 4096;
 
 /** The nearest other rows of each row, the most similar first. */
 export interface Neighbours {
-  /** Neighbours a row, at most: unused places hold −1. */
+  /** Neighbours per row, at most. */
   k: number;
-  /** Their numbers; [M × k], row-major; −1 where there is none. */
+  /** Their row numbers; [M × k], row-major; −1 if there is none. */
   rows: Int32Array;
   /** Their cosines, centred, −1 … 1; [M × k], row-major. */
   similarities: Float32Array;
@@ -20,7 +21,7 @@ export interface Neighbours {
 
 interface NeighbourOptions {
   /** The rows that take part; others get no neighbours and are nobody's. */
-  part: (row: number) => boolean;
+  mask: RowMask;
   /** How many neighbours. */
   k: number;
   signal?: AbortSignal | undefined;
@@ -29,26 +30,26 @@ interface NeighbourOptions {
 
 /**
  * The k nearest rows of each row by the cosine of centred features, (x − mean) · (y − mean) over their lengths. The features
- * end in a rectifier, so that the plain cosine of any two pictures is high: of distinct photographs 0.985 at the most,
- * of resized copies 0.953 at the least. Goes block by block: memory grows with M · k and never with M².
+ * come out of a rectifier, so the plain cosine of any two pictures is high: up to 0.985 for distinct photographs, and down to
+ * 0.953 for resized copies. Works block by block, so that memory grows with M · k and never with M².
  * @param count M
  * @throws the signal's reason, once it aborts
  */
 export async function nearestNeighbours(
   source: FeatureSource,
   count: number,
-  { part, k, signal, onProgress }: NeighbourOptions,
+  { mask, k, signal, onProgress }: NeighbourOptions,
 ): Promise<Neighbours> {
   const found = new Table(count, k);
-  const mean = await meanOf(source, part);
+  const mean = await meanOf(source, mask);
   const graph = await NeighbourGraph.create();
   try {
     let [done, total] = [0, 0];
-    for (let row = 0; row < count; row++) if (part(row)) total++;
-    for await (const queries of chunks(source, part, mean)) {
-      for await (const references of centredBlocks(source, part, mean)) {
+    for (let row = 0; row < count; row++) if (mask(row)) total++;
+    for await (const queries of chunks(source, mask, mean)) {
+      for await (const references of centredBlocks(source, mask, mean)) {
         signal?.throwIfAborted();
-        // One more than wanted: a row is among its own neighbours.
+        // One more than wanted, since a row is among its own neighbours.
         const top = await graph.topK(queries.features, references.features, source.width, k + 1);
         found.merge(queries.rows, references.rows, top);
       }
@@ -62,7 +63,7 @@ export async function nearestNeighbours(
   return found;
 }
 
-/** The best so far, row by row, each in descending order. */
+/** The best neighbours so far, each row in descending order. */
 class Table implements Neighbours {
   readonly rows: Int32Array;
   readonly similarities: Float32Array;
@@ -88,7 +89,7 @@ class Table implements Neighbours {
     });
   }
 
-  /** Works out the plain cosines: x · y = (x − m) · (y − m) + m · x + m · y − m · m. */
+  /** Adds the plain cosines: x · y = (x − m) · (y − m) + m · x + m · y − m · m. */
   async addPlain(source: FeatureSource, mean: Float64Array): Promise<void> {
     const { width } = source;
     const count = this.rows.length / this.k;
@@ -134,15 +135,11 @@ interface Block {
   features: Float32Array;
 }
 
-/** The rows that take part, centred and of length 1, in large pieces. */
-async function* chunks(
-  source: FeatureSource,
-  part: (row: number) => boolean,
-  mean: Float64Array,
-): AsyncGenerator<Block> {
+/** The masked rows, centred and of length 1, in large blocks. */
+async function* chunks(source: FeatureSource, mask: RowMask, mean: Float64Array): AsyncGenerator<Block> {
   const { width } = source;
   let [rows, features, filled] = [new Int32Array(QUERIES), new Float32Array(QUERIES * width), 0];
-  for await (const block of centredBlocks(source, part, mean)) {
+  for await (const block of centredBlocks(source, mask, mean)) {
     for (let from = 0; from < block.rows.length;) {
       const to = Math.min(block.rows.length, from + QUERIES - filled);
       rows.set(block.rows.subarray(from, to), filled);
@@ -158,17 +155,17 @@ async function* chunks(
 
 async function* centredBlocks(
   source: FeatureSource,
-  part: (row: number) => boolean,
+  mask: RowMask,
   mean: Float64Array,
 ): AsyncGenerator<Block> {
   const { width } = source;
   for await (const { rows, features } of source.blocks()) {
-    const chosen = rows.filter(part);
+    const chosen = rows.filter(mask);
     if (chosen.length === 0) continue;
     const centred = new Float32Array(chosen.length * width);
     let at = 0;
     rows.forEach((row, i) => {
-      if (!part(row)) return;
+      if (!mask(row)) return;
       let square = 0;
       for (let j = 0; j < width; j++) square += (features[i * width + j]! - mean[j]!) ** 2;
       const length = Math.sqrt(square) || 1;
@@ -181,13 +178,13 @@ async function* centredBlocks(
   }
 }
 
-async function meanOf(source: FeatureSource, part: (row: number) => boolean): Promise<Float64Array> {
+async function meanOf(source: FeatureSource, mask: RowMask): Promise<Float64Array> {
   const { width } = source;
   const sum = new Float64Array(width);
   let count = 0;
   for await (const { rows, features } of source.blocks()) {
     rows.forEach((row, i) => {
-      if (!part(row)) return;
+      if (!mask(row)) return;
       count++;
       for (let j = 0; j < width; j++) sum[j]! += features[i * width + j]!;
     });
@@ -195,12 +192,12 @@ async function meanOf(source: FeatureSource, part: (row: number) => boolean): Pr
   return sum.map((value) => value / Math.max(1, count));
 }
 
-/** For each query the most similar references, the most similar first. */
+/** For each query, the most similar references first. */
 interface TopK {
   k: number;
   /** Scalar products; [queries × k], row-major. */
   similarities: Float32Array;
-  /** Places among the references; [queries × k], row-major. */
+  /** Indices of the references; [queries × k], row-major. */
   indices: BigInt64Array;
 }
 
@@ -237,7 +234,7 @@ class NeighbourGraph {
   /**
    * @param queries [queries × width], row-major
    * @param references [references × width], row-major
-   * @param k 1 or more; all references where they are fewer
+   * @param k 1 or more; all references if there are fewer
    */
   async topK(queries: Float32Array, references: Float32Array, width: number, k: number): Promise<TopK> {
     const count = references.length / width;
@@ -254,7 +251,7 @@ class NeighbourGraph {
     return { k: most, similarities: values, indices: places };
   }
 
-  /** Frees the session; nothing can be computed any more. */
+  /** Frees the session. Nothing can be computed any more. */
   async release(): Promise<void> {
     await this.session.release();
   }

@@ -1,15 +1,10 @@
-import pLimit from 'p-limit';
 import { type Split, splitNamed } from '../data/dataset.js';
-import { readPictureFile } from '../data/read.js';
 import type { FeatureSource } from '../head/examples.js';
-import { decodeImage } from '../image/decode.js';
-import { chromaOf, type Fingerprint, fingerprintOf, spreadOf } from '../image/fingerprint.js';
-import { IMAGENET_TRANSFORM } from '../image/transform.js';
+import { chromaOf, spreadOf, type Fingerprint } from '../image/fingerprint.js';
 import { chooseDataset, type Selection } from '../store/dataset-rows.js';
 import { storedFeatures } from '../store/features.js';
 import { type EmbeddingRow, labelsIn } from '../store/row.js';
 import { type DatasetRecord, EmbeddingStore } from '../store/store.js';
-import { abortable } from '../util/async.js';
 import { LastlayerError } from '../util/errors.js';
 import type { Finding } from './finding.js';
 import type { Neighbours } from './neighbours.js';
@@ -130,73 +125,28 @@ function byPath(a: { path: string }, b: { path: string }): number {
   return a.path < b.path ? -1 : 1;
 }
 
-const CONCURRENCY = 16;
-
-interface LookOptions {
-  /** Open the pictures whose fingerprint is not in the store. */
-  open: boolean;
-  signal?: AbortSignal | undefined;
-  onProgress?: ((done: number, total: number) => void) | undefined;
-}
-
-/**
- * The fingerprints of the pictures: as the store has them, else from the files.
- * @returns one for each row; undefined where the picture is not opened, or the file is gone or cannot be read any more
- * @throws the signal's reason, once it aborts
- */
-export async function fingerprintsOf(
-  rows: Pictures['rows'],
-  { open, signal, onProgress }: LookOptions,
-): Promise<(Fingerprint | undefined)[]> {
-  const total = rows.filter(({ fingerprint }) => !fingerprint).length;
-  const limit = pLimit(CONCURRENCY);
-  let done = 0;
-  const fingerprints = Promise.all(
-    rows.map(async ({ fingerprint, path }) =>
-      fingerprint || !open
-        ? fingerprint
-        : limit(async () => {
-            signal?.throwIfAborted();
-            const found = await fingerprintOfFile(path).catch(() => undefined);
-            onProgress?.(++done, total);
-            return found;
-          }),
-    ),
-  );
-  return abortable(fingerprints, signal);
-}
-
-async function fingerprintOfFile(path: string): Promise<Fingerprint> {
-  const { pixels } = await decodeImage(await readPictureFile(path), IMAGENET_TRANSFORM);
-  return fingerprintOf(pixels);
-}
-
-/** Grey levels of deviation below which there is nothing to see: photographs of Imagenette, ants and bees have 7 or more. */
+/** A standard deviation of brightness below which there is nothing to see: photographs of Imagenette, ants and bees have 7 or more. */
 const EMPTY_SPREAD = 3;
 
-/** Grey pictures out of JPEG files have 0: of 1220 Imagenette pictures, 20 have that, 2 more up to this, and 1193 above 8. */
+/** Grey JPEGs have a chroma of 0: of 1220 Imagenette pictures, 20 have that, 2 more up to this, and 1193 above 8. */
 const GREY_CHROMA = 4;
 
-/** Where more of the pictures than this are grey, being so is nothing odd. */
+/** If more of the pictures than this are grey, that is not odd. */
 const MOSTLY = 0.5;
 
-/** The backbone sees pictures of 224 pixels; one of this many is enlarged to four times its size, and blurred. */
+/** The backbone sees 224 pixels a side, so a picture this small is enlarged to four times its size, and blurred. */
 const TINY_SIDE = 64;
 
-/** Pictures that are nearly of one colour or grey, which only their fingerprints tell, or tiny. */
-export function findOddPictures(
-  { rows }: Pictures,
-  fingerprints: readonly (Fingerprint | undefined)[],
-): Finding[] {
+/** Pictures that are nearly of one colour or grey, by their fingerprints, or tiny. */
+export function findOddPictures({ rows }: Pictures): Finding[] {
   const findings: Finding[] = [];
   const grey: Finding[] = [];
-  rows.forEach(({ path, width, height }, row) => {
+  for (const { path, width, height, fingerprint } of rows) {
     if (Math.min(width, height) < TINY_SIDE) {
       const detail = `${width} × ${height} pixels`;
       findings.push({ issue: 'tiny', path, score: -Math.min(width, height), detail });
     }
-    const fingerprint = fingerprints[row];
-    if (!fingerprint) return;
+    if (!fingerprint) continue;
     const [spread, chroma] = [spreadOf(fingerprint), chromaOf(fingerprint)];
     if (spread < EMPTY_SPREAD) {
       const detail = `brightness varies by ${spread.toFixed(1)} of 255 levels`;
@@ -204,23 +154,23 @@ export function findOddPictures(
     } else if (chroma <= GREY_CHROMA) {
       grey.push({ issue: 'grey', path, score: -chroma, detail: 'no colour' });
     }
-  });
+  }
   return grey.length > MOSTLY * rows.length ? findings : [...findings, ...grey];
 }
 
 /**
- * Tukey's inner fence, Exploratory Data Analysis, 1977. Of 10 photographs of ants and bees among 1200 of Imagenette, twice,
- * all were beyond it and among the first 20, with 19 others; of 8 drawn pictures, which are like each other, 4 and 3 were.
+ * Tukey's inner fence (Exploratory Data Analysis, 1977). Of 10 photographs of ants and bees among 1200 of Imagenette, twice,
+ * all were beyond it and among the first 20, with 19 others; of 8 drawn pictures, which resemble each other, 4 and 3 were.
  */
 const FENCE = 1.5;
 
-/** With fewer pictures nothing is usual, so nothing unusual. */
+/** With fewer pictures, nothing can be called unusual. */
 const LEAST_PICTURES = 20;
 
 /**
- * Pictures that are unlike all others: those whose mean distance, 1 − plain cosine, to their k nearest neighbours is above the
- * upper quartile by 1.5 times the interquartile range (a k-nearest-neighbour outlier score as of Angiulli and Pizzuti 2002, cut
- * at Tukey's inner fence).
+ * Pictures that are unlike all others: their mean distance, 1 − plain cosine, to their k nearest neighbours exceeds the upper
+ * quartile by more than 1.5 times the interquartile range (a k-nearest-neighbour outlier score as in Angiulli and Pizzuti
+ * 2002, cut at Tukey's inner fence).
  */
 export function findOutliers({ rows }: Pictures, neighbours: Neighbours): Finding[] {
   const distances = rows.map((_, row) => distanceOf(row, neighbours));
@@ -232,12 +182,12 @@ export function findOutliers({ rows }: Pictures, neighbours: Neighbours): Findin
     const distance = distances[row];
     if (distance === undefined || distance <= fence) return [];
     const nearest = rows[neighbours.rows[row * neighbours.k]!]?.path;
-    const detail = `distance ${distance.toFixed(2)} to its nearest, where ${quantile(sorted, 0.5).toFixed(2)} is usual`;
-    return [{ issue: 'outlier', path, score: distance, detail, ...(nearest && { related: nearest }) }];
+    const detail = `distance ${distance.toFixed(2)} to its neighbours; the median is ${quantile(sorted, 0.5).toFixed(2)}`;
+    return [{ issue: 'outlier', path, score: distance, detail, related: nearest }];
   });
 }
 
-/** Undefined for a row without neighbours: a copy of another. */
+/** Undefined for a row without neighbours, which is a copy of another. */
 function distanceOf(row: number, { k, rows, plain }: Neighbours): number | undefined {
   let [sum, count] = [0, 0];
   for (let at = row * k; at < (row + 1) * k && rows[at]! >= 0; at++) {

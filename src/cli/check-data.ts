@@ -4,7 +4,7 @@ import { checkData, type DataCheck } from '../check/check-data.js';
 import { ISSUE_MEANINGS, ISSUES, nameOf } from '../check/finding.js';
 import { toManifest } from '../check/manifest.js';
 import { datasetOption, jsonOption, modelIdOption, storeOption, writeOut } from './options.js';
-import { interruptible, Progress, Status } from './progress.js';
+import { interruptible, Status } from './progress.js';
 import { notice, onOneLine, print, styled } from './terminal.js';
 
 interface CheckFlags {
@@ -12,7 +12,6 @@ interface CheckFlags {
   dataset?: string | undefined;
   model?: string | undefined;
   out?: string | undefined;
-  pixels: boolean;
   json?: true | undefined;
 }
 
@@ -28,10 +27,6 @@ export const checkDataCommand = (command: Command): Command =>
     .addOption(datasetOption())
     .addOption(modelIdOption())
     .option('--out <csv>', 'write a manifest with the findings, to edit and embed')
-    .option(
-      '--no-pixels',
-      'do not open pictures without a stored fingerprint: finds no empty or grey ones, and fewer near duplicates',
-    )
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -45,12 +40,11 @@ Examples:
   npm run check-data
   npm run check-data -- --dataset ~/photos --out checked.csv
   npm run embed -- checked.csv
-  npm run check-data -- --no-pixels --json`,
+  npm run check-data -- --json`,
     )
     .action(run);
 
 async function run({ json, out, ...options }: CheckFlags): Promise<void> {
-  const progress = new Progress('looking at pictures', 'pictures');
   const status = new Status('checking');
   const checked = await interruptible(
     (signal) =>
@@ -59,12 +53,11 @@ async function run({ json, out, ...options }: CheckFlags): Promise<void> {
         signal,
         onNotice: notice,
         onProgress: ({ phase, done, total }) => {
-          if (phase === 'pictures') progress.update(done, total);
-          else if (phase === 'labels') status.update(`labels, fit ${done + 1}`);
+          if (phase === 'labels') status.update(`labels, fit ${done + 1}`);
           else status.update(`neighbours of ${done} of ${total ?? done} pictures`);
         },
       }),
-    { displays: [progress, status] },
+    { displays: [status] },
   );
   const path = out === undefined ? undefined : resolve(out);
   if (path !== undefined) await writeOut(path, toManifest(checked));

@@ -17,9 +17,6 @@ import { chooseSets, pathsOfSets } from './sets-selection.js';
 import { Thumbnails } from './thumbnails.js';
 import { time } from './words.js';
 
-/** Of more pictures than this, none is opened only to see what it looks like, as that would take minutes. */
-const LOOK_AT = 5_000;
-
 export interface ReportOptions extends Omit<Selection, 'store' | 'model'> {
   /** File of the head. */
   head: string;
@@ -101,7 +98,7 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
 
 /** All of a page that does not depend on the head's kind. */
 async function surroundings(
-  { record, source, paths }: StoredEmbeddings,
+  { record, source }: StoredEmbeddings,
   store: string,
   mapped: readonly { row: number }[],
   shown: Iterable<string>,
@@ -114,7 +111,6 @@ async function surroundings(
     store,
     dataset: record.dataset,
     model: record.model_id,
-    pixels: paths.length <= LOOK_AT,
     signal,
     onProgress: ({ phase, done, total }) => {
       onProgress?.(`checking the data: ${phase}, ${done}${total === undefined ? '' : ` of ${total}`}`);

@@ -109,10 +109,7 @@ export function gallery(
 }
 
 /** What check-data found. */
-export function findingsSection(
-  { findings, warnings, dataset, unseen }: DataCheck,
-  thumbnails: Thumbnails,
-): Html {
+export function findingsSection({ findings, warnings, dataset }: DataCheck, thumbnails: Thumbnails): Html {
   const groups = ISSUES.flatMap((issue) => {
     const found = findings.filter((finding) => finding.issue === issue);
     return found.length === 0 ? [] : [{ issue, found }];
@@ -121,7 +118,6 @@ export function findingsSection(
     <h2>What may be wrong with the data</h2>
     <p>
       ${findings.length === 0 ? 'Nothing was found.' : 'Have a look at these; some will be right as they are.'}
-      ${unseen === 0 ? '' : `An earlier version embedded ${count(unseen)} of the pictures, so that the empty and grey ones of these are not told; embedding into a new store mends that.`}
       <code>${asCalled('npm run check-data -- --out FILE.csv')}</code> writes all of it as a manifest to
       correct.
     </p>

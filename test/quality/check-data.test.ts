@@ -39,7 +39,7 @@ function rowsOf(count: number): (PlainRow & { embedding: Float32Array })[] {
 async function check(name: string, rows: readonly PlainRow[]): Promise<DataCheck> {
   const store = join(root, name);
   await writeStore(store, rows, WIDTH);
-  return checkData({ store, pixels: false });
+  return checkData({ store });
 }
 
 function found({ findings }: DataCheck, issue: Issue): string[] {
@@ -112,9 +112,9 @@ test('outliers, tiny and unreadable pictures, and rare classes are told', async 
   expect(found(result, 'tiny')).toEqual(['901']);
   expect(found(result, 'unreadable')).toEqual(['902']);
   expect(result.warnings).toEqual([
-    expect.stringMatching(/unbalanced: .* has 31 pictures, 31 times as many as hornet/),
+    expect.stringMatching(/imbalanced: .* has 31 pictures, 31 times as many as hornet/),
     'Fewer than 10 pictures: hornet (1).',
-    'In no training split, so never learnt: hornet (1).',
+    'In no training split, so never trained on: hornet (1).',
   ]);
   expect(result.pictures).toHaveLength(94);
 });
@@ -142,8 +142,8 @@ test('pictures without labels are compared all the same', async () => {
 test('neighbours are the same whether embeddings lie in memory or are read in blocks', async () => {
   const store = join(root, 'blocks');
   await writeStore(store, rowsOf(90), WIDTH);
-  const inMemory = await checkData({ store, pixels: false });
-  expect(await checkData({ store, pixels: false, memory: 1 })).toEqual(inMemory);
+  const inMemory = await checkData({ store });
+  expect(await checkData({ store, memory: 1 })).toEqual(inMemory);
 });
 
 test('labels that lists lack or have too many of are found, with the right list suggested', async () => {
