@@ -5,10 +5,11 @@
  *     npm run build
  */
 import { execFileSync } from 'node:child_process';
-import { chmod, cp, rm } from 'node:fs/promises';
+import { chmod, cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { pageFile } from '../src/util/page-files.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const [source, dist] = [join(ROOT, 'src'), join(ROOT, 'dist')];
@@ -16,5 +17,20 @@ const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
 
 await rm(dist, { recursive: true, force: true });
 execFileSync(process.execPath, [compiler, '-p', join(ROOT, 'tsconfig.build.json')], { stdio: 'inherit' });
-await cp(source, dist, { recursive: true, filter: (path) => !path.endsWith('.ts') });
+await cp(source, dist, {
+  recursive: true,
+  filter: (path) => !path.endsWith('.ts') && path !== join(source, 'browser'),
+});
+for (const name of await namesOfPageFiles()) {
+  await mkdir(dirname(join(dist, 'browser', name)), { recursive: true });
+  await writeFile(join(dist, 'browser', name), await pageFile(name));
+}
 await chmod(join(dist, 'cli.js'), 0o755);
+
+/** The files of the pages that run in the browser, as they are called when they are built. */
+async function namesOfPageFiles(): Promise<string[]> {
+  const found = await readdir(join(source, 'browser'), { recursive: true });
+  return found
+    .map((name) => name.replace(/\/page\.tsx?$/, '/page.js'))
+    .filter((name) => /\/page\.(js|css)$|\.(html|svg)$/.test(name));
+}

@@ -2,6 +2,9 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cp, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { chromium } from 'playwright-core';
+import { CHROMIUM, describeWithBrowser } from './support/browser.js';
 import { ROOT, stripedDataset, temporaryFolder } from './support/files.js';
 
 interface Manifest {
@@ -45,6 +48,16 @@ describe('the package', () => {
     expect(others.filter((path) => path.endsWith('.onnx'))).toHaveLength(1);
     const endings = new Set(packed.files.map(({ path }) => /\.[a-z.]+$/.exec(path)?.[0] ?? path));
     for (const ending of ['.ts', '.jpg', '.map', '.tgz']) expect(endings).not.toContain(ending);
+    // The pages are bundled: esbuild is no dependency.
+    const pages = packed.files.map(({ path }) => path).filter((path) => path.startsWith('dist/browser/'));
+    expect(pages.sort()).toEqual([
+      'dist/browser/report/page.css',
+      'dist/browser/report/page.js',
+      'dist/browser/server/icon.svg',
+      'dist/browser/server/page.css',
+      'dist/browser/server/page.html',
+      'dist/browser/server/page.js',
+    ]);
   });
 });
 
@@ -133,6 +146,18 @@ describe('an installed package', () => {
     await writeFile(join(project, 'tsconfig.json'), JSON.stringify(configuration));
     const compiler = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
     expect(run('node', compiler)).toEqual({ status: 0, stdout: '', stderr: '' });
+  });
+});
+
+describeWithBrowser('the report that it made', () => {
+  it('shows the pictures behind a cell', async () => {
+    const browser = await chromium.launch({ executablePath: CHROMIUM ?? '', args: ['--no-sandbox'] });
+    const page = await browser.newPage();
+    await page.goto(pathToFileURL(join(project, 'report.html')).href);
+    await page.locator('button[data-cell]').first().click();
+    expect(await page.locator('dialog img').count()).toBe(3);
+    expect(await page.evaluate('getComputedStyle(document.querySelector("main")).maxWidth')).toBe('1080px');
+    await browser.close();
   });
 });
 

@@ -2,7 +2,7 @@ import type { Matrix } from 'ml-matrix';
 import { sum } from '../util/math.js';
 import { html, type Html } from './html.js';
 import { tableOf } from './plot.js';
-import { percent } from './words.js';
+import { percent } from '../util/text.js';
 
 /** Classes up to which the whole matrix is shown; of more, those that are confused the most. */
 const MOST_CLASSES = 24;

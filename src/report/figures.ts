@@ -4,7 +4,7 @@ import type { CurvePoint } from '../head/learning-curve.js';
 import type { Calibration } from '../head/metrics.js';
 import type { Html } from './html.js';
 import { figure } from './plot.js';
-import { interval, percent } from './words.js';
+import { interval, percent } from '../util/text.js';
 
 /** How often predictions are right, by their probability. */
 export function reliabilityDiagram({ bins, ece }: Calibration): Html {

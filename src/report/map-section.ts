@@ -2,7 +2,7 @@ import * as Plot from '@observablehq/plot';
 import type { EmbeddingMap } from './embedding-map.js';
 import { html, type Html } from './html.js';
 import { details, figure } from './plot.js';
-import { count, percent } from './words.js';
+import { count, percent } from '../util/text.js';
 
 /** Classes that get a colour of their own; of more, the hue goes round. */
 const PALETTE = [

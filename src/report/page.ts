@@ -39,7 +39,7 @@ const SECTIONS = [
 ] as const;
 
 /** The report on a head of one class a picture. */
-export function page(content: PageContent): string {
+export function page(content: PageContent): Promise<string> {
   const { head, dataset, judged, shown, maps, check, thumbnails, facts } = content;
   const { labels } = head;
   const { evaluation, pictures } = judged;

@@ -1,5 +1,5 @@
 import { nameOf } from '../check/finding.js';
-import type { ListedPicture } from './shell.js';
+import type { ListedPicture } from './page-data.js';
 import type { Thumbnails } from './thumbnails.js';
 
 /** The pictures that the page's script shows, each once. */

@@ -15,7 +15,7 @@ import { choosePictures, type Shown } from './selection.js';
 import { setsPage } from './sets-page.js';
 import { chooseSets, pathsOfSets } from './sets-selection.js';
 import { Thumbnails } from './thumbnails.js';
-import { time } from './words.js';
+import { time } from '../util/text.js';
 
 export interface ReportOptions extends Omit<Selection, 'store' | 'model'> {
   /** File of the head. */
@@ -75,7 +75,7 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
       const around = await look(shown.map, pathsOfSets(shown));
       const { meanAveragePrecision, count } = judged.evaluation;
       return {
-        html: setsPage({ head, judged, shown, ...around }),
+        html: await setsPage({ head, judged, shown, ...around }),
         meanAveragePrecision,
         count,
         judgedOn: judged.on,
@@ -87,7 +87,7 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
     const around = await look(shown.map, pathsOf(shown));
     const { accuracy, count } = judged.evaluation;
     return {
-      html: page({ head, judged, shown, ...around }),
+      html: await page({ head, judged, shown, ...around }),
       accuracy,
       count,
       judgedOn: judged.on,

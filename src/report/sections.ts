@@ -8,7 +8,7 @@ import type { Judged, JudgedPicture } from './judged.js';
 import type { HeadMetrics } from './metrics-of-head.js';
 import { tableOf } from './plot.js';
 import type { Thumbnails } from './thumbnails.js';
-import { count, interval, percent, sentence, time } from './words.js';
+import { count, interval, percent, sentence, time } from '../util/text.js';
 
 /** Of each issue so many are shown. */
 export const FINDINGS_SHOWN = 8;

@@ -12,7 +12,7 @@ import { aboutSection, definition, findingsSection, image } from './sections.js'
 import type { LabelMistakes, ShownSets } from './sets-selection.js';
 import { shell } from './shell.js';
 import type { Thumbnails } from './thumbnails.js';
-import { count, percent } from './words.js';
+import { count, percent } from '../util/text.js';
 
 export interface SetsPageContent {
   head: Head;
@@ -37,7 +37,7 @@ export function setsPage({
   check,
   thumbnails,
   facts,
-}: SetsPageContent): string {
+}: SetsPageContent): Promise<string> {
   const { labels } = head;
   const { path, mapCurve, neighboursMap, chanceMap } = metricsOf(head);
   const texts = new SetTexts(labels);

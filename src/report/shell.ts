@@ -1,19 +1,8 @@
 import { sha256Of } from '../util/hash.js';
+import { pageFile } from '../util/page-files.js';
+import { count } from '../util/text.js';
 import { html, Html, scriptJson } from './html.js';
-import { SCRIPT } from './script.js';
-import { STYLE } from './style.js';
-import { count } from './words.js';
-
-/** A picture that the page's script shows. */
-export interface ListedPicture {
-  uri: string;
-  name: string;
-  /** Numbers among the page's labels. */
-  label: number;
-  predicted: number;
-  /** Of what was predicted; 0 … 1. */
-  p: number;
-}
+import type { PageData } from './page-data.js';
 
 export interface ShellContent {
   title: string;
@@ -24,21 +13,15 @@ export interface ShellContent {
   main: readonly Html[];
   /** Pictures in the file, and of the data set. */
   counts: { shown: number; all: number };
-  /** What the page's script goes by: labels and pictures, those behind each cell and those of the maps' points. */
-  data: {
-    labels: readonly string[];
-    pictures: readonly ListedPicture[];
-    cells: Readonly<Record<string, readonly number[]>>;
-    points: readonly number[];
-  };
+  data: PageData;
 }
 
-/** Made here, as the policy names the digest of the very text between the tags. */
-const SCRIPT_ELEMENT = new Html(`<script>${SCRIPT}</script>`);
-
 /** One HTML file that needs nothing else, and may load nothing else: its policy forbids it. */
-export function shell({ title, dataset, sections, main, counts, data }: ShellContent): string {
-  const policy = `default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-${sha256Of(SCRIPT, 'base64')}'`;
+export async function shell({ title, dataset, sections, main, counts, data }: ShellContent): Promise<string> {
+  const [script, style] = await Promise.all([pageFile('report/page.js'), pageFile('report/page.css')]);
+  // The policy names the digest of the very text between the tags.
+  const scriptElement = new Html(`<script>${script}</script>`);
+  const policy = `default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-${sha256Of(script, 'base64')}'`;
   const { text } = html`<!doctype html>
     <html lang="en">
       <head>
@@ -48,7 +31,7 @@ export function shell({ title, dataset, sections, main, counts, data }: ShellCon
         <title>${title}</title>
         <link rel="icon" href="data:," />
         <style>
-          ${new Html(STYLE)}
+          ${new Html(style)}
         </style>
       </head>
       <body>
@@ -77,7 +60,7 @@ export function shell({ title, dataset, sections, main, counts, data }: ShellCon
         <script type="application/json" id="pictures">
           ${scriptJson(data)}
         </script>
-        ${SCRIPT_ELEMENT}
+        ${scriptElement}
       </body>
     </html> `;
   return text;

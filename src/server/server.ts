@@ -10,7 +10,7 @@ import { Batcher, Pipeline } from './inference.js';
 import { Limits } from './limits.js';
 import { Metrics } from './metrics.js';
 import { type ServerOptions, type Settings, settingsOf } from './options.js';
-import { addPage } from './page/index.js';
+import { addPage } from './page.js';
 import { addOperations, addRoutes } from './routes.js';
 import { SimilarPictures } from './similar.js';
 import { deferContinue } from './uploads.js';

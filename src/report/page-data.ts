@@ -1,0 +1,20 @@
+/** What the report's page gives its script (`src/browser/report/page.ts`), as JSON. */
+export interface PageData {
+  labels: readonly string[];
+  pictures: readonly ListedPicture[];
+  /** Pictures behind each cell of the confusion matrix, by `true,predicted`; indices into `pictures`. */
+  cells: Readonly<Record<string, readonly number[]>>;
+  /** The picture of each point of the maps; indices into `pictures`. */
+  points: readonly number[];
+}
+
+export interface ListedPicture {
+  /** A data URI; empty where there is no thumbnail. */
+  uri: string;
+  name: string;
+  /** Indices into `labels`. */
+  label: number;
+  predicted: number;
+  /** Probability of the prediction; 0 … 1. */
+  p: number;
+}

@@ -1,0 +1,41 @@
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+
+const FOLDER = new URL('../browser/', import.meta.url);
+const RUNS_FROM_SOURCE = import.meta.url.endsWith('.ts');
+
+const files = new Map<string, Promise<string>>();
+
+/**
+ * A file of a page that runs in the browser. The pages are in `src/browser`, each in a folder. `page.js` and `page.css` are
+ * bundles of `page.ts` (or `.tsx`) and `page.css` with all they import: in a clone they are made when they are first asked
+ * for, in the package by `npm run build`. Any other file is handed out as it is.
+ * @param name page and file, such as `report/page.js`
+ */
+export function pageFile(name: string): Promise<string> {
+  const known = files.get(name) ?? read(name);
+  files.set(name, known);
+  return known;
+}
+
+async function read(name: string): Promise<string> {
+  const path = fileURLToPath(new URL(name, FOLDER));
+  return RUNS_FROM_SOURCE && /\/page\.(js|css)$/.test(name) ? bundle(path) : readFile(path, 'utf8');
+}
+
+/** esbuild is there in a clone only. */
+async function bundle(path: string): Promise<string> {
+  const { buildSync } = await import('esbuild');
+  const { outputFiles } = buildSync({
+    // Without `.js`, esbuild finds the `.ts` or `.tsx`.
+    entryPoints: [path.replace(/\.js$/, '')],
+    bundle: true,
+    minify: true,
+    format: 'iife',
+    target: 'es2022',
+    charset: 'utf8',
+    logLevel: 'silent', // What is wrong is in the error, too.
+    write: false,
+  });
+  return outputFiles[0]!.text;
+}
