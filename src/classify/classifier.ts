@@ -12,13 +12,13 @@ import { softmax } from '../util/math.js';
 /** A picture: the path of a file, a file's bytes, or pixels. */
 export type ImageSource = string | Uint8Array | RawPixels;
 
-/** What a head makes of a picture. */
+/** What a head predicts for a picture. */
 export interface Classification {
   /** Best first. */
   predictions: Prediction[];
   /** Whether the picture is probably none of the classes. */
   unknown: boolean;
-  /** Of a multilabel head: the labels whose probability reaches their threshold, maybe none. */
+  /** For a multilabel head: the labels whose probability is at least their threshold, if any. */
   labels?: string[] | undefined;
 }
 
@@ -26,19 +26,19 @@ const CONCURRENCY = 8;
 
 export interface ClassifierOptions {
   /**
-   * Further views of each picture to look at, each of which costs as much time as the picture itself. The head is given the
-   * mean embedding of all views, so that logits are the mean of the views' logits. Default: none.
+   * Augmented views of each picture to embed as well, each at the cost of a picture. The head gets the mean embedding of all
+   * views, so the logits are the mean of the views' logits. @default none
    */
   views?: readonly ViewSet[] | undefined;
 }
 
-/** Backbone, head and labels: tells what is on a picture. */
+/** A backbone and a head: tells what is in a picture. */
 export class Classifier {
   readonly views: readonly View[];
 
   /**
-   * @throws {LastlayerError} where the head was trained on another backbone, or on pictures transformed otherwise
-   * @throws {UsageError} where there are no such views
+   * @throws {LastlayerError} if the head was trained on another backbone, or with another image transform
+   * @throws {UsageError} if there are no such views
    */
   constructor(
     readonly backbone: Backbone,
@@ -51,8 +51,8 @@ export class Classifier {
   }
 
   /**
-   * Loads a head, and the network that it was trained on: the given one, or whichever of the models folder it is.
-   * @throws {LastlayerError} where either cannot be read, or they do not belong together
+   * Loads a head and its backbone: the given one, or whichever in the models folder it was trained on.
+   * @throws {LastlayerError} if either cannot be read, or they do not belong together
    */
   static async load(
     headPath: string,
@@ -66,17 +66,17 @@ export class Classifier {
 
   /**
    * The most probable classes of a picture, best first.
-   * @param options.topK how many; default 1
-   * @throws {LastlayerError} where the picture cannot be read
+   * @param options.topK how many. @default 1
+   * @throws {LastlayerError} if the picture cannot be read
    */
   async predict(image: ImageSource, options: { topK?: number | undefined } = {}): Promise<Prediction[]> {
     return (await this.classify(image, options)).predictions;
   }
 
   /**
-   * As {@link predict}, and whether the picture is probably none of the classes, see `Head.areUnknown`, or which labels it
-   * is given, see `Head.labelsOf`.
-   * @throws {LastlayerError} where the picture cannot be read
+   * Like {@link predict}, and says whether the picture is probably of none of the classes, see `Head.areUnknown`, or which
+   * labels it has, see `Head.labelsOf`.
+   * @throws {LastlayerError} if the picture cannot be read
    */
   async classify(image: ImageSource, options: { topK?: number | undefined } = {}): Promise<Classification> {
     const { backbone, views } = this;
@@ -90,7 +90,7 @@ export class Classifier {
 
 /**
  * @param file that the head came from, named in errors
- * @throws {LastlayerError} where the head was trained on another backbone, or on pictures transformed otherwise
+ * @throws {LastlayerError} if the head was trained on another backbone, or with another image transform
  */
 export function checkBackbone(
   head: Head,
@@ -112,7 +112,7 @@ export function checkBackbone(
 }
 
 /**
- * What a head makes of one embedding.
+ * What a head predicts for one embedding.
  * @param embedding [width]
  * @param topK how many classes, 1 or more
  * @throws {LastlayerError} as `Head.predict` does
@@ -127,7 +127,7 @@ export function classificationOf(head: Head, embedding: Float32Array, topK?: num
 /**
  * The embeddings of a few pictures.
  * @returns [images, width]
- * @throws {LastlayerError} where a picture cannot be read; the message names it
+ * @throws {LastlayerError} if a picture cannot be read; the message names it
  */
 export async function embedImages(backbone: Backbone, images: readonly ImageSource[]): Promise<Float32Array> {
   const { embedding } = await backbone.run(await pixelsOf(backbone, images));
@@ -147,7 +147,7 @@ async function pixelsOf(
   return joinPixels((await Promise.all(decoded)).flat());
 }
 
-/** The mean of embeddings, [width]; of a single one, the same to the bit. */
+/** The mean of embeddings, [width]. A single one is returned to the bit. */
 export function meanEmbedding(embeddings: readonly Float32Array[]): Float32Array {
   const [first = new Float32Array()] = embeddings;
   return first.map((_, j) => embeddings.reduce((sum, each) => sum + each[j]!, 0) / embeddings.length);
@@ -171,12 +171,12 @@ function named(image: ImageSource): (error: unknown) => never {
 }
 
 /**
- * What the network's own last layer makes of a picture, before any head: for torchvision's ResNet-18, the 1000 classes
+ * What the backbone's own pretrained last layer predicts, without any head: for torchvision's ResNet-18, the 1000 classes
  * of ImageNet.
- * @param options.labels names of its classes, in order; by default their numbers
- * @param options.topK how many classes; default 5
+ * @param options.labels names of its classes, in order. @default their numbers
+ * @param options.topK how many classes. @default 5
  * @returns the most probable classes, best first
- * @throws {LastlayerError} where the picture cannot be read, or the network has no last layer
+ * @throws {LastlayerError} if the picture cannot be read, or the backbone has no pretrained last layer
  */
 export async function predictPretrainedClasses(
   backbone: Backbone,

@@ -9,19 +9,19 @@ import { pictureBatches } from '../image/batches.js';
 import { LastlayerError } from '../util/errors.js';
 import { dot, mean } from '../util/math.js';
 
-/** Pictures that are looked at on either side, training and validation, at most. */
+/** At most this many training pictures, and as many validation pictures. */
 const MOST = 1000;
 
-/** Fewer pictures to judge heads by would tell nothing. */
-const LEAST_TO_JUDGE = 20;
+/** With fewer validation pictures, comparing heads says nothing. */
+const LEAST_VALIDATION = 20;
 
-/** Of the labelled pictures, where the data set has no validation split. */
+/** The fraction of the labelled pictures to hold out if the data set has no validation split. */
 const HELD_OUT = 0.4;
 
 const BATCH = 32;
 
 export interface FidelityOptions {
-  /** Pictures that the other backbone was fitted to; cosines and accuracies are of others. */
+  /** Pictures that the other backbone was fitted to. Cosines and accuracies are measured on others. */
   except: readonly DatasetEntry[];
   onNotice?: ((line: string) => void) | undefined;
   onProgress?: ((done: number, total: number) => void) | undefined;
@@ -32,33 +32,33 @@ export interface FidelityOptions {
 export interface Fidelity {
   /** Pictures whose embeddings were compared. */
   pictures: number;
-  /** Of the two embeddings of a picture: over all of them, and of the one where they differ the most. */
+  /** Cosine of a picture's two embeddings: the mean, and that of the picture for which they differ most. */
   meanCosine: number;
   lowestCosine: number;
-  /** What it means for a head; null where there are too few labelled pictures. */
+  /** What it means for a head; null if there are too few labelled pictures. */
   heads: HeadFidelity | null;
 }
 
-/** Two heads, each trained and judged on the embeddings of one backbone, of the same pictures. */
+/** Two heads, trained and evaluated on the same pictures, each with the embeddings of one backbone. */
 export interface HeadFidelity {
   classes: number;
   trainedOn: number;
-  judgedOn: number;
-  judgedBy: 'validation split' | 'held-out part';
+  evaluatedOn: number;
+  validatedOn: 'validation split' | 'held-out part';
   /** The accuracy with either backbone, 0 … 1. */
   accuracy: { reference: number; other: number };
-  /** The part of the judged pictures for which both heads name the same class, 0 … 1. */
+  /** The fraction of the validation pictures for which both heads predict the same class, 0 … 1. */
   agreement: number;
 }
 
 /**
- * Measures what a backbone that approximates another one, such as its int8 model, loses: the cosines between the two
- * embeddings of each picture, and the accuracies of two heads trained on the one and the other.
+ * Measures what a backbone loses that approximates another one, such as its int8 model: the cosine between the two
+ * embeddings of each picture, and the accuracies of two heads, one trained on each.
  *
- * Up to 1000 training and 1000 validation pictures are taken, the same ones each time. Where the data set has no
- * validation split, part of the training pictures is held out to judge by.
+ * Up to 1000 training and 1000 validation pictures are taken, the same ones each time. If the data set has no
+ * validation split, some of the training pictures are held out for one.
  * @param dataset folder or manifest
- * @throws {LastlayerError} where there is no picture to compare on, or a backbone does not run
+ * @throws {LastlayerError} if there is no picture to compare on, or a backbone does not run
  * @throws the signal's reason, once it aborts
  */
 export async function measureFidelity(
@@ -72,7 +72,7 @@ export async function measureFidelity(
   const fresh = rows.filter(({ entry }) => !excepted.has(entry.path));
   if (fresh.length === 0) {
     throw new LastlayerError(
-      `${dataset} has no readable pictures but those that were calibrated on, so there is nothing to compare on.`,
+      `${dataset} has no readable pictures except those that were used for calibration, so there is nothing to compare on.`,
     );
   }
   const cosines = fresh.map((row) => cosine(row.reference, row.other));
@@ -136,9 +136,9 @@ async function compareHeads(
   other: Backbone,
   { onNotice, signal }: FidelityOptions,
 ): Promise<HeadFidelity | null> {
-  const { train, validation, judgedBy } = divide(rows, excepted);
-  if (validation.length < LEAST_TO_JUDGE) {
-    onNotice?.(`Too few labelled pictures (${validation.length} to judge by) to compare heads.`);
+  const { train, validation, validatedOn } = splitPictures(rows, excepted);
+  if (validation.length < LEAST_VALIDATION) {
+    onNotice?.(`Too few labelled pictures (${validation.length} for validation) to compare heads.`);
     return null;
   }
   const predictions = async (backbone: Backbone, side: 'reference' | 'other') => {
@@ -153,8 +153,8 @@ async function compareHeads(
     return {
       classes: one.head.labels.length,
       trainedOn: train.length,
-      judgedOn: validation.length,
-      judgedBy,
+      evaluatedOn: validation.length,
+      validatedOn,
       accuracy: { reference: accuracy(one.labels), other: accuracy(two.labels) },
       agreement: mean(one.labels.map((label, i) => Number(label === two.labels[i])))!,
     };
@@ -165,15 +165,15 @@ async function compareHeads(
   }
 }
 
-/** The labelled pictures to train and to judge heads by, the latter none of those that the backbone was fitted to. */
-function divide(
+/** The labelled pictures to train and to evaluate heads on. The backbone was not fitted to any of the latter. */
+function splitPictures(
   rows: readonly Row[],
   excepted: ReadonlySet<string>,
-): { train: Row[]; validation: Row[]; judgedBy: HeadFidelity['judgedBy'] } {
+): { train: Row[]; validation: Row[]; validatedOn: HeadFidelity['validatedOn'] } {
   const labelled = rows.filter(({ entry }) => entry.label !== undefined && entry.split !== 'test');
   const validation = labelled.filter(({ entry }) => entry.split === 'val' && !excepted.has(entry.path));
   const train = labelled.filter(({ entry }) => entry.split !== 'val');
-  if (validation.length > 0) return { train, validation, judgedBy: 'validation split' };
+  if (validation.length > 0) return { train, validation, validatedOn: 'validation split' };
   const fresh = train.filter(({ entry }) => !excepted.has(entry.path));
   const held = holdOut({
     labels: fresh.map(({ entry }) => entry.label ?? ''),
@@ -184,7 +184,7 @@ function divide(
   return {
     train: train.filter((row) => !heldOut.has(row)),
     validation: train.filter((row) => heldOut.has(row)),
-    judgedBy: 'held-out part',
+    validatedOn: 'held-out part',
   };
 }
 
@@ -214,7 +214,7 @@ function joined(rows: readonly Row[], side: 'reference' | 'other'): Float32Array
   return all;
 }
 
-/** a · b / (‖a‖ ‖b‖); of two zero vectors 1, of a zero vector and another one 0. */
+/** a · b / (‖a‖ ‖b‖); 1 for two zero vectors, 0 for a zero vector and another one. */
 function cosine(a: Float32Array, b: Float32Array): number {
   const [aa, bb] = [dot(a, a), dot(b, b)];
   if (aa === 0 || bb === 0) return aa === bb ? 1 : 0;

@@ -118,10 +118,10 @@ function describe({ quantized, fidelity, speed }: Report, float32: Backbone): vo
     `  cosine to fp32   mean ${meanCosine.toFixed(4)}, lowest ${lowestCosine.toFixed(4)}, of ${pictures} other pictures`,
   );
   if (heads) {
-    const { accuracy, agreement, judgedBy, judgedOn, trainedOn } = heads;
+    const { accuracy, agreement, validatedOn, evaluatedOn, trainedOn } = heads;
     print(
       `  head accuracy    float32 ${percent(accuracy.reference)}, int8 ${percent(accuracy.other)}; the same answer for ` +
-        `${percent(agreement)} (${trainedOn} to train, ${judgedOn} to judge: ${judgedBy})`,
+        `${percent(agreement)} (${trainedOn} to train, ${evaluatedOn} to evaluate: ${validatedOn})`,
     );
   }
   print(`  speed            ${speed.toFixed(1)} times float32's`);

@@ -13,35 +13,35 @@ export interface Iteration {
 }
 
 interface LbfgsOptions {
-  /** Converged where ‖∇f‖∞ is at most this; default 1e-5. */
+  /** Converged once ‖∇f‖∞ is at most this. @default 1e-5 */
   tolerance?: number | undefined;
-  /** Default 1000. */
+  /** @default 1000 */
   maxIterations?: number | undefined;
-  /** Correction pairs that are remembered; default 10. */
+  /** How many correction pairs to keep. @default 10 */
   history?: number | undefined;
-  /** The error to expect of a loss, below which the line search goes by slopes; default 0. */
+  /** The rounding error of a loss. Below it, the line search compares slopes. @default 0 */
   noise?: number | undefined;
-  /** H₀ v, with a symmetric and positive definite approximation of the Hessian's inverse; default v itself. */
+  /** H₀ v, with a symmetric, positive definite approximation of the Hessian's inverse. @default v */
   precondition?: ((v: Float64Array) => Promise<Float64Array>) | undefined;
   signal?: AbortSignal | undefined;
   onIteration?: ((progress: Iteration) => void) | undefined;
 }
 
 /**
- * Why the optimiser stopped: `gradient`, the gradient is within the tolerance; `max-iterations`; or `line-search`, no
- * better point was found, mostly because the tolerance is finer than the objective's own rounding errors.
+ * Why the optimiser stopped: `gradient`, the gradient is within the tolerance; `max-iterations`; or `line-search`, it found
+ * no better point, mostly because the tolerance is finer than the objective's own rounding errors.
  */
 export type StopReason = 'gradient' | 'max-iterations' | 'line-search';
 
 export interface LbfgsResult {
   x: Float64Array;
   loss: number;
-  /** ‖∇f(x)‖∞ as it was last computed, at this very x. */
+  /** ‖∇f(x)‖∞ */
   gradientNorm: number;
   iterations: number;
   /** How often the objective was computed. */
   evaluations: number;
-  /** True only where gradientNorm ≤ tolerance. */
+  /** Whether gradientNorm ≤ tolerance. */
   converged: boolean;
   reason: StopReason;
 }
@@ -60,10 +60,10 @@ interface CorrectionPair {
 
 /**
  * Minimises a smooth function by L-BFGS (Nocedal and Wright, Numerical Optimization, 2nd edition, algorithms 7.4 and
- * 7.5) with a strong-Wolfe line search. Vectors are float64. Does no random thing, so is as deterministic as f.
- * @param start where to start; left as it is
+ * 7.5) with a strong-Wolfe line search. Vectors are float64. Deterministic if f is.
+ * @param start where to start; not changed
  * @returns the last point, be it converged or not: see `converged` and `reason`
- * @throws {RangeError} where f or its gradient is not finite at the start
+ * @throws {RangeError} if f or its gradient is not finite at the start
  * @throws the signal's reason, once it is aborted
  */
 export async function minimizeLbfgs(
@@ -114,7 +114,7 @@ export async function minimizeLbfgs(
         ? await search(point, await quasiNewtonDirection(point.gradient, pairs, precondition), 1)
         : undefined;
     if (!next) {
-      // At the start, or where rounding errors have spoilt the remembered curvature: steepest descent.
+      // At the start, or once rounding errors have spoilt the remembered curvature: steepest descent.
       pairs.length = 0;
       const steepest = point.gradient.slice();
       scale(steepest, -1);
@@ -130,8 +130,8 @@ export async function minimizeLbfgs(
 }
 
 /**
- * −H ∇f by the two-loop recursion (algorithm 7.4), with H₀ = (sᵀy / yᵀy) I of the newest pair (equation 7.20) or, where
- * there is another approximation P, the like multiple (sᵀy / yᵀPy) P of it.
+ * −H ∇f by the two-loop recursion (algorithm 7.4), with H₀ = (sᵀy / yᵀy) I of the newest pair (equation 7.20) or, given a
+ * preconditioner P, H₀ = (sᵀy / yᵀPy) P.
  */
 async function quasiNewtonDirection(
   gradient: Float64Array,
@@ -153,7 +153,7 @@ async function quasiNewtonDirection(
   }
   for (const { s, y, rho } of pairs) {
     const beta = rho * dot(y, direction);
-    addScaled(direction, (alphas.pop() ?? 0) - beta, s);
+    addScaled(direction, alphas.pop()! - beta, s);
   }
   scale(direction, -1);
   return direction;
@@ -185,12 +185,12 @@ export interface Trial {
 /**
  * Finds a step that satisfies the strong Wolfe conditions
  *   φ(α) ≤ φ(0) + c₁ α φ′(0)  and  |φ′(α)| ≤ c₂ |φ′(0)|
- * (Nocedal and Wright, Numerical Optimization, 2nd edition, algorithms 3.5 and 3.6). Where losses differ by no more than
+ * (Nocedal and Wright, Numerical Optimization, 2nd edition, algorithms 3.5 and 3.6). If losses differ by no more than
  * `noise`, slopes decide instead: φ′(α) ≤ (2c₁ − 1) φ′(0), which for a quadratic is the first condition (Hager and Zhang
  * 2005, "A new conjugate gradient method with guaranteed descent", equation 4.1).
  * @param start φ at step 0; its slope must be negative
  * @param noise the error to expect of a loss, ≥ 0
- * @returns undefined where no such step was found in {@link MAX_TRIALS} trials
+ * @returns undefined if {@link MAX_TRIALS} trials found no such step
  */
 export async function searchLine<T extends Trial>(
   evaluate: (step: number) => Promise<T>,
@@ -245,9 +245,8 @@ function decreases({ step, loss, slope }: Trial, start: Trial, noise: number): b
 }
 
 /**
- * The minimum of the cubic through both losses and slopes (Nocedal and Wright, equation 3.59); where the losses differ
- * by no more than noise, that of the parabola through the slopes alone. The middle where it is undefined or too near an
- * end.
+ * The minimum of the cubic through both losses and slopes (Nocedal and Wright, equation 3.59), or that of the parabola
+ * through the slopes if the losses differ by no more than noise; the middle if that is undefined or too near an end.
  */
 function interpolate(low: Trial, high: Trial, noise: number): number {
   const length = high.step - low.step;

@@ -1,14 +1,14 @@
 import { Matrix } from 'ml-matrix';
 
 /**
- * A feature whose standard deviation is below this part of its mean is taken for constant: float32 features that differ
+ * A feature whose standard deviation is below this fraction of its mean counts as constant: float32 features that differ
  * by no more differ by rounding errors.
  */
 const CONSTANT = 1e-6;
-/** Below this a feature is constant whatever its mean, or weights divided by it would leave float32's range. */
+/** Below this, a feature is constant whatever its mean, since weights divided by it would exceed the range of float32. */
 const TINY = 1e-30;
 
-/** What z = (x − mean) / scale needs; each [width]. */
+/** For z = (x − mean) / scale; each [width]. */
 export interface Scaling {
   mean: Float64Array;
   /** The standard deviation; 1 for a constant feature. */
@@ -16,7 +16,7 @@ export interface Scaling {
 }
 
 /**
- * Rows counted, their mean and their sums of squared deviations, in float64. Blocks are joined by the formula of Chan,
+ * The count, mean and sum of squared deviations of rows, in float64. Blocks are joined by the formula of Chan,
  * Golub and LeVeque (1983, "Algorithms for computing the sample variance", equation 2.1), so one pass is as exact as two.
  */
 export class Moments {
@@ -47,7 +47,7 @@ export class Moments {
     return this.join(block);
   }
 
-  /** Adds what another one counted. */
+  /** Adds the rows of another one. */
   join({ rows, mean, squares }: Moments): this {
     if (rows === 0) return this;
     const total = this.rows + rows;
@@ -70,7 +70,7 @@ export class Moments {
   }
 }
 
-/** What leaves features as they are. */
+/** Leaves features as they are. */
 export function noScaling(width: number): Scaling {
   return { mean: new Float64Array(width), scale: new Float64Array(width).fill(1) };
 }

@@ -246,8 +246,8 @@ describe('fidelity', () => {
     expect(fidelity.heads).toMatchObject({
       classes: 2,
       trainedOn: 12,
-      judgedOn: 30,
-      judgedBy: 'validation split',
+      evaluatedOn: 30,
+      validatedOn: 'validation split',
     });
   });
 
@@ -284,7 +284,7 @@ describe('npm run quantize', () => {
       id: twin.card.id,
       madeFrom: small.id,
       calibratedOn: 4,
-      fidelity: { pictures: 38, heads: { judgedOn: 30 } },
+      fidelity: { pictures: 38, heads: { evaluatedOn: 30 } },
     });
     expect(Number(result.speedRatio)).toBeGreaterThan(0);
 
@@ -329,7 +329,7 @@ describeWith('data/hymenoptera', 'with features of natural pictures', (pictures)
     const natural = await loadBackbone({ model: path });
     const { backbone, calibratedOn } = await quantizeBackbone(natural, manifest, { pictures: 12 });
     const fidelity = await measureFidelity(natural, backbone, manifest, { except: calibratedOn });
-    expect(fidelity).toMatchObject({ pictures: 48, heads: { trainedOn: 30, judgedOn: 30 } });
+    expect(fidelity).toMatchObject({ pictures: 48, heads: { trainedOn: 30, evaluatedOn: 30 } });
     expect(fidelity.meanCosine).toBeGreaterThan(0.999);
     expect(fidelity.lowestCosine).toBeGreaterThan(0.99);
     expect(fidelity.heads?.agreement).toBeGreaterThanOrEqual(0.95);
