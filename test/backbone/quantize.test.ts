@@ -307,7 +307,7 @@ describe('npm run quantize', () => {
     const float = await lastlayer(['embed', data, '--precision', 'fp32'], root);
     expect(float.code).toBe(2);
     expect(float.stderr).toMatch(
-      /--precision is fp32, but resnet18-bundled\.int8@.* computes in int8.*`npm run fetch-model`/,
+      /--precision is fp32, but resnet18-bundled\.int8@.* is an int8 model.*`npm run fetch-model`/,
     );
   });
 
