@@ -10,8 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Backbone } from '../src/backbone/backbone.js';
-import { untrainedCheckpoint } from '../src/backbone/load.js';
-import { toModel } from '../src/backbone/model.js';
+import { untrainedCheckpoint } from '../src/backbone/untrained.js';
+import { describeModel } from '../src/backbone/model.js';
 import { quantizeBackbone, speedRatio } from '../src/backbone/quantize/quantize.js';
 import { resNet, resNetGraph, type ResNetShape } from '../src/backbone/resnet.js';
 
@@ -66,7 +66,7 @@ async function networks(name: string): Promise<{ float32: Backbone; int8: Backbo
   for (const [tensor, { data }] of checkpoint)
     if (/(bn\d|downsample\.1)\.weight$/.test(tensor)) data.fill(0.5);
   const path = join(folder, `${name}.onnx`);
-  const model = toModel(resNetGraph(checkpoint, path), path, false);
+  const model = describeModel(resNetGraph(checkpoint, path), path);
   const float32 = new Backbone({ ...model, width: architecture.width }, path);
   const { backbone } = await quantizeBackbone(float32, PICTURES, { pictures: 8 });
   const parameters = [...checkpoint].filter(([tensor]) => /(weight|bias)$/.test(tensor));

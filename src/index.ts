@@ -1,10 +1,10 @@
 /** The public API. */
 export { Backbone, type Features } from './backbone/backbone.js';
 export { fetchModel, type FetchedModel, type FetchOptions } from './backbone/fetch/fetch-model.js';
-export { inspectBackbone, type Layer } from './backbone/inspect.js';
+export { featureCandidates, inspectBackbone, type FeatureCandidate, type Layer } from './backbone/inspect.js';
 export { loadBackbone, type BackboneOptions } from './backbone/load.js';
 export type { ModelCard } from './backbone/model-card.js';
-export { featureCandidates, type FeatureCandidate, type TransformChanges } from './backbone/model.js';
+export type { TransformChanges } from './backbone/model.js';
 export { BackbonePool, type BackboneRunner } from './backbone/pool.js';
 export {
   int8Backbone,
@@ -37,8 +37,8 @@ export { searchSimilar, type SearchOptions, type SimilarPicture } from './classi
 export { trainFromStore, type TrainedHead, type TrainOptions } from './classify/train.js';
 export type { Split } from './data/dataset.js';
 export { embedDataset, type EmbedOptions, type EmbedProgress, type EmbedSummary } from './embed/embed.js';
-export type { ExportCheck } from './export/onnx-check.js';
-export { exportOnnx, type ExportedOnnx, type ExportOnnxOptions, type OnnxInput } from './export/onnx.js';
+export type { OnnxInput } from './export/onnx-graph.js';
+export { exportOnnx, type ExportCheck, type ExportedOnnx, type ExportOnnxOptions } from './export/onnx.js';
 export { exportSafetensors } from './export/safetensors.js';
 export {
   exportEmbeddings,

@@ -11,8 +11,6 @@ import { readSafetensors } from '../../src/formats/safetensors.js';
  * file's tensors (`trunk` in `trunk.conv1.weight`).
  */
 const RENAMED: Readonly<Record<string, string>> = {
-  judgedBy: 'validatedOn',
-  judgedOn: 'evaluatedOn',
   leftOut: 'skipped',
   trunk: 'backbone',
 };

@@ -15,7 +15,7 @@ import { Backbone } from '../../src/backbone/backbone.js';
 import { readCheckpoint } from '../../src/backbone/checkpoint/read.js';
 import { BUNDLED, BUNDLED_PATH } from '../../src/backbone/load.js';
 import { writeModel } from '../../src/backbone/model-card.js';
-import { toModel } from '../../src/backbone/model.js';
+import { describeModel } from '../../src/backbone/model.js';
 import { quantizeBackbone } from '../../src/backbone/quantize/quantize.js';
 import { resNetGraph } from '../../src/backbone/resnet.js';
 
@@ -39,7 +39,7 @@ try {
     checkpoint,
     BUNDLED.replace('.int8', ''),
   );
-  const model = { ...toModel(graph, path, false), width: 512 };
+  const model = { ...describeModel(graph, path), width: 512 };
   await writeModel(path, model, { source: basename(checkpoint), licence: 'MIT' });
   const { card, calibratedOn } = await quantizeBackbone(new Backbone(model, path), values.calibrate, {
     out: BUNDLED_PATH,

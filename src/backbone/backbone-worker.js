@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The thread of a `BackbonePool`: is sent a `BackboneProgram`, then batches of pictures, each of which it answers, then null.
- * Plain JavaScript, so that it starts without a loader wherever the sources run as they are.
+ * A thread of a `BackbonePool`. It receives a `BackboneProgram`, then batches of pictures, which it answers, and finally null.
+ * Plain JavaScript, so that it needs no loader when the sources run unbuilt.
  */
 import { parentPort } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
@@ -11,10 +11,10 @@ import * as ort from 'onnxruntime-node';
  * @typedef {import('./pool.js').Answer} Answer
  */
 
-// By a message rather than as workerData, which would keep the graph in memory beside the session.
+// A message, as workerData would keep the model in memory beside the session.
 parentPort?.once('message', (/** @type {BackboneProgram} */ { graph, options, crop }) => {
   const session = ort.InferenceSession.create(graph, options);
-  // Whoever awaits it handles its failure.
+  // A failure is handled where the session is awaited.
   session.catch(() => undefined);
   parentPort?.on('message', async (/** @type {Uint8Array | null} */ pixels) => {
     if (pixels) parentPort?.postMessage(await embed(pixels, session, crop));
@@ -36,7 +36,7 @@ async function embed(pixels, session, crop) {
     failed = 'run';
     const input = new ort.Tensor('uint8', pixels, [pixels.length / (3 * crop * crop), crop, crop, 3]);
     const { embedding } = await loaded.run({ [loaded.inputNames[0] ?? 'input']: input }, ['embedding']);
-    if (!(embedding?.data instanceof Float32Array)) throw new Error('it gives no embedding in float32');
+    if (!(embedding?.data instanceof Float32Array)) throw new Error('its output embedding is not float32');
     return { embedding: embedding.data };
   } catch (error) {
     return { failed, reason: error instanceof Error ? error.message : String(error) };

@@ -6,29 +6,29 @@ import { LastlayerError, messageOf } from '../util/errors.js';
 import type { Model } from './model.js';
 import { createSession, int8Overflows, type SessionOptions } from './session.js';
 
-/** What the network makes of a batch. */
+/** What a backbone computes for a batch. */
 export interface Features {
   /** [N, width], row after row */
   embedding: Float32Array;
-  /** [N, classes] of the network's own last layer, where asked for */
+  /** [N, classes] of the model's own last layer, if requested */
   logits?: Float32Array | undefined;
 }
 
 /**
- * The frozen backbone: turns pictures into embeddings. The graph is loaded when the first batch comes, so a backbone
- * whose embeddings are all cached costs nothing. Nothing here ever changes a weight.
+ * The frozen backbone: turns pictures into embeddings. The graph is loaded when the first batch comes, so a backbone whose
+ * embeddings are all cached costs nothing.
  */
 export class Backbone {
   private readonly sessions = new Map<ort.Tensor.Type, Promise<ort.InferenceSession>>();
 
   constructor(
     private readonly model: Model & { width: number },
-    /** The file that the network came from, or its name where there is none. */
+    /** The model file. */
     readonly source: string,
     readonly options: SessionOptions = {},
   ) {}
 
-  /** Marks embeddings and heads; two backbones have the same id where their ONNX graphs are the same byte for byte. */
+  /** Identifies the backbone in embeddings and heads. Equal if and only if the ONNX graphs are equal, byte for byte. */
   get id(): string {
     return this.model.id;
   }
@@ -38,7 +38,7 @@ export class Backbone {
     return this.model.sha256;
   }
 
-  /** The network's name, e.g. `resnet18`. */
+  /** The model's name, e.g. `resnet18`. */
   get name(): string {
     return this.model.name;
   }
@@ -48,12 +48,12 @@ export class Backbone {
     return this.model.width;
   }
 
-  /** Whether the network computes in integers. */
+  /** Whether it computes in integers. */
   get quantized(): boolean {
     return this.model.quantized;
   }
 
-  /** Whether the network has its last layer still, so that `run` can give logits. */
+  /** Whether the model still has its own last layer, so that `run` can return logits. */
   get hasLogits(): boolean {
     return this.model.hasLogits;
   }
@@ -71,16 +71,16 @@ export class Backbone {
     return transformId(this.model.transform);
   }
 
-  /** The ONNX graph that runs. */
+  /** The ONNX model. */
   get onnx(): Uint8Array {
     return this.model.bytes;
   }
 
   /**
-   * Runs the network over a batch of pictures.
+   * Computes the embeddings of a batch of pictures.
    * @param pictures RGB bytes [N, crop, crop, 3], as decoded; or normalised planes [N, 3, crop, crop] in float32
-   * @param options.logits give the logits of the network's own last layer too
-   * @throws {LastlayerError} where the graph cannot be loaded or run, or has no logits and they are asked for
+   * @param options.logits return the logits of the model's own last layer too
+   * @throws {LastlayerError} where the graph cannot be loaded or run, or has no logits to return
    */
   async run(
     pictures: Uint8Array | Float32Array,
@@ -106,14 +106,14 @@ export class Backbone {
     }
   }
 
-  /** The ONNX graph of RGB bytes [N, crop, crop, 3], which normalises them itself. */
+  /** The ONNX model with RGB bytes [N, crop, crop, 3] as its input, which it normalises itself. */
   pixelGraph(): Uint8Array {
     const { bytes, transform } = this.model;
     return encodeModel(takePixels(decodeModel(bytes, this.source), this.source, transform));
   }
 
-  /** Whether this processor must be told to add the products of integers in more bits. */
-  async widens(): Promise<boolean> {
+  /** Whether the products of integers must be added in more bits than this processor does by default. */
+  async needsWidening(): Promise<boolean> {
     return this.quantized && (await int8Overflows());
   }
 
@@ -124,7 +124,6 @@ export class Backbone {
     for (const session of sessions) await (await session).release();
   }
 
-  /** The session for an input of this type. */
   private open(type: ort.Tensor.Type): Promise<ort.InferenceSession> {
     let session = this.sessions.get(type);
     if (!session) {
@@ -136,19 +135,19 @@ export class Backbone {
 
   private async load(type: ort.Tensor.Type): Promise<ort.InferenceSession> {
     const graph = type === 'uint8' ? this.pixelGraph() : this.model.bytes;
-    return createSession(graph, this.source, { ...this.options, widen: await this.widens() });
+    return createSession(graph, this.source, { ...this.options, widen: await this.needsWidening() });
   }
 }
 
 /**
  * How many pictures a batch holds.
- * @throws {LastlayerError} where that is no whole number from 1 on
+ * @throws {LastlayerError} where that is not a whole number of at least 1
  */
 export function picturesIn({ length }: ArrayLike<number>, crop: number): number {
   const count = length / (3 * crop * crop);
   if (Number.isInteger(count) && count > 0) return count;
   throw new LastlayerError(
-    `A batch of N pictures of 3 × ${crop} × ${crop} values is expected; ${length} values make no such batch.`,
+    `A batch of N pictures of 3 × ${crop} × ${crop} values is expected; ${length} values are not such a batch.`,
   );
 }
 

@@ -1,32 +1,41 @@
 import { readdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ModelProto } from 'onnx-buf';
-import { uniformFloat32 } from 'pure-rand/distribution/uniformFloat32';
-import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { asCalled, LastlayerError } from '../util/errors.js';
 import { fileExists } from '../util/files.js';
 import { Backbone } from './backbone.js';
-import type { Checkpoint } from './checkpoint/read.js';
 import { readCard, writeModel } from './model-card.js';
-import { type Model, readModel, toModel } from './model.js';
-import { convolutionsOf, resNet, type ResNetArchitecture, resNetGraph } from './resnet.js';
+import { describeModel, type Model, readModel } from './model.js';
 import type { SessionOptions } from './session.js';
+import { UNTRAINED, untrainedResNet18 } from './untrained.js';
+
+/** Name of the backbone that ships with the project, pretrained on generated pictures; see models/README.md. */
+export const BUNDLED = 'resnet18-bundled.int8';
+
+/** Its file, which is part of the package. */
+export const BUNDLED_PATH = fileURLToPath(new URL(`../../models/${BUNDLED}.onnx`, import.meta.url));
+
+/**
+ * Validation accuracy, in percent, of a head on the ants and bees of PyTorch's transfer learning tutorial: with the bundled
+ * features, see the model card, and with ImageNet's, as the tutorial reports (0.948 to 0.954, best of 25 epochs).
+ */
+export const ANTS_AND_BEES = { bundled: 78.4, imageNet: 95 };
 
 export interface BackboneOptions extends SessionOptions {
   /** A model file: .onnx, or a ResNet's checkpoint (.pth, .safetensors). */
   model?: string | undefined;
-  /** Folder of the models that were fetched. Default: `models` in the working directory. */
+  /** Folder of the fetched models. @default `models` in the working directory */
   modelsDir?: string | undefined;
-  /** Where no model is given: prefer the one of this id, if the models folder has it. */
+  /** Without `model`: the id of the model to prefer, if the models folder has it. */
   modelId?: string | undefined;
-  /** Told what the user should know: that the features are the bundled ones, or untrained. */
+  /** Receives a line for the user where the features are the bundled ones, or untrained. */
   onNotice?: ((line: string) => void) | undefined;
 }
 
 /**
- * Loads the backbone: the given model, else the wanted one, else `resnet18.onnx` of the models folder, else the bundled one.
- * @throws {LastlayerError} where the model is missing, unreadable or of no use
+ * Loads a backbone: `model` if given, else the one with `modelId`, else `resnet18.onnx` of the models folder, else the bundled
+ * one.
+ * @throws {LastlayerError} where the model is missing, unreadable or unusable
  */
 export async function loadBackbone(options: BackboneOptions = {}): Promise<Backbone> {
   const path = await modelPath(options);
@@ -46,28 +55,9 @@ export async function loadBackbone(options: BackboneOptions = {}): Promise<Backb
   return backbone;
 }
 
-/**
- * An untrained ResNet-18, what features of any training are to be compared with. It is made on the spot and written to
- * the models folder.
- * @throws {LastlayerError} where it cannot be written
- */
-export async function untrainedBackbone(
-  options: SessionOptions & Pick<BackboneOptions, 'modelsDir'> = {},
-): Promise<Backbone> {
-  const path = join(folderOf(options), `${UNTRAINED}.onnx`);
-  if (await fileExists(path)) return backboneOf(path, options);
-  const model = { ...toModel(untrainedModel(), path, false), width: UNTRAINED_WIDTH };
-  await writeModel(path, model, { source: 'drawn from a fixed seed', licence: 'MIT' });
-  return new Backbone(model, path, options);
-}
-
-function folderOf({ modelsDir = 'models' }: Pick<BackboneOptions, 'modelsDir'>): string {
-  return resolve(modelsDir);
-}
-
 async function modelPath({ model, modelId, modelsDir }: BackboneOptions): Promise<string> {
   if (model !== undefined) return resolve(model);
-  const folder = folderOf(modelsDir === undefined ? {} : { modelsDir });
+  const folder = folderOf(modelsDir);
   const wanted =
     modelId === undefined ? undefined : await findModel([folder, dirname(BUNDLED_PATH)], modelId);
   if (wanted !== undefined) return wanted;
@@ -75,7 +65,11 @@ async function modelPath({ model, modelId, modelsDir }: BackboneOptions): Promis
   return (await fileExists(fetched)) ? fetched : BUNDLED_PATH;
 }
 
-/** The model of these folders whose card has this id. */
+function folderOf(modelsDir = 'models'): string {
+  return resolve(modelsDir);
+}
+
+/** The model in these folders whose card has this id. */
 async function findModel(folders: readonly string[], id: string): Promise<string | undefined> {
   for (const folder of folders) {
     const files = await readdir(folder).catch(() => []);
@@ -101,10 +95,10 @@ async function backboneOf(path: string, options: SessionOptions): Promise<Backbo
 }
 
 /**
- * Tries a network on two made-up pictures, one by one and together, and reads the width of its embedding off the result.
- * @returns the width of the embedding, and of the logits where there are any
- * @throws {LastlayerError} where it does not run, gives values that are not finite, or gives a picture another embedding
- *   in company than alone, as a network exported in training mode does
+ * Runs a model on two made-up pictures, alone and together.
+ * @returns the width of the embedding, and the number of logits if there are any
+ * @throws {LastlayerError} where it does not run, its values are not finite, or the embedding of a picture depends on what
+ *   else is in the batch, as in a model exported in training mode
  */
 export async function probeModel(
   model: Model,
@@ -122,11 +116,11 @@ export async function probeModel(
     const width = embedding.length / 2;
     if (alone.length !== width) {
       throw new LastlayerError(
-        `${path} gives ${alone.length} values for one picture and ${embedding.length} for two; its graph does not work ` +
-          `on batches. Export it with a dynamic batch axis.`,
+        `${path} gives ${alone.length} values for one picture and ${embedding.length} for two, so it does not work on ` +
+          `batches. Export it with a dynamic batch axis.`,
       );
     }
-    refuseBadValues(alone, embedding, path);
+    checkEmbeddings(alone, embedding, path);
     if (logits?.every(Number.isFinite) === false) {
       throw new LastlayerError(
         `${path} gives logits that are not finite numbers: its last layer is damaged.`,
@@ -138,71 +132,34 @@ export async function probeModel(
   }
 }
 
-function refuseBadValues(alone: Float32Array, together: Float32Array, path: string): void {
+function checkEmbeddings(alone: Float32Array, together: Float32Array, path: string): void {
   if (!together.every(Number.isFinite)) {
     throw new LastlayerError(
       `${path} gives embeddings that are not finite numbers: its weights are damaged.`,
     );
   }
   const largest = alone.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
-  const differs = alone.some((value, i) => Math.abs(value - together[i]!) > 1e-3 * largest);
-  if (differs) {
+  if (alone.some((value, i) => Math.abs(value - together[i]!) > 1e-3 * largest)) {
     throw new LastlayerError(
-      `${path} gives a picture another embedding beside a second one than alone. Was it exported in training mode? ` +
+      `${path} gives the same picture a different embedding in a batch of two. Was it exported in training mode? ` +
         `Call model.eval() before the export.`,
     );
   }
 }
 
-/** Name of the backbone that ships with the project, pretrained on generated pictures; see models/README.md. */
-export const BUNDLED = 'resnet18-bundled.int8';
-
-/** Where it lies: in the package, whatever the working directory is. */
-export const BUNDLED_PATH = fileURLToPath(new URL(`../../models/${BUNDLED}.onnx`, import.meta.url));
-
-/**
- * Validation accuracy, in percent, of a head on the ants and bees of PyTorch's transfer learning tutorial: with the bundled
- * features, see the model card, and with ImageNet's, as the tutorial reports (0.948 to 0.954, best of 25 epochs).
- */
-export const ANTS_AND_BEES = { bundled: 78.4, imageNet: 95 };
-
-/** Name of the backbone that is always there; a model of this name has features that were never trained. */
-export const UNTRAINED = 'resnet18-untrained';
-
 /** Width of its embedding. */
 const UNTRAINED_WIDTH = 512;
 
-const SEED = 18;
-
-/** The graph of an untrained ResNet-18, made in a second; the same on every machine. */
-function untrainedModel(): ModelProto {
-  return resNetGraph(
-    untrainedCheckpoint(resNet({ block: 'basic', blocks: [2, 2, 2, 2] })),
-    UNTRAINED,
-    UNTRAINED,
-  );
-}
-
 /**
- * A ResNet as it is before any training: convolutions drawn from He's uniform distribution,
- * ±√(6 / fan out) (He et al. 2015, "Delving deep into rectifiers"; torchvision too takes the fan out), BatchNorm the
- * identity, no fc. Drawn from a fixed seed with nothing but correctly rounded arithmetic.
+ * An untrained ResNet-18, the baseline for any trained features. It is built on first use and written to the models folder.
+ * @throws {LastlayerError} where it cannot be written
  */
-export function untrainedCheckpoint(architecture: ResNetArchitecture): Checkpoint {
-  const random = xoroshiro128plus(SEED);
-  const checkpoint: Checkpoint = new Map();
-  for (const { name, norm, shape } of convolutionsOf(architecture)) {
-    const [channels, inputs, kernel] = shape;
-    const bound = Math.sqrt(6 / (channels * kernel * kernel));
-    const data = new Float32Array(channels * inputs * kernel * kernel);
-    for (let i = 0; i < data.length; i++) data[i] = (2 * uniformFloat32(random) - 1) * bound;
-    checkpoint.set(`${name}.weight`, { shape, data });
-
-    const constant = (value: number) => ({ shape: [channels], data: new Float32Array(channels).fill(value) });
-    checkpoint.set(`${norm}.weight`, constant(1));
-    checkpoint.set(`${norm}.bias`, constant(0));
-    checkpoint.set(`${norm}.running_mean`, constant(0));
-    checkpoint.set(`${norm}.running_var`, constant(1));
-  }
-  return checkpoint;
+export async function untrainedBackbone(
+  options: SessionOptions & Pick<BackboneOptions, 'modelsDir'> = {},
+): Promise<Backbone> {
+  const path = join(folderOf(options.modelsDir), `${UNTRAINED}.onnx`);
+  if (await fileExists(path)) return backboneOf(path, options);
+  const model = { ...describeModel(untrainedResNet18(), path), width: UNTRAINED_WIDTH };
+  await writeModel(path, model, { source: 'drawn from a fixed seed', licence: 'MIT' });
+  return new Backbone(model, path, options);
 }

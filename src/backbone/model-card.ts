@@ -5,17 +5,17 @@ import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
 import { readRegularFile, writeWholeFiles } from '../util/files.js';
 import type { Model } from './model.js';
 
-/** What is known of a model file: the JSON beside it, e.g. models/resnet18.json beside models/resnet18.onnx. */
+/** Describes a model file, in a JSON file beside it, e.g. models/resnet18.json beside models/resnet18.onnx. */
 export interface ModelCard {
   name: string;
-  /** Name of the file that the card describes. */
+  /** Name of the model file. */
   file: string;
-  /** The id that embeddings and heads carry: `<name>@<first 12 digits of the sha256>`. */
+  /** Identifies the model in embeddings and heads: `<name>@<first 12 digits of the sha256>`. */
   id: string;
-  /** Of the .onnx file. */
+  /** Of the model file. */
   sha256: string;
   featureWidth: number;
-  /** Classes of the network's own last layer; null where it has none. */
+  /** Classes of the model's own last layer; null where it has none. */
   classes: number | null;
   /** False where the weights were never trained. */
   pretrained: boolean;
@@ -23,7 +23,7 @@ export interface ModelCard {
   source: string;
   sourceSha256: string | null;
   licence: string;
-  /** The tensor that the features were taken from; null for the pooled ones. */
+  /** Tensor or operator that the model was cut at; null for the pooled features. */
   features: string | null;
   transform: Transform;
   /** ISO 8601. */
@@ -35,18 +35,13 @@ export interface Provenance {
   source: string;
   sourceSha256?: string | undefined;
   licence: string;
-  /** Tensor or operator that the features were taken from, where they are not the pooled ones. */
+  /** Tensor or operator that the model was cut at. @default the pooled features */
   features?: string | undefined;
 }
 
-/** Where the card of a model file lies. */
-function cardPath(modelPath: string): string {
-  return join(dirname(modelPath), `${parse(modelPath).name}.json`);
-}
-
 /**
- * Writes a model and the card beside it, whole or not at all.
- * @throws {LastlayerError} where they cannot be written; the old ones are as they were
+ * Writes a model and its card, both or neither.
+ * @throws {LastlayerError} where they cannot be written; earlier ones are then as they were
  */
 export async function writeModel(
   modelPath: string,
@@ -76,7 +71,7 @@ export async function writeModel(
         { path: modelPath, content: bytes },
         { path: cardPath(modelPath), content: `${JSON.stringify(card, null, 2)}\n` },
       ],
-      // Without its old card a model is still of use; with the card of another one it is refused.
+      // A model without a card works; with the card of another model it is refused.
       () => rm(cardPath(modelPath), { force: true }),
     );
   } catch (error) {
@@ -87,9 +82,13 @@ export async function writeModel(
   return card;
 }
 
+function cardPath(modelPath: string): string {
+  return join(dirname(modelPath), `${parse(modelPath).name}.json`);
+}
+
 /**
- * Reads the card beside a model file.
- * @returns undefined where there is no card, or one of another file
+ * Reads the card of a model file.
+ * @returns undefined where there is none, or only that of another file
  * @throws {LastlayerError} where it cannot be read
  */
 export async function readCard(modelPath: string): Promise<ModelCard | undefined> {

@@ -7,31 +7,31 @@ import { LastlayerError, messageOf } from '../util/errors.js';
 import { type Backbone, picturesIn } from './backbone.js';
 import { loadError, sessionOptions } from './session.js';
 
-/** Beyond, the memory of one more copy of the network is worth more than what it adds. */
+/** Beyond this, another copy of the model is not worth its memory. */
 const MOST_WORKERS = 16;
 
-/** What a thread is started with. */
+/** What a thread needs to start. */
 export interface BackboneProgram {
-  /** ONNX graph of RGB bytes [N, crop, crop, 3] → embedding [N, width]. */
+  /** ONNX model of RGB bytes [N, crop, crop, 3] → embedding [N, width]. */
   graph: Uint8Array;
   options: InferenceSession.SessionOptions;
   crop: number;
 }
 
-/** What a thread makes of a batch: its embeddings [N, width], or what failed and why. */
+/** A thread's answer to a batch: the embeddings [N, width], or what failed and why. */
 export type Answer =
   { failed?: undefined; embedding: Float32Array } | { failed: 'load' | 'run'; reason: string };
 
 /**
- * The backbone in threads of its own, for many pictures: `Backbone.run` blocks the event loop while it computes, and with it
- * all that reads and decodes the next pictures. On the processor, each thread runs batches of its own: cores that share a
- * batch wait for each other after every layer (measured on 2 cores, int8: 13.4 against 14.4 ms of processor time a
- * picture, decoding included).
+ * The backbone in threads of its own, for many pictures. `Backbone.run` blocks the event loop while it computes, and so the
+ * reading and decoding of the next pictures. On a CPU each thread runs whole batches, because cores that share a batch wait
+ * for each other after every layer (measured on 2 cores, int8: 13.4 against 14.4 ms of CPU time per picture, decoding
+ * included).
  *
  * Threads start when they are first needed, and keep the process alive until `close`.
  */
 export class BackbonePool {
-  /** Batches that run at the same time, at most. */
+  /** The most batches that run at the same time. */
   readonly size: number;
 
   private readonly threadsEach: number;
@@ -48,11 +48,11 @@ export class BackbonePool {
   }
 
   /**
-   * Runs the backbone over a batch, when a thread is free.
-   * @param pixels RGB bytes [N, crop, crop, 3]; they move to the thread and are gone here
-   * @param priority of the batches that wait, those of the highest come first; default: 0
+   * Runs the backbone on a batch as soon as a thread is free.
+   * @param pixels RGB bytes [N, crop, crop, 3]; they are transferred to the thread, so this array is empty afterwards
+   * @param priority waiting batches of a higher priority come first
    * @returns the embeddings [N, width], row after row
-   * @throws {LastlayerError} where they make no such batch, the graph cannot be loaded or run, or the thread dies
+   * @throws {LastlayerError} where the pixels are not such a batch, the model cannot be loaded or run, or the thread dies
    */
   async run(pixels: Uint8Array<ArrayBuffer>, priority = 0): Promise<Float32Array> {
     const count = picturesIn(pixels, this.backbone.transform.crop);
@@ -65,13 +65,13 @@ export class BackbonePool {
     throw new LastlayerError(`${source} failed on a batch of ${count}: ${answer.reason}.`);
   }
 
-  /** Starts all threads and has each run once, so that no later batch waits for it. @throws {LastlayerError} as `run` does */
+  /** Starts all threads, so that no later batch waits for that. @throws {LastlayerError} as `run` does */
   async warmUp(): Promise<void> {
     const picture = () => new Uint8Array(3 * this.backbone.transform.crop ** 2);
     await Promise.all(Array.from({ length: this.size }, () => this.run(picture())));
   }
 
-  /** Waits for what is running and ends the threads; a later run starts them again. */
+  /** Waits for running batches and ends the threads. A later run starts them again. */
   async close(): Promise<void> {
     await Promise.allSettled(this.running);
     await Promise.all(this.idle.splice(0).map((thread) => thread.close()));
@@ -91,7 +91,7 @@ export class BackbonePool {
 
   private async prepare(): Promise<BackboneProgram> {
     const { options, transform } = this.backbone;
-    const settings = { ...options, threads: this.threadsEach, widen: await this.backbone.widens() };
+    const settings = { ...options, threads: this.threadsEach, widen: await this.backbone.needsWidening() };
     return {
       graph: this.backbone.pixelGraph(),
       options: sessionOptions(settings),
@@ -100,25 +100,25 @@ export class BackbonePool {
   }
 }
 
-/** What a pass needs of a pool. */
+/** The part of a pool that runs batches. */
 export type BackboneRunner = Pick<BackbonePool, 'size' | 'run'>;
 
-/** One thread, which takes one batch at a time. */
+/** One thread. It takes one batch at a time. */
 class BackboneThread {
   private readonly worker: Worker;
   private waiting: { resolve: (answer: Answer) => void; reject: (error: Error) => void } | undefined;
   private death: Error | undefined;
 
   constructor(program: BackboneProgram) {
-    // Without the loaders of the main thread, which this one has no use for.
+    // Plain JavaScript, so it needs none of the main thread's loaders.
     this.worker = new Worker(new URL('./backbone-worker.js', import.meta.url), { execArgv: [] });
     this.worker.postMessage(program);
     this.worker.on('message', (answer: Answer) => this.waiting?.resolve(answer));
     this.worker.on('error', (error) => {
-      this.die(new LastlayerError(`The thread of the network died: ${messageOf(error)}.`));
+      this.die(new LastlayerError(`A thread of the backbone died: ${messageOf(error)}.`));
     });
     this.worker.on('exit', (code) => {
-      this.die(new LastlayerError(`The thread of the network ended with exit code ${code}.`));
+      this.die(new LastlayerError(`A thread of the backbone ended with exit code ${code}.`));
     });
   }
 

@@ -1,16 +1,14 @@
 import type { ModelProto, NodeProto, TensorProto } from 'onnx-buf';
-import { floatTensor, model, node, tensorInfo } from '../formats/onnx/build.js';
+import { initializer, model, node, tensorInfo } from '../formats/onnx/build.js';
 import { LastlayerError } from '../util/errors.js';
 import type { Checkpoint } from './checkpoint/read.js';
 
 /**
- * Builds the ONNX graph of a ResNet from a checkpoint in torchvision's tensor names. BatchNorm is folded into the
- * convolutions. Input `input` [N, 3, H, W]; outputs `embedding` [N, width], the features after average pooling, and,
- * where the checkpoint has an fc layer, `logits` [N, classes].
- *
- * The same tensors always give the same bytes, whatever file they came in.
+ * Builds the ONNX model of a ResNet from a checkpoint with torchvision's tensor names. BatchNorm is folded into the
+ * convolutions. Input: `input` [N, 3, H, W]. Outputs: `embedding` [N, width], the features after average pooling, and
+ * `logits` [N, classes] if the checkpoint has an fc layer. The same tensors always give the same bytes.
  * @param path the checkpoint's file, named in errors
- * @param name the model's name; by default that of the architecture
+ * @param name the model's name @default that of the architecture
  * @throws {LastlayerError} where tensors are missing, have another shape, or belong to another architecture
  */
 export function resNetGraph(checkpoint: Checkpoint, path: string, name?: string): ModelProto {
@@ -45,7 +43,7 @@ export function resNetGraph(checkpoint: Checkpoint, path: string, name?: string)
   });
 }
 
-/** Collects nodes and weights; each method adds one layer and returns the name of its output. */
+/** Collects nodes and weights. Each method adds a layer and returns the name of its output. */
 class GraphBuilder {
   readonly nodes: NodeProto[] = [];
   readonly initializers: TensorProto[] = [];
@@ -72,7 +70,7 @@ class GraphBuilder {
   conv(input: string, conv: Convolution): string {
     const { weight, bias } = foldBatchNorm(this.checkpoint, conv, this.path);
     const [w, b] = [`${conv.name}.weight`, `${conv.name}.bias`];
-    this.initializers.push(floatTensor(w, conv.shape, weight), floatTensor(b, [conv.shape[0]], bias));
+    this.initializers.push(initializer(w, conv.shape, weight), initializer(b, [conv.shape[0]], bias));
     const pad = (conv.shape[2] - 1) / 2;
     return this.add('Conv', [input, w, b], conv.name, {
       kernel_shape: [conv.shape[2], conv.shape[3]],
@@ -82,22 +80,141 @@ class GraphBuilder {
     });
   }
 
-  /** Adds the checkpoint's own fc layer, if it has one, and returns its number of classes. */
+  /** Adds the checkpoint's own fc layer, if there is one, and returns its number of classes. */
   fullyConnected(width: number): number | undefined {
     const classes = this.checkpoint.get('fc.weight')?.shape[0];
     if (classes === undefined) return undefined;
     const weight = readTensor(this.checkpoint, 'fc.weight', [classes, width], this.path);
     const bias = readTensor(this.checkpoint, 'fc.bias', [classes], this.path);
     this.initializers.push(
-      floatTensor('fc.weight', [classes, width], weight),
-      floatTensor('fc.bias', [classes], bias),
+      initializer('fc.weight', [classes, width], weight),
+      initializer('fc.bias', [classes], bias),
     );
     this.nodes.push(node('Gemm', ['embedding', 'fc.weight', 'fc.bias'], ['logits'], { transB: 1 }, 'fc'));
     return classes;
   }
 }
 
-/** A convolution without bias, followed by a BatchNorm; names are torchvision's. */
+/** PyTorch's default, which torchvision's ResNets use. */
+const EPSILON = 1e-5;
+
+/**
+ * The weight and bias of a convolution with its BatchNorm folded in, computed in float64:
+ * w′ = w · γ / √(σ² + ε) and b′ = β − μ · γ / √(σ² + ε) (Ioffe and Szegedy 2015, algorithm 2).
+ * @throws {LastlayerError} where a tensor is missing, has another shape or is not finite
+ */
+function foldBatchNorm(
+  checkpoint: Checkpoint,
+  { name, norm, shape }: Convolution,
+  path: string,
+): { weight: Float32Array; bias: Float32Array } {
+  const channels = shape[0];
+  const weight = readTensor(checkpoint, `${name}.weight`, shape, path).slice();
+  const perChannelOf = (parameter: string) =>
+    readTensor(checkpoint, `${norm}.${parameter}`, [channels], path);
+  const [gamma, beta] = [perChannelOf('weight'), perChannelOf('bias')];
+  const [mean, variance] = [perChannelOf('running_mean'), perChannelOf('running_var')];
+  const bias = new Float32Array(channels);
+  const perChannel = weight.length / channels;
+  for (let c = 0; c < channels; c++) {
+    const scale = gamma[c]! / Math.sqrt(variance[c]! + EPSILON);
+    bias[c] = beta[c]! - mean[c]! * scale;
+    for (let i = c * perChannel; i < (c + 1) * perChannel; i++) weight[i]! *= scale;
+  }
+  const folded = `${name} with ${norm} folded in`;
+  return { weight: finite(weight, folded, path), bias: finite(bias, folded, path) };
+}
+
+/** A tensor of the checkpoint. @throws {LastlayerError} where it is missing, has another shape or is not finite */
+function readTensor(
+  checkpoint: Checkpoint,
+  name: string,
+  shape: readonly number[],
+  path: string,
+): Float32Array {
+  const tensor = checkpoint.get(name);
+  if (!tensor) throw new LastlayerError(`${path} has no tensor ${name}: is the checkpoint complete?`);
+  if (tensor.shape.join() !== shape.join()) {
+    throw new LastlayerError(
+      `${path}: ${name} has the shape [${tensor.shape.join(', ')}] where [${shape.join(', ')}] is expected.`,
+    );
+  }
+  return finite(tensor.data, name, path);
+}
+
+function finite(values: Float32Array, name: string, path: string): Float32Array {
+  if (!values.every(Number.isFinite)) {
+    throw new LastlayerError(
+      `${path}: ${name} holds NaN or infinite values, so no features can be computed from it.`,
+    );
+  }
+  return values;
+}
+
+const INSTEAD = 'Export the model to ONNX and pass the .onnx file instead.';
+
+/**
+ * Recognises the ResNet of a checkpoint by the names and shapes of its tensors: basic or bottleneck blocks, how many, how wide
+ * and in how many groups. (They do not show where the strides are, so torchvision's places are assumed.)
+ * @throws {LastlayerError} where it is not a ResNet, or has tensors that such a ResNet does not have
+ */
+function recognizeResNet(checkpoint: Checkpoint, path: string): ResNetArchitecture {
+  const [channels] = checkpoint.get('conv1.weight')?.shape ?? [];
+  const [width] = checkpoint.get('layer1.0.conv1.weight')?.shape ?? [];
+  if (!channels || !width) {
+    const found = [...checkpoint.keys()].slice(0, 3).join(', ') || 'no tensors at all';
+    throw new LastlayerError(
+      `${path} is not a ResNet checkpoint with torchvision's names: it has no conv1.weight and layer1.0.conv1.weight ` +
+        `(found ${found}, …). ${INSTEAD}`,
+    );
+  }
+  const architecture = resNet({
+    block: checkpoint.has('layer1.0.conv3.weight') ? 'bottleneck' : 'basic',
+    blocks: [1, 2, 3, 4].map((stage) => countBlocks(checkpoint, stage)),
+    channels,
+    width,
+    groups: groupsOf(checkpoint, width, path),
+  });
+  refuseUnknownTensors(checkpoint, architecture, path);
+  return architecture;
+}
+
+function countBlocks(checkpoint: Checkpoint, stage: number): number {
+  let blocks = 0;
+  while (checkpoint.has(`layer${stage}.${blocks}.conv1.weight`)) blocks++;
+  return blocks;
+}
+
+/** A grouped convolution reads only some of the channels before it. */
+function groupsOf(checkpoint: Checkpoint, width: number, path: string): number {
+  const [, inputs = width] = checkpoint.get('layer1.0.conv2.weight')?.shape ?? [];
+  if (inputs === 0 || width % inputs !== 0) {
+    throw new LastlayerError(
+      `${path}: layer1.0.conv2.weight reads ${inputs} of the ${width} channels before it, which is not a whole ` +
+        `number of groups. Is the checkpoint complete?`,
+    );
+  }
+  return width / inputs;
+}
+
+/** A tensor that the graph would not use means another architecture, so the features would be wrong. */
+function refuseUnknownTensors(checkpoint: Checkpoint, architecture: ResNetArchitecture, path: string): void {
+  const parameters = ['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked'];
+  const known = new Set(['fc.weight', 'fc.bias']);
+  for (const { name, norm } of convolutionsOf(architecture)) {
+    known.add(`${name}.weight`);
+    for (const parameter of parameters) known.add(`${norm}.${parameter}`);
+  }
+  const unknown = [...checkpoint.keys()].filter((name) => !known.has(name));
+  if (unknown.length > 0) {
+    throw new LastlayerError(
+      `${path} holds ${unknown.length} tensors that ${architecture.name} does not have (${unknown.slice(0, 3).join(', ')}` +
+        `${unknown.length > 3 ? ', …' : ''}). ${INSTEAD}`,
+    );
+  }
+}
+
+/** A convolution without bias, followed by a BatchNorm. Names are torchvision's. */
 interface Convolution {
   /** Name of the convolution, e.g. `layer1.0.conv1`; its tensor is `<name>.weight`. */
   name: string;
@@ -112,27 +229,27 @@ interface Convolution {
 /** Convolutions with a shortcut around them (He et al. 2015, "Deep residual learning", figure 5). */
 interface Block {
   name: string;
-  /** In a row, with a ReLU between each two. */
+  /** In sequence, with a ReLU between each two. */
   convolutions: Convolution[];
   /** The 1 × 1 convolution of the shortcut, where the block changes size or width. */
   downsample?: Convolution | undefined;
 }
 
-/** What tells one ResNet from another. */
+/** What distinguishes one ResNet from another. */
 export interface ResNetShape {
   /** basic: two 3 × 3 convolutions; bottleneck: 1 × 1, 3 × 3 and 1 × 1 to four times as many channels. */
   block: 'basic' | 'bottleneck';
   /** Blocks in each of the four stages. */
   blocks: readonly number[];
-  /** Channels of the stem; 64 in all of torchvision's. */
+  /** Channels of the stem. @default 64, as in all of torchvision's */
   channels?: number | undefined;
-  /** Channels of the first stage's 3 × 3 convolutions, doubled with each stage. Default: those of the stem. */
+  /** Channels of the first stage's 3 × 3 convolutions, doubled with each stage. @default those of the stem */
   width?: number | undefined;
-  /** Groups of the 3 × 3 convolutions: more than one in a ResNeXt (Xie et al. 2016, "Aggregated residual transformations"). */
+  /** Groups of the 3 × 3 convolutions; several in a ResNeXt (Xie et al. 2016, "Aggregated residual transformations"). @default 1 */
   groups?: number | undefined;
 }
 
-/** A ResNet: the 7 × 7 stem, then four stages of blocks, each stage of half the size and twice the channels. */
+/** A ResNet: a 7 × 7 stem, then four stages of blocks, each with half the size and twice the channels of the one before. */
 export interface ResNetArchitecture {
   name: string;
   stem: Convolution;
@@ -159,8 +276,8 @@ const NAMES: Record<string, string> = {
 };
 
 /**
- * The architecture of a shape, e.g. basic blocks [2, 2, 2, 2] for ResNet-18 (He et al. 2015, table 1). A bottleneck
- * block that halves the size does so in its 3 × 3 convolution, as torchvision's do ("ResNet v1.5").
+ * The architecture of a shape, e.g. basic blocks [2, 2, 2, 2] for ResNet-18 (He et al. 2015, table 1). A bottleneck block
+ * halves the size in its 3 × 3 convolution, as torchvision's do ("ResNet v1.5").
  */
 export function resNet(shape: ResNetShape): ResNetArchitecture {
   const { block, blocks: perStage, channels = 64, width = channels, groups = 1 } = shape;
@@ -174,13 +291,11 @@ export function resNet(shape: ResNetShape): ResNetArchitecture {
       const inner = width * 2 ** stage;
       const convolutions =
         block === 'basic' ? basic(name, from, to, stride) : bottleneck(name, from, inner, to, stride, groups);
-      const downsample = convolution(
-        `${name}.downsample.0`,
-        `${name}.downsample.1`,
-        [to, from, 1, 1],
-        stride,
-      );
-      blocks.push({ name, convolutions, ...((stride !== 1 || from !== to) && { downsample }) });
+      const downsample =
+        stride === 1 && from === to
+          ? undefined
+          : convolution(`${name}.downsample.0`, `${name}.downsample.1`, [to, from, 1, 1], stride);
+      blocks.push({ name, convolutions, downsample });
       from = to;
     }
   });
@@ -193,7 +308,7 @@ export function resNet(shape: ResNetShape): ResNetArchitecture {
   };
 }
 
-/** Every convolution of the network, in the order of the data's way. */
+/** Every convolution, in the order of computation. */
 export function convolutionsOf({ stem, blocks }: ResNetArchitecture): Convolution[] {
   const inBlocks = blocks.flatMap(({ convolutions, downsample }) =>
     downsample ? [...convolutions, downsample] : convolutions,
@@ -231,128 +346,4 @@ function convolution(
   groups = 1,
 ): Convolution {
   return { name, norm, shape, stride, groups };
-}
-
-const INSTEAD = 'Export the network to ONNX and pass the .onnx file instead.';
-
-/**
- * Tells by the names and shapes of its tensors which ResNet a checkpoint is of: basic or bottleneck blocks, how many
- * of them, how wide and in how many groups. (It cannot tell the stride's place, which is torchvision's.)
- * @param path the checkpoint's file, named in errors
- * @throws {LastlayerError} where it is none, or holds tensors that such a ResNet does not have
- */
-function recognizeResNet(checkpoint: Checkpoint, path: string): ResNetArchitecture {
-  const [channels] = checkpoint.get('conv1.weight')?.shape ?? [];
-  const [width] = checkpoint.get('layer1.0.conv1.weight')?.shape ?? [];
-  if (!channels || !width) {
-    const found = [...checkpoint.keys()].slice(0, 3).join(', ') || 'no tensors at all';
-    throw new LastlayerError(
-      `${path} is no ResNet checkpoint in torchvision's names: it has no conv1.weight and layer1.0.conv1.weight ` +
-        `(found ${found}, …). ${INSTEAD}`,
-    );
-  }
-  const architecture = resNet({
-    block: checkpoint.has('layer1.0.conv3.weight') ? 'bottleneck' : 'basic',
-    blocks: [1, 2, 3, 4].map((stage) => countBlocks(checkpoint, stage)),
-    channels,
-    width,
-    groups: groupsOf(checkpoint, width, path),
-  });
-  refuseUnknownTensors(checkpoint, architecture, path);
-  return architecture;
-}
-
-function countBlocks(checkpoint: Checkpoint, stage: number): number {
-  let blocks = 0;
-  while (checkpoint.has(`layer${stage}.${blocks}.conv1.weight`)) blocks++;
-  return blocks;
-}
-
-/** A grouped convolution reads only so many of its input's channels. */
-function groupsOf(checkpoint: Checkpoint, width: number, path: string): number {
-  const [, inputs = width] = checkpoint.get('layer1.0.conv2.weight')?.shape ?? [];
-  if (inputs === 0 || width % inputs !== 0) {
-    throw new LastlayerError(
-      `${path}: layer1.0.conv2.weight reads ${inputs} of the ${width} channels before it, which makes no whole number ` +
-        `of groups. Is the checkpoint complete?`,
-    );
-  }
-  return width / inputs;
-}
-
-/** A tensor that the graph would not use means another architecture, whose features would come out wrong. */
-function refuseUnknownTensors(checkpoint: Checkpoint, architecture: ResNetArchitecture, path: string): void {
-  const parameters = ['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked'];
-  const known = new Set(['fc.weight', 'fc.bias']);
-  for (const { name, norm } of convolutionsOf(architecture)) {
-    known.add(`${name}.weight`);
-    for (const parameter of parameters) known.add(`${norm}.${parameter}`);
-  }
-  const unknown = [...checkpoint.keys()].filter((name) => !known.has(name));
-  if (unknown.length > 0) {
-    throw new LastlayerError(
-      `${path} holds ${unknown.length} tensors that ${architecture.name} does not have (${unknown.slice(0, 3).join(', ')}` +
-        `${unknown.length > 3 ? ', …' : ''}). ${INSTEAD}`,
-    );
-  }
-}
-
-/** PyTorch's default, which torchvision's ResNets keep. */
-const EPSILON = 1e-5;
-
-/**
- * The weight and bias of a convolution with its BatchNorm folded in, computed in float64:
- * w′ = w · γ / √(σ² + ε) and b′ = β − μ · γ / √(σ² + ε) (Ioffe and Szegedy 2015, algorithm 2).
- * @throws {LastlayerError} where a tensor is missing, has another shape or is not finite
- */
-function foldBatchNorm(
-  checkpoint: Checkpoint,
-  { name, norm, shape }: Convolution,
-  path: string,
-): { weight: Float32Array; bias: Float32Array } {
-  const channels = shape[0];
-  const weight = readTensor(checkpoint, `${name}.weight`, shape, path).slice();
-  const [gamma, beta, mean, variance] = ['weight', 'bias', 'running_mean', 'running_var'].map((parameter) =>
-    readTensor(checkpoint, `${norm}.${parameter}`, [channels], path),
-  );
-  const bias = new Float32Array(channels);
-  const perChannel = weight.length / channels;
-  for (let c = 0; c < channels; c++) {
-    const scale = at(gamma, c) / Math.sqrt(at(variance, c) + EPSILON);
-    bias[c] = at(beta, c) - at(mean, c) * scale;
-    for (let i = c * perChannel; i < (c + 1) * perChannel; i++) weight[i] = at(weight, i) * scale;
-  }
-  const folded = `${name} with ${norm} folded in`;
-  return { weight: finite(weight, folded, path), bias: finite(bias, folded, path) };
-}
-
-/** A tensor of the checkpoint. @throws {LastlayerError} where it is missing, has another shape or is not finite */
-function readTensor(
-  checkpoint: Checkpoint,
-  name: string,
-  shape: readonly number[],
-  path: string,
-): Float32Array {
-  const tensor = checkpoint.get(name);
-  if (!tensor) throw new LastlayerError(`${path} has no tensor ${name}: is the checkpoint complete?`);
-  if (tensor.shape.join() !== shape.join()) {
-    throw new LastlayerError(
-      `${path}: ${name} has the shape [${tensor.shape.join(', ')}] where [${shape.join(', ')}] is expected.`,
-    );
-  }
-  return finite(tensor.data, name, path);
-}
-
-/** The same values. @throws {LastlayerError} where they are not all finite */
-function finite(values: Float32Array, name: string, path: string): Float32Array {
-  if (!values.every(Number.isFinite)) {
-    throw new LastlayerError(
-      `${path}: ${name} holds NaN or infinite values, so no features can be computed from it.`,
-    );
-  }
-  return values;
-}
-
-function at(values: Float32Array | undefined, i: number): number {
-  return values?.[i] ?? Number.NaN;
 }

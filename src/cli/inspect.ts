@@ -1,8 +1,7 @@
 import type { Command } from 'commander';
 import type { Backbone } from '../backbone/backbone.js';
-import { inspectBackbone, type Layer } from '../backbone/inspect.js';
+import { featureCandidates, inspectBackbone, type Layer } from '../backbone/inspect.js';
 import { loadBackbone } from '../backbone/load.js';
-import { featureCandidates } from '../backbone/model.js';
 import { UsageError } from '../util/errors.js';
 import { jsonOption, modelOption } from './options.js';
 import { notice, print, say, table } from './terminal.js';

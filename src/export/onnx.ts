@@ -1,24 +1,28 @@
-import type { ModelProto, NodeProto, TensorProto } from 'onnx-buf';
-import type { Backbone } from '../backbone/backbone.js';
+import { type InferenceSession, Tensor } from 'onnxruntime-node';
+import { createSession } from '../backbone/session.js';
 import type { Classifier } from '../classify/classifier.js';
-import { floatTensor, intTensor, node, tensorInfo } from '../formats/onnx/build.js';
-import { keepOutputs } from '../formats/onnx/cut.js';
-import { extend, type Extension, raiseOpset, renameValues } from '../formats/onnx/edit.js';
-import { takeImages, takePixels } from '../formats/onnx/images.js';
-import { decodeModel, encodeModel, graphOf, pictureInput, withMetadata } from '../formats/onnx/model.js';
-import type { Head } from '../head/head.js';
-import { ownVersion } from '../util/version.js';
-import { checkExport, type CheckOptions, type ExportCheck } from './onnx-check.js';
+import { readPictureFile } from '../data/read.js';
+import { encodeModel, graphOf } from '../formats/onnx/model.js';
+import { decodeImage, decodeWhole } from '../image/decode.js';
+import type { Transform } from '../image/transform.js';
+import { abortable } from '../util/async.js';
+import { LastlayerError, messageOf } from '../util/errors.js';
+import { sum } from '../util/math.js';
+import { classifierModel, type OnnxInput } from './onnx-graph.js';
 import { writeExport } from './write-export.js';
 
-export interface ExportOnnxOptions extends CheckOptions {
-  /** What the network takes. Default: `image`. */
+export interface ExportOnnxOptions {
+  /** What the model takes. @default 'image' */
   input?: OnnxInput | undefined;
-  /** Files of pictures to compare with `predict` on. */
+  /** Picture files to compare with `predict` on. */
   pictures: readonly string[];
+  /** Receives a line for each picture that cannot be read and so is not compared. */
+  onNotice?: ((line: string) => void) | undefined;
+  onProgress?: ((done: number, total: number) => void) | undefined;
+  signal?: AbortSignal | undefined;
 }
 
-/** A network that was written. */
+/** A model that was written. */
 export interface ExportedOnnx {
   path: string;
   bytes: number;
@@ -27,137 +31,177 @@ export interface ExportedOnnx {
   check: ExportCheck;
 }
 
+/** How an exported model compares with `predict` on some pictures. */
+export interface ExportCheck {
+  /** Pictures that were compared. */
+  pictures: number;
+  /** Of them, those with the same most probable class. */
+  sameTop: number;
+  /** The largest difference between the probabilities of a picture: the maximum and the mean over the pictures. */
+  largestDifference: number;
+  meanDifference: number;
+}
+
 /**
- * Writes backbone and head as one ONNX network, which takes pictures and gives probabilities. Before it is written it is run on
- * pictures and compared with `predict`. Its metadata hold the labels and what else is known of the head; its outputs are
- * `probabilities` [batch, N], `logits` [batch, N] before the temperature, `embedding` [batch, D] and, where the head can tell,
- * `unknown` [batch].
- * @throws {LastlayerError} where the network is not as good as `predict`, see {@link checkExport}, or cannot be written
+ * Writes backbone and head as one ONNX model that takes pictures and returns probabilities, see {@link classifierModel}. First
+ * runs it on pictures and compares it with `predict`.
+ * @throws {LastlayerError} where onnxruntime does not run it, it differs from `predict` on the same pixels by more than 1e-3,
+ *   none of the pictures can be read, or it cannot be written
  * @throws the signal's reason, once it aborts; nothing is written then
  */
 export async function exportOnnx(
   classifier: Classifier,
   path: string,
-  { input = 'image', pictures, ...options }: ExportOnnxOptions,
+  options: ExportOnnxOptions,
 ): Promise<ExportedOnnx> {
-  const { backbone, head } = classifier;
-  const graph = await classifierGraph(backbone, head, input);
-  const onnx = encodeModel(graph);
-  const check = await checkExport(onnx, path, input, classifier, pictures, options);
-  options.signal?.throwIfAborted();
+  const { input = 'image', signal } = options;
+  const model = await classifierModel(classifier.backbone, classifier.head, input);
+  const onnx = encodeModel(model);
+  const checked = await check(onnx, path, classifier, options);
+  signal?.throwIfAborted();
   await writeExport({ path, content: onnx });
-  const outputs = graphOf(graph, path).output.map(({ name }) => name);
-  return { path, bytes: onnx.length, input, outputs, check };
+  const outputs = graphOf(model, path).output.map(({ name }) => name);
+  return { path, bytes: onnx.length, input, outputs, check: checked };
 }
 
-/**
- * What an exported classifier takes:
- * - `image`: RGB bytes of pictures of any size, `image` uint8 [batch, height, width, 3]; all else is done inside;
- * - `pixels`: RGB bytes resized and cropped already, `pixels` uint8 [batch, crop, crop, 3];
- * - `tensor`: normalised planes, `input` float32 [batch, 3, crop, crop], as torchvision's transforms make them.
- */
-export const ONNX_INPUTS = ['image', 'pixels', 'tensor'] as const;
-export type OnnxInput = (typeof ONNX_INPUTS)[number];
+/** How much a probability may differ from that of `predict` on the same pixels. */
+const TOLERANCE = 1e-3;
 
 /**
- * Backbone and head as one network, for version 18 of ONNX's operators (onnxruntime 1.14 or later). The same backbone and head
- * give the same bytes.
- * @throws {LastlayerError} where the backbone is written for a version of the operators below 13
+ * Runs an exported model on pictures and compares its probabilities with those of `predict`, which must agree on the same
+ * pixels. With the input `image`, pixels are the same only if a picture needs no resizing; otherwise probabilities differ as
+ * onnxruntime's resizing differs from that of libvips.
+ * @param path of the model, for errors
+ * @throws {LastlayerError} where onnxruntime does not run it, it differs from `predict` on the same pixels by more than 1e-3, or
+ *   none of the pictures can be read
+ * @throws the signal's reason, once it aborts
  */
-async function classifierGraph(backbone: Backbone, head: Head, input: OnnxInput): Promise<ModelProto> {
-  const { source, transform } = backbone;
-  const classifier = extend(backboneGraph(backbone), source, headOperators(head));
-  const facts = { ...factsOf(backbone, head, input), lastlayer: await ownVersion() };
-  const described = Object.entries(facts).reduce(
-    (model, [key, value]) => withMetadata(model, key, value),
-    classifier,
+async function check(
+  onnx: Uint8Array,
+  path: string,
+  classifier: Classifier,
+  { input = 'image', pictures, onNotice, onProgress, signal }: ExportOnnxOptions,
+): Promise<ExportCheck> {
+  const { backbone } = classifier;
+  const session = await createSession(onnx, path, { widen: await backbone.needsWidening() });
+  try {
+    const differences: Difference[] = [];
+    for (const [i, file] of pictures.entries()) {
+      signal?.throwIfAborted();
+      const picture = await abortable(read(file, backbone.transform, input), signal);
+      if ('error' in picture) {
+        onNotice?.(`Not compared on ${file}: ${picture.error}.`);
+        continue;
+      }
+      const difference = await compare(session, classifier, picture.sample);
+      differences.push(difference);
+      if (input !== 'image') refuse(difference, path, file);
+      // One picture shows whether the crop, the colours and the layer are right.
+      else if (differences.length === 1) {
+        const sample = await resizedSampleOf(picture.bytes, backbone.transform);
+        refuse(await compare(session, classifier, sample), path, file);
+      }
+      onProgress?.(i + 1, pictures.length);
+    }
+    return summaryOf(differences, path);
+  } finally {
+    await session.release();
+  }
+}
+
+async function read(
+  file: string,
+  transform: Transform,
+  input: OnnxInput,
+): Promise<{ bytes: Uint8Array; sample: Sample } | { error: string }> {
+  try {
+    const bytes = await readPictureFile(file);
+    return { bytes, sample: await sampleOf(bytes, transform, input) };
+  } catch (error) {
+    return { error: messageOf(error) };
+  }
+}
+
+/** How the probabilities of one picture differ. */
+interface Difference {
+  largest: number;
+  sameTop: boolean;
+}
+
+async function compare(
+  session: InferenceSession,
+  { backbone, head }: Classifier,
+  { feed, pixels }: Sample,
+): Promise<Difference> {
+  const expected = head.predictProba((await backbone.run(pixels)).embedding).getRow(0);
+  const { probabilities } = await session.run({ [session.inputNames[0] ?? '']: feed }, ['probabilities']);
+  const found = Array.from(probabilities?.data as Float32Array);
+  const top = (row: readonly number[]) => row.indexOf(Math.max(...row));
+  return {
+    largest: Math.max(...expected.map((value, n) => Math.abs(value - (found[n] ?? NaN)))),
+    sameTop: top(expected) === top(found),
+  };
+}
+
+function refuse({ largest }: Difference, path: string, file: string): void {
+  // Written so that NaN is refused too.
+  if (largest <= TOLERANCE) return;
+  throw new LastlayerError(
+    `${path} was not written: run by onnxruntime, it gives ${file} probabilities that differ from predict's by ` +
+      `${largest.toPrecision(2)} on the same pixels, more than ${TOLERANCE}.`,
   );
-  if (input === 'tensor') return described;
-  const ofPixels = takePixels(described, source, transform);
-  return input === 'pixels' ? ofPixels : takeImages(ofPixels, source, transform);
 }
 
-/** The backbone from `input` to `embedding`; whatever else it names is out of the way of what comes around it. */
-function backboneGraph({ onnx, source }: Backbone): ModelProto {
-  const backbone = raiseOpset(keepOutputs(decodeModel(onnx, source), source, ['embedding']), source);
-  const input = pictureInput(graphOf(backbone, source), source).name;
-  return renameValues(backbone, source, (name) =>
-    name === input ? 'input' : name === 'embedding' ? name : `backbone.${name}`,
-  );
-}
-
-/** For the metadata, in which every value is text: strings as they are, all else as JSON. */
-function factsOf(backbone: Backbone, head: Head, input: OnnxInput): Record<string, string> {
-  const { kind, labels, temperature, thresholds, unknown, modelId, transformId, created } = head;
+function summaryOf(differences: readonly Difference[], path: string): ExportCheck {
+  const pictures = differences.length;
+  if (pictures === 0) {
+    throw new LastlayerError(
+      `${path} was not written: there was no readable picture to check it on. Name some with --check.`,
+    );
+  }
+  const largest = differences.map((difference) => difference.largest);
   return {
-    labels: JSON.stringify(labels),
-    kind,
-    temperature: JSON.stringify(temperature),
-    thresholds: JSON.stringify(thresholds),
-    unknownThreshold: JSON.stringify(unknown?.threshold ?? null),
-    input,
-    transform: JSON.stringify(backbone.transform),
-    modelId,
-    transformId,
-    created,
+    pictures,
+    sameTop: differences.filter(({ sameTop }) => sameTop).length,
+    largestDifference: Math.max(...largest),
+    meanDifference: sum(largest) / pictures,
   };
 }
 
-/** A length that is greater than 0 and changes no embedding's own. */
-const LEAST_LENGTH = 1e-30;
-
-/**
- * A head as operators after `embedding` [batch, D]. Outputs: `probabilities` [batch, N], softmax or, of a multilabel head,
- * sigmoid of logits / temperature; `logits` [batch, N], before the temperature; `embedding`; and, where the head can tell,
- * `unknown` bool [batch], whether a picture is probably none of the classes, see {@link Head.areUnknown}.
- */
-function headOperators(head: Head): Extension {
-  const { labels, width, kind, bias, temperature, unknown } = head;
-  const detector = unknown ? unknownOperators(head.labels.length, width, unknown) : undefined;
-  return {
-    after: [
-      node('Gemm', ['embedding', 'head.weight', 'head.bias'], ['logits'], { transB: 1 }, 'head'),
-      node('Div', ['logits', 'head.temperature'], ['head.calibrated'], {}, 'head.calibrate'),
-      kind === 'softmax'
-        ? node('Softmax', ['head.calibrated'], ['probabilities'], { axis: 1 }, 'head.softmax')
-        : node('Sigmoid', ['head.calibrated'], ['probabilities'], {}, 'head.sigmoid'),
-      ...(detector?.nodes ?? []),
-    ],
-    initializers: [
-      floatTensor('head.weight', [labels.length, width], Float32Array.from(head.weights.to1DArray())),
-      floatTensor('head.bias', [labels.length], bias),
-      floatTensor('head.temperature', [], Float32Array.of(temperature)),
-      ...(detector?.initializers ?? []),
-    ],
-    outputs: [
-      tensorInfo('probabilities', ['batch', labels.length]),
-      tensorInfo('logits', ['batch', labels.length]),
-      tensorInfo('embedding', ['batch', width]),
-      ...(detector ? [tensorInfo('unknown', ['batch'], 'bool')] : []),
-    ],
-  };
+/** One picture, as the exported model and as the backbone take it. */
+interface Sample {
+  feed: Tensor;
+  /** RGB bytes [crop, crop, 3] */
+  pixels: Uint8Array;
 }
 
-/** max of embedding · means ÷ ‖embedding‖ < threshold */
-function unknownOperators(
-  classes: number,
-  width: number,
-  { means, threshold }: NonNullable<Head['unknown']>,
-): { nodes: NodeProto[]; initializers: TensorProto[] } {
-  return {
-    nodes: [
-      node('Gemm', ['embedding', 'unknown.means'], ['unknown.products'], { transB: 1 }),
-      node('ReduceMax', ['unknown.products', 'unknown.axes'], ['unknown.nearest'], { keepdims: 0 }),
-      node('ReduceL2', ['embedding', 'unknown.axes'], ['unknown.norm'], { keepdims: 0 }),
-      node('Max', ['unknown.norm', 'unknown.leastLength'], ['unknown.length']),
-      node('Div', ['unknown.nearest', 'unknown.length'], ['unknown.cosine']),
-      node('Less', ['unknown.cosine', 'unknown.threshold'], ['unknown']),
-    ],
-    initializers: [
-      floatTensor('unknown.means', [classes, width], Float32Array.from(means.to1DArray())),
-      floatTensor('unknown.threshold', [], Float32Array.of(threshold)),
-      floatTensor('unknown.leastLength', [], Float32Array.of(LEAST_LENGTH)),
-      intTensor('unknown.axes', [1], [1]),
-    ],
-  };
+async function sampleOf(bytes: Uint8Array, transform: Transform, input: OnnxInput): Promise<Sample> {
+  const { pixels } = await decodeImage(bytes, transform);
+  const { crop } = transform;
+  if (input === 'pixels') return { feed: new Tensor('uint8', pixels, [1, crop, crop, 3]), pixels };
+  if (input === 'tensor') {
+    return { feed: new Tensor('float32', normalize(pixels, transform), [1, 3, crop, crop]), pixels };
+  }
+  const { data, width, height } = await decodeWhole(bytes, transform.background);
+  return { feed: new Tensor('uint8', data, [1, height, width, 3]), pixels };
+}
+
+/** The middle of a picture, already resized, so that a model that takes whole pictures has nothing to resize. */
+async function resizedSampleOf(bytes: Uint8Array, transform: Transform): Promise<Sample> {
+  const { resize } = transform;
+  const { pixels: data } = await decodeImage(bytes, { ...transform, crop: resize });
+  const { pixels } = await decodeImage({ data, width: resize, height: resize, channels: 3 }, transform);
+  return { feed: new Tensor('uint8', data, [1, resize, resize, 3]), pixels };
+}
+
+/** (value / 255 − mean) / std, in planes. @param pixels [side, side, 3] */
+function normalize(pixels: Uint8Array, { mean, std }: Transform): Float32Array {
+  const size = pixels.length / 3;
+  const planes = new Float32Array(pixels.length);
+  for (const [c, m] of mean.entries()) {
+    for (let i = 0; i < size; i++) {
+      planes[c * size + i] = (pixels[3 * i + c]! / 255 - m) / std[c]!;
+    }
+  }
+  return planes;
 }

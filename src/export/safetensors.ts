@@ -4,12 +4,12 @@ import { ownVersion } from '../util/version.js';
 import { writeExport } from './write-export.js';
 
 /**
- * Writes a head as a layer of PyTorch: `fc.weight` [N, D] and `fc.bias` [N] in float32 and nothing else, which
- * `torchvision.models.resnet18(num_classes=N).load_state_dict` takes beside the backbone's own tensors. The labels, in the order of
- * the rows, are in the file's metadata.
- * @param options.calibrated divide weights and bias by the head's temperature, so that softmax (of a multilabel head, sigmoid)
- *   of the layer's output gives the probabilities of `predict`; by default they are as they were trained, and the
- *   temperature is in the metadata
+ * Writes a head as a layer of PyTorch: `fc.weight` [N, D] and `fc.bias` [N] in float32, which
+ * `torchvision.models.resnet18(num_classes=N).load_state_dict` takes beside the backbone's own tensors. The file's metadata hold
+ * the labels, in the order of the rows.
+ * @param options.calibrated divide weights and bias by the head's temperature, so that softmax (sigmoid for several labels a
+ *   picture) of the layer's output gives the probabilities of `predict`. Otherwise they are as trained, and the temperature is in
+ *   the metadata. @default false
  * @throws {LastlayerError} where the file cannot be written
  */
 export async function exportSafetensors(
@@ -28,7 +28,7 @@ export async function exportSafetensors(
     labels: JSON.stringify(labels),
     kind,
     thresholds: JSON.stringify(thresholds),
-    // What the layer's output is still to be divided by.
+    // The divisor that the layer's output still needs.
     temperature: JSON.stringify(head.temperature / divisor),
     modelId,
     transformId,

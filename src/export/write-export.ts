@@ -4,9 +4,9 @@ import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
 import { type WholeFile, writeWholeFiles } from '../util/files.js';
 
 /**
- * Writes files whole or not at all, see `writeWholeFiles`.
+ * Writes all of the files or none, see `writeWholeFiles`, and makes their folders.
  * @throws {LastlayerError} where they cannot be written
- * @throws what making their content throws
+ * @throws what their content throws
  */
 export async function writeExport(...files: WholeFile[]): Promise<void> {
   try {

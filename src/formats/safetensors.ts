@@ -12,24 +12,25 @@ interface Safetensors {
   metadata: Record<string, string>;
 }
 
-/** As the reference implementation has it: a longer header is taken for an attack. */
+/** Bytes. The limit of the reference implementation, which takes a longer header for an attack. */
 const MAX_HEADER = 100_000_000;
 
 /**
- * Reads a safetensors file's bytes (huggingface/safetensors, "Format"): 8 bytes with the header's length, a JSON header
- * of dtypes, shapes and offsets, then the values, little-endian, without holes or overlaps.
- * Numbers of all dtypes become float32.
+ * Reads the bytes of a safetensors file (huggingface/safetensors, "Format"): 8 bytes with the length of the header, a JSON
+ * header of dtypes, shapes and offsets, then the values, little-endian, without holes or overlaps. All dtypes become float32.
  * @param path named in errors
  * @throws {LastlayerError} where the bytes break any of these rules
  */
 export function readSafetensors(bytes: Uint8Array, path: string): Safetensors {
   const fail = (what: string): LastlayerError =>
-    new LastlayerError(`${path} is no safetensors file: ${what}.`);
-  if (bytes.length < 8) throw fail(`it has ${bytes.length} bytes, and 8 hold the header's length alone`);
-  const length = Number(viewOf(bytes).getBigUint64(0, true));
-  if (length > MAX_HEADER) throw fail(`its header would be ${length} bytes long`);
+    new LastlayerError(`${path} is not a safetensors file: ${what}.`);
+  if (bytes.length < 8)
+    throw fail(`it has ${bytes.length} bytes, but the length of its header alone takes 8`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const length = Number(view.getBigUint64(0, true));
+  if (length > MAX_HEADER) throw fail(`it claims a header of ${length} bytes`);
   if (8 + length > bytes.length) {
-    throw fail(`its header takes ${length} bytes, but ${bytes.length - 8} are there; is the file cut off?`);
+    throw fail(`its header takes ${length} bytes, but only ${bytes.length - 8} follow; is the file cut off?`);
   }
   const header = parseHeader(bytes.subarray(8, 8 + length), fail);
   const values = bytes.subarray(8 + length);
@@ -50,7 +51,7 @@ type Fail = (what: string) => LastlayerError;
 interface Entry {
   dtype: Dtype;
   shape: number[];
-  /** Where its bytes begin and end, from the end of the header. */
+  /** Where its bytes begin and end, counted from the end of the header. */
   begin: number;
   end: number;
 }
@@ -60,9 +61,9 @@ function parseHeader(bytes: Uint8Array, fail: Fail): Map<string, unknown> {
   try {
     header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (error) {
-    throw fail(`its header is no JSON (${messageOf(error)})`);
+    throw fail(`its header is not JSON (${messageOf(error)})`);
   }
-  if (!isObject(header)) throw fail('its header is no JSON object');
+  if (!isObject(header)) throw fail('its header is not a JSON object');
   return new Map(Object.entries(header));
 }
 
@@ -70,29 +71,29 @@ function metadataOf(value: unknown, fail: Fail): Record<string, string> {
   if (value === undefined) return {};
   const pairs = isObject(value) ? Object.entries(value) : [];
   const texts = pairs.flatMap(([key, text]) => (typeof text === 'string' ? [[key, text] as const] : []));
-  if (!isObject(value) || texts.length !== pairs.length) throw fail('its metadata are not all texts');
+  if (!isObject(value) || texts.length !== pairs.length) throw fail('its metadata are not all strings');
   return Object.fromEntries(texts);
 }
 
 function entryOf(name: string, value: unknown, fail: Fail): Entry {
   const { dtype, shape, data_offsets: offsets } = isObject(value) ? value : {};
-  if (!isDtype(dtype))
-    throw fail(
-      `${name} has the unknown dtype ${typeof dtype === 'string' ? JSON.stringify(dtype) : typeof dtype}`,
-    );
+  if (!isDtype(dtype)) {
+    const found = typeof dtype === 'string' ? JSON.stringify(dtype) : typeof dtype;
+    throw fail(`${name} has the unknown dtype ${found}`);
+  }
   if (!isSizes(shape)) throw fail(`${name} has no valid shape`);
   const [begin, end] = isSizes(offsets) ? offsets : [];
   if (begin === undefined || end === undefined) throw fail(`${name} has no valid data_offsets`);
   const size = shape.reduce((product, n) => product * n, 1) * bytesPerElement(dtype);
   if (!Number.isSafeInteger(size) || end - begin !== size) {
     throw fail(
-      `${name} is ${dtype} [${shape.join(', ')}], which is ${size} bytes, but its data have ${end - begin}`,
+      `${name} is ${dtype} [${shape.join(', ')}], which is ${size} bytes, but it has ${end - begin}`,
     );
   }
   return { dtype, shape, begin, end };
 }
 
-/** Every byte belongs to one tensor. */
+/** Every byte must belong to exactly one tensor. */
 function checkLayout(entries: readonly (Entry & { name: string })[], length: number, fail: Fail): void {
   let expected = 0;
   for (const { name, begin, end } of [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
@@ -112,13 +113,9 @@ function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && (n as number) >= 0);
 }
 
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
 /**
- * The bytes of a safetensors file with float32 tensors, in the order of their names. The same input gives the same bytes.
- * @param metadata texts for the header
+ * The bytes of a safetensors file of float32 tensors, in the order of their names. The same input gives the same bytes.
+ * @param metadata written to the header
  */
 export function encodeSafetensors(
   tensors: ReadonlyMap<string, TensorData>,
@@ -134,7 +131,7 @@ export function encodeSafetensors(
   const pairs = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
   const head: [string, unknown][] = pairs.length > 0 ? [['__metadata__', Object.fromEntries(pairs)]] : [];
   const json = Buffer.from(JSON.stringify(Object.fromEntries([...head, ...entries])));
-  // Spaces at the end keep the values aligned to 8 bytes, as the reference implementation does.
+  // Padded with spaces, so that the values are aligned to 8 bytes, as the reference implementation does.
   const headerLength = Math.ceil(json.length / 8) * 8;
 
   const bytes = new Uint8Array(8 + headerLength + offset);
@@ -165,9 +162,9 @@ export function bytesPerElement(dtype: Dtype): number {
   return BYTES[dtype];
 }
 
-/** Little-endian values of any type as float32, each rounded to the nearest. */
+/** Little-endian values of any type as float32, rounded to the nearest. */
 export function toFloat32(bytes: Uint8Array, dtype: Dtype): Float32Array {
-  // A copy is aligned, whatever the bytes' place in their file. (A Buffer's slice would be none.)
+  // A copy is aligned, wherever in the file the bytes lie. (A Buffer's slice would not copy.)
   if (dtype === 'F32') return new Float32Array(new Uint8Array(bytes).buffer);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const size = BYTES[dtype];

@@ -1,5 +1,5 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { intTensor, model, node, tensorInfo } from '../formats/onnx/build.js';
+import { initializer, model, node, tensorInfo } from '../formats/onnx/build.js';
 import { encodeModel } from '../formats/onnx/model.js';
 import { addScaled, dot, scale } from '../util/math.js';
 import type { ExampleBlock } from './examples.js';
@@ -203,7 +203,7 @@ function gradientGraph({ lossNodes }: Task): Uint8Array {
         tensorInfo('W', ['classes', 'width']),
         tensorInfo('b', ['classes']),
       ],
-      initializers: [intTensor('rowAxis', [1], [0]), intTensor('classAxis', [1], [1])],
+      initializers: [initializer('rowAxis', [1], [0]), initializer('classAxis', [1], [1])],
       nodes: [
         node('Gemm', ['X', 'W', 'b'], ['logits'], { transB: 1 }),
         ...lossNodes,

@@ -2,10 +2,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backbone } from '../../src/backbone/backbone.js';
 import { fetchModel } from '../../src/backbone/fetch/fetch-model.js';
-import { inspectBackbone } from '../../src/backbone/inspect.js';
+import { featureCandidates, inspectBackbone } from '../../src/backbone/inspect.js';
 import { loadBackbone } from '../../src/backbone/load.js';
-import { featureCandidates } from '../../src/backbone/model.js';
-import { floatTensor, intTensor, model, node, tensorInfo } from '../../src/formats/onnx/build.js';
+import { initializer, model, node, tensorInfo } from '../../src/formats/onnx/build.js';
 import { encodeModel } from '../../src/formats/onnx/model.js';
 import { encodeSafetensors } from '../../src/formats/safetensors.js';
 import { lastlayer } from '../support/command-line.js';
@@ -65,7 +64,7 @@ describe('the features of a network that has no pooling', () => {
     await expect(fetchModel({ from: path, out })).rejects.toThrow(
       /no global pooling before its output .*`npm run inspect -- --model FILE --features` lists/,
     );
-    await expect(cutAt('embedding')).rejects.toThrow(/embedding has 3 dimensions, so it is no embedding/);
+    await expect(cutAt('embedding')).rejects.toThrow(/embedding has 3 dimensions, so it cannot be an embedding/);
     await expect(cutAt('nowhere')).rejects.toThrow(
       /no features "nowhere".*the last tensors are tokens, class_token, scores/s,
     );
@@ -125,14 +124,14 @@ function tokenNetwork(): Uint8Array {
         node('MatMul', ['class_token', 'w'], ['scores']),
       ],
       initializers: [
-        floatTensor(
+        initializer(
           'kernel',
           [6, 3, 8, 8],
           Float32Array.from({ length: 1152 }, (_, i) => kernel(i)),
         ),
-        intTensor('flat', [3], [0, 6, 16]),
-        intTensor('first', [], [0]),
-        floatTensor(
+        initializer('flat', [3], [0, 6, 16]),
+        initializer('first', [], [0]),
+        initializer(
           'w',
           [6, 2],
           Float32Array.from({ length: 12 }, (_, i) => Math.cos(i)),

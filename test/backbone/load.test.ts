@@ -95,16 +95,16 @@ describe('a network of somebody else', () => {
   }
 
   it.each([
-    [0, 0, 'sides of 1 to 8192 can be made here'],
-    [-1, -1, 'sides of 1 to 8192 can be made here'],
-    [8193, 8193, 'sides of 1 to 8192 can be made here'],
-    [2 ** 40, 'w', 'sides of 1 to 8192 can be made here'],
-    [224, 448, 'square ones are made here'],
+    [0, 0, 'only sides of 1 to 8192 are supported'],
+    [-1, -1, 'only sides of 1 to 8192 are supported'],
+    [8193, 8193, 'only sides of 1 to 8192 are supported'],
+    [2 ** 40, 'w', 'only sides of 1 to 8192 are supported'],
+    [224, 448, 'only square ones are supported'],
   ])('that asks for pictures of %s by %s is refused before it is run', async (height, width, reason) => {
     const model = await asksFor(height, width);
     const size = `${typeof width === 'number' ? width : height} × ${height}`;
     await expect(loadBackbone({ model })).rejects.toThrow(
-      `${path} takes pictures of ${size} pixels; ${reason}`,
+      `${path} takes pictures of ${size} pixels, but ${reason}`,
     );
   });
 

@@ -12,7 +12,7 @@ import { int8Backbone, quantizeBackbone } from '../../src/backbone/quantize/quan
 import { createSession } from '../../src/backbone/session.js';
 import { embedImages } from '../../src/classify/classifier.js';
 import { measureFidelity } from '../../src/classify/fidelity.js';
-import { floatTensor, model, node, tensorInfo } from '../../src/formats/onnx/build.js';
+import { initializer, model, node, tensorInfo } from '../../src/formats/onnx/build.js';
 import { decodeModel, encodeModel, graphOf } from '../../src/formats/onnx/model.js';
 import { lastlayer, lastlayerProcess, type Outcome } from '../support/command-line.js';
 import { describeWith, SHARED, stripedDataset, temporaryFolder } from '../support/files.js';
@@ -149,7 +149,7 @@ describe('the pictures to calibrate on', () => {
     expect(rest.calibratedOn).toEqual(calibratedOn.slice(2));
     expect(notices).toHaveLength(2);
     for (const { path } of calibratedOn) await writeFile(path, 'no picture');
-    await expect(quantizeBackbone(small, folder)).rejects.toThrow(/None of the 3 pictures of .*half/);
+    await expect(quantizeBackbone(small, folder)).rejects.toThrow(/None of the 3 sampled pictures of .*half/);
   });
 });
 
@@ -206,7 +206,7 @@ describe('the int8 model of a float32 one', () => {
     const made = await int8Backbone(slow, data, { onNotice });
     expect(made.source).toBe(join(root, 'twin', 'small.int8.onnx'));
     expect(notices).toEqual([
-      expect.stringMatching(`no int8 model of ${small.id}.*making it, calibrated on`),
+      expect.stringMatching(`no int8 model of ${small.id}.*Making one, calibrated on`),
       expect.stringMatching(`Made ${made.id}`),
     ]);
     expect((await int8Backbone(slow, data, { onNotice })).id).toBe(made.id);
@@ -367,7 +367,7 @@ async function optimizedOperators(onnx: Uint8Array): Promise<Record<string, numb
 function depthwiseNetwork(): Uint8Array {
   const weights = (name: string, shape: number[], fan: number) => {
     const length = shape.reduce((product, n) => product * n, 1);
-    return floatTensor(
+    return initializer(
       name,
       shape,
       Float32Array.from({ length }, (_, i) => (2 * Math.cos(i * i)) / fan),
@@ -395,8 +395,8 @@ function depthwiseNetwork(): Uint8Array {
         weights('stem', [16, 3, 3, 3], 5),
         weights('bias', [16], 4),
         weights('depth', [16, 1, 3, 3], 3),
-        floatTensor('zero', [], Float32Array.of(0)),
-        floatTensor('six', [], Float32Array.of(6)),
+        initializer('zero', [], Float32Array.of(0)),
+        initializer('six', [], Float32Array.of(6)),
       ],
       inputs: [tensorInfo('x', ['n', 3, 'h', 'w'])],
       outputs: [tensorInfo('embedding', ['n', 16])],

@@ -43,6 +43,6 @@ it('a later version is kept, and one whose operators mean something else is refu
   const later = network(20);
   expect(raiseOpset(later, 'later.onnx')).toBe(later);
   expect(() => raiseOpset(network(12), 'old.onnx')).toThrow(
-    /old\.onnx is written for version 12 .* Export the network for opset 13 or later/,
+    /old\.onnx uses version 12 .* Export the model for opset 13 or later/,
   );
 });

@@ -1,8 +1,8 @@
 import { create } from '@bufbuild/protobuf';
 import { AttributeProtoSchema, type ModelProto, type NodeProto, TensorProto_DataLocation } from 'onnx-buf';
 import * as ort from 'onnxruntime-node';
-import { floatTensor, model, node, tensorInfo } from '../../src/formats/onnx/build.js';
-import { truncateAtPooling } from '../../src/formats/onnx/cut.js';
+import { initializer, model, node, tensorInfo } from '../../src/formats/onnx/build.js';
+import { cutAtPooling } from '../../src/formats/onnx/cut.js';
 import { decodeModel, encodeModel, graphOf, inputSize, outputWidth } from '../../src/formats/onnx/model.js';
 
 /** A convolution to 4 channels, a pooling as given, and a classifier on top, with the input as given. */
@@ -21,12 +21,12 @@ function network(
       node('Gemm', ['flat', 'w'], ['scores']),
     ],
     initializers: [
-      floatTensor(
+      initializer(
         'kernel',
         [4, 3, 1, 1],
         Float32Array.from({ length: 12 }, (_, i) => Math.cos(i)),
       ),
-      floatTensor('w', [4, 2], Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8)),
+      initializer('w', [4, 2], Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8)),
     ],
     inputs: [input],
     outputs: [tensorInfo('scores', ['n', 2])],
@@ -53,7 +53,7 @@ describe('a network is truncated at its pooled features', () => {
       [node('ReduceMax', ['relu'], ['pooled'], { axes: [-1, -2], keepdims: 0 })],
     ],
   ])('after %s', async (_, pooling) => {
-    const backbone = truncateAtPooling(network(pooling), 'test.onnx', { keepLogits: true });
+    const backbone = cutAtPooling(network(pooling), 'test.onnx', { keepLogits: true });
     const { embedding, logits } = await run(backbone, 3);
     const { scores } = await run(network(pooling), 3);
     expect(embedding?.dims).toEqual([3, 4]);
@@ -66,7 +66,7 @@ describe('a network is truncated at its pooled features', () => {
 
   it('without the classifier and its weights, unless they are wanted', () => {
     const whole = network([node('GlobalAveragePool', ['relu'], ['pooled'])]);
-    const graph = graphOf(truncateAtPooling(whole, 'test.onnx', { keepLogits: false }), 'test.onnx');
+    const graph = graphOf(cutAtPooling(whole, 'test.onnx', { keepLogits: false }), 'test.onnx');
     expect(graph.initializer.map(({ name }) => name)).toEqual(['kernel']);
     expect(graph.node.map(({ opType }) => opType)).toEqual(['Conv', 'Relu', 'GlobalAveragePool', 'Flatten']);
   });
@@ -77,10 +77,7 @@ describe('a network is truncated at its pooled features', () => {
       node('Mul', ['relu', 'squeezed'], ['excited']),
       node('GlobalAveragePool', ['excited'], ['pooled'], {}, 'last'),
     ];
-    const graph = graphOf(
-      truncateAtPooling(network(squeeze), 'test.onnx', { keepLogits: false }),
-      'test.onnx',
-    );
+    const graph = graphOf(cutAtPooling(network(squeeze), 'test.onnx', { keepLogits: false }), 'test.onnx');
     expect(graph.node.at(-2)?.name).toBe('last');
   });
 
@@ -88,18 +85,18 @@ describe('a network is truncated at its pooled features', () => {
     const pooling = [node('GlobalAveragePool', ['relu'], ['pooled'])];
     const single = network(pooling, tensorInfo('x', [1, 3, 5, 5]));
     expect(inputSize(single, 'test.onnx')).toEqual({ height: 5, width: 5 });
-    const { embedding } = await run(truncateAtPooling(single, 'test.onnx', { keepLogits: false }), 2);
+    const { embedding } = await run(cutAtPooling(single, 'test.onnx', { keepLogits: false }), 2);
     expect(embedding?.dims).toEqual([2, 4]);
     // Its classifier may be good for one picture only, so it is not kept.
-    const kept = graphOf(truncateAtPooling(single, 'test.onnx', { keepLogits: true }), 'test.onnx');
+    const kept = graphOf(cutAtPooling(single, 'test.onnx', { keepLogits: true }), 'test.onnx');
     expect(kept.output.map(({ name }) => name)).toEqual(['embedding']);
   });
 
   it('but is left alone where it has an embedding already', () => {
-    const backbone = truncateAtPooling(network([node('GlobalAveragePool', ['relu'], ['pooled'])]), 'a', {
+    const backbone = cutAtPooling(network([node('GlobalAveragePool', ['relu'], ['pooled'])]), 'a', {
       keepLogits: true,
     });
-    expect(truncateAtPooling(backbone, 'a', { keepLogits: false })).toBe(backbone);
+    expect(cutAtPooling(backbone, 'a', { keepLogits: false })).toBe(backbone);
     expect(outputWidth(backbone, 'embedding')).toBeUndefined();
   });
 });
@@ -107,7 +104,7 @@ describe('a network is truncated at its pooled features', () => {
 describe('a network of no use is refused', () => {
   it('without global pooling, with its last operators named', () => {
     const flat = network([node('Identity', ['relu'], ['pooled'])]);
-    expect(() => truncateAtPooling(flat, 'mine.onnx', { keepLogits: false })).toThrow(
+    expect(() => cutAtPooling(flat, 'mine.onnx', { keepLogits: false })).toThrow(
       /mine\.onnx has no global pooling before its output \(its last operators are Relu, Identity, Flatten, Gemm\)/,
     );
   });
@@ -116,11 +113,9 @@ describe('a network of no use is refused', () => {
     const pooling = [node('GlobalAveragePool', ['relu'], ['pooled'])];
     const options = { keepLogits: false };
     const grey = network(pooling, tensorInfo('x', ['n', 1, 'h', 'w']));
-    expect(() => truncateAtPooling(grey, 'grey.onnx', options)).toThrow(
-      /input x is FLOAT \[n, 1, h, w\] where/,
-    );
+    expect(() => cutAtPooling(grey, 'grey.onnx', options)).toThrow(/input x is FLOAT \[n, 1, h, w\] where/);
     const tokens = network(pooling, tensorInfo('x', ['n', 77], 'int64'));
-    expect(() => truncateAtPooling(tokens, 'text.onnx', options)).toThrow(/input x is INT64 \[n, 77\]/);
+    expect(() => cutAtPooling(tokens, 'text.onnx', options)).toThrow(/input x is INT64 \[n, 77\]/);
   });
 
   it('whose bytes are no ONNX', () => {
@@ -143,7 +138,7 @@ describe('a network of no use is refused', () => {
     );
     // A constant in the graph of a branch is no initializer, and yet onnxruntime would look for its file.
     const constant = node('Constant', [], ['inner']);
-    const values = floatTensor('inner', [1], Float32Array.of(1));
+    const values = initializer('inner', [1], Float32Array.of(1));
     values.dataLocation = TensorProto_DataLocation.EXTERNAL;
     constant.attribute.push(create(AttributeProtoSchema, { name: 'value', t: values }));
     const branch = node('If', ['condition'], ['result']);

@@ -1,4 +1,4 @@
-import { floatTensor, model, node, tensorInfo } from '../../src/formats/onnx/build.js';
+import { initializer, model, node, tensorInfo } from '../../src/formats/onnx/build.js';
 import { encodeModel } from '../../src/formats/onnx/model.js';
 
 /**
@@ -24,8 +24,8 @@ export function smallNetwork(scale = 1, { width = 8, stride = 4 } = {}): Uint8Ar
         node('Gemm', ['flat', 'w'], ['scores'], {}, 'classifier'),
       ],
       initializers: [
-        floatTensor('kernel', [width, 3, 7, 7], weights(width * 3 * 49)),
-        floatTensor('w', [width, 5], weights(width * 5)),
+        initializer('kernel', [width, 3, 7, 7], weights(width * 3 * 49)),
+        initializer('w', [width, 5], weights(width * 5)),
       ],
       inputs: [tensorInfo('image', ['n', 3, 'h', 'w'])],
       outputs: [tensorInfo('scores', ['n', 5])],

@@ -1,16 +1,13 @@
 import { bytesPerElement, type TensorData, toFloat32 } from '../../formats/safetensors.js';
 import { LastlayerError } from '../../util/errors.js';
-import { PickleDict, type PickleValue, TensorReference } from './read.js';
+import { PickleDict, type PickleValue, TensorReference } from './values.js';
 
-/** Training checkpoints are opened this deep. */
+/** How deep a training checkpoint is searched. */
 const MAX_DEPTH = 2;
 
-/** Elements that tensors may span, together, for each byte of the storages: some of them are tied or views of one another. */
-const MAX_SPAN = 4;
-
 /**
- * Where the tensors of a pickled checkpoint are: the state_dict itself, or that of a training checkpoint, which has it
- * as `state_dict` or `model` beside other things. What is no tensor is passed over.
+ * The tensors of a pickled checkpoint: the state_dict itself, or the `state_dict` or `model` of a training checkpoint.
+ * Ignores everything else.
  * @throws {LastlayerError} where there is no dict
  */
 export function tensorsOf(root: PickleValue, path: string, depth = 0): Map<string, TensorReference> {
@@ -26,12 +23,15 @@ export function tensorsOf(root: PickleValue, path: string, depth = 0): Map<strin
   return nested instanceof PickleDict && depth < MAX_DEPTH ? tensorsOf(nested, path, depth + 1) : tensors;
 }
 
+/** Elements that all tensors together may span, for each byte of the storages. Some are tied, or views of one another. */
+const MAX_SPAN = 4;
+
 /**
- * All tensors' values out of their storages' bytes.
+ * Reads the values of all tensors from the bytes of their storages.
  * @param storages bytes by the storages' keys
- * @param fileBytes length of the file; its storages may be the same bytes
- * @throws {LastlayerError} where a storage is missing or too short, or tensors repeat more elements than weights do: a
- *   small file must not grow without bound
+ * @param fileBytes length of the file; several of its storages may be the same bytes
+ * @throws {LastlayerError} where a storage is missing or too short, or where tensors share elements far more often than
+ *   weights do, as a small file could then grow without bound
  */
 export function materializeAll(
   references: ReadonlyMap<string, TensorReference>,
@@ -46,28 +46,29 @@ export function materializeAll(
   for (const [name, reference] of references) {
     const { key } = reference.storage;
     const bytes = storages.get(key);
-    if (!bytes)
+    if (!bytes) {
       throw new LastlayerError(`${path} lacks the storage ${key} of the tensor ${name}. Is the file whole?`);
+    }
     const { count, last } = extentOf(name, reference, bytes, path);
     if (count > 0) room -= last - reference.offset + 1;
-    if (room < 0)
+    if (room < 0) {
       throw new LastlayerError(`${path} is refused: its tensors share their elements again and again.`);
+    }
     tensors.set(name, materialize(reference, bytes, count, last));
   }
   return tensors;
 }
 
-/** How many elements a tensor has, and which of its storage is the last. */
+/** How many elements a tensor has, and the index of the last one in its storage. */
 function extentOf(
   name: string,
   { storage, offset, shape, strides }: TensorReference,
   bytes: Uint8Array,
   path: string,
 ): { count: number; last: number } {
-  const size = bytesPerElement(storage.dtype);
-  const available = Math.floor(bytes.length / size);
+  const available = Math.floor(bytes.length / bytesPerElement(storage.dtype));
   const count = shape.reduce((product, n) => product * n, 1);
-  const last = offset + shape.reduce((sum, n, d) => sum + (n - 1) * (strides[d] ?? 0), 0);
+  const last = offset + shape.reduce((sum, n, d) => sum + (n - 1) * strides[d]!, 0);
   if (count > 0 && !(last < available)) {
     throw new LastlayerError(
       `${path}: the tensor ${name} needs ${last + 1} elements of its storage, which holds ${available}. Is the file whole?`,
@@ -81,7 +82,7 @@ function extentOf(
   return { count, last };
 }
 
-/** One tensor's values, in row-major order. */
+/** The values of one tensor, in row-major order. */
 function materialize(
   { storage, offset, shape, strides }: TensorReference,
   bytes: Uint8Array,
@@ -101,7 +102,7 @@ function isContiguous(shape: readonly number[], strides: readonly number[]): boo
   let expected = 1;
   for (let d = shape.length - 1; d >= 0; d--) {
     if (shape[d] !== 1 && strides[d] !== expected) return false;
-    expected *= shape[d] ?? 1;
+    expected *= shape[d]!;
   }
   return true;
 }
@@ -117,8 +118,8 @@ function gather(
     let rest = i;
     let position = 0;
     for (let d = shape.length - 1; d >= 0; d--) {
-      const n = shape[d] ?? 1;
-      position += (rest % n) * (strides[d] ?? 0);
+      const n = shape[d]!;
+      position += (rest % n) * strides[d]!;
       rest = Math.floor(rest / n);
     }
     gathered[i] = values[position]!;

@@ -2,28 +2,30 @@ import { type Entry, fromBufferPromise, type ZipFile } from 'yauzl';
 import { bytesPerElement, type TensorData } from '../../formats/safetensors.js';
 import { LastlayerError, messageOf } from '../../util/errors.js';
 import { readPickle } from './pickle.js';
-import { PickleDict, type PickleValue, type StorageReference } from './read.js';
 import { materializeAll, tensorsOf } from './tensor.js';
+import { PickleDict, type PickleValue, type StorageReference } from './values.js';
 
-/** A state_dict's own pickle holds names and shapes alone: some tens of kilobytes. */
+/** The pickle of a state_dict holds only names and shapes: some tens of kilobytes. */
 const MAX_PICKLE_BYTES = 100 * 2 ** 20;
 
 /**
- * Reads what torch.save writes since PyTorch 1.6 (caffe2/serialize/inline_container.h): an uncompressed zip archive with
- * one folder of any name that holds `data.pkl`, the bytes of each storage as `data/KEY`, and `byteorder`.
+ * Reads what torch.save has written since PyTorch 1.6 (caffe2/serialize/inline_container.h): an uncompressed zip archive
+ * with one folder, of any name, that holds `data.pkl`, the bytes of each storage as `data/KEY`, and `byteorder`.
  * @param path named in errors
- * @throws {LastlayerError} where the bytes break the format, or ask for what no state_dict needs
+ * @throws {LastlayerError} where the bytes break the format, or need more than a state_dict does
  */
 export async function readTorchZip(bytes: Buffer, path: string): Promise<Map<string, TensorData>> {
   const archive = await TorchArchive.open(bytes, path);
   const byteOrder = (await archive.read('byteorder'))?.toString().trim() ?? 'little';
   if (byteOrder !== 'little') {
-    throw new LastlayerError(`${path} was written on a big-endian machine. Save it again on another one.`);
+    throw new LastlayerError(
+      `${path} was written on a big-endian machine. Save it again on a little-endian one.`,
+    );
   }
   const pickle = await archive.read('data.pkl');
   if (!pickle || pickle.length > MAX_PICKLE_BYTES) {
     throw new LastlayerError(
-      `${path} has a data.pkl of ${pickle?.length ?? 0} bytes, which no state_dict has.`,
+      `${path} has a data.pkl of ${pickle?.length ?? 0} bytes, so it is not a state_dict.`,
     );
   }
   const { value, storages } = readPickle(pickle, 0, path);
@@ -35,7 +37,7 @@ export async function readTorchZip(bytes: Buffer, path: string): Promise<Map<str
   return materializeAll(tensorsOf(value, path), contents, path, bytes.length);
 }
 
-/** The files of the archive's one folder. They are views of the archive's bytes: nothing is copied or unpacked. */
+/** The files in the archive's folder, as views of its bytes: nothing is copied. */
 class TorchArchive {
   private constructor(
     private readonly bytes: Buffer,
@@ -59,18 +61,18 @@ class TorchArchive {
       return new TorchArchive(bytes, path, zip, folder, entries);
     } catch (error) {
       throw new LastlayerError(
-        `${path} is no checkpoint that torch.save wrote, or not the whole of it: ${messageOf(error)}.`,
+        `${path} is not a checkpoint that torch.save wrote, or not the whole of it: ${messageOf(error)}.`,
       );
     }
   }
 
-  /** A file's bytes; undefined where there is none of this name. */
+  /** The bytes of a file; undefined where there is none. */
   async read(name: string): Promise<Buffer | undefined> {
     const entry = this.entries.get(this.folder + name);
     if (!entry) return undefined;
     if (entry.compressionMethod !== 0 || entry.isEncrypted()) {
       throw new LastlayerError(
-        `${this.path} has ${entry.fileName} compressed or encrypted, as torch.save never does.`,
+        `${this.path}: ${entry.fileName} is compressed or encrypted, which torch.save never does.`,
       );
     }
     const start = await this.start(entry);
@@ -93,18 +95,20 @@ const PROTOCOL = 1001;
 
 /**
  * Reads what torch.save wrote before PyTorch 1.6 (torch/serialization.py, _legacy_save): pickles of a magic number, a
- * protocol number, the machine's properties, the checkpoint and the storages' keys; then each storage's length and bytes.
- * @throws {LastlayerError} where the bytes break the format, or ask for what no state_dict needs
+ * protocol number, properties of the machine, the checkpoint and the storages' keys; then the length and bytes of each storage.
+ * @throws {LastlayerError} where the bytes break the format, or need more than a state_dict does
  */
 export function readTorchLegacy(bytes: Buffer, path: string): Map<string, TensorData> {
   const magic = readPickle(bytes, 0, path);
   const protocol = readPickle(bytes, magic.end, path);
   if (protocol.value !== PROTOCOL) {
-    throw new LastlayerError(`${path} has another version of torch's legacy format than ${PROTOCOL}.`);
+    throw new LastlayerError(`${path} is in torch's legacy format, but not in version ${PROTOCOL} of it.`);
   }
   const system = readPickle(bytes, protocol.end, path);
   if (system.value instanceof PickleDict && system.value.entries.get('little_endian') === false) {
-    throw new LastlayerError(`${path} was written on a big-endian machine. Save it again on another one.`);
+    throw new LastlayerError(
+      `${path} was written on a big-endian machine. Save it again on a little-endian one.`,
+    );
   }
   const checkpoint = readPickle(bytes, system.end, path);
   const keys = readPickle(bytes, checkpoint.end, path);
@@ -123,9 +127,7 @@ function readStorages(
   let position = start;
   for (const key of Array.isArray(keys) ? keys : []) {
     const reference = typeof key === 'string' ? references.get(key) : undefined;
-    if (!reference) {
-      throw new LastlayerError(`${path} lists a storage that no tensor is made of.`);
-    }
+    if (!reference) throw new LastlayerError(`${path} lists a storage that no tensor uses.`);
     if (position + 8 > bytes.length) throw cutOff(reference.key, path);
     const length = Number(bytes.readBigInt64LE(position)) * bytesPerElement(reference.dtype);
     position += 8;
@@ -137,7 +139,5 @@ function readStorages(
 }
 
 function cutOff(key: string, path: string): LastlayerError {
-  return new LastlayerError(
-    `${path} is cut off: the storage ${key} is not there as a whole. Get the file again.`,
-  );
+  return new LastlayerError(`${path} is cut off in the storage ${key}. Get the file again.`);
 }

@@ -10,24 +10,23 @@ import { abandonedBeside, temporaryName } from '../../util/files.js';
 const ATTEMPTS = 5;
 const STALLED_MS = 30_000;
 
-/** Errors of the disk. */
-const CANNOT_WRITE = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EFBIG']);
+/** Error codes of the disk. */
+const DISK_ERRORS = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EFBIG']);
 
 export interface DownloadOptions {
-  /** Bytes here so far, and in all where the server says so. */
+  /** Receives the bytes so far, and in total if the server says so. */
   onProgress?: ((received: number, total: number | undefined) => void) | undefined;
   onNotice?: ((line: string) => void) | undefined;
   signal?: AbortSignal | undefined;
-  /** Milliseconds before the second attempt, doubled for each further one. Default: 1000. */
+  /** Milliseconds before the second attempt, doubled for each further one. @default 1000 */
   retryDelay?: number | undefined;
 }
 
 /**
- * Downloads a file to `path`, which is complete when this returns. What an earlier, interrupted call left there is
- * gone on with, provided the server still has the very same file (RFC 9110, section 13.1.5, If-Range); a complete file is kept.
- * What proves that is noted beside it.
- * @throws {LastlayerError} where the server refuses, or the connection breaks down again and again
- * @throws the signal's reason, once it aborts; what came so far stays
+ * Downloads a file. Resumes what an earlier, interrupted call left at `path`, provided the server still has the very same file
+ * (RFC 9110, section 13.1.5, If-Range); its validator is kept in a file beside it.
+ * @throws {LastlayerError} where the server refuses, the connection keeps failing, or the file cannot be written
+ * @throws the signal's reason, once it aborts; the bytes so far are kept
  */
 export async function download(url: string, path: string, options: DownloadOptions = {}): Promise<void> {
   const { signal, onNotice, retryDelay = 1000 } = options;
@@ -47,17 +46,17 @@ export async function download(url: string, path: string, options: DownloadOptio
     const reason = causeOf(error);
     throw new LastlayerError(
       cannotWrite(error)
-        ? `What is downloaded cannot be written to ${path}: ${reason}. Make room, or name another place with --out; then ` +
-            `run the command again, which goes on from there.`
-        : `${url} could not be downloaded in ${ATTEMPTS} attempts: ${reason}. Run the command again to go on from ` +
-            `there, or download the file by other means and pass it with --from FILE.`,
+        ? `The download cannot be written to ${path}: ${reason}. Make room, or name another place with --out; then run the ` +
+            `command again to resume it.`
+        : `${url} could not be downloaded in ${ATTEMPTS} attempts: ${reason}. Run the command again to resume it, ` +
+            `or download the file by other means and pass it with --from FILE.`,
     );
   }
 }
 
 async function attemptDownload(url: string, path: string, options: DownloadOptions): Promise<void> {
   const stalled = new AbortController();
-  const signal = AbortSignal.any([stalled.signal, ...(options.signal ? [options.signal] : [])]);
+  const signal = options.signal ? AbortSignal.any([stalled.signal, options.signal]) : stalled.signal;
   const watchdog = setTimeout(() => {
     stalled.abort(new Error(`nothing came for ${STALLED_MS / 1000} seconds`));
   }, STALLED_MS);
@@ -100,7 +99,7 @@ async function attemptDownload(url: string, path: string, options: DownloadOptio
   }
 }
 
-/** Retrying helps where the server is overloaded or failing, not where it says that there is nothing. */
+/** Retrying helps where the server is overloaded or failing, not where it has no such file. */
 function refuseFailure(response: Response, url: string): void {
   if (response.ok) return;
   const message = `the server answered ${response.status} ${response.statusText}`.trimEnd();
@@ -108,7 +107,7 @@ function refuseFailure(response: Response, url: string): void {
   throw new LastlayerError(`${url}: ${message}. Is the address right?`);
 }
 
-/** How much of the file is here, and what proves that the rest belongs to it. */
+/** How much of the file there is, and the validator of the version that it belongs to. */
 async function resumePoint(path: string): Promise<{ size: number; validator: string } | undefined> {
   const [size, validator] = await Promise.all([
     stat(path).then(
@@ -132,12 +131,12 @@ function validatorPath(path: string): string {
   return `${path}.etag`;
 }
 
-/** Whether it is the disk that failed, which does not pass by trying again. */
+/** Whether the disk failed, so that retrying does not help. */
 function cannotWrite(error: unknown): boolean {
-  return CANNOT_WRITE.has(codeOf(error) ?? '');
+  return DISK_ERRORS.has(codeOf(error) ?? '');
 }
 
-/** fetch hides what went wrong in the cause. */
+/** fetch puts the actual reason in the cause. */
 function causeOf(error: unknown): string {
   return error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : messageOf(error);
 }
@@ -145,8 +144,8 @@ function causeOf(error: unknown): string {
 const KIND = 'download';
 
 /**
- * A folder for what is being downloaded, of one process as long as it is at work, so that two that download the same do not
- * write into one file. It is claimed and left by being renamed, with all that is in it.
+ * The folder of a partial download. While a process works on it, the folder carries that process's name, so that two processes
+ * with the same download do not write to the same file. Renaming the folder claims and releases it.
  */
 export class PartialDownload {
   private constructor(
@@ -155,14 +154,14 @@ export class PartialDownload {
   ) {}
 
   /**
-   * Goes on with what an earlier process has left, or begins anew.
-   * @param base beside which the folder lies
+   * Takes over what an earlier process left, or starts afresh.
+   * @param base a path beside which to put the folder
    * @throws {LastlayerError} where nothing can be written there
    */
   static async claim(base: string): Promise<PartialDownload> {
     const partial = new PartialDownload(`${base}.${KIND}`, temporaryName(base, KIND));
     for (const left of [partial.shared, ...(await abandonedBeside(base, KIND))]) {
-      // Where there is none, or another one was faster, there may be a next one.
+      // Fails where there is none, or where another process was faster.
       const isClaimed = await rename(left, partial.own).then(
         () => true,
         () => false,
@@ -171,7 +170,7 @@ export class PartialDownload {
     }
     await mkdir(partial.own).catch((error: unknown) => {
       throw new LastlayerError(
-        `What is downloaded cannot be written to ${partial.own}: ${messageOf(error)}. Make room, or name another place with --out.`,
+        `The download cannot be written to ${partial.own}: ${messageOf(error)}. Make room, or name another place with --out.`,
       );
     });
     return partial;
@@ -182,11 +181,11 @@ export class PartialDownload {
     return join(this.own, 'file');
   }
 
-  /** Leaves what there is to whoever comes next; does nothing where it was removed. */
+  /** Leaves the folder to the next process. Does nothing after `remove`. */
   async leave(): Promise<void> {
-    // Only an empty folder can be removed so.
+    // Removes it only if it is empty.
     await rmdir(this.own).catch(() => undefined);
-    // Where another one has left some already, that is as good.
+    // If another process has left one already, that one will do.
     await rename(this.own, this.shared).catch(() => this.remove());
   }
 

@@ -2,9 +2,9 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { LastlayerError, UsageError } from '../../util/errors.js';
-import { withDefaults } from '../../util/validate.js';
 import { fileExists, sha256OfFile } from '../../util/files.js';
 import { sha256Of } from '../../util/hash.js';
+import { withDefaults } from '../../util/validate.js';
 import { probeModel } from '../load.js';
 import { type ModelCard, type Provenance, writeModel } from '../model-card.js';
 import { type Model, readModel, type TransformChanges } from '../model.js';
@@ -23,17 +23,17 @@ const DEFAULT_MODEL = 'resnet18';
 const UNKNOWN_LICENCE = 'unknown: see the source';
 
 export interface FetchOptions extends DownloadOptions {
-  /** A file or an http(s) address: .pth, .safetensors or .onnx. Default: torchvision's weights of `model`. */
+  /** A .pth, .safetensors or .onnx file, or its http(s) address. @default torchvision's weights of `model` */
   from?: string | undefined;
-  /** One of torchvision's ResNets, e.g. `resnet50`. Default: `resnet18`. */
+  /** One of torchvision's ResNets, e.g. `resnet50`. @default 'resnet18' */
   model?: string | undefined;
-  /** Which of its weights. Default: `IMAGENET1K_V1`. */
+  /** Which of its weights. @default 'IMAGENET1K_V1' */
   weights?: WeightsName | undefined;
-  /** Where to write the model. Default: named after the model, e.g. `models/resnet18.onnx`. */
+  /** Where to write the model. @default named after the model, e.g. `models/resnet18.onnx` */
   out?: string | undefined;
-  /** Tensor or operator whose result is the embedding. Default: the pooled features. */
+  /** Tensor or operator whose result is the embedding. @default the pooled features */
   features?: string | undefined;
-  /** Where the network wants its pictures otherwise than torchvision's V1 weights do. */
+  /** How the model wants its pictures, where that differs from torchvision's V1 weights. */
   transform?: TransformChanges | undefined;
   /** The sha256 that the source must have, or its first digits (at least 8). */
   sha256?: string | undefined;
@@ -45,12 +45,12 @@ export interface FetchedModel {
 }
 
 /**
- * Obtains a network, checks it and writes it as a backbone, with its model card beside it. Where no source is named,
- * torchvision's weights are taken from the cache of torch.hub or the Hugging Face hub, or downloaded.
+ * Gets a model, checks it, and writes it as a backbone with its model card. Without `from`, takes torchvision's weights from
+ * the cache of torch.hub or the Hugging Face hub, or downloads them.
  *
- * A digest in the file's name (`-[0-9a-f]{8,}.`, as torch.hub checks it) or in `sha256` must agree.
- * The model is written to a temporary name and renamed, after it ran on a trial batch.
- * @throws {LastlayerError} where it cannot be had, has another digest, or is no usable network
+ * The SHA-256 must match `sha256`, or the digits in the file's name (`-[0-9a-f]{8,}.`, torch.hub's convention). The model is
+ * written only after it has run on a trial batch.
+ * @throws {LastlayerError} where it cannot be had, has another digest, or is unusable
  * @throws {UsageError} where an option makes no sense
  */
 export async function fetchModel(options: FetchOptions = {}): Promise<FetchedModel> {
@@ -68,7 +68,6 @@ export async function fetchModel(options: FetchOptions = {}): Promise<FetchedMod
   return write(out, await readSource(path, path, options));
 }
 
-/** torchvision's weights that the options ask for. */
 function pretrainedOf({ from, model, weights }: FetchOptions): TorchvisionWeights {
   if (from !== undefined && (model ?? weights) !== undefined) {
     throw new UsageError(
@@ -81,11 +80,11 @@ function pretrainedOf({ from, model, weights }: FetchOptions): TorchvisionWeight
   throw new UsageError(
     TORCHVISION_MODELS.includes(name)
       ? `torchvision has no weights ${weights ?? ''} of ${name}; leave --weights out.`
-      : `--model is ${name}; one of ${TORCHVISION_MODELS.join(', ')} is expected. Another network is taken by --from.`,
+      : `--model is ${name}; one of ${TORCHVISION_MODELS.join(', ')} is expected. Use --from for another model.`,
   );
 }
 
-/** Both weights of a model have room beside each other. */
+/** A model's two kinds of weights get different names. */
 function outputName({ model, weights }: TorchvisionWeights): string {
   return weights === 'IMAGENET1K_V1' ? model : `${model}-v2`;
 }
@@ -104,7 +103,7 @@ async function fetchPretrained(
       found = await readSource(path, path, own, TORCHVISION_LICENCE);
     } catch (error) {
       if (!(error instanceof LastlayerError) || error instanceof UsageError) throw error;
-      options.onNotice?.(`It is of no use: ${error.message}`);
+      options.onNotice?.(`It is unusable: ${error.message}`);
       continue;
     }
     return write(out, found);
@@ -124,12 +123,12 @@ async function fetchFrom(url: string, out: string, options: FetchOptions): Promi
     await partial.remove();
     return written;
   } finally {
-    // Where it broke off, or the model cannot be written, another run goes on with what was downloaded.
+    // If the download broke off, or the model cannot be written, the next run resumes from here.
     await partial.leave();
   }
 }
 
-/** A network that was read and ran on a trial batch, and where it came from. */
+/** A model that ran on a trial batch, and where it came from. */
 interface Source {
   model: Model & { width: number };
   provenance: Provenance;
@@ -154,37 +153,28 @@ async function readSource(
     );
   }
   const known = torchvisionWeightsOf(sourceSha256) && TORCHVISION_LICENCE;
-  const model = await readModel(path, {
-    source,
-    features,
-    transform,
-  });
+  const model = await readModel(path, { source, features, transform });
   const { width, classes } = await probeModel(model, source);
-  const provenance = {
-    source,
-    sourceSha256,
-    licence: licence ?? known ?? UNKNOWN_LICENCE,
-    features,
+  return {
+    model: { ...model, width, classes },
+    provenance: { source, sourceSha256, licence: licence ?? known ?? UNKNOWN_LICENCE, features },
   };
-  return { model: { ...model, width, classes }, provenance };
 }
 
-/** torch.hub's convention: the first digits of the sha256 stand before the ending. */
+/** By torch.hub's convention, the first digits of the sha256 come before the ending. */
 function digestInName(source: string): string | undefined {
   const [path = source] = source.split(/[?#]/);
   return /-([0-9a-f]{8,64})\.[a-z]+$/.exec(basename(path))?.[1];
 }
 
-type Environment = Record<string, string | undefined>;
-
 /**
- * Copies of a checkpoint that PyTorch or timm have downloaded already: torch.hub's file (torch/hub.py:
- * `$TORCH_HOME/hub/checkpoints`) and the Hugging Face hub's copies of timm's, such as timm/resnet50.tv2_in1k for the
- * second weights (huggingface_hub/constants.py: `$HF_HUB_CACHE`, `$HF_HOME/hub`; timm/models/resnet.py).
+ * Copies of a checkpoint that PyTorch or timm have already downloaded: torch.hub's (torch/hub.py:
+ * `$TORCH_HOME/hub/checkpoints`), and timm's in the Hugging Face cache, such as timm/resnet50.tv2_in1k for the V2 weights
+ * (huggingface_hub/constants.py: `$HF_HUB_CACHE`, `$HF_HOME/hub`; timm/models/resnet.py).
  */
 export async function cachedCheckpoints(
   { model, weights, file }: TorchvisionWeights,
-  environment: Environment = process.env,
+  environment: NodeJS.ProcessEnv = process.env,
 ): Promise<string[]> {
   const cache = environment.XDG_CACHE_HOME ?? join(environment.HOME ?? homedir(), '.cache');
   const torch = environment.TORCH_HOME ?? join(cache, 'torch');

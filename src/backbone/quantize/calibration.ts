@@ -2,37 +2,37 @@ import * as ort from 'onnxruntime-node';
 import type { DatasetEntry } from '../../data/dataset.js';
 import { openDataset } from '../../data/open.js';
 import { sampleEntries } from '../../data/sample.js';
-import { expose } from '../../formats/onnx/cut.js';
+import { exposeTensors } from '../../formats/onnx/cut.js';
 import { takePixels } from '../../formats/onnx/images.js';
 import { decodeModel, encodeModel } from '../../formats/onnx/model.js';
 import { pictureBatches } from '../../image/batches.js';
 import { LastlayerError, messageOf } from '../../util/errors.js';
+import { checkInteger } from '../../util/validate.js';
 import type { Backbone } from '../backbone.js';
 import { createSession } from '../session.js';
-import { checkInteger } from '../../util/validate.js';
 
-/** More change nothing: see the figures in range.ts. */
+/** More would change nothing: see the figures at {@link TAIL}. */
 const DEFAULT_PICTURES = 128;
 
-/** Pictures that are looked into together: the activations of one are 14 MB in a ResNet-18. */
+/** Pictures that run together. The activations of one are 14 MB in a ResNet-18. */
 const BATCH = 8;
 
 export interface CalibrationOptions {
-  /** Pictures to calibrate on, at most. Default: 128. */
+  /** The most pictures to calibrate on. @default 128 */
   pictures?: number | undefined;
-  /** Told of pictures that cannot be read. */
+  /** Receives a line for each picture that cannot be read. */
   onNotice?: ((line: string) => void) | undefined;
   onProgress?: ((done: number, total: number) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Sees which values the named activations take on pictures of a data set: a random sample, always the same one, of the
- * train split or else of those of no split, or else of all; half of them at most, so that some are left to judge the
- * outcome by.
+ * Measures the values of activations on pictures of a data set: a random sample, always the same, of the train split, or else
+ * of the pictures without a split, or else of all. It is at most half of them, so that some are left to evaluate the result on.
+ * @param names the activations
  * @param dataset folder or manifest
- * @returns what was seen, by name, and the pictures
- * @throws {LastlayerError} where there is no readable picture, or the network does not run
+ * @returns statistics by name, and the pictures
+ * @throws {LastlayerError} where there is no readable picture, or the backbone does not run
  * @throws {UsageError} where an option is out of range
  * @throws the signal's reason, once it aborts
  */
@@ -64,8 +64,8 @@ export async function calibrate(
   const calibratedOn = sample.filter((entry) => !unreadable.has(entry));
   if (calibratedOn.length === 0) {
     throw new LastlayerError(
-      `None of the ${sample.length} pictures of ${dataset} that were tried can be read, so there is nothing to ` +
-        `calibrate on. Name other pictures with --calibrate.`,
+      `None of the ${sample.length} sampled pictures of ${dataset} can be read, so there is nothing to calibrate on. ` +
+        `Name other pictures with --calibrate.`,
     );
   }
   return { activations, calibratedOn };
@@ -78,30 +78,26 @@ async function sampleOf(
   checkInteger('pictures', pictures, { min: 1 });
   const dataset = await openDataset(path);
   for (const splits of [['train'], [undefined], ['val', 'test']] as const) {
-    const { entries, of } = await sampleEntries(dataset, {
-      splits,
-      limit: pictures,
-      signal,
-    });
+    const { entries, of } = await sampleEntries(dataset, { splits, limit: pictures, signal });
     if (of > 0) return entries.slice(0, Math.ceil(of / 2));
   }
   throw new LastlayerError(`There are no pictures in ${dataset.root} to calibrate on.`);
 }
 
-/** What was seen of one activation. */
+/** Statistics of one activation. */
 export interface Activation {
   histogram: Histogram;
-  /** The mean of each channel over pictures and positions; [C]. */
+  /** [C], the mean of each channel over pictures and positions. */
   channelMeans: Float64Array;
 }
 
 /**
- * Runs a network over pictures and keeps statistics of its activations; the activations themselves are held for one
- * batch only.
- * @param names the activations to look at: results of operators, or the network's input
- * @param batches pictures as RGB bytes, each [N, crop, crop, 3]
+ * Runs a backbone on pictures and collects statistics of its activations. Only one batch of the activations themselves is in
+ * memory at a time.
+ * @param names results of operators, or the model's input
+ * @param batches RGB bytes, each [N, crop, crop, 3]
  * @returns the statistics by name, of those that are float32
- * @throws {LastlayerError} where the network does not run, or gives values that are not finite
+ * @throws {LastlayerError} where the backbone does not run, or its values are not finite
  * @throws what the batches throw
  */
 async function observe(
@@ -109,24 +105,24 @@ async function observe(
   names: readonly string[],
   batches: AsyncIterable<Uint8Array>,
 ): Promise<Map<string, Activation>> {
-  // Behind its normalisation, the network's own input is a result like the others.
+  // After the normalisation inside the graph, the model's own input is a result like the others.
   const model = takePixels(decodeModel(onnx, source), source, transform);
-  const session = await createSession(encodeModel(expose(model, source, names)), source, {});
+  const session = await createSession(encodeModel(exposeTensors(model, source, names)), source, {});
   const observers = new Map(names.map((name) => [name, new Observer()]));
   try {
     for await (const pixels of batches) {
       const { crop } = transform;
       const input = new ort.Tensor('uint8', pixels, [pixels.length / (3 * crop * crop), crop, crop, 3]);
       const activations = await session.run({ pixels: input }, [...names]).catch((error: unknown) => {
-        throw new LastlayerError(`${source} failed on pictures to calibrate with: ${messageOf(error)}.`);
+        throw new LastlayerError(`${source} failed on the pictures to calibrate on: ${messageOf(error)}.`);
       });
       for (const [name, observer] of observers) observer.add(activations[name]);
     }
   } finally {
     await session.release();
   }
-  const seen = [...observers].filter(([, { count }]) => count > 0);
-  return new Map(seen.map(([name, observer]) => [name, observer.result]));
+  const observed = [...observers].filter(([, { count }]) => count > 0);
+  return new Map(observed.map(([name, observer]) => [name, observer.result]));
 }
 
 class Observer {
@@ -155,13 +151,12 @@ class Observer {
   }
 }
 
-/** Bins on both sides of zero together: some 16 to 32 for each of the 256 levels that a value will have. */
+/** Bins on both sides of zero together: about 16 to 32 for each of the 256 levels of a quantised value. */
 const BINS = 2 ** 14;
 
 /**
- * Counts values in equal bins over [−limit, limit), whose limit doubles, each two bins becoming one, whenever a value
- * lies beyond it. So one pass over values of any range will do, memory stays what it is, and the order of the values
- * makes no difference.
+ * Counts values in equal bins over [−limit, limit). When a value lies beyond the limit, the limit doubles and each two bins
+ * become one. So one pass over values of any range is enough, memory is constant, and the order of the values does not matter.
  */
 export class Histogram {
   private readonly counts = new Float64Array(BINS);
@@ -170,12 +165,12 @@ export class Histogram {
   private lowest = Infinity;
   private highest = -Infinity;
 
-  /** The smallest value; Infinity where there was none. */
+  /** The smallest value; Infinity before any. */
   get min(): number {
     return this.lowest;
   }
 
-  /** The largest value; −Infinity where there was none. */
+  /** The largest value; −Infinity before any. */
   get max(): number {
     return this.highest;
   }
@@ -188,14 +183,14 @@ export class Histogram {
     while (min < -this.limit || max >= this.limit) this.double();
     const { counts, limit } = this;
     const perUnit = BINS / 2 / limit;
-    // An index loop, as hundreds of millions of values pass here; | 0 rounds down what is not negative.
+    // An index loop, for hundreds of millions of values; | 0 rounds down, as nothing here is negative.
     for (let i = 0; i < values.length; i++) {
       const bin = ((values[i]! + limit) * perUnit) | 0;
       counts[bin]!++;
     }
   }
 
-  /** The bins that hold anything, in ascending order: the middle of each and how many values it has. */
+  /** The bins that are not empty, in ascending order: the middle of each, and how many values it has. */
   *bins(): Generator<{ value: number; count: number }> {
     const width = (2 * this.limit) / BINS;
     for (const [i, count] of this.counts.entries()) {
@@ -222,21 +217,18 @@ function extremesOf(values: Float32Array): [min: number, max: number] {
     if (value < min) min = value;
     if (value > max) max = value;
   }
-  // One value that is not finite makes the sum so; nothing else can, as float32 is summed in float64.
+  // A value that is not finite makes the sum so; nothing else can, as float32 is summed in float64.
   if (!Number.isFinite(sum)) {
-    throw new LastlayerError('The network gives values that are not finite: its weights are damaged.');
+    throw new LastlayerError('The backbone computes values that are not finite: its weights are damaged.');
   }
   return [min, max];
 }
 
-/** The highest uint8. */
-const HIGHEST = 255;
-
 /**
- * The part of an activation's values that may lie beyond its range at either end: 1 in 100,000, the 99.999th percentile.
+ * The fraction of an activation's values that may lie beyond its range at either end: 1 in 100,000, the 99.999th percentile.
  *
- * Measured on a ResNet-18 with features of natural pictures, calibrated on 64 training pictures: the mean and the lowest
- * cosine of the int8 embeddings of 153 and 160 validation pictures to the fp32 ones, and ‖difference‖ / ‖fp32‖.
+ * Measured on a ResNet-18 with features of natural pictures, calibrated on 64 training pictures: mean and lowest cosine of the
+ * int8 to the fp32 embeddings of 153 and 160 validation pictures, and ‖difference‖ / ‖fp32‖.
  *
  *     range by                         ants and bees            Imagenette
  *     smallest and largest value       0.99981 0.99929 0.0198   0.99980 0.99871 0.0198
@@ -246,46 +238,27 @@ const HIGHEST = 255;
  *     least Kullback-Leibler distance  0.99985 0.99933 0.0178   0.99978 0.99738 0.0207
  *     least squared error              0.99987 0.99946 0.0167   0.99987 0.99907 0.0164
  *
- * It is as good as the search for the least squared error, and simpler. Of 8 pictures alone it gives 0.99986 on ants and
- * bees, of 122 too.
+ * It is as good as a search for the least squared error, and simpler. With only 8 pictures it gives 0.99986 on ants and bees,
+ * as with 122.
  */
-const CUT = 1e-5;
+const TAIL = 1e-5;
 
-/** The values that an activation's levels are spread over. */
 interface Range {
   min: number;
   max: number;
 }
 
-/** How an activation is rounded: x ≈ scale · (uint8 − zeroPoint). */
-export interface Rounding {
-  scale: number;
-  zeroPoint: number;
-}
-
-/** The range between the {@link CUT} smallest and the {@link CUT} largest values. */
+/** The range of an activation, without its {@link TAIL} smallest and largest values. */
 export function percentileRange(histogram: Histogram): Range {
   const bins = [...histogram.bins()];
-  const mayLieBeyond = CUT * bins.reduce((total, { count }) => total + count, 0);
+  const mayLieBeyond = TAIL * bins.reduce((total, { count }) => total + count, 0);
   return {
     min: Math.max(histogram.min, endOf(bins, mayLieBeyond)),
     max: Math.min(histogram.max, endOf(bins.reverse(), mayLieBeyond)),
   };
 }
 
-/**
- * The rounding that maps a range onto 0 … 255, widened to hold zero, which padding is made of, exactly (Jacob et al. 2018,
- * "Quantization and training of neural networks for efficient integer-arithmetic-only inference", section 2.1). Behind a
- * Relu the zero point is 0, so that rounding does the Relu's work too.
- */
-export function roundingOf(range: Range): Rounding {
-  const [min, max] = [Math.min(0, range.min), Math.max(0, range.max)];
-  const scale = Math.fround((max - min) / HIGHEST);
-  if (!(scale > 0)) return { scale: 1, zeroPoint: 0 };
-  return { scale, zeroPoint: Math.round((0 - min) / scale) };
-}
-
-/** The first bin that cannot lie beyond the range whole. */
+/** The first bin that does not lie entirely beyond the range. */
 function endOf(bins: readonly { value: number; count: number }[], mayLieBeyond: number): number {
   let passed = 0;
   for (const { value, count } of bins) {
@@ -293,4 +266,25 @@ function endOf(bins: readonly { value: number; count: number }[], mayLieBeyond: 
     if (passed > mayLieBeyond) return value;
   }
   return 0;
+}
+
+/** How an activation becomes uint8: x ≈ scale · (uint8 − zeroPoint). */
+export interface Rounding {
+  scale: number;
+  zeroPoint: number;
+}
+
+/** The highest uint8. */
+const HIGHEST = 255;
+
+/**
+ * The rounding that maps a range to 0 … 255. The range is widened to include zero, which padding consists of, exactly (Jacob
+ * et al. 2018, "Quantization and training of neural networks for efficient integer-arithmetic-only inference", section 2.1).
+ * After a Relu the zero point is 0, so that rounding does the Relu's work too.
+ */
+export function roundingOf(range: Range): Rounding {
+  const [min, max] = [Math.min(0, range.min), Math.max(0, range.max)];
+  const scale = Math.fround((max - min) / HIGHEST);
+  if (!(scale > 0)) return { scale: 1, zeroPoint: 0 };
+  return { scale, zeroPoint: Math.round((0 - min) / scale) };
 }

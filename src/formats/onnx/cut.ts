@@ -8,43 +8,37 @@ import {
   ValueInfoProtoSchema,
 } from 'onnx-buf';
 import { LastlayerError } from '../../util/errors.js';
-import { constantInts, node, subgraphsOf, tensorInfo } from './build.js';
-import { dimensionsOf, graphOf, pictureInput } from './model.js';
+import { node, tensorInfo } from './build.js';
+import { constantInts, dimensionsOf, graphOf, pictureInput, subgraphsOf } from './model.js';
 
 /**
- * Cuts a network down to its pooled features by editing its graph: finds the global pooling that is nearest to the
- * output, keeps what leads there, and names the flattened result `embedding` [batch, width]. The number of rows in a
- * batch is made dynamic. A model that has an output `embedding` already is left as it is.
- * @param options.keepLogits keep the rest of the network too, with its first output named `logits`, unless it was
- *   exported for batches of a fixed size, with which the rest may not work on others
- * @throws {LastlayerError} where the network has no picture as its input or does not end in global pooling
+ * Cuts a model at its global pooling, the last one before the output. The flattened result becomes the output `embedding`
+ * [batch, width]. The batch size becomes dynamic. A model that already has an output `embedding` is returned as it is.
+ * @param options.keepLogits keep what follows the pooling too, with its first output named `logits`; not where the model
+ *   was exported for a fixed batch size, as what follows may not work for others
+ * @throws {LastlayerError} where the input is not a picture, or the model does not end in one global pooling
  */
-export function truncateAtPooling(
-  model: ModelProto,
-  path: string,
-  options: { keepLogits: boolean },
-): ModelProto {
+export function cutAtPooling(model: ModelProto, path: string, options: { keepLogits: boolean }): ModelProto {
   const graph = graphOf(model, path);
   if (graph.output.some(({ name }) => name === 'embedding')) return model;
   const input = pictureInput(graph, path);
-  const pooled = globalPooling(graph, path);
+  const pooled = outputOf(globalPooling(graph, path));
 
-  // 'features' and 'classes' only name dimensions: onnxruntime reads the real ones off the graph.
+  // 'features' and 'classes' only name dimensions: onnxruntime infers the real ones from the graph.
   const outputs = [tensorInfo('embedding', ['batch', 'features'])];
-  const added = [node('Flatten', [outputOf(pooled)], ['embedding'], { axis: 1 }, 'lastlayer.flatten')];
-  const wanted = [outputOf(pooled)];
+  const added = [node('Flatten', [pooled], ['embedding'], { axis: 1 }, 'lastlayer.flatten')];
+  const wanted = [pooled];
   const original = graph.output[0];
   const [batch] = dimensionsOf(input) ?? [];
-  if (options.keepLogits && typeof batch === 'string' && original && original.name !== outputOf(pooled)) {
+  if (options.keepLogits && typeof batch === 'string' && original && original.name !== pooled) {
     outputs.push(tensorInfo('logits', ['batch', 'classes']));
     added.push(node('Identity', [original.name], ['logits'], {}, 'lastlayer.logits'));
     wanted.push(original.name);
   }
-
-  return cut(model, path, { wanted, added, outputs });
+  return partOf(model, path, { wanted, added, inputs: [withDynamicBatch(input)], outputs });
 }
 
-/** Walks back from the outputs; every way must meet the same pooling before it meets another one. */
+/** Walks back from the output. Every path must meet the same pooling first. */
 function globalPooling(graph: GraphProto, path: string): NodeProto {
   const producers = producersOf(graph);
   const found = new Set<NodeProto>();
@@ -64,29 +58,28 @@ function globalPooling(graph: GraphProto, path: string): NodeProto {
       ? `${found.size} global poolings side by side`
       : 'no global pooling before its output';
     throw new LastlayerError(
-      `${path} has ${what} (its last operators are ${last.join(', ')}). A network that ends in one global ` +
-        `pooling is needed, such as a ResNet; or say which features to take: \`npm run inspect -- --model FILE ` +
-        `--features\` lists them, and \`npm run fetch-model -- --from FILE --features NAME\` takes one.`,
+      `${path} has ${what} (its last operators are ${last.join(', ')}). Use a model that ends in one global pooling, ` +
+        `such as a ResNet, or choose the features: \`npm run inspect -- --model FILE --features\` lists them, and ` +
+        `\`npm run fetch-model -- --from FILE --features NAME\` takes one.`,
     );
   }
   return pooling;
 }
 
-function isGlobalPooling(candidate: NodeProto, graph: GraphProto): boolean {
-  if (['GlobalAveragePool', 'GlobalMaxPool', 'AveragePool'].includes(candidate.opType)) return true;
-  if (candidate.opType !== 'ReduceMean' && candidate.opType !== 'ReduceMax') return false;
+function isGlobalPooling({ opType, attribute, input }: NodeProto, graph: GraphProto): boolean {
+  if (['GlobalAveragePool', 'GlobalMaxPool', 'AveragePool'].includes(opType)) return true;
+  if (opType !== 'ReduceMean' && opType !== 'ReduceMax') return false;
   const axes =
-    candidate.attribute.find(({ name }) => name === 'axes')?.ints.map(Number) ??
-    constantInts(candidate.input[1] ?? '', graph);
+    attribute.find(({ name }) => name === 'axes')?.ints.map(Number) ?? constantInts(input[1] ?? '', graph);
   const spatial = axes?.map((axis) => (axis < 0 ? axis + 4 : axis)).sort((a, b) => a - b);
   return spatial?.join() === '2,3';
 }
 
 /**
- * Finds a tensor by its own name, or by that of the operator that it comes from.
+ * Finds a tensor by its own name, or by the name of the operator that computes it.
  * @throws {LastlayerError} where there is none of that name
  */
-export function tensorNamed(model: ModelProto, path: string, name: string): string {
+export function findTensor(model: ModelProto, path: string, name: string): string {
   const { node: operators } = graphOf(model, path);
   if (name !== '') {
     if (operators.some(({ output }) => output.includes(name))) return name;
@@ -95,46 +88,42 @@ export function tensorNamed(model: ModelProto, path: string, name: string): stri
   }
   const last = operators.slice(-3).map(outputOf);
   throw new LastlayerError(
-    `${path} has no features ${JSON.stringify(name)}: no operator gives a tensor of that name or is called so (the last ` +
-      `tensors are ${last.join(', ')}). \`npm run inspect -- --model FILE --features\` lists all that can be taken.`,
+    `${path} has no features ${JSON.stringify(name)}: no tensor or operator has that name (the last tensors are ` +
+      `${last.join(', ')}). \`npm run inspect -- --model FILE --features\` lists all that can be taken.`,
   );
 }
 
 /**
- * Cuts a network at a tensor, which becomes `embedding` [batch, width]: one of two dimensions as it is, feature maps
- * [batch, channels, height, width] averaged over their positions. The number of rows in a batch is made dynamic.
- * @param tensor as {@link tensorNamed} gives it
+ * Cuts a model at a tensor, which becomes the output `embedding` [batch, width]: features [N, width] as they are, feature
+ * maps [N, channels, height, width] averaged over their positions. The batch size becomes dynamic.
+ * @param tensor as {@link findTensor} returns it
  * @param dimensions how many the tensor has
- * @throws {LastlayerError} where it has neither two nor four dimensions, or the network has no picture as its input
+ * @throws {LastlayerError} where that is neither two nor four, or the model's input is not a picture
  */
-export function truncateAt(model: ModelProto, path: string, tensor: string, dimensions: number): ModelProto {
+export function cutAtTensor(model: ModelProto, path: string, tensor: string, dimensions: number): ModelProto {
   if (dimensions !== 2 && dimensions !== 4) {
     throw new LastlayerError(
-      `${path}: ${tensor} has ${dimensions} dimensions, so it is no embedding. Features [N, width], or feature maps ` +
-        `[N, channels, height, width], which are averaged over their positions, can be taken; \`npm run inspect -- ` +
+      `${path}: ${tensor} has ${dimensions} dimensions, so it cannot be an embedding. Take features [N, width], or ` +
+        `feature maps [N, channels, height, width], which are averaged over their positions; \`npm run inspect -- ` +
         `--model FILE --features\` lists them.`,
     );
   }
-  const [renamed, features] = withoutEmbedding(graphOf(model, path), tensor);
-  return cut({ ...model, graph: renamed }, path, {
+  const [graph, features] = withoutEmbedding(graphOf(model, path), tensor);
+  return partOf({ ...model, graph }, path, {
     wanted: [features],
-    added: dimensions === 2 ? asItIs(features) : averaged(features),
+    added:
+      dimensions === 2
+        ? [node('Identity', [features], ['embedding'], {}, 'lastlayer.features')]
+        : [
+            node('GlobalAveragePool', [features], ['lastlayer.pooled'], {}, 'lastlayer.pool'),
+            node('Flatten', ['lastlayer.pooled'], ['embedding'], { axis: 1 }, 'lastlayer.flatten'),
+          ],
+    inputs: [withDynamicBatch(pictureInput(graph, path))],
     outputs: [tensorInfo('embedding', ['batch', 'features'])],
   });
 }
 
-function asItIs(tensor: string): NodeProto[] {
-  return [node('Identity', [tensor], ['embedding'], {}, 'lastlayer.features')];
-}
-
-function averaged(tensor: string): NodeProto[] {
-  return [
-    node('GlobalAveragePool', [tensor], ['lastlayer.pooled'], {}, 'lastlayer.pool'),
-    node('Flatten', ['lastlayer.pooled'], ['embedding'], { axis: 1 }, 'lastlayer.flatten'),
-  ];
-}
-
-/** A network may have a tensor `embedding` inside already, which then gets another name. */
+/** Renames a tensor that is called `embedding` already. */
 function withoutEmbedding(graph: GraphProto, tensor: string): [GraphProto, string] {
   if (!producersOf(graph).has('embedding')) return [graph, tensor];
   const rename = (name: string) => (name === 'embedding' ? 'embedding.inner' : name);
@@ -146,46 +135,13 @@ function withoutEmbedding(graph: GraphProto, tensor: string): [GraphProto, strin
   return [{ ...graph, node: nodes }, rename(tensor)];
 }
 
-/** What is left of a network. */
-interface Cut {
-  /** The tensors that are needed of it. */
-  wanted: readonly string[];
-  /** Operators behind them. */
-  added: readonly NodeProto[];
-  /** The new outputs. */
-  outputs: ValueInfoProto[];
-}
-
-/**
- * Keeps of a network what leads to some tensors, with other outputs, and makes the number of rows in a batch dynamic.
- * @throws {LastlayerError} where the network has no picture as its input
- */
-function cut(model: ModelProto, path: string, { wanted, added, outputs }: Cut): ModelProto {
-  const graph = graphOf(model, path);
-  const nodes = nodesLeadingTo(wanted, graph);
-  const edited = create(GraphProtoSchema, {
-    name: graph.name,
-    node: [...nodes, ...added],
-    initializer: initializersOf(nodes, graph),
-    sparseInitializer: graph.sparseInitializer,
-    input: [withDynamicBatch(pictureInput(graph, path))],
-    output: outputs,
-  });
-  return { ...model, graph: edited };
-}
-
-/** The first tensor that a node gives. */
-function outputOf(n: NodeProto): string {
-  return n.output[0] ?? '';
-}
-
 function withDynamicBatch(input: ValueInfoProto): ValueInfoProto {
   const [, ...rest] = dimensionsOf(input) ?? [];
   return tensorInfo(input.name, ['batch', ...rest]);
 }
 
 /**
- * The same network with only the named outputs, and only the operators and constants that lead to them.
+ * The same model with only the named outputs, and only the operators and constants that they need.
  * @throws {LastlayerError} where it has no such output
  */
 export function keepOutputs(model: ModelProto, path: string, names: readonly string[]): ModelProto {
@@ -195,21 +151,41 @@ export function keepOutputs(model: ModelProto, path: string, names: readonly str
     const found = graph.output.map(({ name }) => name).join(', ');
     throw new LastlayerError(`${path} has no output ${missing.join(', ')}; it has ${found}.`);
   }
-  const nodes = nodesLeadingTo(names, graph);
   const constants = new Set(graph.initializer.map(({ name }) => name));
-  const kept = create(GraphProtoSchema, {
-    name: graph.name,
-    node: nodes,
-    initializer: initializersOf(nodes, graph),
-    sparseInitializer: graph.sparseInitializer,
-    // Networks of before 2019 list their constants among the inputs.
-    input: graph.input.filter(({ name }) => !constants.has(name)),
-    output: graph.output.filter(({ name }) => names.includes(name)),
+  return partOf(model, path, {
+    wanted: names,
+    // Models from before 2019 list their constants among the inputs.
+    inputs: graph.input.filter(({ name }) => !constants.has(name)),
+    outputs: graph.output.filter(({ name }) => names.includes(name)),
   });
-  return { ...model, graph: kept };
 }
 
-/** The operators whose results these come from, in the graph's order. */
+interface Part {
+  /** The tensors that are needed. */
+  wanted: readonly string[];
+  /** Operators after them. */
+  added?: readonly NodeProto[] | undefined;
+  inputs: ValueInfoProto[];
+  outputs: ValueInfoProto[];
+}
+
+/** The part of a model that computes some tensors. */
+function partOf(model: ModelProto, path: string, { wanted, added = [], inputs, outputs }: Part): ModelProto {
+  const graph = graphOf(model, path);
+  const nodes = nodesLeadingTo(wanted, graph);
+  const used = new Set(nodes.flatMap(inputsOf));
+  const edited = create(GraphProtoSchema, {
+    name: graph.name,
+    node: [...nodes, ...added],
+    initializer: graph.initializer.filter(({ name }) => used.has(name)),
+    sparseInitializer: graph.sparseInitializer,
+    input: inputs,
+    output: outputs,
+  });
+  return { ...model, graph: edited };
+}
+
+/** The operators that these tensors depend on, in the graph's order. */
 function nodesLeadingTo(wanted: readonly string[], graph: GraphProto): NodeProto[] {
   const producers = producersOf(graph);
   const kept = new Set<NodeProto>();
@@ -223,24 +199,23 @@ function nodesLeadingTo(wanted: readonly string[], graph: GraphProto): NodeProto
   return graph.node.filter((n) => kept.has(n));
 }
 
-/** The constants that these operators read. */
-function initializersOf(nodes: readonly NodeProto[], graph: GraphProto): GraphProto['initializer'] {
-  const used = new Set(nodes.flatMap(inputsOf));
-  return graph.initializer.filter(({ name }) => used.has(name));
-}
-
-/** Which operator each result comes from. */
+/** The operator that computes each tensor. */
 function producersOf(graph: GraphProto): Map<string, NodeProto> {
   return new Map(graph.node.flatMap((n) => n.output.map((name) => [name, n] as const)));
 }
 
-/** What an operator reads, its subgraphs' own reading included. */
+/** What an operator reads, including what its subgraphs read. */
 function inputsOf(n: NodeProto): string[] {
   return [...n.input, ...subgraphsOf(n).flatMap((graph) => graph.node.flatMap(inputsOf))];
 }
 
-/** The same model with the named results of its operators as further outputs, so that a run shows what goes on inside. */
-export function expose(model: ModelProto, path: string, names: readonly string[]): ModelProto {
+/** The first tensor that an operator computes. */
+function outputOf(n: NodeProto): string {
+  return n.output[0] ?? '';
+}
+
+/** The same model with tensors inside it as further outputs, so that a run shows their values. */
+export function exposeTensors(model: ModelProto, path: string, names: readonly string[]): ModelProto {
   const graph = graphOf(model, path);
   const present = new Set(graph.output.map(({ name }) => name));
   const inner = names

@@ -1,15 +1,49 @@
 import { type ModelProto, TensorProto_DataType as DataType } from 'onnx-buf';
-import { floatTensor, intTensor, node, tensorInfo } from './build.js';
+import { initializer, node, tensorInfo } from './build.js';
 import { extend } from './edit.js';
 import { graphOf, pictureInput } from './model.js';
 
 /**
- * The same network, which takes `pixels` uint8 [batch, crop, crop, 3], with pictures of any size as its input: `image`
- * uint8 [batch, height, width, 3]. As torchvision's Resize and CenterCrop do it, their shorter side becomes `resize`, the
- * longer one is rounded down, and the middle is cut out, from half the rest on, rounded half to even. Resizing is bilinear
- * and antialiased, in bytes: onnxruntime's result is within 0.03 grey levels of Pillow's on average.
+ * Makes a model take RGB bytes: `pixels` uint8 [batch, height, width, 3] become planes of (value / 255 − mean) / std inside
+ * the graph, where that is faster than in JavaScript.
+ * @param normalization mean and std of each channel, on a scale from 0 to 1
+ * @throws {LastlayerError} where the model's input is not a picture
+ */
+export function takePixels(
+  model: ModelProto,
+  path: string,
+  { mean, std }: { mean: readonly number[]; std: readonly number[] },
+): ModelProto {
+  const input = pictureInput(graphOf(model, path), path);
+  const perChannel = (name: string, values: number[]) =>
+    initializer(name, [values.length], Float32Array.from(values));
+  // As a BatchNormalization with these statistics: onnxruntime takes ten times as long for Sub and Div with broadcasting.
+  const statistics = ['pixels.one', 'pixels.zero', 'pixels.mean', 'pixels.variance'];
+  const means = mean.map((m) => 255 * m);
+  const variances = std.map((s) => (255 * s) ** 2);
+  return extend(model, path, {
+    before: [
+      node('Transpose', ['pixels'], ['pixels.planes'], { perm: [0, 3, 1, 2] }),
+      node('Cast', ['pixels.planes'], ['pixels.float'], { to: DataType.FLOAT }),
+      node('BatchNormalization', ['pixels.float', ...statistics], [input.name], { epsilon: { float: 0 } }),
+    ],
+    initializers: [
+      perChannel('pixels.one', [1, 1, 1]),
+      perChannel('pixels.zero', [0, 0, 0]),
+      perChannel('pixels.mean', means),
+      perChannel('pixels.variance', variances),
+    ],
+    inputs: [tensorInfo('pixels', ['batch', 'height', 'width', 3], 'uint8')],
+  });
+}
+
+/**
+ * Makes a model of `pixels` take pictures of any size: `image` uint8 [batch, height, width, 3]. Resizes and crops as
+ * torchvision's Resize and CenterCrop do: the shorter side becomes `resize`, the longer one is rounded down, and the crop
+ * begins at half the margin, rounded half to even. Resizing is bilinear and antialiased, in bytes: onnxruntime's result is
+ * within 0.03 grey levels of Pillow's on average.
  *
- * Needs version 18 of the operators, whose Resize is the first that knows antialiasing.
+ * The model must be for opset 18 or later, the first whose Resize can antialias.
  */
 export function takeImages(
   model: ModelProto,
@@ -39,52 +73,14 @@ export function takeImages(
       node('Slice', ['image.resized', 'image.start', 'image.end', 'image.sideAxes'], ['pixels']),
     ],
     initializers: [
-      intTensor('image.0', [1], [0]),
-      intTensor('image.1', [1], [1]),
-      intTensor('image.3', [1], [3]),
-      intTensor('image.resize', [1], [resize]),
-      intTensor('image.crop', [1], [crop]),
-      intTensor('image.sideAxes', [2], [1, 2]),
-      floatTensor('image.half', [], Float32Array.of(0.5)),
+      initializer('image.0', [1], [0]),
+      initializer('image.1', [1], [1]),
+      initializer('image.3', [1], [3]),
+      initializer('image.resize', [1], [resize]),
+      initializer('image.crop', [1], [crop]),
+      initializer('image.sideAxes', [2], [1, 2]),
+      initializer('image.half', [], Float32Array.of(0.5)),
     ],
     inputs: [tensorInfo('image', ['batch', 'height', 'width', 3], 'uint8')],
-  });
-}
-
-/**
- * The same network with interleaved RGB bytes as its input: `pixels` uint8 [batch, height, width, 3] become planes of
- * (value / 255 − mean) / std inside the graph, where it costs less than in JavaScript.
- * @param normalization mean and std of each channel, on the scale 0 … 1
- * @throws {LastlayerError} where the network has no picture as its input
- */
-export function takePixels(
-  model: ModelProto,
-  path: string,
-  { mean, std }: { mean: readonly number[]; std: readonly number[] },
-): ModelProto {
-  const input = pictureInput(graphOf(model, path), path);
-  const perChannel = (name: string, values: number[]) =>
-    floatTensor(name, [values.length], Float32Array.from(values));
-  // A BatchNormalization of those statistics: in onnxruntime, Sub and Div with broadcasting take ten times as long.
-  const statistics = ['pixels.one', 'pixels.zero', 'pixels.mean', 'pixels.variance'];
-  return extend(model, path, {
-    before: [
-      node('Transpose', ['pixels'], ['pixels.planes'], { perm: [0, 3, 1, 2] }),
-      node('Cast', ['pixels.planes'], ['pixels.float'], { to: DataType.FLOAT }),
-      node('BatchNormalization', ['pixels.float', ...statistics], [input.name], { epsilon: { float: 0 } }),
-    ],
-    initializers: [
-      perChannel('pixels.one', [1, 1, 1]),
-      perChannel('pixels.zero', [0, 0, 0]),
-      perChannel(
-        'pixels.mean',
-        mean.map((m) => 255 * m),
-      ),
-      perChannel(
-        'pixels.variance',
-        std.map((s) => (255 * s) ** 2),
-      ),
-    ],
-    inputs: [tensorInfo('pixels', ['batch', 'height', 'width', 3], 'uint8')],
   });
 }

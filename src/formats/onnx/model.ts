@@ -1,10 +1,10 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
-  type AttributeProto,
   type GraphProto,
   type ModelProto,
   ModelProtoSchema,
   type NodeProto,
+  type SparseTensorProto,
   StringStringEntryProtoSchema,
   type TensorProto,
   TensorProto_DataLocation as DataLocation,
@@ -19,29 +19,21 @@ export function encodeModel(model: ModelProto): Uint8Array {
 }
 
 /**
- * Reads an .onnx file's bytes.
+ * Reads the bytes of an .onnx file.
  * @param path named in errors
- * @throws {LastlayerError} where the bytes are no ONNX model, or keep their weights in other files
+ * @throws {LastlayerError} where the bytes are not an ONNX model, or its weights are in other files
  */
 export function decodeModel(bytes: Uint8Array, path: string): ModelProto {
   const model = parse(bytes, path);
   graphOf(model, path);
-  const external = externalTensor(model);
-  if (external) {
+  for (const { name, externalData, dataLocation } of tensorsOf(model)) {
+    if (externalData.length === 0 && dataLocation !== DataLocation.EXTERNAL) continue;
     throw new LastlayerError(
-      `${path} keeps the weights of ${external.name} in another file, which is not read. Save it as one file ` +
+      `${path} keeps the weights of ${name} in another file, which is not read. Save it as one file ` +
         `(onnx.save_model(model, path, save_as_external_data=False)) and try again.`,
     );
   }
   return model;
-}
-
-/** The graph of a model. @throws {LastlayerError} where there is none */
-export function graphOf(model: ModelProto, path: string): GraphProto {
-  if (!model.graph || model.graph.node.length === 0) {
-    throw new LastlayerError(`${path} is not an ONNX model: it holds no graph.`);
-  }
-  return model.graph;
 }
 
 function parse(bytes: Uint8Array, path: string): ModelProto {
@@ -52,24 +44,67 @@ function parse(bytes: Uint8Array, path: string): ModelProto {
   }
 }
 
-/** The same model with an entry of its metadata set. */
+/** The graph of a model. @throws {LastlayerError} where there is none */
+export function graphOf(model: ModelProto, path: string): GraphProto {
+  if (!model.graph || model.graph.node.length === 0) {
+    throw new LastlayerError(`${path} is not an ONNX model: it holds no graph.`);
+  }
+  return model.graph;
+}
+
+/** Every constant, wherever in the model it is. */
+function* tensorsOf({ graph, functions, trainingInfo }: ModelProto): Generator<TensorProto> {
+  const training = trainingInfo.flatMap(({ initialization, algorithm }) => [initialization, algorithm]);
+  for (const each of [graph, ...training]) if (each) yield* tensorsInGraph(each);
+  for (const { node } of functions) yield* tensorsInNodes(node);
+}
+
+function* tensorsInGraph({ initializer, sparseInitializer, node }: GraphProto): Generator<TensorProto> {
+  yield* initializer;
+  for (const sparse of sparseInitializer) yield* tensorsInSparse(sparse);
+  yield* tensorsInNodes(node);
+}
+
+function* tensorsInNodes(nodes: readonly NodeProto[]): Generator<TensorProto> {
+  for (const node of nodes) {
+    for (const { t, tensors, sparseTensor, sparseTensors } of node.attribute) {
+      if (t) yield t;
+      yield* tensors;
+      for (const sparse of [sparseTensor, ...sparseTensors]) if (sparse) yield* tensorsInSparse(sparse);
+    }
+    for (const graph of subgraphsOf(node)) yield* tensorsInGraph(graph);
+  }
+}
+
+function* tensorsInSparse({ values, indices }: SparseTensorProto): Generator<TensorProto> {
+  if (values) yield values;
+  if (indices) yield indices;
+}
+
+/** The graphs inside a control-flow operator (If, Loop, Scan). */
+export function subgraphsOf({ attribute }: NodeProto): GraphProto[] {
+  return attribute.flatMap(({ g, graphs }) => (g ? [g, ...graphs] : graphs));
+}
+
+/** The same model with one entry of its metadata set. */
 export function withMetadata(model: ModelProto, key: string, value: string): ModelProto {
   const others = model.metadataProps.filter((entry) => entry.key !== key);
   return { ...model, metadataProps: [...others, create(StringStringEntryProtoSchema, { key, value })] };
 }
 
-/** An entry of a model's metadata; undefined where there is none of that key. */
+/** One entry of a model's metadata; undefined where there is none. */
 export function metadataOf({ metadataProps }: ModelProto, key: string): string | undefined {
   return metadataProps.find((entry) => entry.key === key)?.value;
 }
 
-/** The version of the default operator set that a model is written for; 0 where it says none. */
+/** The version of the default operator set that a model needs; 0 where it does not say. */
 export function opsetOf({ opsetImport }: ModelProto): number {
   return Number(opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version ?? 0);
 }
 
 /**
- * The height and width that a network's picture input prescribes; a dynamic one is as the other, and undefined where both are.
+ * Height and width of a model's picture input. If only one of them is fixed, the other is taken to be the same; undefined
+ * where both are dynamic.
  * @throws {LastlayerError} as {@link pictureInput} does
  */
 export function inputSize(model: ModelProto, path: string): { height: number; width: number } | undefined {
@@ -79,7 +114,7 @@ export function inputSize(model: ModelProto, path: string): { height: number; wi
   return one === undefined || other === undefined ? undefined : { height: one, width: other };
 }
 
-/** The width of an output [N, width]; undefined where there is no such output, or its width is not declared. */
+/** The width of an output [N, width]; undefined where there is no such output, or it does not declare its width. */
 export function outputWidth(model: ModelProto, output: string): number | undefined {
   const info = model.graph?.output.find(({ name }) => name === output);
   const width = info && dimensionsOf(info)?.[1];
@@ -87,8 +122,8 @@ export function outputWidth(model: ModelProto, output: string): number | undefin
 }
 
 /**
- * The one input that is a picture: float32 [N, 3, H, W].
- * @throws {LastlayerError} where there is none, or more inputs than it
+ * The model's only input, a picture: float32 [N, 3, H, W].
+ * @throws {LastlayerError} where it is something else, or there are several
  */
 export function pictureInput(graph: GraphProto, path: string): ValueInfoProto {
   const constants = new Set(graph.initializer.map(({ name }) => name));
@@ -106,7 +141,7 @@ export function pictureInput(graph: GraphProto, path: string): ValueInfoProto {
   if (type !== DataType.FLOAT || shape?.length !== 4 || (typeof channels === 'number' && channels !== 3)) {
     throw new LastlayerError(
       `${path}: its input ${input.name} is ${DataType[type ?? 0] ?? 'unknown'} [${shape?.join(', ') ?? 'no shape'}] where ` +
-        `float32 [N, 3, height, width] is expected. Export the network with such an input.`,
+        `float32 [N, 3, height, width] is expected. Export the model with such an input.`,
     );
   }
   return input;
@@ -120,43 +155,56 @@ export function dimensionsOf(info: ValueInfoProto): (number | string)[] | undefi
   );
 }
 
-/** A tensor of which the values are in another file, wherever in the model it is; undefined where there is none. */
-function externalTensor({ graph, functions, trainingInfo }: ModelProto): TensorProto | undefined {
-  const training = trainingInfo.flatMap(({ initialization, algorithm }) => [initialization, algorithm]);
-  for (const each of [graph, ...training]) {
-    const found = each && inGraph(each);
-    if (found) return found;
-  }
-  return firstOf(functions, ({ node }) => firstOf(node, inNode));
+// Constants are initializers or the results of Constant nodes.
+
+const FLOAT: number = DataType.FLOAT;
+const INT64: number = DataType.INT64;
+
+/** The values of a constant int64 tensor; undefined where there is no such constant. */
+export function constantInts(name: string, graph: GraphProto): number[] | undefined {
+  const tensor = constantTensor(name, graph);
+  if (tensor) return intsOf(tensor);
+  return constantNode(name, graph)
+    ?.attribute.find((each) => each.name === 'value_ints')
+    ?.ints.map(Number);
 }
 
-function inGraph({ initializer, sparseInitializer, node }: GraphProto): TensorProto | undefined {
-  const sparse = sparseInitializer.flatMap(({ values, indices }) => [values, indices]);
-  return firstOf([...initializer, ...sparse], ifExternal) ?? firstOf(node, inNode);
-}
-
-function inNode({ attribute }: NodeProto): TensorProto | undefined {
-  return firstOf(attribute, inAttribute);
-}
-
-function inAttribute({ t, tensors, sparseTensor, sparseTensors, g, graphs }: AttributeProto) {
-  const sparse = [sparseTensor, ...sparseTensors].flatMap((each) => [each?.values, each?.indices]);
-  return (
-    firstOf([t, ...tensors, ...sparse], ifExternal) ??
-    firstOf([g, ...graphs], (graph) => graph && inGraph(graph))
+function intsOf({ dataType, rawData, int64Data }: TensorProto): number[] | undefined {
+  if (dataType !== INT64) return undefined;
+  if (int64Data.length > 0) return int64Data.map(Number);
+  const view = new DataView(rawData.buffer, rawData.byteOffset, rawData.byteLength);
+  return Array.from({ length: Math.floor(rawData.byteLength / 8) }, (_, i) =>
+    Number(view.getBigInt64(8 * i, true)),
   );
 }
 
-function ifExternal(tensor: TensorProto | undefined): TensorProto | undefined {
-  if (!tensor) return undefined;
-  return tensor.externalData.length > 0 || tensor.dataLocation === DataLocation.EXTERNAL ? tensor : undefined;
+/** The shape of a constant tensor; undefined where there is no such constant. */
+export function constantShape(name: string, graph: GraphProto): number[] | undefined {
+  return constantTensor(name, graph)?.dims.map(Number);
 }
 
-/** The first result that is one. */
-function firstOf<T, R>(values: readonly T[], find: (value: T) => R | undefined): R | undefined {
-  for (const value of values) {
-    const found = find(value);
-    if (found !== undefined) return found;
-  }
-  return undefined;
+/** Shape and values of a constant float32 tensor; undefined where there is no such constant. */
+export function constantFloats(
+  name: string,
+  graph: GraphProto,
+): { shape: number[]; values: Float32Array } | undefined {
+  const tensor = constantTensor(name, graph);
+  if (tensor?.dataType !== FLOAT) return undefined;
+  const { dims, floatData, rawData } = tensor;
+  if (rawData.length % Float32Array.BYTES_PER_ELEMENT !== 0) return undefined;
+  // A copy is aligned, wherever in the file the bytes lie.
+  const values =
+    floatData.length > 0 ? Float32Array.from(floatData) : new Float32Array(new Uint8Array(rawData).buffer);
+  return { shape: dims.map(Number), values };
+}
+
+function constantTensor(name: string, graph: GraphProto): TensorProto | undefined {
+  return (
+    graph.initializer.find((tensor) => tensor.name === name) ??
+    constantNode(name, graph)?.attribute.find((each) => each.name === 'value')?.t
+  );
+}
+
+function constantNode(name: string, graph: GraphProto): NodeProto | undefined {
+  return graph.node.find(({ opType, output }) => opType === 'Constant' && output[0] === name);
 }
