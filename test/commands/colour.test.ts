@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify, stripVTControlCharacters } from 'node:util';
-import { lastlayerProcess } from '../support/command-line.js';
+import { COMMAND_LINE, lastlayer, lastlayerProcess } from '../support/command-line.js';
 import { writeStore } from '../support/embeddings.js';
-import { ROOT, temporaryFolder } from '../support/files.js';
+import { temporaryFolder } from '../support/files.js';
 
 const SCRIPT = '/usr/bin/script';
 const RED_ERROR = '\u001b[31m\u001b[1mError:\u001b[22m\u001b[39m';
@@ -14,10 +14,6 @@ const root = await temporaryFolder();
 
 let plain = '';
 
-async function run(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  return lastlayerProcess(args, root, env).outcome;
-}
-
 beforeAll(async () => {
   const rows = Array.from({ length: 24 }, (_, i) => ({
     path: `/data/${i}.jpg`,
@@ -25,7 +21,7 @@ beforeAll(async () => {
     embedding: Float32Array.from({ length: 4 }, (__, j) => Math.sin(7 * i + j) + (j % 2 === i % 2 ? 2 : 0)),
   }));
   await writeStore(join(root, 'embeddings'), rows, 4);
-  plain = (await run(TRAIN)).stdout;
+  plain = (await lastlayerProcess(TRAIN, root).outcome).stdout;
 });
 
 test('what is not written to a terminal has no colours', () => {
@@ -34,18 +30,18 @@ test('what is not written to a terminal has no colours', () => {
 });
 
 test('unless FORCE_COLOR asks for them; columns stay aligned', async () => {
-  const { stdout } = await run(TRAIN, { FORCE_COLOR: '1' });
+  const { stdout } = await lastlayer(TRAIN, root, { FORCE_COLOR: '1' });
   expect(stdout).toContain('accuracy \u001b[1m');
   expect(stdout).toContain('\u001b[32m');
   expect(stripVTControlCharacters(stdout)).toBe(plain);
 });
 
 test('which NO_COLOR forbids', async () => {
-  expect((await run(TRAIN, { FORCE_COLOR: '1', NO_COLOR: '1' })).stdout).toBe(plain);
+  expect((await lastlayer(TRAIN, root, { FORCE_COLOR: '1', NO_COLOR: '1' })).stdout).toBe(plain);
 });
 
 test('errors are red', async () => {
-  const { stderr } = await run(['train-head', '--store', 'none'], { FORCE_COLOR: '1' });
+  const { stderr } = await lastlayer(['train-head', '--store', 'none'], root, { FORCE_COLOR: '1' });
   expect(stderr.startsWith(`${RED_ERROR} There are no embeddings`)).toBe(true);
 });
 
@@ -55,8 +51,7 @@ test('errors are red', async () => {
     ['none with NO_COLOR', { NO_COLOR: '1' }, false],
     ['none on one that has none', { TERM: 'dumb' }, false],
   ])('%s', async (_, env, expected) => {
-    const tsx = join(ROOT, 'node_modules', 'tsx', 'dist', 'loader.mjs');
-    const command = `"${process.execPath}" --import "file://${tsx}" "${join(ROOT, 'src', 'cli.ts')}" ${TRAIN.join(' ')}`;
+    const command = [process.execPath, ...COMMAND_LINE, ...TRAIN].map((word) => `"${word}"`).join(' ');
     const { PATH, HOME } = process.env;
     const { stdout } = await promisify(execFile)(SCRIPT, ['-qec', command, '/dev/null'], {
       cwd: root,

@@ -1,10 +1,14 @@
 import { execFile } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { lastlayerProcess } from '../support/command-line.js';
+import { lastlayer, lastlayerProcess } from '../support/command-line.js';
 import { describeWith, ROOT, stripedDataset, stripes, temporaryFolder } from '../support/files.js';
+import { listen } from '../support/object-store.js';
 import { smallNetwork } from '../support/small-network.js';
 import { storedRows } from '../support/store.js';
 
@@ -15,11 +19,68 @@ await writeFile(model, smallNetwork());
 interface Result {
   total: number;
   embedded: number;
+  /** Taken from the store: files that did not change, and pictures of servers, which are known by their content. */
   unchanged: number;
+  reused: number;
 }
 
-function embed(dataset: string, store: string, ...options: string[]) {
-  return lastlayerProcess(['embed', dataset, '--store', store, '--json', ...options], folder);
+/** Longer than rows wait to be written. */
+const PAUSE_MS = 2_200;
+
+const servers: Server[] = [];
+
+afterAll(() => {
+  for (const server of servers) {
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
+/** Pictures before each one that the server holds back. */
+const BETWEEN = 20;
+
+/**
+ * A manifest of pictures, two of which come from a server. At first it answers the one late, so that the rows before it are written,
+ * and the other not at all, so that there is time to interrupt.
+ */
+async function heldDataset(name: string, pictures: readonly string[]) {
+  const [early = '', late = '', ...others] = pictures;
+  let isHeld = true;
+  const server = createServer(({ url }, response) => {
+    const isLate = url === '/late';
+    const answer = async () => {
+      if (isHeld) await (isLate ? once(server, 'release') : delay(PAUSE_MS));
+      response.end(await readFile(isLate ? late : early));
+    };
+    answer().catch(() => response.destroy());
+  });
+  servers.push(server);
+  const address = await listen(server);
+  const rows = [...others];
+  rows.splice(BETWEEN, 0, `${address}/early`);
+  rows.splice(2 * BETWEEN, 0, `${address}/late`);
+  const dataset = join(folder, `${name}.csv`);
+  await writeFile(dataset, ['path', ...rows].join('\n'));
+  return {
+    dataset,
+    count: rows.length,
+    /** Has every picture answered at once from now on. */
+    release: () => {
+      isHeld = false;
+      server.emit('release');
+    },
+  };
+}
+
+/** In a process of its own, picture by picture. */
+function embedSlowly(dataset: string, store: string, ...options: string[]) {
+  const slowly = ['--batch-size', '2', '--concurrency', '1'];
+  return lastlayerProcess(['embed', dataset, '--store', store, '--json', ...options, ...slowly], folder);
+}
+
+async function embed(dataset: string, store: string, ...options: string[]): Promise<Result> {
+  const { stdout } = await lastlayer(['embed', dataset, '--store', store, '--json', ...options], folder);
+  return JSON.parse(stdout) as Result;
 }
 
 /** Waits until the first rows can be read. */
@@ -29,32 +90,26 @@ async function untilRowsAppear(store: string): Promise<void> {
       (rows) => rows.length,
       () => 0,
     );
-  while ((await count()) === 0) await delay(50);
+  while ((await count()) === 0) await delay(100);
 }
 
 /** Kills an embedding once it has written something, runs it again, and compares with one that was left alone. */
-async function killAndRerun(dataset: string, name: string, count: number, options: string[]): Promise<void> {
+async function killAndRerun(name: string, pictures: readonly string[], options: string[]): Promise<void> {
+  const { dataset, count, release } = await heldDataset(name, pictures);
   const store = join(folder, `killed-${name}`);
-  const { process: child, outcome } = embed(
-    dataset,
-    store,
-    ...options,
-    '--batch-size',
-    '2',
-    '--concurrency',
-    '1',
-  );
+  const { process: child, outcome } = embedSlowly(dataset, store, ...options);
   await untilRowsAppear(store);
   child.kill('SIGKILL');
   expect((await outcome).signal).toBe('SIGKILL');
+  release();
 
-  const again = JSON.parse((await embed(dataset, store, ...options).outcome).stdout) as Result;
+  const again = await embed(dataset, store, ...options);
   expect(again.total).toBe(count);
   expect(again.unchanged).toBeGreaterThan(0);
   expect(again.unchanged).toBeLessThan(count);
-  expect(again.unchanged + again.embedded).toBe(count);
+  expect(again.unchanged + again.reused + again.embedded).toBe(count);
   const whole = join(folder, `whole-${name}`);
-  await embed(dataset, whole, ...options).outcome;
+  await embed(dataset, whole, ...options);
   const rows = await storedRows(store);
   expect(rows).toHaveLength(count);
   expect(new Set(rows.map(({ path }) => path)).size).toBe(count);
@@ -62,37 +117,31 @@ async function killAndRerun(dataset: string, name: string, count: number, option
 }
 
 describe('embed', () => {
-  const dataset = join(folder, 'data');
+  let pictures: string[] = [];
 
   beforeAll(async () => {
-    await stripedDataset(dataset, { train: { flat: 350, steep: 350 } });
+    pictures = await stripedDataset(join(folder, 'data'), { train: { flat: 30, steep: 30 } });
   });
 
   it('that is killed goes on where it was, with one row a file', async () => {
-    await killAndRerun(dataset, 'drawn', 700, ['--model', model]);
+    await killAndRerun('drawn', pictures, ['--model', model]);
   });
 
   it('that is interrupted keeps what is done, says so, and exits with 130', async () => {
-    const options = ['--model', model];
+    const { dataset, count, release } = await heldDataset('held', pictures);
     const store = join(folder, 'interrupted');
-    const { process: child, outcome } = embed(
-      dataset,
-      store,
-      ...options,
-      '--batch-size',
-      '2',
-      '--concurrency',
-      '1',
-    );
+    const { process: child, outcome } = embedSlowly(dataset, store, '--model', model);
     await untilRowsAppear(store);
     child.kill('SIGINT');
     const { code, stdout, stderr } = await outcome;
     expect({ code, stdout }).toEqual({ code: 130, stdout: '' });
-    const kept = Number(/(\d+) of 700 pictures are in/.exec(stderr)?.[1]);
+    const kept = Number(new RegExp(`(\\d+) of ${count} pictures are in`).exec(stderr)?.[1]);
     expect(kept).toBeGreaterThan(0);
     expect(await storedRows(store)).toHaveLength(kept);
-    const again = JSON.parse((await embed(dataset, store, ...options).outcome).stdout) as Result;
-    expect(again).toMatchObject({ total: 700, unchanged: kept, embedded: 700 - kept });
+    release();
+    const again = await embed(dataset, store, '--model', model);
+    expect(again).toMatchObject({ total: count, embedded: count - kept });
+    expect(again.unchanged + again.reused).toBe(kept);
   });
 });
 
@@ -155,14 +204,16 @@ describe('a picture that takes forever', () => {
 
 describeWith('data/hymenoptera', 'embed of photographs', (photographs) => {
   it('that is killed goes on where it was, with one row a file', async () => {
-    await killAndRerun(join(photographs, 'val'), 'photographs', 153, ['--threads', '1']);
+    const ants = join(photographs, 'val', 'ants');
+    const pictures = readdirSync(ants).map((name) => join(ants, name));
+    await killAndRerun('photographs', pictures, ['--threads', '1']);
   });
 });
 
 describe('a pipe that is closed early', () => {
   it('ends predict without a complaint', async () => {
-    await lastlayerProcess(['embed', '--store', 'examples', '--model', model], folder).outcome;
-    await lastlayerProcess(['train-head', '--store', 'examples'], folder).outcome;
+    await lastlayer(['embed', '--store', 'examples', '--model', model], folder);
+    await lastlayer(['train-head', '--store', 'examples'], folder);
     const pictures = join(ROOT, 'test', 'fixtures', 'examples', 'train', 'fish');
     const { process: child, outcome } = lastlayerProcess(['predict', pictures, '--model', model], folder);
     child.stdout?.destroy();

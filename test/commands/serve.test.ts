@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { saveHead } from '../../src/head/file.js';
-import { lastlayerProcess } from '../support/command-line.js';
+import { lastlayer, lastlayerProcess } from '../support/command-line.js';
 import { temporaryFolder } from '../support/files.js';
 import { makeWorld, post } from '../support/server.js';
 
@@ -72,7 +72,7 @@ test('what it cannot serve is told in plain words', async () => {
   ];
   try {
     for (const [options, exitCode, reason] of failures) {
-      const { code, stderr } = await lastlayerProcess(['serve', ...flags, ...options], folder).outcome;
+      const { code, stderr } = await lastlayer(['serve', ...flags, ...options], folder);
       expect({ code, stderr }).toEqual({ code: exitCode, stderr: expect.stringMatching(reason) as string });
       expect(stderr).not.toMatch(/^ +at /m);
     }

@@ -1,12 +1,17 @@
-import { fileURLToPath } from 'node:url';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { loadBackbone } from '../../src/backbone/load.js';
 import { openDataset } from '../../src/data/open.js';
 import { readEmbeddings } from '../../src/embed/read-embeddings.js';
+import { ROOT, temporaryFolder } from '../support/files.js';
+import { smallNetwork } from '../support/small-network.js';
 
-const EXAMPLES = fileURLToPath(new URL('../fixtures/examples', import.meta.url));
+const EXAMPLES = join(ROOT, 'test', 'fixtures', 'examples');
+const model = join(await temporaryFolder(), 'small.onnx');
+await writeFile(model, smallNetwork());
 
 test('rows come in the order of the pictures, whichever thread is done first', async () => {
-  const backbone = await loadBackbone({ modelsDir: 'there-is-no-such-folder' });
+  const backbone = await loadBackbone({ model });
   const listed: string[] = [];
   for await (const { path } of (await openDataset(EXAMPLES)).entries()) listed.push(path);
   for (let round = 0; round < 3; round++) {

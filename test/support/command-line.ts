@@ -24,8 +24,13 @@ const turn = new Mutex();
 /**
  * Runs the command line in this process, which takes a second less than a process of its own. Calls wait for each other.
  * @param cwd the working directory
+ * @param colours the variables that ask for colours or forbid them
  */
-export async function lastlayer(args: readonly string[], cwd: string): Promise<Outcome> {
+export async function lastlayer(
+  args: readonly string[],
+  cwd: string,
+  colours: { FORCE_COLOR?: string; NO_COLOR?: string } = {},
+): Promise<Outcome> {
   return turn.runExclusive(async () => {
     const [stdout, stderr] = [new Output(), new Output()];
     const { exitCode } = process;
@@ -34,6 +39,7 @@ export async function lastlayer(args: readonly string[], cwd: string): Promise<O
     // Jest asks its own processes for colours.
     delete process.env.FORCE_COLOR;
     delete process.env.NO_COLOR;
+    Object.assign(process.env, colours);
     try {
       process.chdir(cwd);
       process.exitCode = undefined;
