@@ -23,7 +23,11 @@ let made = 0;
 try {
   const store = await EmbeddingStore.open(folder, { create: true });
   await store.table(...MODEL);
-  const open = () => store.tableToShare(...MODEL, WRITES);
+  const open = async () => {
+    const table = await store.existingTable(...MODEL, WRITES);
+    if (!table) throw new Error('The table is gone.');
+    return table;
+  };
   const table = await open();
   for (let size = 10_000; size <= Number(values.rows); size *= 10) {
     while (made < size) await commit(table, Math.min(50_000, size - made));

@@ -1,18 +1,21 @@
 import type { Split } from '../data/dataset.js';
-import type { Selection } from '../store/dataset-rows.js';
-import { DEFAULT_STORE } from '../store/store.js';
+import {
+  withDatasetEmbeddings,
+  type DatasetEmbeddings,
+  type ListedPicture,
+  type Selection,
+  type StoredPicture,
+} from '../store/dataset-rows.js';
 import { findDuplicates } from './duplicates.js';
 import { type Finding, ISSUES } from './finding.js';
 import { findLabelErrors } from './label-errors.js';
 import { nearestNeighbours } from './neighbours.js';
-import { findOddPictures, findOutliers, type Picture, type Pictures, withPictures } from './pictures.js';
+import { findOddPictures, findOutliers } from './pictures.js';
 
 /** Neighbours of each picture: enough that a few pictures that do not belong here, but resemble each other, still are outliers. */
 const K = 30;
 
-export interface CheckDataOptions extends Omit<Selection, 'store'> {
-  /** Folder or address of the store. @default 'embeddings' */
-  store?: string | undefined;
+export interface CheckDataOptions extends Omit<Selection, 'views'> {
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: CheckProgress) => void) | undefined;
 }
@@ -29,7 +32,7 @@ export interface DataCheck {
   dataset: string;
   modelId: string;
   /** All pictures, by path: readable or not, labelled or not. */
-  pictures: Picture[];
+  pictures: ListedPicture[];
   classes: ClassCount[];
   /** The most serious issue first; within an issue, the clearest finding first. */
   findings: Finding[];
@@ -45,13 +48,17 @@ export interface DataCheck {
  * @throws the signal's reason, once it aborts
  */
 export async function checkData(options: CheckDataOptions = {}): Promise<DataCheck> {
-  return withPictures({ ...options, store: options.store ?? DEFAULT_STORE }, (pictures) =>
-    check(pictures, options),
-  );
+  return withDatasetEmbeddings({ ...options, views: [] }, (pictures) => check(pictures, options), {
+    unlabelled: true,
+    fingerprints: true,
+  });
 }
 
-async function check(pictures: Pictures, { signal, onProgress }: CheckDataOptions): Promise<DataCheck> {
-  const { record, rows, source, failed } = pictures;
+async function check(
+  pictures: DatasetEmbeddings,
+  { signal, onProgress }: CheckDataOptions,
+): Promise<DataCheck> {
+  const { record, rows, source, multilabel, failed } = pictures;
   const progressOf = (phase: CheckProgress['phase']) => (done: number, total?: number) => {
     onProgress?.({ phase, done, total });
   };
@@ -63,7 +70,6 @@ async function check(pictures: Pictures, { signal, onProgress }: CheckDataOption
     signal,
   });
   const duplicates = findDuplicates(pictures, neighbours);
-  const hasLists = rows.some(({ labels: list }) => list);
   const labels = await findLabelErrors(pictures, {
     sets: duplicates.sets,
     onFit: progressOf('labels'),
@@ -96,15 +102,15 @@ async function check(pictures: Pictures, { signal, onProgress }: CheckDataOption
         ISSUES.indexOf(a.issue) - ISSUES.indexOf(b.issue) || b.score - a.score || (a.path < b.path ? -1 : 1),
     ),
     warnings: [
-      ...balanceWarnings(classes, hasLists),
+      ...balanceWarnings(classes, multilabel),
       ...(labels.notice === undefined ? [] : [labels.notice]),
     ],
   };
 }
 
-function firstOfContent(rows: Pictures['rows']): Uint8Array {
+function firstOfContent(rows: readonly StoredPicture[]): Uint8Array {
   const seen = new Set<string>();
-  return Uint8Array.from(rows, ({ content }) => (seen.has(content) ? 0 : (seen.add(content), 1)));
+  return Uint8Array.from(rows, ({ digest }) => (seen.has(digest) ? 0 : (seen.add(digest), 1)));
 }
 
 /** Classes are imbalanced if the largest has this many times the pictures of the smallest. */
@@ -122,7 +128,7 @@ interface ClassCount {
 }
 
 /** Pictures of each label, the most frequent first. */
-function countClasses({ rows }: Pictures): ClassCount[] {
+function countClasses({ rows }: DatasetEmbeddings): ClassCount[] {
   const counts = new Map<string, ClassCount>();
   for (const { label: one, labels = one === undefined ? [] : [one], split = 'none' } of rows) {
     for (const label of labels) {
@@ -135,13 +141,13 @@ function countClasses({ rows }: Pictures): ClassCount[] {
   return [...counts.values()].sort((a, b) => b.count - a.count || (a.label < b.label ? -1 : 1));
 }
 
-/** What is wrong with the numbers of pictures, one sentence each. @param hasLists of labels, for which imbalance is normal */
-function balanceWarnings(classes: readonly ClassCount[], hasLists: boolean): string[] {
+/** What is wrong with the numbers of pictures, one sentence each. @param multilabel lists of labels, for which imbalance is normal */
+function balanceWarnings(classes: readonly ClassCount[], multilabel: boolean): string[] {
   const [largest, smallest] = [classes[0], classes.at(-1)];
   if (!largest || !smallest) return [];
   const warnings: string[] = [];
   const ratio = largest.count / smallest.count;
-  if (ratio >= UNBALANCED && !hasLists) {
+  if (ratio >= UNBALANCED && !multilabel) {
     warnings.push(
       `The classes are imbalanced: ${largest.label} has ${largest.count} pictures, ${Math.round(ratio)} times as many as ` +
         `${smallest.label}. Train with --class-weights balanced, or add pictures.`,

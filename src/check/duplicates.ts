@@ -1,8 +1,8 @@
 import { likeness } from '../image/fingerprint.js';
+import type { DatasetEmbeddings, StoredPicture } from '../store/dataset-rows.js';
 import { DisjointSets } from '../util/math.js';
 import type { Finding } from './finding.js';
 import type { Neighbours } from './neighbours.js';
-import type { Pictures } from './pictures.js';
 
 /**
  * Pairs with features this similar are compared by fingerprint. Of 20 copies at half to 1.3 times the size and JPEG
@@ -37,15 +37,15 @@ interface Duplicates {
  * Pictures that are there more than once: the same file (sha256), or nearly the same picture by the cosine of the features
  * and the similarity of the fingerprints. In each set, the first picture of the training split, or else the first picture,
  * counts as the original, and the others are found. If the original is in train, a copy in another split is a leak.
- * @param neighbours of the rows that are the first with their content
+ * @param neighbours of the rows that are the first with their digest
  */
-export function findDuplicates({ rows }: Pictures, neighbours: Neighbours): Duplicates {
+export function findDuplicates({ rows }: DatasetEmbeddings, neighbours: Neighbours): Duplicates {
   const joined = new DisjointSets(rows.length);
   const scores = new Map<number, number>();
   const first = new Map<string, number>();
-  rows.forEach(({ content }, row) => {
-    const original = first.get(content);
-    if (original === undefined) first.set(content, row);
+  rows.forEach(({ digest }, row) => {
+    const original = first.get(digest);
+    if (original === undefined) first.set(digest, row);
     else joined.join(original, row);
   });
   for (const { a, b, score } of nearPairs(rows, neighbours)) {
@@ -62,7 +62,10 @@ export function findDuplicates({ rows }: Pictures, neighbours: Neighbours): Dupl
   return { sets, findings: [...members.values()].flatMap((set) => findingsOf(rows, set, scores)) };
 }
 
-function* nearPairs(pictures: Pictures['rows'], { k, rows, similarities }: Neighbours): Generator<Pair> {
+function* nearPairs(
+  pictures: readonly StoredPicture[],
+  { k, rows, similarities }: Neighbours,
+): Generator<Pair> {
   for (let at = 0; at < rows.length; at++) {
     const [a, b, cosine] = [Math.floor(at / k), rows[at]!, similarities[at]!];
     if (b < 0 || cosine < CANDIDATE) continue;
@@ -73,7 +76,7 @@ function* nearPairs(pictures: Pictures['rows'], { k, rows, similarities }: Neigh
 }
 
 function findingsOf(
-  rows: Pictures['rows'],
+  rows: readonly StoredPicture[],
   set: readonly number[],
   scores: ReadonlyMap<number, number>,
 ): Finding[] {
@@ -81,11 +84,11 @@ function findingsOf(
   const original = set.find((row) => rows[row]?.split === 'train') ?? set[0] ?? 0;
   const source = rows[original];
   const labels = new Set(set.flatMap((row) => labelText(rows[row]) ?? []));
-  const contents = new Set(set.map((row) => rows[row]?.content));
+  const digests = new Set(set.map((row) => rows[row]?.digest));
   return set.flatMap((row): Finding[] => {
     const picture = rows[row];
     if (!picture || !source) return [];
-    const { path, split, content } = picture;
+    const { path, split, digest } = picture;
     const found: Finding[] = [];
     if (labels.size > 1) {
       const other = rows[set.find((each) => labelText(rows[each]) !== labelText(picture)) ?? row];
@@ -99,7 +102,7 @@ function findingsOf(
       });
     }
     if (row === original) return found;
-    const isExact = content === source.content || contents.size === 1;
+    const isExact = digest === source.digest || digests.size === 1;
     const score = isExact ? 1 : (scores.get(row) ?? 1);
     const related = source.path;
     const how = isExact ? 'the same file' : `the same picture (similarity ${score.toFixed(2)})`;
@@ -112,6 +115,6 @@ function findingsOf(
 }
 
 /** The label or the list of labels; undefined if there is neither. */
-function labelText(picture: Pictures['rows'][number] | undefined): string | undefined {
+function labelText(picture: StoredPicture | undefined): string | undefined {
   return picture?.labels ? `[${picture.labels.join(', ')}]` : picture?.label;
 }

@@ -2,10 +2,10 @@ import { predictOutOfFold, type OutOfFold } from '../head/cross-validate.js';
 import { HeadGraph } from '../head/objective.js';
 import { joinGroups } from '../head/split.js';
 import { multilabelTask, softmaxTask, type RowMask, type Targets, type Task } from '../head/task.js';
+import type { DatasetEmbeddings, StoredPicture } from '../store/dataset-rows.js';
 import { percent } from '../util/format.js';
 import { argmax, sigmoid } from '../util/math.js';
 import type { Finding } from './finding.js';
-import type { Pictures } from './pictures.js';
 
 /** A class, or a label and its absence, needs this many distinct pictures: one to train on without the one in question. */
 const LEAST_PICTURES = 2;
@@ -35,7 +35,7 @@ interface LabelErrorOptions {
  * @throws the signal's reason, once it aborts
  */
 export async function findLabelErrors(
-  { rows, source }: Pictures,
+  { rows, source }: DatasetEmbeddings,
   { sets, signal, onFit }: LabelErrorOptions,
 ): Promise<{ findings: Finding[]; notice?: string | undefined }> {
   const task: Task = rows.some(({ labels }) => labels) ? multilabelTask : softmaxTask;
@@ -73,7 +73,7 @@ export async function findLabelErrors(
 }
 
 /** Each row's labels, without those that too few distinct pictures have, or, in lists, lack. */
-function learnableLabels(rows: Pictures['rows'], sets: Int32Array, task: Task): string[][] {
+function learnableLabels(rows: readonly StoredPicture[], sets: Int32Array, task: Task): string[][] {
   const having = new Map<string, Set<number>>();
   const all = new Set<number>();
   const lists = rows.map(({ label, labels = [] }) =>
@@ -91,7 +91,7 @@ function learnableLabels(rows: Pictures['rows'], sets: Int32Array, task: Task): 
 }
 
 async function classFindings(
-  rows: Pictures['rows'],
+  rows: readonly StoredPicture[],
   { names }: Targets,
   { predictions }: OutOfFold,
 ): Promise<Finding[]> {
@@ -113,7 +113,7 @@ async function classFindings(
 }
 
 async function labelFindings(
-  rows: Pictures['rows'],
+  rows: readonly StoredPicture[],
   { names, labelSets }: Targets,
   { predictions }: OutOfFold,
 ): Promise<Finding[]> {

@@ -1,6 +1,6 @@
 import type { Split } from '../data/dataset.js';
 import { openDataset } from '../data/open.js';
-import type { PassOptions } from '../embed/pipeline.js';
+import type { PipelineOptions } from '../embed/pipeline.js';
 import { readEmbeddings } from '../embed/read-embeddings.js';
 import type { EvaluationResult, MultilabelResult } from '../head/metrics.js';
 import { taskOf } from '../head/task.js';
@@ -8,7 +8,7 @@ import { labelsIn, type EmbeddingRow } from '../store/row.js';
 import { LastlayerError } from '../util/errors.js';
 import { meanEmbedding, type Classifier } from './classifier.js';
 
-export interface EvaluateOptions extends Omit<PassOptions, 'backbone'> {
+export interface EvaluateOptions extends Omit<PipelineOptions, 'backbone'> {
   /** Store whose embeddings are used where they fit; it is not written to. */
   store?: string | undefined;
   /** k of the top-k accuracy; for softmax heads. @default 5 */

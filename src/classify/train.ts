@@ -19,19 +19,12 @@ import {
 } from '../head/task.js';
 import { tuneHead, type HeldOutResult, type TuneProgress } from '../head/train.js';
 import { VIEW_SETS, type ViewSet } from '../image/views.js';
-import {
-  unusedOf,
-  withLabelledEmbeddings,
-  type Selection,
-  type StoredEmbeddings,
-  type Unused,
-} from '../store/dataset-rows.js';
+import { withDatasetEmbeddings, type DatasetEmbeddings, type Selection } from '../store/dataset-rows.js';
 import type { DatasetRecord } from '../store/store.js';
+import { LastlayerError } from '../util/errors.js';
 import { toJson, type JsonValue } from '../util/json.js';
 
-export interface TrainOptions extends Omit<Selection, 'store'> {
-  /** Folder or address of the store. @default 'embeddings' */
-  store?: string | undefined;
+export interface TrainOptions extends Selection {
   /** The augmented views to train on, out of those that were embedded. @default all of them */
   views?: readonly ViewSet[] | undefined;
   /** λ of the penalty λ/2 ‖W‖² on the weights of standardised features. @default chosen by cross-validation */
@@ -71,7 +64,8 @@ interface Trained<Result, Simple> {
   baselines: Simple | undefined;
   /** Undefined if it was not asked for, or there are no validation pictures. */
   learningCurve: CurvePoint[] | undefined;
-  unused: Unused;
+  /** Pictures that were not used: unreadable, without a label, or of the test split. */
+  unused: { failed: number; unlabelled: number; test: number };
 }
 
 export type TrainedHead =
@@ -83,25 +77,32 @@ export type TrainedHead =
  * multilabel head if it has a list of them. The head is evaluated on the validation split or, if there is none, by
  * cross-validation: on each picture by a head that has not seen it. The test split is not touched. Augmented views of a
  * picture are trained on along with it; evaluation uses the center view alone.
- * @throws {LastlayerError} if there is nothing to train on, see `tuneHead` and `withStoredEmbeddings`
+ * @throws {LastlayerError} if there is nothing to train on, see `tuneHead` and `withDatasetEmbeddings`
  * @throws {UsageError} if an option is out of its range, or there are class weights for a multilabel head
  * @throws the signal's reason, once it aborts
  */
 export async function trainFromStore(options: TrainOptions = {}): Promise<TrainedHead> {
   const selection = { ...options, views: options.views ?? VIEW_SETS };
-  return withLabelledEmbeddings(selection, async (stored) =>
-    stored.labelSets
+  return withDatasetEmbeddings(selection, async (stored) => {
+    const { record, rows, failed, unlabelled, multilabel } = stored;
+    if (rows.length === 0) {
+      throw new LastlayerError(
+        `${record.dataset} has no labelled pictures (${unlabelled} without a label, ${failed.length} unreadable). Put each ` +
+          'picture in a folder named after its class, or give labels in a manifest.',
+      );
+    }
+    return multilabel
       ? { kind: 'multilabel', ...(await train(multilabelTask, stored, options)) }
-      : { kind: 'softmax', ...(await train(softmaxTask, stored, options)) },
-  );
+      : { kind: 'softmax', ...(await train(softmaxTask, stored, options)) };
+  });
 }
 
 async function train<Result, Simple>(
   task: Task<Result, Simple>,
-  stored: StoredEmbeddings,
+  stored: DatasetEmbeddings,
   options: TrainOptions,
 ): Promise<Trained<Result, Simple>> {
-  const { record, source, weights: sampleWeights } = stored;
+  const { record, rows, source } = stored;
   const {
     labels,
     targets,
@@ -111,6 +112,7 @@ async function train<Result, Simple>(
     groups,
   } = splitRows(task, stored, options);
   const { classWeights } = options;
+  const sampleWeights = rows.map(({ weight = 1 }) => weight);
   const weights = rowWeights({ task, ...targets, mask: trainMask, sampleWeights, classWeights });
   const examples: Examples = { task, source, ...targets, weights };
   const ids = { modelId: record.model_id, transformId: record.transform_id };
@@ -166,7 +168,11 @@ async function train<Result, Simple>(
       }),
       dataset: record,
       views: countViews(examples, trainMask),
-      unused: unusedOf(stored),
+      unused: {
+        failed: stored.failed.length,
+        unlabelled: stored.unlabelled,
+        test: rows.filter(({ split }) => split === 'test').length,
+      },
     };
   });
 }
@@ -190,12 +196,17 @@ interface DataSplit {
  */
 export function splitRows(
   task: Task,
-  stored: StoredEmbeddings,
+  stored: DatasetEmbeddings,
   { holdOut: fraction = 0, onNotice }: Pick<TrainOptions, 'holdOut' | 'onNotice'>,
 ): DataSplit {
-  const { splits, contents, record } = stored;
-  const labels = stored.labelSets ?? stored.labels.map((label) => [label]);
-  const groups = joinGroups(contents, stored.groups);
+  const { rows, record } = stored;
+  const labels = rows.map((row) => row.labels ?? [row.label!]);
+  const splits = rows.map(({ split }) => split);
+  const digests = rows.map(({ digest }) => digest);
+  const groups = joinGroups(
+    digests,
+    rows.map(({ group }) => group),
+  );
   const held = new Uint8Array(labels.length);
   let from: DataSplit['from'] = 'nothing';
   if (splits.includes('val')) {
@@ -208,16 +219,16 @@ export function splitRows(
     });
   } else if (fraction !== 0) {
     from = 'held-out part';
-    const rows = [...splits.keys()].filter((row) => splits[row] !== 'test');
     const mask = (row: number) => splits[row] !== 'test';
+    const divided = [...rows.keys()].filter(mask);
     const strata = task.strata(task.encode(labels, mask), mask);
     const { validation } = holdOut({
-      labels: rows.map((row) => String(strata.of[row])),
-      ids: rows.map((row) => contents[row]!),
-      groups: rows.map((row) => groups[row]!),
+      labels: divided.map((row) => String(strata.of[row])),
+      ids: divided.map((row) => digests[row]!),
+      groups: divided.map((row) => groups[row]!),
       fraction,
     });
-    for (const i of validation) held[rows[i]!] = 1;
+    for (const i of validation) held[divided[i]!] = 1;
   }
   const validation: RowMask = (row) => held[row] === 1;
   const train: RowMask = (row) => held[row] !== 1 && splits[row] !== 'test';

@@ -1,47 +1,43 @@
-import type { Dataset, DatasetEntry, Split } from '../data/dataset.js';
+import type { Dataset, Split } from '../data/dataset.js';
 import { openDataset } from '../data/open.js';
-import { checkViewSets, AUGMENTED_VIEWS, augmentedViews, type ViewSet } from '../image/views.js';
-import { removeDoubles, removeStaleViews, removeVanished } from '../store/maintenance.js';
+import { AUGMENTED_VIEWS, augmentedViews, checkViewSets, type ViewSet } from '../image/views.js';
 import type { KnownRow } from '../store/row.js';
 import { DEFAULT_STORE, EmbeddingStore } from '../store/store.js';
 import type { EmbeddingTable } from '../store/table.js';
 import { LastlayerError } from '../util/errors.js';
-import { embedPictures, entriesOf, type PassCallbacks, type PassOptions } from './pipeline.js';
+import {
+  embedPictures,
+  entriesOf,
+  isTrainingPicture,
+  type PictureOptions,
+  type PipelineOptions,
+} from './pipeline.js';
 
-export interface EmbedOptions extends PassOptions {
-  /** Folder of the store, or an address such as s3://bucket/folder. Default: `embeddings`. */
+export interface EmbedOptions extends PipelineOptions {
+  /** Folder of the store, or an address such as s3://bucket/folder. @default 'embeddings' */
   store?: string | undefined;
   /**
-   * Further views to embed of the pictures to train on: those of the training split and those of no split. Views that the
-   * store has already stay there in any case. Default: none.
+   * Augmented views to embed of the training pictures: those of the training split and those of no split. Views that are in the
+   * store already stay there in any case. @default none
    */
   views?: readonly ViewSet[] | undefined;
   onProgress?: ((progress: EmbedProgress) => void) | undefined;
-  /** Sees to the pictures, where that is not to be done here. */
-  pass?: Pass | undefined;
 }
-
-/** Sees to it that the table has the row of every picture of a data set. */
-type Pass = (
-  table: EmbeddingTable,
-  dataset: Dataset,
-  options: PassOptions & PassCallbacks<KnownRow>,
-) => Promise<void>;
 
 export interface EmbedProgress {
   /** First the data set is listed, then its pictures are embedded. */
   phase: 'scan' | 'embed';
-  /** Pictures of the data set, so far as it is listed. */
+  /** Pictures of the data set, as far as it is listed. */
   total: number;
-  /** Pictures that are done with, however. */
+  /** Pictures that are done: the sum of the following four. */
   done: number;
-  /** Of those, the ones that went through the backbone; */
+  /** Pictures that went through the backbone. */
   embedded: number;
-  /** whose content was embedded before under another name, label or split; */
+  /** Pictures whose content was embedded before, under another name, label or split. */
   reused: number;
-  /** that did not change since they were embedded; */
+  /** Pictures that have not changed since they were embedded. */
   unchanged: number;
-  /** that could not be read. */
+  /** Pictures that could not be read. */
   failed: number;
 }
 
@@ -54,29 +50,34 @@ export interface EmbedSummary extends Omit<EmbedProgress, 'phase' | 'done'> {
   transformId: string;
   /** Width of the embeddings. */
   width: number;
-  /** Pictures for each label; those without one, and those whose list of labels is empty, under ''. */
+  /** Pictures per label. Those without a label, or with an empty list of labels, are under ''. */
   labels: Record<string, number>;
-  /** Pictures for each split; those without one under ''. */
+  /** Pictures per split. Those without a split are under ''. */
   splits: Record<string, number>;
-  /** Rows of files that are no longer in the data set, which were removed. */
+  /** Rows that were removed because their files are no longer in the data set. */
   removed: number;
-  /** Further views of the data set that the store has, of all pictures together. */
+  /** Augmented views in the store, of all pictures of the data set together. */
   views: number;
-  /** Files that are no pictures by their ending: how many, and the first few. */
+  /** Files whose names do not end like a picture's: how many, and the first few. */
   skipped: { count: number; examples: string[] };
 }
 
 /**
- * Embeds every picture of a data set into the store. What the store has already is not embedded again: a file of the
- * same path, size and time of change is not even read; a file of the same content is not decoded. A picture that
- * cannot be read becomes a row with an error. Of further views, only those are embedded that are missing.
+ * Embeds every picture of a data set into the store. What is in the store already is not embedded again: a file of the same path,
+ * size and time of change is not even read; a file of the same content is not decoded. A picture that cannot be read gets a row
+ * with an error. Of augmented views, only those are embedded that are missing.
  * @param path a folder or manifest, as {@link openDataset} takes it
- * @throws {LastlayerError} where the data set, the store or the model cannot be used
- * @throws {UsageError} where an option is out of range
+ * @param pipeline embeds the pictures
+ * @throws {LastlayerError} if the data set, the store or the model cannot be used
+ * @throws {UsageError} if an option is out of range
  * @throws the signal's reason, once it aborts; what is embedded by then is in the store
  */
-export async function embedDataset(path: string, options: EmbedOptions): Promise<EmbedSummary> {
-  const { backbone, split, signal, views = [], pass = embedPictures } = options;
+export async function embedDataset(
+  path: string,
+  options: EmbedOptions,
+  pipeline: Pipeline = embedPictures,
+): Promise<EmbedSummary> {
+  const { backbone, split, signal, views = [] } = options;
   checkViewSets(views);
   const dataset = await openDataset(path);
   const progress = new ProgressCounter(options.onProgress);
@@ -93,20 +94,20 @@ export async function embedDataset(path: string, options: EmbedOptions): Promise
       width: backbone.width,
     };
     // The first pictures are read meanwhile.
-    const told = store.record({ ...record, complete: false, updated: Date.now() });
-    told.catch(() => undefined);
+    const recorded = store.record({ ...record, complete: false, updated: Date.now() });
+    recorded.catch(() => undefined);
     try {
-      await pass(table, dataset, {
+      await pipeline(table, dataset, {
         ...options,
         views: augmentedViews(views),
-        isAugmented: isLearntFrom,
+        isAugmented: isTrainingPicture,
+        rows: 'new',
         onOutcome: progress.add,
       });
     } finally {
       await table.flush();
-      await told;
+      await recorded;
     }
-    await removeDoubles(dataset.root, table);
     const removed = await removeVanished(dataset, table, split, progress.done);
     await removeStaleViews(dataset.root, table);
     await table.optimize();
@@ -129,12 +130,14 @@ export async function embedDataset(path: string, options: EmbedOptions): Promise
   }
 }
 
-/** Whether a head may be trained on a picture: only then are further views of use. */
-export function isLearntFrom({ split }: DatasetEntry): boolean {
-  return split === undefined || split === 'train';
-}
+/** Puts the rows of a data set's pictures into the table, itself or by others. */
+export type Pipeline = (
+  table: EmbeddingTable,
+  dataset: Dataset,
+  options: PictureOptions<KnownRow>,
+) => Promise<void>;
 
-/** Counts pictures and tells the caller. */
+/** Counts pictures, and reports progress. */
 class ProgressCounter {
   readonly counts = { total: 0, embedded: 0, reused: 0, unchanged: 0, failed: 0 };
 
@@ -151,7 +154,7 @@ class ProgressCounter {
   };
 }
 
-/** Goes through the listing once before the work begins, so that a faulty manifest is found out at once. */
+/** Lists the whole data set before the work begins, so that a faulty manifest is found at once. */
 async function list(
   dataset: Dataset,
   split: Split | undefined,
@@ -162,17 +165,14 @@ async function list(
   const splits = new Map<string, number>();
   for await (const entry of entriesOf(dataset, split)) {
     signal?.throwIfAborted();
-    const { labels: list } = entry;
-    for (const label of list?.length ? list : [entry.label ?? '']) count(labels, label);
+    for (const label of entry.labels?.length ? entry.labels : [entry.label ?? '']) count(labels, label);
     count(splits, entry.split ?? '');
     progress.add('total');
   }
   if (progress.counts.total === 0) {
     const { skipped } = dataset;
     const other =
-      skipped.count > 0
-        ? ` (${skipped.count} files of other kinds, such as ${skipped.examples[0] ?? ''})`
-        : '';
+      skipped.count > 0 ? ` (${skipped.count} files of other kinds, such as ${skipped.examples[0]!})` : '';
     const ofSplit = split ? ` of the split ${split}` : '';
     throw new LastlayerError(`There are no pictures${ofSplit} in ${dataset.root}${other}.`);
   }
@@ -181,4 +181,40 @@ async function list(
 
 function count(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
+}
+
+/** Removes the rows of files that the data set no longer lists. There are none if the table has as many rows as it lists files. */
+async function removeVanished(
+  dataset: Dataset,
+  table: EmbeddingTable,
+  split: Split | undefined,
+  listed: number,
+): Promise<number> {
+  const rows = { dataset: dataset.root, split };
+  if ((await table.count(rows)) <= listed) return 0;
+  let removed = 0;
+  for await (const block of table.read(rows, ['path'])) {
+    const gone: string[] = [];
+    for (const { path } of block) if (!(await dataset.contains(path))) gone.push(path);
+    await table.remove(dataset.root, gone);
+    removed += gone.length;
+  }
+  return removed;
+}
+
+/** Removes augmented views of what a file held before. Those that were asked for have been replaced already. */
+async function removeStaleViews(dataset: string, table: EmbeddingTable): Promise<void> {
+  for await (const block of table.read({ dataset, views: AUGMENTED_VIEWS }, ['path', 'view'])) {
+    const known = await table.known([...new Set(block.map(({ path }) => path))], dataset);
+    for (const name of AUGMENTED_VIEWS) {
+      const stale = block.filter(
+        ({ path, view }) => view === name && !known.get(path)?.some((row) => row.view === name),
+      );
+      await table.remove(
+        dataset,
+        stale.map(({ path }) => path),
+        [name],
+      );
+    }
+  }
 }

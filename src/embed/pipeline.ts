@@ -7,7 +7,7 @@ import type { View } from '../image/views.js';
 import { type EmbeddingRow, type KnownRow, rowOf, type RowStore, type RowSubject } from '../store/row.js';
 import { abortable } from '../util/async.js';
 import { checkInteger } from '../util/validate.js';
-import { type Picture, plan } from './diff.js';
+import { diff, type Picture } from './diff.js';
 import {
   type Decoded,
   type Outcome,
@@ -17,88 +17,88 @@ import {
   type Settled,
 } from './reader.js';
 
-/** On the processor, larger batches are no faster, take more memory, and leave threads without work at the end. */
-const DEFAULT_BATCH_SIZE = { processor: 8, otherDevice: 32 };
+/** On the CPU, larger batches are no faster, take more memory, and leave threads idle at the end. */
+const DEFAULT_BATCH_SIZE = { cpu: 8, other: 32 };
 export const DEFAULT_CONCURRENCY = 32;
 
-export interface PassOptions {
+export interface PipelineOptions {
   backbone: Backbone;
-  /** The backbone's threads, where they are to serve further passes; the caller closes them. By default the pass has its own. */
+  /** Threads of the backbone to use. The caller closes them. @default threads of its own */
   pool?: BackboneRunner | undefined;
-  /** Pictures that go through the backbone together, in each of its threads. Default: 8 on the processor, else 32. */
+  /** Pictures per batch, in each of the backbone's threads. @default 8 on the CPU, else 32 */
   batchSize?: number | undefined;
-  /** Pictures that are read and decoded at the same time. Default: 32. */
+  /** Pictures that are read and decoded at the same time. @default 32 */
   concurrency?: number | undefined;
-  /** Of a data set with splits, only this one; the pictures of one without splits are taken for it. */
+  /** Only this split. Pictures of no split count as of this one. @default all pictures */
   split?: Split | undefined;
-  /** Breaks off; what is embedded by then is kept, and another run goes on from there. */
+  /** Stops the work. What is embedded by then is kept, and another run goes on from there. */
   signal?: AbortSignal | undefined;
 }
 
-export interface PassCallbacks<Row> {
-  /** The further views to see to, of those pictures that take any. */
+/** Options of {@link embedPictures}. */
+export type PictureOptions<Row> = PipelineOptions & {
+  /** The augmented views to embed. */
   views: readonly View[];
+  /** Of which pictures to embed them. */
   isAugmented: (entry: DatasetEntry) => boolean;
   /** Called once for each picture. */
   onOutcome: (outcome: Outcome | 'unchanged') => void;
-  /**
-   * Called with the rows that stay as they are, of pictures of which no view is missing; all others are put into the table.
-   * Without it, the table is taken to keep its rows.
-   */
-  onUnchanged?: ((row: Row) => void) | undefined;
-}
+} & (
+    | {
+        /** Put only the rows that the table lacks. */
+        rows: 'new';
+      }
+    | {
+        /**
+         * Give all rows of all pictures, to a caller who does not keep them: those of pictures that lack no view to `onUnchanged`,
+         * all others by putting them, including those that the table has.
+         */
+        rows: 'all';
+        onUnchanged: (row: Row) => void;
+      }
+  );
 
 /**
- * Sees to it that the table has the row of every picture of a data set, embedding only what it must.
- * @throws {UsageError} where an option is out of range
+ * Puts the rows of a data set's pictures into the table, and runs the backbone only where it must.
+ * @throws {UsageError} if an option is out of range
  * @throws the signal's reason, once it aborts
  */
 export async function embedPictures<Row extends KnownRow>(
   table: RowStore<Row>,
   dataset: Dataset,
-  {
-    backbone,
-    split,
-    signal,
-    views,
-    isAugmented,
-    onOutcome,
-    onUnchanged,
-    ...options
-  }: PassOptions & PassCallbacks<Row>,
+  options: PictureOptions<Row>,
 ): Promise<void> {
+  const { backbone, split, signal, views, isAugmented, onOutcome } = options;
   const { device = 'cpu' } = backbone.options;
-  const defaultSize = DEFAULT_BATCH_SIZE[device === 'cpu' ? 'processor' : 'otherDevice'];
+  const defaultSize = DEFAULT_BATCH_SIZE[device === 'cpu' ? 'cpu' : 'other'];
   const { batchSize = defaultSize, concurrency = DEFAULT_CONCURRENCY } = options;
   checkInteger('batchSize', batchSize, { min: 1 });
   checkInteger('concurrency', concurrency, { min: 1 });
-  // It has no threads until it is used.
+  // It starts no threads until it is used.
   const own = new BackbonePool(backbone);
-  const { pool = own } = options;
   const embedder = new Embedder({
     backbone,
-    pool,
+    pool: options.pool ?? own,
     table,
     dataset: dataset.root,
     batchSize,
     concurrency,
     views,
     isAugmented,
+    putsKnown: options.rows === 'all',
     onOutcome,
     signal,
   });
   const viewsOf = (entry: DatasetEntry) => (isAugmented(entry) ? views : []);
   try {
-    for await (const step of plan(entriesOf(dataset, split), table, dataset.root, viewsOf)) {
+    for await (const step of diff(entriesOf(dataset, split), table, dataset.root, viewsOf)) {
       signal?.throwIfAborted();
       if (step.kind === 'unchanged') {
-        for (const row of step.rows) onUnchanged?.(row);
+        if (options.rows === 'all') for (const row of step.rows) options.onUnchanged(row);
         onOutcome(step.rows[0].error === null ? 'unchanged' : 'failed');
       } else if (step.kind === 'relabel') await embedder.relabel(step.picture, step.sha256);
-      else if (step.kind === 'read') {
-        const { known, ...picture } = step.picture;
-        await embedder.add(known && !onUnchanged ? { ...picture, known } : picture, step.sizeKnown);
-      } else await embedder.fail(step.entry, step.error);
+      else if (step.kind === 'read') await embedder.add(step.picture, step.sizeKnown);
+      else await embedder.fail(step.entry, step.error);
     }
     await embedder.finish();
   } finally {
@@ -107,7 +107,7 @@ export async function embedPictures<Row extends KnownRow>(
   }
 }
 
-/** The entries of a split; a data set without splits is taken whole and recorded under the given one. */
+/** The entries of a split. Those without one are recorded under it. */
 export async function* entriesOf(dataset: Dataset, split: Split | undefined): AsyncGenerator<DatasetEntry> {
   for await (const entry of dataset.entries()) {
     if (split === undefined || entry.split === split) yield entry;
@@ -115,20 +115,26 @@ export async function* entriesOf(dataset: Dataset, split: Split | undefined): As
   }
 }
 
+/** Whether a head may be trained on a picture. Only then are augmented views of use. */
+export function isTrainingPicture({ split }: DatasetEntry): boolean {
+  return split === undefined || split === 'train';
+}
+
 interface EmbedderOptions extends ReaderOptions {
-  /** Where the backbone runs. */
   pool: BackboneRunner;
   batchSize: number;
+  /** Also put rows that the table has, of pictures that lack a view. */
+  putsKnown: boolean;
   /** Called when a picture has its rows. */
   onOutcome: (outcome: Outcome) => void;
-  /** Once it aborts, nothing that is being decoded is waited for. */
+  /** Once it aborts, pictures that are being decoded are not waited for. */
   signal: AbortSignal | undefined;
 }
 
 /**
- * Reads and decodes pictures ahead of the backbone, has the backbone run over whole batches and puts the rows into the table.
- * Pictures on hand are at most `concurrency` that are read or decoded, and two batches for each thread of the backbone: one
- * that it runs and one that it finds ready. Equal files are embedded once.
+ * Reads and decodes pictures ahead of the backbone, runs it over whole batches and puts the rows into the table. In memory are at
+ * most `concurrency` pictures that are being read or decoded, and two batches for each thread of the backbone: one that it runs and
+ * one that waits. Identical files are embedded once.
  */
 class Embedder {
   private readonly reader: PictureReader;
@@ -150,25 +156,25 @@ class Embedder {
     await this.enqueue(this.reader.prepare(picture, sizeKnown));
   }
 
-  /** Gives a picture, under its new label or labels, split, group, weight or data set, the embedding that its content has in the store. */
+  /** Gives a picture that is listed differently the embeddings that its content has in the store. */
   async relabel(picture: Picture, sha256: string): Promise<void> {
     await this.enqueue(this.reader.relabel(picture, sha256));
   }
 
-  /** Notes a picture that cannot even be opened. */
+  /** Puts the row of a picture that cannot even be opened. */
   async fail(entry: DatasetEntry, error: string): Promise<void> {
     await this.options.table.put(this.rowOf({ entry, size: null, modified: null }, { error }));
     this.options.onOutcome('failed');
   }
 
-  /** Waits until every picture has its row. @throws the signal's reason, once it aborts */
+  /** Waits until every picture has its rows. @throws the signal's reason, once it aborts */
   async finish(): Promise<void> {
     this.isFinishing = true;
     for (;;) {
       this.options.signal?.throwIfAborted();
       if (this.queue.length > 0) await this.advance();
       else if (this.batch.length > 0) await this.startBatch();
-      // What the backbone has may be equal to pictures of which further views are wanted.
+      // Copies of what the backbone has may come back to the queue, for more views.
       else if (this.inFlight.size > 0) await Promise.race(this.inFlight);
       else return;
     }
@@ -186,7 +192,7 @@ class Embedder {
   }
 
   private push(prepared: Promise<Prepared>): void {
-    // Whoever takes it from the queue handles its failure; until then it must not count as unhandled.
+    // `advance` handles its failure; until then it must not count as unhandled.
     prepared.catch(() => undefined);
     this.queue.push(prepared);
   }
@@ -204,25 +210,25 @@ class Embedder {
     }
   }
 
-  /** Batches get smaller towards the end, so that no thread has nothing to do while another has a whole batch. */
+  /** Batches shrink towards the end, so that no thread is idle while another has a whole batch. */
   private batchSize(views: number): number {
     const { batchSize, pool } = this.options;
     if (!this.isFinishing || pool.size === 1) return batchSize;
     return Math.min(batchSize, Math.ceil((views + this.queue.length) / (2 * pool.size)));
   }
 
-  /** Hands the batch to the backbone, once that has room for it. */
+  /** Hands the batch to the backbone as soon as that has room for it. */
   private async startBatch(): Promise<void> {
     while (this.inFlight.size >= 2 * this.options.pool.size) await Promise.race(this.inFlight);
     const batch = this.batch;
     this.batch = [];
     const run = this.embed(batch, this.lastBatch).then(() => void this.inFlight.delete(run));
-    // Whoever waits for the backbone handles its failure; until then it must not count as unhandled.
+    // Those who wait for `inFlight` handle its failure; until then it must not count as unhandled.
     this.lastBatch = run.catch(() => undefined);
     this.inFlight.add(run);
   }
 
-  /** @param before after which rows are put: in the order of the pictures, whichever thread is done first */
+  /** @param before what to wait for before rows are put, so that they come in the order of the pictures */
   private async embed(batch: readonly Decoded[], before: Promise<void>): Promise<void> {
     const { backbone, pool } = this.options;
     const images = batch.flatMap(({ waiting }) => waiting.map(({ image }) => image));
@@ -244,32 +250,29 @@ class Embedder {
     }
   }
 
-  /** Puts the rows of a content that was under way, and those of the other files that hold the same. */
+  /** Puts the rows of a content, for its picture and for the other files that hold the same. */
   private async settle({ picture, rows, outcome }: Settled): Promise<void> {
-    await this.putCopies(picture, rows, outcome);
+    await this.putRows(picture, rows, outcome);
     const sha256 = rows[0]?.sha256 ?? null;
     if (sha256 === null) return;
-    for (const equal of this.reader.equalsOf(sha256)) {
-      // Of a training picture, more views may be wanted than of one to validate by.
-      if (this.reader.missing(equal, rows).length > 0) this.push(this.reader.prepare(equal, true));
-      else await this.putCopies(equal, rows, 'reused');
+    for (const copy of this.reader.takeCopies(sha256)) {
+      // A training picture may need more views than a validation picture with the same content.
+      if (this.reader.missing(copy, rows).length > 0) this.push(this.reader.prepare(copy, true));
+      else await this.putRows(copy, rows, 'reused');
     }
   }
 
-  private async putCopies(picture: Picture, rows: readonly EmbeddingRow[], outcome: Outcome): Promise<void> {
+  private async putRows(picture: Picture, rows: readonly EmbeddingRow[], outcome: Outcome): Promise<void> {
+    const { table, putsKnown } = this.options;
     const { entry, known } = picture;
     const isAugmented = this.options.isAugmented(entry);
     for (const row of rows) {
-      const present = row.sha256 === known?.sha256 ? known.views : undefined;
-      if (!present?.includes(row.view) && (isAugmented || row.view === 'center'))
-        await this.options.table.put(this.copyOf(row, picture));
+      const isThere = !putsKnown && row.sha256 === known?.sha256 && known.views.includes(row.view);
+      if (isThere || (!isAugmented && row.view !== 'center')) continue;
+      const { sha256, view, width, height, embedding, fingerprint, error } = row;
+      await table.put(this.rowOf(picture, { sha256, view, width, height, embedding, fingerprint, error }));
     }
     this.options.onOutcome(rows.some(({ error }) => error !== null) ? 'failed' : outcome);
-  }
-
-  private copyOf(known: EmbeddingRow, picture: Picture): EmbeddingRow {
-    const { sha256, view, width, height, embedding, fingerprint, error } = known;
-    return this.rowOf(picture, { sha256, view, width, height, embedding, fingerprint, error });
   }
 
   private rowOf(picture: RowSubject, found: Partial<EmbeddingRow>): EmbeddingRow {

@@ -3,33 +3,33 @@ import type { View } from '../image/views.js';
 import type { EmbeddingRow, RowStore } from '../store/row.js';
 import { EmbeddingStore } from '../store/store.js';
 import type { EmbeddingTable } from '../store/table.js';
-import { embedPictures, type PassOptions } from './pipeline.js';
+import { embedPictures, type PipelineOptions } from './pipeline.js';
 
-interface ReadThroughOptions extends PassOptions {
-  /** Store whose embeddings are used where they fit; it is never written to. */
+interface ReadThroughOptions extends PipelineOptions {
+  /** Store whose embeddings are used as far as they go. It is never written to. */
   store?: string | undefined;
-  /** Further views that are wanted of every picture. */
+  /** Augmented views that are wanted of every picture. @default none */
   views?: readonly View[] | undefined;
-  /** Called once for each picture and view, in no particular order. */
+  /** Called once for each picture and view. The center views come in the order of the pictures. */
   onRow: (row: EmbeddingRow) => void;
 }
 
 /**
- * Goes through a data set and gives the embedding of every picture, taken from the store where it has it and computed
- * where not.
+ * Gives the embedding of every picture of a data set, out of the store if it is there, else computed.
  * @param path a folder or manifest
  * @throws as `embedDataset` does
  */
 export async function readEmbeddings(path: string, { store, ...options }: ReadThroughOptions): Promise<void> {
   const { backbone, onRow, views = [] } = options;
-  const isThere = store !== undefined && (await EmbeddingStore.exists(store));
-  const opened = isThere ? await EmbeddingStore.open(store, { create: false }) : undefined;
+  const exists = store !== undefined && (await EmbeddingStore.exists(store));
+  const opened = exists ? await EmbeddingStore.open(store, { create: false }) : undefined;
   try {
     const table = await opened?.existingTable(backbone.id, backbone.transformId, backbone.width);
     await embedPictures(readOnly(table, ['center', ...views], onRow), await openDataset(path), {
       ...options,
       views,
       isAugmented: () => true,
+      rows: 'all',
       onUnchanged: onRow,
       onOutcome: () => undefined,
     });

@@ -1,7 +1,7 @@
 import { extname } from 'node:path';
-import { chooseDataset, type Selection } from '../store/dataset-rows.js';
+import { type Selection, withDataset } from '../store/dataset-rows.js';
 import { type EmbeddingRow, labelsIn } from '../store/row.js';
-import { type DatasetRecord, EmbeddingStore } from '../store/store.js';
+import type { DatasetRecord } from '../store/store.js';
 import type { EmbeddingTable } from '../store/table.js';
 import { LastlayerError } from '../util/errors.js';
 import {
@@ -49,27 +49,21 @@ export async function exportEmbeddings(
   path: string,
   options: ExportEmbeddingsOptions,
 ): Promise<ExportedEmbeddings> {
-  const store = await EmbeddingStore.open(options.store, { create: false });
-  try {
-    const record = chooseDataset(await store.datasets(), options, store.location);
-    const table = await store.tableOf(record);
+  return withDataset(options, async (table, record) => {
     const rows = await openRows(table, record);
     const paths = await write(path, rows, options);
     const { dataset, model_id: modelId, width } = record;
     const failed = await table.count({ dataset, failed: true });
     return { paths, rows: rows.count, width, dataset, modelId, failed };
-  } finally {
-    store.close();
-  }
+  });
 }
 
 async function openRows(table: EmbeddingTable, record: DatasetRecord): Promise<ExportedRows> {
   const { dataset } = record;
   let [count, multilabel] = [0, false];
-  for await (const block of table.read({ dataset, failed: false }, ['path', 'labels', 'view'])) {
-    const rows = block.filter(isCenter);
-    count += rows.length;
-    multilabel ||= rows.some(({ labels }) => labels !== null);
+  for await (const block of table.read({ dataset, failed: false }, ['labels'])) {
+    count += block.length;
+    multilabel ||= block.some(({ labels }) => labels !== null);
   }
   if (count === 0) {
     throw new LastlayerError(`No picture of ${dataset} has an embedding, so there is nothing to export.`);
@@ -78,15 +72,10 @@ async function openRows(table: EmbeddingTable, record: DatasetRecord): Promise<E
 }
 
 async function* blocksOf(table: EmbeddingTable, dataset: string): AsyncGenerator<ExportedRow[]> {
-  const columns = ['path', 'label', 'labels', 'split', 'view', 'embedding'] as const;
+  const columns = ['path', 'label', 'labels', 'split', 'embedding'] as const;
   for await (const block of table.read({ dataset, failed: false }, columns)) {
-    yield block.filter(isCenter).map(exported);
+    yield block.map(exported);
   }
-}
-
-/** The center view, which every picture has once. */
-function isCenter({ view }: EmbeddingRow): boolean {
-  return view === 'center';
 }
 
 function exported({ path, label, labels, split, embedding }: EmbeddingRow): ExportedRow {

@@ -1,6 +1,6 @@
 import type { Head } from '../head/head.js';
 import { MultilabelEvaluation, type MultilabelResult } from '../head/metrics.js';
-import type { StoredEmbeddings } from '../store/dataset-rows.js';
+import type { DatasetEmbeddings } from '../store/dataset-rows.js';
 import { sigmoid } from '../util/math.js';
 import { strangeData } from './judged.js';
 import { type Novelty, predictNew } from './predict-new.js';
@@ -26,15 +26,15 @@ export interface JudgedSets extends Novelty {
  * @throws {LastlayerError} where no picture has a label that the head knows
  */
 export async function judgeSets(
-  stored: StoredEmbeddings,
+  stored: DatasetEmbeddings,
   head: Head,
   signal: AbortSignal | undefined,
 ): Promise<JudgedSets> {
-  const { paths, labelSets = [] } = stored;
+  const { rows } = stored;
   const thresholds = head.thresholds ?? [];
   const numbers = new Map(head.labels.map((label, n) => [label, n]));
-  const sets = labelSets.map((list) =>
-    list.flatMap((label) => numbers.get(label) ?? []).sort((a, b) => a - b),
+  const sets = rows.map(({ labels = [] }) =>
+    labels.flatMap((label) => numbers.get(label) ?? []).sort((a, b) => a - b),
   );
   const evaluation = new MultilabelEvaluation(head.labels);
   const pictures: JudgedSet[] = [];
@@ -44,11 +44,11 @@ export async function judgeSets(
     );
     const truth = sets[row] ?? [];
     evaluation.add(truth, probabilities, thresholds);
-    for (const label of labelSets[row] ?? []) if (!numbers.has(label)) evaluation.addUnknown(label);
+    for (const label of rows[row]!.labels ?? []) if (!numbers.has(label)) evaluation.addUnknown(label);
     const predicted = head.labels.flatMap((_, n) =>
       (probabilities[n] ?? 0) >= (thresholds[n] ?? 1) ? [n] : [],
     );
-    pictures.push({ row, path: paths[row] ?? '', truth, predicted, probabilities });
+    pictures.push({ row, path: rows[row]!.path, truth, predicted, probabilities });
   };
   // Each row is a set of its own.
   const targets = { labelSets: sets, targets: Int32Array.from(sets, (_, row) => row) };

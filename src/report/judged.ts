@@ -1,6 +1,6 @@
 import type { Head } from '../head/head.js';
 import { Evaluation, type EvaluationResult } from '../head/metrics.js';
-import type { StoredEmbeddings } from '../store/dataset-rows.js';
+import type { DatasetEmbeddings } from '../store/dataset-rows.js';
 import { LastlayerError } from '../util/errors.js';
 import { softmaxInto } from '../util/math.js';
 import { type Novelty, predictNew } from './predict-new.js';
@@ -27,20 +27,20 @@ export interface Judged extends Novelty {
  * @throws {LastlayerError} where no picture is of a class that the head knows
  */
 export async function judgePictures(
-  stored: StoredEmbeddings,
+  stored: DatasetEmbeddings,
   head: Head,
   signal: AbortSignal | undefined,
 ): Promise<Judged> {
-  const { labels, paths } = stored;
+  const { rows } = stored;
   const numbers = new Map(head.labels.map((label, n) => [label, n]));
-  const classes = Int32Array.from(labels, (label) => numbers.get(label) ?? -1);
+  const classes = Int32Array.from(rows, ({ label = '' }) => numbers.get(label) ?? -1);
   const evaluation = new Evaluation(head.labels);
   const pictures: JudgedPicture[] = [];
   const probabilities = new Float64Array(head.labels.length);
   const add = (row: number, logits: Float32Array, at: number): void => {
     const label = classes[row] ?? -1;
     if (label < 0) {
-      evaluation.addUnknown(labels[row] ?? '');
+      evaluation.addUnknown(rows[row]!.label ?? '');
       return;
     }
     softmaxInto(probabilities, logits, at, head.temperature);
@@ -48,7 +48,7 @@ export async function judgePictures(
     const predicted = probabilities.indexOf(Math.max(...probabilities));
     pictures.push({
       row,
-      path: paths[row] ?? '',
+      path: rows[row]!.path,
       label,
       predicted,
       probability: probabilities[predicted] ?? 0,
@@ -68,7 +68,7 @@ export async function judgePictures(
 }
 
 /** What there is to say where the data have nothing to do with the head. */
-export function strangeData({ record }: StoredEmbeddings, head: Head): LastlayerError {
+export function strangeData({ record }: DatasetEmbeddings, head: Head): LastlayerError {
   return new LastlayerError(
     `No picture of ${record.dataset} is of a class that the head knows (${head.labels.slice(0, 5).join(', ')}). Name the data ` +
       `set that it was trained on with --dataset.`,

@@ -3,7 +3,7 @@ import { predictOutOfFold } from '../head/cross-validate.js';
 import type { Head } from '../head/head.js';
 import { HeadGraph } from '../head/objective.js';
 import { taskOf, type RowMask, type Targets } from '../head/task.js';
-import type { StoredEmbeddings } from '../store/dataset-rows.js';
+import type { DatasetEmbeddings } from '../store/dataset-rows.js';
 
 /** How pictures come to be new to the head. */
 export interface Novelty {
@@ -20,7 +20,7 @@ export interface Novelty {
  * @param visit is given each row, and where its logits begin: [N] of them, before the temperature
  */
 export async function predictNew(
-  stored: StoredEmbeddings,
+  stored: DatasetEmbeddings,
   head: Head,
   targets: Omit<Targets, 'names'>,
   visit: (row: number, logits: Float32Array, at: number) => void,

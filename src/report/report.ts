@@ -2,7 +2,7 @@ import * as ort from 'onnxruntime-node';
 import { checkData, type DataCheck } from '../check/check-data.js';
 import { ISSUES } from '../check/finding.js';
 import { loadHead } from '../head/file.js';
-import { type Selection, type StoredEmbeddings, withStoredEmbeddings } from '../store/dataset-rows.js';
+import { type DatasetEmbeddings, type Selection, withDatasetEmbeddings } from '../store/dataset-rows.js';
 import { DEFAULT_STORE } from '../store/store.js';
 import { LastlayerError } from '../util/errors.js';
 import { ownVersion } from '../util/version.js';
@@ -17,11 +17,9 @@ import { chooseSets, pathsOfSets } from './sets-selection.js';
 import { Thumbnails } from './thumbnails.js';
 import { time } from '../util/text.js';
 
-export interface ReportOptions extends Omit<Selection, 'store' | 'model'> {
+export interface ReportOptions extends Omit<Selection, 'model'> {
   /** File of the head. */
   head: string;
-  /** Folder or address of the store. Default: `embeddings`. */
-  store?: string | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((state: string) => void) | undefined;
 }
@@ -50,7 +48,7 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
   const { store = DEFAULT_STORE, signal, onProgress, ...rest } = options;
   const head = await loadHead(options.head);
   const selection = { ...rest, store, model: head.modelId };
-  return withStoredEmbeddings(selection, async (stored) => {
+  return withDatasetEmbeddings(selection, async (stored) => {
     const { record } = stored;
     if (record.transform_id !== head.transformId) {
       throw new LastlayerError(
@@ -58,10 +56,10 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
           `by ${record.transform_id}. Train the head anew.`,
       );
     }
-    if ((head.kind === 'multilabel') !== (stored.labelSets !== undefined)) {
+    if ((head.kind === 'multilabel') !== stored.multilabel) {
       throw new LastlayerError(
         `The head ${options.head} gives ${head.kind === 'multilabel' ? 'any number of labels' : 'one class'} a picture, and the ` +
-          `pictures of ${record.dataset} have ${stored.labelSets ? 'lists of labels' : 'one label each'}. Name the data set ` +
+          `pictures of ${record.dataset} have ${stored.multilabel ? 'lists of labels' : 'one label each'}. Name the data set ` +
           `that it was trained on with --dataset.`,
       );
     }
@@ -98,7 +96,7 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
 
 /** All of a page that does not depend on the head's kind. */
 async function surroundings(
-  { record, source }: StoredEmbeddings,
+  { record, source }: DatasetEmbeddings,
   store: string,
   mapped: readonly { row: number }[],
   shown: Iterable<string>,

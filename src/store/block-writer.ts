@@ -1,18 +1,18 @@
 import type { EmbeddingRow } from './row.js';
 
-/** How large the blocks are. */
 export interface BlockOptions {
-  /** Rows are written in blocks of this many, or whatever there is after so many milliseconds. Default: 512 and 2,000. */
+  /** Rows in a block. @default 512 */
   blockRows?: number | undefined;
+  /** Milliseconds after which the next row closes a block, full or not. @default 2000 */
   blockMs?: number | undefined;
 }
 
-/** Writes rows in blocks while further ones are put: one block at a time, and none of its rows is lost where it fails. */
+/** Writes rows in blocks, one at a time, while more are put. If a block cannot be written, its rows are kept. */
 export class BlockWriter {
   private readonly blockRows: number;
   private readonly blockMs: number;
   private pending = new Map<string, EmbeddingRow>();
-  /** The block that is being written, and its end. */
+  /** The block that is being written, and the end of that. */
   private writing: { rows: Map<string, EmbeddingRow>; done: Promise<void> } | undefined;
   private failure: { reason: unknown } | undefined;
   private lastFlush = Date.now();
@@ -25,14 +25,14 @@ export class BlockWriter {
     this.blockMs = blockMs;
   }
 
-  /** The rows that were put and are not known to be written, the oldest first. */
+  /** The rows that were put and may not have been written yet, the oldest first. */
   get unwritten(): EmbeddingRow[] {
     return [...(this.writing?.rows.values() ?? []), ...this.pending.values()];
   }
 
   /**
-   * Takes a row in place of the file's earlier one of the same view; it is written while others are put, at the latest with the
-   * next `flush`. Waits only where a whole block has come while the one before it is still being written.
+   * Takes a row, in place of an unwritten one with the same key. It is written in the background, with the next `flush` at the
+   * latest. Waits only if a whole block has come while the one before it is still being written.
    * @throws what the writing of an earlier block threw; its rows are kept for the next `flush`
    */
   async put(row: EmbeddingRow): Promise<void> {
@@ -54,7 +54,7 @@ export class BlockWriter {
     this.throwFailure();
   }
 
-  /** Begins a block of the rows put so far. The promise never rejects; `throwFailure` tells. */
+  /** Never rejects; see `throwFailure`. */
   private startWriting(): Promise<void> {
     const rows = this.pending;
     this.pending = new Map();

@@ -3,68 +3,71 @@ import type { View } from '../image/views.js';
 import { LastlayerError } from '../util/errors.js';
 import type { EmbeddingTable } from './table.js';
 
-/** Embeddings and their standardised copy may take this part of the memory at hand. */
+/** The fraction of the free memory that embeddings and their standardised copy may take. */
 const SHARE_OF_MEMORY = 0.5;
 
-interface StoredFeaturesOptions {
-  /** Bytes that may be filled; by default what the machine, or the container, has free. */
+interface FeatureOptions {
+  /** The augmented views to have features of, if the store has them. */
+  views: readonly View[];
+  /** Bytes that may be filled. @default what the machine, or the container, has free */
   memory?: number | undefined;
-  /** The further views to have features of, where the store has them; default none. */
-  views?: readonly View[] | undefined;
-  /** sha256 of each file, by which its views are known to be of what it holds now; [M]. */
-  contents?: readonly string[] | undefined;
   onNotice?: ((line: string) => void) | undefined;
 }
 
+/** A file of the data set. */
+interface FileRow {
+  path: string;
+  /** sha256 of its bytes. Views of what the file held before do not count. */
+  digest: string;
+}
+
 /**
- * The embeddings of some files of a data set: in memory where they and a copy of them take no more than half of it, else
- * read from the store each time.
- * @param paths of the files; row i is the i-th
- * @throws {LastlayerError} where the store holds a number that is NaN or infinite, naming the file; or where it was changed
- *   since the paths were read
+ * The embeddings of some files of a data set: in memory if they and a copy of them take no more than half of it, else read from
+ * the store each time.
+ * @param files row i of the features is of the i-th
+ * @throws {LastlayerError} if the store holds a number that is NaN or infinite, or was changed since the files were listed
  */
 export async function storedFeatures(
   table: EmbeddingTable,
   dataset: string,
-  paths: readonly string[],
-  { views = [], contents = [], ...options }: StoredFeaturesOptions = {},
+  files: readonly FileRow[],
+  { views, memory = process.availableMemory(), onNotice }: FeatureOptions,
 ): Promise<FeatureSource> {
   const { width } = table;
-  const rowOf = new Map(paths.map((path, row) => [path, row]));
-  const index = await ViewIndex.read(table, { dataset, rowOf, contents, views });
-  const [rows, further] = [paths.length, index.rows.length];
+  const rowOf = new Map(files.map(({ path }, row) => [path, row]));
+  const index = await ViewIndex.read(table, { dataset, rowOf, files, views });
+  const [rows, augmented] = [files.length, index.rows.length];
   const center = () =>
     readBlocks(table, { dataset }, rows, ({ path }) => {
       const row = rowOf.get(path);
       return row === undefined ? undefined : { row, place: row };
     });
   const others = () =>
-    readBlocks(table, { dataset, views }, further, ({ path, view, content }) => {
-      const place = index.placeOf(path, view, content);
+    readBlocks(table, { dataset, views }, augmented, (file) => {
+      const place = index.placeOf(file);
       return place === undefined ? undefined : { row: index.rows[place]!, place };
     });
-  const memory = options.memory ?? process.availableMemory();
+  const { counts } = index;
   const bytesPerRow = 2 * 4 * width;
   const room = Math.floor((SHARE_OF_MEMORY * memory) / bytesPerRow);
-  const { counts } = index;
-  if (rows + further > room) {
+  if (rows + augmented > room) {
     const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
-    options.onNotice?.(
-      `The embeddings and a copy would take ${gigabytes(bytesPerRow * (rows + further))} of ${gigabytes(memory)} of memory; ` +
-        `they are read from the store again and again instead. That takes longer and trains the same head, except that ` +
-        `cross-validation goes by as many pictures as find room.`,
+    onNotice?.(
+      `The embeddings and a copy would take ${gigabytes(bytesPerRow * (rows + augmented))} of ${gigabytes(memory)} of memory, so ` +
+        'they are read from the store again and again. That takes longer and trains the same head, but cross-validation uses ' +
+        'only as many pictures as fit.',
     );
     const source = { width, inMemory: false, room, blocks: center };
-    return further > 0 ? { ...source, views: { counts, blocks: others } } : source;
+    return augmented > 0 ? { ...source, views: { counts, blocks: others } } : source;
   }
   const source = featuresInMemory(await load(center(), rows, width), width);
-  if (further === 0) return source;
-  const loaded = await load(others(), further, width);
+  if (augmented === 0) return source;
+  const loaded = await load(others(), augmented, width);
   return { ...source, views: { counts, blocks: () => blocksOf(loaded, width, (i) => index.rows[i]!) } };
 }
 
-/** A block of which each row has a place among all that are read. */
 interface PlacedBlock extends FeatureBlock {
+  /** The place of each row among all that are read. */
   places: Int32Array;
 }
 
@@ -78,24 +81,28 @@ async function load(blocks: AsyncIterable<PlacedBlock>, count: number, width: nu
   return features;
 }
 
-/** @param find what a row of the store is; undefined for rows that are not wanted, as of pictures without a label */
+interface ViewOfFile extends FileRow {
+  view: string;
+}
+
+/** @param find which row this is; undefined if it is not wanted, for example because its picture has no label */
 async function* readBlocks(
   table: EmbeddingTable,
   filter: { dataset: string; views?: readonly View[] | undefined },
   count: number,
-  find: (row: { path: string; view: string; content: string }) => { row: number; place: number } | undefined,
+  find: (file: ViewOfFile) => { row: number; place: number } | undefined,
 ): AsyncGenerator<PlacedBlock> {
   const { width } = table;
   let seen = 0;
-  for await (const { paths, views, contents, embeddings } of table.readEmbeddings(filter)) {
+  for await (const { paths, views, digests, embeddings } of table.readEmbeddings(filter)) {
     const found = paths.flatMap((path, i) => {
-      const is = find({ path, view: views[i] ?? '', content: contents[i] ?? '' });
-      return is ? [{ ...is, i }] : [];
+      const wanted = find({ path, view: views[i]!, digest: digests[i]! });
+      return wanted ? [{ ...wanted, i }] : [];
     });
     if (found.length === 0) continue;
     const numbers = found.map(({ i }) => i);
     const features = found.length < paths.length ? gather(embeddings, numbers, width) : embeddings;
-    checkFinite(features, width, (i) => paths[numbers[i] ?? 0] ?? '');
+    checkFinite(features, width, (i) => paths[numbers[i]!]!);
     seen += found.length;
     yield {
       rows: Int32Array.from(found, ({ row }) => row),
@@ -110,6 +117,7 @@ async function* readBlocks(
     );
   }
 }
+
 function gather(embeddings: Float32Array, rows: readonly number[], width: number): Float32Array {
   const features = new Float32Array(rows.length * width);
   rows.forEach((row, i) => {
@@ -130,26 +138,25 @@ function checkFinite(features: Float32Array, width: number, pathOf: (i: number) 
   );
 }
 
-interface ViewsOfRows {
+interface Files {
   dataset: string;
-  /** Each file's row. */
+  files: readonly FileRow[];
+  /** By path. */
   rowOf: ReadonlyMap<string, number>;
-  /** sha256 of each row's picture: views of what the file held before do not count; [M]. */
-  contents: readonly string[];
   views: readonly View[];
 }
 
-/** Which further views the store has of some rows; they are in the order of the rows, and within a row in that of the views. */
+/** Which augmented views the store has: in the order of the rows and, within a row, of `views`. */
 class ViewIndex {
-  /** How many further views each row has; [M]. */
+  /** How many augmented views each row has; [M]. */
   readonly counts: Int32Array;
-  /** Each view's row; [K]. */
+  /** The row of each view; [K]. */
   readonly rows: Int32Array;
   private readonly starts: Int32Array;
 
   private constructor(
-    private readonly of: ViewsOfRows,
-    /** Of each row, a bit for each of `views` that it has; [M]. */
+    private readonly of: Files,
+    /** A bit for each of `views` that a row has; [M]. */
     private readonly present: Uint32Array,
   ) {
     this.counts = Int32Array.from(present, bits);
@@ -157,40 +164,40 @@ class ViewIndex {
     this.counts.forEach((count, row) => {
       this.starts[row + 1] = this.starts[row]! + count;
     });
-    this.rows = new Int32Array(this.starts.at(-1) ?? 0);
+    this.rows = new Int32Array(this.starts[present.length]!);
     this.counts.forEach((_, row) => this.rows.fill(row, this.starts[row], this.starts[row + 1]));
   }
 
-  static async read(table: EmbeddingTable, of: ViewsOfRows): Promise<ViewIndex> {
-    const index = new ViewIndex(of, new Uint32Array(of.contents.length));
+  static async read(table: EmbeddingTable, of: Files): Promise<ViewIndex> {
     const { dataset, views } = of;
-    if (views.length === 0) return index;
-    const present = new Uint32Array(of.contents.length);
-    for await (const block of table.read({ dataset, views, failed: false }, ['path', 'view', 'sha256'])) {
-      for (const { path, view, sha256 } of block) {
-        const row = index.rowOf(path, sha256 ?? '');
-        if (row !== undefined) present[row]! |= 1 << index.numberOf(view);
+    const present = new Uint32Array(of.files.length);
+    if (views.length > 0) {
+      for await (const block of table.read({ dataset, views, failed: false }, ['path', 'view', 'sha256'])) {
+        for (const { path, view, sha256 } of block) {
+          const row = rowIn(of, { path, digest: sha256! });
+          if (row !== undefined) present[row]! |= 1 << numberIn(of, view);
+        }
       }
     }
     return new ViewIndex(of, present);
   }
 
-  /** A view's place, 0 … K − 1; undefined where it is none of the rows'. */
-  placeOf(path: string, view: string, content: string): number | undefined {
-    const row = this.rowOf(path, content);
+  /** A view's place, 0 … K − 1; undefined if it is not of one of the rows. */
+  placeOf(file: ViewOfFile): number | undefined {
+    const row = rowIn(this.of, file);
     if (row === undefined) return undefined;
-    const before = (1 << this.numberOf(view)) - 1;
+    const before = (1 << numberIn(this.of, file.view)) - 1;
     return this.starts[row]! + bits(this.present[row]! & before);
   }
+}
 
-  private rowOf(path: string, content: string): number | undefined {
-    const row = this.of.rowOf.get(path);
-    return row !== undefined && this.of.contents[row] === content ? row : undefined;
-  }
+function rowIn({ rowOf, files }: Files, { path, digest }: FileRow): number | undefined {
+  const row = rowOf.get(path);
+  return row !== undefined && files[row]!.digest === digest ? row : undefined;
+}
 
-  private numberOf(view: string): number {
-    return this.of.views.findIndex((name) => name === view);
-  }
+function numberIn({ views }: Files, view: string): number {
+  return views.findIndex((name) => name === view);
 }
 
 function bits(value: number): number {

@@ -4,16 +4,16 @@ import type { Connection, Table } from '@lancedb/lancedb';
 import type { Schema } from 'apache-arrow';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { sha256Of } from '../util/hash.js';
-import { blocksInStore, inStore, reasonOf, retryConflicts } from './errors.js';
 import { arrow, connect, makeArrowTable } from '../util/lancedb.js';
-import { optimize } from './maintenance.js';
-import { hasPrimaryKey, rowSchema } from './row.js';
-import { EmbeddingTable, PRIMARY_KEY, type WriteOptions } from './table.js';
+import { blocksInStore, inStore, reasonOf, retryConflicts } from './errors.js';
+import { compact } from './maintenance.js';
+import { hasFormat, PRIMARY_KEY, rowSchema, schemaOf } from './schema.js';
+import { EmbeddingTable, type WriteOptions } from './table.js';
 
-/** Folder of the store where none is given. */
+/** Folder of the store if none is given. */
 export const DEFAULT_STORE = 'embeddings';
 
-/** A data set that was embedded, whole or in part, with one model. */
+/** A data set that was embedded by one model, completely or in part. */
 export interface DatasetRecord {
   /** Absolute path of the folder or manifest. */
   dataset: string;
@@ -24,14 +24,14 @@ export interface DatasetRecord {
   transform_id: string;
   /** Width of the embeddings. */
   width: number;
-  /** False where the last embedding was broken off. */
+  /** False if the last run was interrupted. */
   complete: boolean;
   /** When it was last embedded, in milliseconds since 1970. */
   updated: number;
 }
 
 const CATALOG = 'datasets';
-const CATALOG_SCHEMA = new arrow.Schema([
+const CATALOG_SCHEMA = schemaOf([
   new arrow.Field('key', new arrow.Utf8(), false, PRIMARY_KEY),
   new arrow.Field('dataset', new arrow.Utf8(), false),
   new arrow.Field('layout', new arrow.Utf8(), false),
@@ -44,8 +44,8 @@ const CATALOG_SCHEMA = new arrow.Schema([
 ]);
 
 /**
- * The cache of embeddings: a LanceDB database with a table for each model and transform, whose embeddings never mix,
- * and a list of the data sets that were embedded.
+ * The cache of embeddings: a LanceDB database with a table for each pair of model and transform, whose embeddings never mix, and a
+ * catalog of the data sets that were embedded.
  */
 export class EmbeddingStore {
   private constructor(
@@ -57,8 +57,8 @@ export class EmbeddingStore {
   /**
    * Opens a store.
    * @param location a folder, or an address such as s3://bucket/folder
-   * @param options.create make it where there is none
-   * @throws {LastlayerError} where there is none and none is to be made, or it cannot be opened
+   * @param options.create make it if it does not exist
+   * @throws {LastlayerError} if it does not exist and is not to be made, or cannot be opened
    */
   static async open(location: string, options: { create: boolean }): Promise<EmbeddingStore> {
     const path = EmbeddingStore.locate(location);
@@ -66,7 +66,7 @@ export class EmbeddingStore {
       throw new LastlayerError(`There are no embeddings at ${path}. Run \`npm run embed -- DATASET\` first.`);
     }
     try {
-      // Other processes may write to it, too: what they did is seen by whatever is asked next.
+      // With an interval of 0, every call sees what other processes have written before it.
       return new EmbeddingStore(await connect(path, { readConsistencyInterval: 0 }), path);
     } catch (error) {
       throw new LastlayerError(`The store ${path} cannot be opened: ${reasonOf(error)}.`);
@@ -78,89 +78,63 @@ export class EmbeddingStore {
     return isAddress(location) ? location : resolve(location);
   }
 
-  /** Whether there may be a store: always true of an address, which only opening it can tell. */
+  /** Whether there may be a store. Always true of an address, which only opening it can tell. */
   static async exists(location: string): Promise<boolean> {
-    return isAddress(location) || (await isFolder(resolve(location)));
+    return isAddress(location) || (await isFolder(location));
   }
 
-  /** The table of a model and a transform, to write to; made where it is not there yet, and given new columns. */
+  /** The table of a model and a transform, made if it does not exist. @throws {LastlayerError} if it is of another format */
   async table(modelId: string, transformId: string, width: number): Promise<EmbeddingTable> {
     const name = tableName(modelId, transformId);
-    const table = await inStore(this.location, async () => {
-      const opened = await this.openOrCreate(name, rowSchema(width));
-      await addMissingColumns(opened, rowSchema(width));
-      return opened;
-    });
+    const table = await inStore(this.location, () => this.openOrCreate(name, rowSchema(width)));
     return new EmbeddingTable(table, this.location, modelId, transformId, width);
   }
 
-  /** The table of a model and a transform, where there is one. */
+  /** The table of a model and a transform, if it exists. @throws {LastlayerError} if it is of another format */
   async existingTable(
     modelId: string,
     transformId: string,
     width: number,
+    options?: WriteOptions,
   ): Promise<EmbeddingTable | undefined> {
     const table = await inStore(this.location, () => this.openIfThere(tableName(modelId, transformId)));
-    return table && new EmbeddingTable(table, this.location, modelId, transformId, width);
+    return table && new EmbeddingTable(table, this.location, modelId, transformId, width, options);
   }
 
-  /**
-   * As {@link existingTable}, to write to while others do.
-   * @throws {LastlayerError} where there is none, or an earlier version made it, which did not provide for that
-   */
-  async tableToShare(
-    modelId: string,
-    transformId: string,
-    width: number,
-    options: WriteOptions,
-  ): Promise<EmbeddingTable> {
-    const name = tableName(modelId, transformId);
-    const table = await inStore(this.location, () => this.openIfThere(name));
-    if (!table) throw new LastlayerError(`The store ${this.location} has no table for ${modelId}.`);
-    if (!hasPrimaryKey(await inStore(this.location, () => table.schema()))) {
-      throw new LastlayerError(
-        `The store ${this.location} was made by an earlier version, and several workers cannot write to it at once. Embed ` +
-          `into another one (--store), or without --queue.`,
-      );
-    }
-    return new EmbeddingTable(table, this.location, modelId, transformId, width, options);
-  }
-
-  /** The table of a data set that was embedded. */
+  /** The table of a data set that was embedded. @throws {LastlayerError} if it is of another format */
   async tableOf({ table, model_id, transform_id, width }: DatasetRecord): Promise<EmbeddingTable> {
-    const opened = await inStore(this.location, () => this.connection.openTable(table));
+    const opened = await inStore(this.location, async () =>
+      this.inFormat(await this.connection.openTable(table)),
+    );
     return new EmbeddingTable(opened, this.location, model_id, transform_id, width);
   }
 
-  /** The data sets that were embedded, the latest first; one of two models is listed twice. */
+  /** The data sets that were embedded, the latest first. One that two models have embedded is listed twice. */
   async datasets(): Promise<DatasetRecord[]> {
     const catalog = await inStore(this.location, () => this.openIfThere(CATALOG));
     if (!catalog) return [];
     const records: DatasetRecord[] = [];
     for await (const batch of blocksInStore(this.location, catalog.query())) {
       for (const row of batch) {
-        const { dataset, layout, table, ...rest } = row.toJSON() as DatasetRecord;
-        const { model_id, transform_id, width, complete, updated } = rest;
-        records.push({ dataset, layout, table, model_id, transform_id, width, complete, updated });
+        const { key: _, ...record } = row.toJSON() as DatasetRecord & { key: string };
+        records.push(record);
       }
     }
     return records.sort((a, b) => b.updated - a.updated);
   }
 
-  /** Notes that a data set was, or is being, embedded. */
+  /** Notes that a data set is being, or was, embedded. */
   async record(record: DatasetRecord): Promise<void> {
-    await inStore(this.location, () => this.putRecord(record));
-  }
-
-  private async putRecord(record: DatasetRecord): Promise<void> {
-    const table = await this.openOrCreate(CATALOG, CATALOG_SCHEMA);
-    const row = { key: `${record.table}:${record.dataset}`, ...record };
-    const data = makeArrowTable([row], { schema: CATALOG_SCHEMA });
-    await retryConflicts(() =>
-      table.mergeInsert('key').whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data),
-    );
-    // Once in a run is enough, and the beginning is waited for.
-    if (record.complete) await optimize(table);
+    await inStore(this.location, async () => {
+      const table = await this.openOrCreate(CATALOG, CATALOG_SCHEMA);
+      const row = { key: `${record.table}:${record.dataset}`, ...record };
+      const data = makeArrowTable([row], { schema: CATALOG_SCHEMA });
+      await retryConflicts(() =>
+        table.mergeInsert('key').whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data),
+      );
+      // Once a run is enough, and not at its beginning, which users wait for.
+      if (record.complete) await compact(table);
+    });
   }
 
   close(): void {
@@ -168,31 +142,31 @@ export class EmbeddingStore {
   }
 
   private async openOrCreate(name: string, schema: Schema): Promise<Table> {
-    // An earlier version's table may have another schema, at which createEmptyTable takes offence.
     const table = await this.openIfThere(name);
     return table ?? this.connection.createEmptyTable(name, schema, { mode: 'create', existOk: true });
   }
 
-  /** Opens a table, where it is there: one that was just being made when its process was killed has a folder, but no version. */
+  /** A table whose process was killed while making it is listed and has a folder, but no version yet: it counts as absent. */
   private async openIfThere(name: string): Promise<Table | undefined> {
     if (!(await this.connection.tableNames()).includes(name)) return undefined;
     try {
-      return await this.connection.openTable(name);
+      return await this.inFormat(await this.connection.openTable(name));
     } catch (error) {
       if (messageOf(error).startsWith(`Table '${name}' was not found`)) return undefined;
       throw error;
     }
   }
+
+  private async inFormat(table: Table): Promise<Table> {
+    if (hasFormat(await table.schema())) return table;
+    throw new LastlayerError(
+      `The store ${this.location} was written by another version of lastlayer, in another format. Embed the data set into a new ` +
+        'store (--store).',
+    );
+  }
 }
 
-/** Gives a table that an earlier version made the columns that it lacks; all of them may be null. */
-async function addMissingColumns(table: Table, wanted: Schema): Promise<void> {
-  const present = new Set((await table.schema()).names.map(String));
-  const missing = wanted.fields.filter(({ name }) => !present.has(name));
-  if (missing.length > 0) await table.addColumns(missing);
-}
-
-/** Letters, digits and `.-_` only, as LanceDB's table names want it. */
+/** Of letters, digits, `.`, `-` and `_`: LanceDB's table names take no others. */
 function tableName(modelId: string, transformId: string): string {
   const transform = sha256Of(transformId).slice(0, 8);
   return `${modelId.replaceAll(/[^\w.-]/g, '.')}.${transform}`;

@@ -1,22 +1,23 @@
 import type { IndexStatistics, Table, VectorQuery } from '@lancedb/lancedb';
-import { inStore } from './errors.js';
 import { Index } from '../util/lancedb.js';
+import { inStore } from './errors.js';
 
 const COLUMN = 'embedding';
 
-/** Rows from which an index pays: below, comparing all of them takes less than half a second. */
+/** With fewer rows, comparing all of them takes less than half a second. */
 const INDEX_FROM = 50_000;
 
-/** Rows that are in no index yet are compared one by one; from this part of the table on, they are added to it. */
+/** Rows that are not in the index yet are compared one by one. Once they exceed this fraction of the table, they are added to it. */
 const UNINDEXED = 0.1;
 
-/** Groups of the index that are searched, and how many candidates for each row that is wanted are compared exactly. */
+/** Groups of the index to search, and candidates to compare exactly for each row that is wanted. */
 const PROBES = 40;
 const REFINE = 20;
 
 /**
- * An index on the embeddings (LanceDB's IVF-PQ), through which a search compares the rows of the most similar groups only, by
- * codes of an eighth as many bytes as there are numbers, and the best candidates by their embeddings: cosines are exact, and what is missed are rows in far groups.
+ * An index on the embeddings (LanceDB's IVF-PQ). Within the most similar groups of rows, a search compares codes of one byte for
+ * every 8 numbers, and then the embeddings of the best candidates. So cosines are exact, and all that it may miss are rows of
+ * other groups.
  */
 export class VectorIndex {
   /**
@@ -30,10 +31,10 @@ export class VectorIndex {
   ) {}
 
   /**
-   * Builds the index where the table is large and has none, and adds what was put since where that has become much.
-   * @param options.from rows from which there is one, 256 or more; default 50,000
-   * @param options.onWork called with the number of rows before that, as it takes a while
-   * @throws {LastlayerError} where the store cannot be read or written
+   * Builds the index if the table is large and has none, and adds new rows to it once they are many.
+   * @param options.from rows from which a table is large; at least 256. @default 50,000
+   * @param options.onWork called with the number of rows before they are indexed, which takes a while
+   * @throws {LastlayerError} if the store cannot be read or written
    */
   async bringUpToDate(
     options: { from?: number | undefined; onWork?: ((rows: number) => void) | undefined } = {},
@@ -62,14 +63,14 @@ export class VectorIndex {
   }
 }
 
-/** An eighth of the width or, where it is no multiple of 8, the largest number below that which divides it. */
+/** The largest divisor of the width that is at most an eighth of it. */
 function codeBytes(width: number): number {
   let bytes = Math.max(1, Math.floor(width / 8));
   while (width % bytes !== 0) bytes--;
   return bytes;
 }
 
-/** A query of the nearest rows, by what the index finds where there is one. */
+/** Has a query use the index, if there is one. */
 export function throughIndex(query: VectorQuery): VectorQuery {
   return query.nprobes(PROBES).refineFactor(REFINE);
 }

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { connect } from '@lancedb/lancedb';
 import { trainFromStore, type TrainOptions } from '../../src/classify/train.js';
 import { loadHead, saveHead } from '../../src/head/file.js';
 import { trainHead } from '../../src/head/train.js';
@@ -136,16 +135,6 @@ describe('what the manifest says of a picture', () => {
     expect(weightsOf(trained)).toEqual(weightsOf({ head: expected }));
   });
 
-  it('may be missing from a store of an earlier version', async () => {
-    const store = join(root, 'old');
-    await writeStore(store, pictures(60, 1), WIDTH);
-    const database = await connect(store);
-    const [name] = (await database.tableNames()).filter((table) => table !== 'datasets');
-    await (await database.openTable(name ?? '')).dropColumns(['group', 'weight']);
-    database.close();
-    expect(weightsOf(await trainFromStore({ store }))).toEqual(weightsOf(await train(pictures(60, 1))));
-  });
-
   it('is told where validation pictures are known from training', async () => {
     const rows = [...pictures(60, 1, { split: 'train' }), ...pictures(30, 2, { split: 'val' })];
     const doubled = rows.map((row, i) =>
@@ -163,7 +152,7 @@ describe('embeddings', () => {
     const rows = [...pictures(60, 1), ...pictures(5, 2, { label: null })];
     const [small, large] = [await train(rows, { memory: 100 }), await train(rows)];
     expect(small.notices.join('\n')).toMatch(
-      /take .* of memory; they are read from the store again and again/,
+      /take .* of memory, so they are read from the store again and again/,
     );
     expect(small.head.l2).toBe(large.head.l2);
     expect(small.head.training.loss).toBeCloseTo(large.head.training.loss, 6);

@@ -1,7 +1,6 @@
 import { chmod, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect } from '@lancedb/lancedb';
-import { digestsIn } from '../../scripts/faults/rows.js';
 import { loadBackbone } from '../../src/backbone/load.js';
 import { embedDataset, type EmbedOptions } from '../../src/embed/embed.js';
 import { arrow } from '../../src/util/lancedb.js';
@@ -71,30 +70,21 @@ describe('several writers of one store', () => {
   });
 });
 
-describe('a table of an earlier version, without the mark of a key', () => {
-  /** The rows of a store as two writers at once left them in such a table: each of them twice. */
-  async function doubled(store: string): Promise<void> {
-    await embed(store, { views: ['flip'] });
+describe('a store of another format', () => {
+  it.each(['datasets', 'rows'])('is refused by its table of %s', async (which) => {
+    const store = join(folder, `format-${which}`);
+    await embed(store);
     const database = await connect(store);
-    const [name = ''] = (await database.tableNames()).filter((table) => table !== 'datasets');
-    const batch = await (await database.openTable(name)).toArrow();
+    const [name = ''] = (await database.tableNames()).filter(
+      (table) => (table === 'datasets') === (which === 'datasets'),
+    );
+    const { schema } = await (await database.openTable(name)).toArrow();
     await database.dropTable(name);
-    const { fields } = batch.schema;
-    const unmarked = new arrow.Schema(fields.map((field) => field.clone({ metadata: new Map() })));
-    const table = await database.createEmptyTable(name, unmarked);
-    for (let writer = 0; writer < 2; writer++) await table.add(batch);
+    await database.createEmptyTable(name, new arrow.Schema(schema.fields));
     database.close();
-  }
-
-  it('is left with one row of each picture and view by the next run', async () => {
-    const [store, whole] = [join(folder, 'doubled'), join(folder, 'not-doubled')];
-    await embed(whole, { views: ['flip'] });
-    const expected = await digestsIn(whole);
-    await doubled(store);
-    await expect(digestsIn(store)).rejects.toThrow('has two rows');
-    expect(await embed(store)).toMatchObject({ total: 6, unchanged: 6, removed: 0, views: 6 });
-    expect(await digestsIn(store)).toEqual(expected);
-    expect(expected.size).toBe(12);
+    const message = /The store .*format-.* was written by another version of lastlayer/;
+    await expect(embed(store)).rejects.toThrow(message);
+    await expect(storedRows(store)).rejects.toThrow(message);
   });
 });
 

@@ -139,7 +139,7 @@ describeWithRedis('embedding through a queue (redis-server)', () => {
       const [bad, good] = await storedRows(store);
       expect([bad?.path, bad?.error]).toEqual([
         `${origin}/bad.png`,
-        expect.stringMatching(/^it ended two workers/),
+        expect.stringMatching(/^it crashed two workers/),
       ]);
       expect(good?.error).toBeNull();
     } finally {

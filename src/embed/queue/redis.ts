@@ -1,25 +1,25 @@
 import { Redis } from 'ioredis';
 import { LastlayerError, messageOf, UsageError } from '../../util/errors.js';
 
-/** Waits between two tries to reach a Redis that was there before. */
+/** Waits between two tries to reconnect. */
 const RETRY_MS = { first: 200, longest: 2_000 };
 
 /**
- * Connects to Redis. Once it was reached, a connection that breaks is taken up again for as long as it takes, and commands wait.
+ * Connects to Redis. If the connection breaks later, it is tried again without end, and commands wait.
  * @param url redis://[user:password@]host[:port][/database], or rediss:// with TLS
- * @param onNotice told when the connection breaks, and when it is there again
- * @throws {UsageError} where it is no such address
- * @throws {LastlayerError} where there is no Redis at it
+ * @param onNotice told when the connection breaks, and when it is back
+ * @throws {UsageError} if it is not such an address
+ * @throws {LastlayerError} if there is no Redis at it
  */
 export async function connectRedis(url: string, onNotice?: (line: string) => void): Promise<Redis> {
   if (!/^rediss?:\/\/./.test(url)) {
-    throw new UsageError(`--queue is ${url}; an address such as redis://127.0.0.1:6379 is expected.`);
+    throw new UsageError(`--queue is ${url}. It must be an address such as redis://127.0.0.1:6379.`);
   }
   let wasReached = false;
   let reason: unknown;
   const redis = new Redis(url, {
     lazyConnect: true,
-    // Both as BullMQ needs them of a connection that outlives a restart of Redis.
+    // BullMQ needs both of a connection that outlives a restart of Redis.
     maxRetriesPerRequest: null,
     enableReadyCheck: true,
     retryStrategy: (tries) => (wasReached ? Math.min(tries * RETRY_MS.first, RETRY_MS.longest) : null),
@@ -31,7 +31,7 @@ export async function connectRedis(url: string, onNotice?: (line: string) => voi
     redis.disconnect();
     throw new LastlayerError(
       `There is no Redis at ${withoutPassword(url)}: ${messageOf(reason ?? error)}. Start one, best with its append-only ` +
-        `file on (\`redis-server --appendonly yes\`), or correct --queue.`,
+        'file on (`redis-server --appendonly yes`), or correct --queue.',
     );
   }
   wasReached = true;
