@@ -1,38 +1,48 @@
-/**
- * Draws the example pictures in test/fixtures/examples, which `npm run embed` takes where no data set is named:
- * butterflies, fish, flowers and mushrooms of many shapes and colours, mostly where such things are found.
- * Every picture is drawn from a seed of its own.
- *
- *     npm run draw-examples [-- FOLDER]
- */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { Argument } from 'commander';
 import pLimit from 'p-limit';
 import { butterfly } from './examples/butterfly.js';
 import { fish } from './examples/fish.js';
 import { flower } from './examples/flower.js';
 import { mushroom } from './examples/mushroom.js';
-import { Random } from './examples/random.js';
 import { drawPicture, type Subject } from './examples/scene.js';
+import { Random } from './support/random.js';
+import { ROOT, run, script } from './support/script.js';
 
 const SUBJECTS: Record<string, Subject> = { butterfly, fish, flower, mushroom };
 const COUNTS = { train: 24, val: 10 };
 
-const folder = process.argv[2] ?? fileURLToPath(new URL('../test/fixtures/examples', import.meta.url));
-await rm(folder, { recursive: true, force: true });
-const limit = pLimit(4);
-const drawings: Promise<void>[] = [];
-let seed = 0;
-for (const [label, subject] of Object.entries(SUBJECTS)) {
-  for (const [split, count] of Object.entries(COUNTS)) {
-    await mkdir(join(folder, split, label), { recursive: true });
-    for (let i = 1; i <= count; i++) {
-      const random = new Random(++seed);
-      const path = join(folder, split, label, `${label}-${String(i).padStart(2, '0')}.jpg`);
-      drawings.push(limit(() => drawPicture(subject, random, path)));
+export const command = script(
+  'draw-examples',
+  'Draw the example pictures, which `npm run embed` uses if no data set is given: butterflies, fish, flowers and mushrooms ' +
+    'of many shapes and colours, mostly in their habitats. Every picture has a seed of its own. The folder’s train and val are replaced.',
+  ['', '/tmp/examples'],
+)
+  .addArgument(
+    new Argument('[folder]', 'where to draw them').default(
+      join(ROOT, 'test', 'fixtures', 'examples'),
+      'test/fixtures/examples',
+    ),
+  )
+  .action(drawExamples);
+await run(import.meta.url, command);
+
+async function drawExamples(folder: string): Promise<void> {
+  for (const split of Object.keys(COUNTS)) await rm(join(folder, split), { recursive: true, force: true });
+  const limit = pLimit(4);
+  const drawings: Promise<void>[] = [];
+  let seed = 0;
+  for (const [label, subject] of Object.entries(SUBJECTS)) {
+    for (const [split, count] of Object.entries(COUNTS)) {
+      await mkdir(join(folder, split, label), { recursive: true });
+      for (let i = 1; i <= count; i++) {
+        const random = new Random(++seed);
+        const path = join(folder, split, label, `${label}-${String(i).padStart(2, '0')}.jpg`);
+        drawings.push(limit(() => drawPicture(subject, random, path)));
+      }
     }
   }
+  await Promise.all(drawings);
+  console.log(`${drawings.length} pictures of ${Object.keys(SUBJECTS).join(', ')} in ${folder}`);
 }
-await Promise.all(drawings);
-console.log(`${drawings.length} pictures of ${Object.keys(SUBJECTS).join(', ')} in ${folder}`);

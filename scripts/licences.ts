@@ -1,30 +1,24 @@
-/**
- * Lists the licences of every package that is installed with this one, and why any of them may run a script when it is
- * installed; exits with 1 where a licence is none of those that are allowed, or a script is unknown.
- *
- *     npm run licences [-- --lock package-lock.json]
- */
 import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { join } from 'node:path';
+import { existingPath, ROOT, run, script } from './support/script.js';
 
-/** They ask for their notice to be kept, at most. */
+/** At most, these ask to keep their notice. */
 const PERMISSIVE = new Set(
   'MIT ISC BSD-2-Clause BSD-3-Clause Apache-2.0 0BSD Unlicense CC0-1.0 BlueOak-1.0.0 Python-2.0'.split(' '),
 );
 
-/** libvips and what it is made of: shared libraries in packages of their own, which anyone can replace, as the licence asks. */
+/** libvips and its parts: shared libraries in separate packages, which anyone can replace, as the licence demands. */
 const LIBRARIES = { licence: 'LGPL-3.0-or-later', packages: /^@img\/sharp-/ };
 
-/** Packages that name their licence elsewhere than the lock file looks. */
+/** Licences of packages that do not have them where npm looks. */
 const ELSEWHERE: Record<string, string> = {
   'json-bignum': 'MIT', // `licenses` in its package.json, and LICENSE
 };
 
-/** Packages with an install script, and what it does; none is run here (see .npmrc), and none is needed. */
+/** What the known install scripts do. None is run here (see .npmrc), and none is needed. */
 const SCRIPTS: Record<string, string> = {
-  'msgpackr-extract': 'builds a faster reader for BullMQ where none is prebuilt; msgpackr does without',
-  'onnxruntime-node': 'downloads CUDA libraries on Linux x64; the processor needs none of them',
+  'msgpackr-extract': 'builds a faster reader for BullMQ if none is prebuilt; msgpackr works without it',
+  'onnxruntime-node': 'downloads CUDA libraries on Linux x64; the CPU needs none of them',
 };
 
 interface Locked {
@@ -34,31 +28,38 @@ interface Locked {
   hasInstallScript?: boolean;
 }
 
-const { values } = parseArgs({
-  options: {
-    lock: { type: 'string', default: fileURLToPath(new URL('../package-lock.json', import.meta.url)) },
-  },
-});
-const { packages } = JSON.parse(await readFile(values.lock, 'utf8')) as { packages: Record<string, Locked> };
-const shipped = Object.entries(packages)
-  .filter(([path, { dev, devOptional }]) => path !== '' && !dev && !devOptional)
-  .map(([path, locked]) => ({ name: path.replace(/^.*node_modules\//, ''), ...locked }));
+export const command = script(
+  'licences',
+  'List the licences of all packages that are installed with lastlayer, and those of them with an install script. The exit ' +
+    'code is 1 if a licence is not allowed, or an install script not known.',
+  [''],
+)
+  .option('--lock <file>', 'lock file to read', existingPath, join(ROOT, 'package-lock.json'))
+  .action(licences);
+await run(import.meta.url, command);
 
-const byLicence = new Map<string, Set<string>>();
-for (const { name, license = ELSEWHERE[name] ?? 'none' } of shipped) {
-  byLicence.set(license, (byLicence.get(license) ?? new Set()).add(name));
-}
-for (const [licence, names] of [...byLicence].sort(([, a], [, b]) => b.size - a.size)) {
-  process.stdout.write(`${licence}: ${names.size} (${[...names].sort().join(', ')})\n`);
-  for (const name of names) if (!isAllowed(licence, name)) refuse(`${name} has the licence ${licence}`);
-}
-for (const { name, hasInstallScript } of shipped) {
-  if (!hasInstallScript) continue;
-  process.stdout.write(`install script: ${name} (${SCRIPTS[name] ?? 'unknown'})\n`);
-  if (!Object.hasOwn(SCRIPTS, name)) refuse(`${name} wants to run a script when it is installed`);
+async function licences({ lock }: { lock: string }): Promise<void> {
+  const { packages } = JSON.parse(await readFile(lock, 'utf8')) as { packages: Record<string, Locked> };
+  const shipped = Object.entries(packages)
+    .filter(([path, { dev, devOptional }]) => path !== '' && !dev && !devOptional)
+    .map(([path, locked]) => ({ name: path.replace(/^.*node_modules\//, ''), ...locked }));
+
+  const byLicence = new Map<string, Set<string>>();
+  for (const { name, license = ELSEWHERE[name] ?? 'none' } of shipped) {
+    byLicence.set(license, (byLicence.get(license) ?? new Set()).add(name));
+  }
+  for (const [licence, names] of [...byLicence].sort(([, a], [, b]) => b.size - a.size)) {
+    console.log(`${licence}: ${names.size} (${[...names].sort().join(', ')})`);
+    for (const name of names) if (!isAllowed(licence, name)) refuse(`${name} has the licence ${licence}`);
+  }
+  for (const { name, hasInstallScript } of shipped) {
+    if (!hasInstallScript) continue;
+    console.log(`install script: ${name} (${SCRIPTS[name] ?? 'unknown'})`);
+    if (!Object.hasOwn(SCRIPTS, name)) refuse(`${name} wants to run a script when it is installed`);
+  }
 }
 
-/** An SPDX expression: all of what AND joins must be allowed, and one of what OR joins. */
+/** Whether an SPDX expression is allowed: every operand of AND must be, and one operand of OR. */
 function isAllowed(licence: string, name: string): boolean {
   const isOne = (one: string) =>
     PERMISSIVE.has(one) || (one === LIBRARIES.licence && LIBRARIES.packages.test(name));

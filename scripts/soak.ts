@@ -1,81 +1,81 @@
-/**
- * Runs one kind of work in a loop in this process, through the public API, and watches its memory.
- *
- *     node --import tsx scripts/soak.ts KIND [DATASET] [--minutes N] [--model FILE] [--threads N] [--out FILE]
- *
- * embed         embeds the data set into a new store every round, with threads that are started for it
- * embed-shared  does so with the same threads in all rounds
- * predict       classifies its pictures one by one
- * serve         sends them to a server in this process, four at a time
- *
- * The first quarter of the time counts as warm-up. Memory is flat where the median of the last third of what follows exceeds that
- * of the first third by no more than 3 %; the exit code is 1 where it is not. `--out` gets every sample as JSON.
- */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { join } from 'node:path';
+import { Argument } from 'commander';
 import { trendOf, type MemorySample } from './soak/trend.js';
-import { WORK, isKind } from './soak/work.js';
+import { WORK } from './soak/work.js';
+import { count, datasetArgument, existingPath, number, run, script } from './support/script.js';
 
 const EVERY_MS = 1000;
 const WARM_UP = 0.25;
 const FLAT = 0.03;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    minutes: { type: 'string', default: '30' },
-    model: { type: 'string' },
-    threads: { type: 'string', default: '1' },
-    out: { type: 'string' },
-  },
-});
-const [kind = 'embed', dataset = 'test/fixtures/examples'] = positionals;
-if (!isKind(kind)) throw new Error(`${kind} is no kind of work; one of ${Object.keys(WORK).join(', ')} is.`);
+export const command = script(
+  'soak',
+  `Repeat one kind of work in this process, through the public API, and watch its memory.
 
-const folder = await mkdtemp(join(tmpdir(), 'lastlayer-soak-'));
-const samples: MemorySample[] = [];
-let pictures = 0;
-let rounds = 0;
-try {
-  const setting = { folder, dataset: resolve(dataset), threads: Number(values.threads) };
-  const { round, close } = await WORK[kind]({
-    ...setting,
-    ...(values.model && { model: resolve(values.model) }),
-  });
-  const start = performance.now();
-  const end = start + 60_000 * Number(values.minutes);
-  const timer = setInterval(() => {
-    const { rss, heapUsed, external } = process.memoryUsage();
-    samples.push({ second: (performance.now() - start) / 1000, rss, heapUsed, external });
-  }, EVERY_MS);
-  for (; performance.now() < end; rounds++) {
-    pictures += await round(rounds);
-    if (rounds % 20 === 0) tell();
-  }
-  clearInterval(timer);
-  await close();
-} finally {
-  await rm(folder, { recursive: true, force: true });
+  embed         embed the data set into a new store every round, with new threads
+  embed-shared  the same, with the same threads in all rounds
+  predict       classify its pictures one by one
+  serve         send them to a server in this process, four at a time
+
+The first quarter of the time is warm-up. Of the rest, memory is flat if the median of the last third exceeds that of the first
+third by at most 3 %. Otherwise the exit code is 1.`,
+  ['embed', 'serve ~/photos --minutes 60 --out samples.json'],
+)
+  .addArgument(new Argument('<kind>', 'kind of work').choices(Object.keys(WORK)))
+  .addArgument(datasetArgument())
+  .option('--minutes <n>', 'how long', number({ above: 0 }), 30)
+  .option('--model <file>', 'model file of the backbone (default: as for embed)', existingPath)
+  .option('--threads <n>', 'threads of the backbone', count, 1)
+  .option('--out <file>', 'write every sample as JSON')
+  .action(soak);
+await run(import.meta.url, command);
+
+interface Options {
+  minutes: number;
+  model?: string | undefined;
+  threads: number;
+  out?: string | undefined;
 }
-if (values.out) await writeFile(values.out, JSON.stringify(samples));
 
-const from = samples.findIndex(({ second }) => second >= WARM_UP * 60 * Number(values.minutes));
-const measured = samples.slice(from);
-const trends = { rss: trendOf(measured, 'rss'), heapUsed: trendOf(measured, 'heapUsed') };
-console.log(
-  `${kind}: ${values.minutes} minutes, ${rounds} rounds, ${pictures} pictures of ${resolve(dataset)}`,
-);
-console.table(trends);
-const isFlat = trends.rss.growth <= FLAT;
-console.log(isFlat ? 'Memory is flat.' : 'Memory grows.');
-process.exitCode = isFlat ? 0 : 1;
+async function soak(
+  kind: keyof typeof WORK,
+  dataset: string,
+  { minutes, model, threads, out }: Options,
+): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'lastlayer-soak-'));
+  const samples: MemorySample[] = [];
+  let pictures = 0;
+  let rounds = 0;
+  try {
+    const { round, close } = await WORK[kind]({ folder, dataset, model, threads });
+    const start = performance.now();
+    const end = start + 60_000 * minutes;
+    const timer = setInterval(() => {
+      const { rss, heapUsed, external } = process.memoryUsage();
+      samples.push({ second: (performance.now() - start) / 1000, rss, heapUsed, external });
+    }, EVERY_MS);
+    for (; performance.now() < end; rounds++) {
+      pictures += await round(rounds);
+      const last = samples.at(-1);
+      if (last && rounds % 20 === 0) {
+        const memory = Math.round(last.rss / 2 ** 20);
+        process.stderr.write(`${last.second.toFixed(0)} s, round ${rounds}: ${memory} MiB\n`);
+      }
+    }
+    clearInterval(timer);
+    await close();
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  if (out !== undefined) await writeFile(out, JSON.stringify(samples));
 
-function tell(): void {
-  const last = samples.at(-1);
-  if (last)
-    process.stderr.write(
-      `${last.second.toFixed(0)} s, round ${rounds}: ${Math.round(last.rss / 2 ** 20)} MiB\n`,
-    );
+  const measured = samples.filter(({ second }) => second >= WARM_UP * 60 * minutes);
+  const trends = { rss: trendOf(measured, 'rss'), heapUsed: trendOf(measured, 'heapUsed') };
+  console.log(`${kind}: ${minutes} minutes, ${rounds} rounds, ${pictures} pictures of ${dataset}`);
+  console.table(trends);
+  const isFlat = trends.rss.growth <= FLAT;
+  console.log(isFlat ? 'Memory is flat.' : 'Memory grows.');
+  process.exitCode = isFlat ? 0 : 1;
 }

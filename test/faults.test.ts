@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Random } from '../scripts/examples/random.js';
+import { Random } from '../scripts/support/random.js';
 import { killEmbed } from '../scripts/faults/kill-embed.js';
 import { killFetchModel } from '../scripts/faults/kill-files.js';
 import type { Scenario } from '../scripts/faults/scenario.js';

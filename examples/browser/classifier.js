@@ -1,15 +1,15 @@
 import * as ort from '../../node_modules/onnxruntime-web/dist/ort.wasm.bundle.min.mjs';
 import { readMetadata } from './onnx-metadata.js';
 
-// More threads need a server that sends the headers COOP and COEP.
+// More threads need a server that sends COOP and COEP headers.
 ort.env.wasm.numThreads = 1;
 
-/** A classifier that `npm run export` wrote, with the input `image`. */
+/** A classifier that `npm run export` wrote, whose input is `image`. */
 export class Classifier {
-  /** @param {string} url of the .onnx file */
+  /** @param {string} url the .onnx file */
   static async load(url) {
     const response = await fetch(url);
-    if (!response.ok) throw new Error(`There is no ${url}. Write it by npm run export.`);
+    if (!response.ok) throw new Error(`There is no ${url}. Write it with npm run export.`);
     const bytes = new Uint8Array(await response.arrayBuffer());
     const metadata = readMetadata(bytes);
     if (metadata.input !== 'image') throw new Error(`${url} was not exported with --input image.`);
@@ -19,7 +19,7 @@ export class Classifier {
   constructor(session, metadata) {
     this.session = session;
     this.labels = JSON.parse(metadata.labels);
-    /** From which probability on each label is given, where a picture may have several; else null. */
+    /** The probability from which each label is given, if a picture can have several; otherwise null. */
     this.thresholds = JSON.parse(metadata.thresholds);
   }
 
@@ -42,7 +42,7 @@ export class Classifier {
   }
 }
 
-/** RGB bytes as lastlayer reads them: upright, transparency on white, colour profiles ignored. */
+/** RGB bytes, as lastlayer reads them: upright, transparency on white, colour profiles ignored. */
 async function pixelsOf(file) {
   const bitmap = await createImageBitmap(file, {
     imageOrientation: 'from-image',

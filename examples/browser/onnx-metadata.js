@@ -1,7 +1,7 @@
 /**
- * The texts that an .onnx file holds about itself, which onnxruntime-web does not tell: field 14 of the ModelProto, entries
- * with a key (1) and a value (2). Fields of protobuf (protobuf.dev, "Encoding") are a number with the kind of what follows;
- * all others are skipped, so that this takes no time however large the network is.
+ * The metadata of an .onnx file, which onnxruntime-web does not give: field 14 of the ModelProto, entries with a key (1) and a
+ * value (2). A protobuf field (protobuf.dev, "Encoding") begins with its number and wire type. All other fields are skipped,
+ * so this is fast for models of any size.
  * @param {Uint8Array} bytes
  * @returns {Record<string, string>}
  */
@@ -16,7 +16,7 @@ export function readMetadata(bytes) {
   return metadata;
 }
 
-/** Fields that have a length; numbers are passed over. */
+/** The fields that have a length; numbers are skipped. */
 function* fieldsOf(bytes) {
   let at = 0;
   const number = () => {

@@ -1,6 +1,6 @@
 import { Classifier } from './classifier.js';
 
-/** Classes that are shown. */
+/** Number of classes to show. */
 const SHOWN = 5;
 
 const element = (id) => document.getElementById(id);

@@ -1,4 +1,4 @@
-import { element } from '../svg.js';
+import { element } from '../support/svg.js';
 import { RATE } from './setting.js';
 import { isOurs, type Summary } from './summary.js';
 

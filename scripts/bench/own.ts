@@ -1,13 +1,13 @@
 import { fileURLToPath } from 'node:url';
 import { fileExists } from '../../src/util/files.js';
-import { runProcess } from './process.js';
+import { runProcess } from '../support/run-process.js';
 import type { Contestant, Setting } from './setting.js';
 
-/** lastlayer in float32 and, where the int8 model is there, in int8; and its head. */
+/** lastlayer in float32 and, if the int8 model exists, in int8; and the training of its head. */
 export async function ownContestants({ dataset, folder, model, int8, data }: Setting): Promise<Contestant[]> {
   const models = [['lastlayer fp32', model]];
   if (await fileExists(int8)) models.push(['lastlayer int8', int8]);
-  else process.stderr.write(`There is no ${int8}, so int8 is left out; \`npm run quantize\` makes it.\n`);
+  else process.stderr.write(`There is no ${int8}, so int8 is left out. \`npm run quantize\` makes it.\n`);
   return [
     ...models.flatMap(([name = '', path = '']) => [
       { name, run: () => child('embed', [path, dataset, folder]) },

@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { runProcess } from './process.js';
+import { runProcess } from '../support/run-process.js';
 import { RATE, TRAINING, type Contestant, type Setting } from './setting.js';
 
 const WORKERS = [0, 1, 2];
 
 /**
- * PyTorch's way to the same embeddings, with each number of workers, and scikit-learn's to the same head.
- * @param environment Python environment that the peers run in; without one there are no peers
+ * PyTorch computing the same embeddings, with each number of workers, and scikit-learn training the same head.
+ * @param environment Python environment of the peers; without one there are none
  * @param scripts folder of torch_embed.py and head.py
  */
 export function peerContestants(
@@ -15,9 +15,11 @@ export function peerContestants(
   environment: string | undefined,
   scripts: string,
 ): Contestant[] {
-  if (environment === undefined || !existsSync(scripts)) {
-    const missing = environment === undefined ? 'PEERS is not set' : `There is no ${scripts}`;
-    process.stderr.write(`${missing}, so there are no peers to compare with.\n`);
+  const needed = environment === undefined ? [] : [scripts, join(environment, 'bin', 'python')];
+  const absent = needed.find((path) => !existsSync(path));
+  if (environment === undefined || absent !== undefined) {
+    const missing = absent === undefined ? 'PEERS is not set' : `There is no ${absent}`;
+    process.stderr.write(`${missing}, so PyTorch and scikit-learn are left out.\n`);
     return [];
   }
   const python = (script: string, args: string[]) =>
@@ -26,12 +28,8 @@ export function peerContestants(
     ...WORKERS.map((workers) => ({
       name: `PyTorch, ${workers} ${workers === 1 ? 'worker' : 'workers'}`,
       run: async () => {
-        const output = await python('torch_embed.py', [
-          dataset,
-          join(folder, 'peer.npy'),
-          '--workers',
-          String(workers),
-        ]);
+        const args = [dataset, join(folder, 'peer.npy'), '--workers', String(workers)];
+        const output = await python('torch_embed.py', args);
         return { [RATE]: numberIn(output, /([\d.]+) images\/s/) };
       },
     })),
@@ -48,7 +46,7 @@ export function peerContestants(
   ];
 }
 
-/** NumPy's linear algebra must be free to choose the kernel that suits the processor. */
+/** Lets NumPy's linear algebra choose the kernel that suits the processor. */
 function withoutOverrides(): NodeJS.ProcessEnv {
   const environment = { ...process.env };
   delete environment.OPENBLAS_CORETYPE;
@@ -58,6 +56,6 @@ function withoutOverrides(): NodeJS.ProcessEnv {
 
 function numberIn(output: string, pattern: RegExp): number {
   const found = pattern.exec(output)?.[1];
-  if (found === undefined) throw new Error(`no ${String(pattern)} in: ${output}`);
+  if (found === undefined) throw new Error(`No match for ${String(pattern)} in: ${output}`);
   return Number(found);
 }

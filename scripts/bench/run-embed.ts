@@ -1,4 +1,4 @@
-/** From files on disk to embeddings stored. Start-up and the model's loading are not counted, nor are the peer's. */
+/** From files on disk to stored embeddings. Start-up and loading the model are not counted, for the peers neither. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadBackbone } from '../../src/backbone/load.js';
@@ -21,7 +21,7 @@ const first = await timed();
 const peak = process.resourceUsage().maxRSS / 1024;
 const again = await timed();
 if (again.unchanged + again.failed !== first.total)
-  throw new Error('not all pictures were known the second time');
+  throw new Error('Some pictures were embedded again, though nothing had changed.');
 await pool.close();
 await rm(store, { recursive: true });
 console.log(

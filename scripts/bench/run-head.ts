@@ -1,4 +1,4 @@
-/** Training the head on features as they are, at a given λ: the objective that scikit-learn minimises for the peer. */
+/** Training the head on unstandardized features at a given λ, the same objective as scikit-learn's. */
 import { readFile } from 'node:fs/promises';
 import { trainHead } from '../../src/head/train.js';
 import { TRAINING } from './setting.js';
@@ -18,5 +18,5 @@ const { training } = await trainHead({
   transformId: 'bench',
 });
 const seconds = (performance.now() - start) / 1000;
-if (!training.converged) throw new Error(`training stopped: ${training.reason}`);
+if (!training.converged) throw new Error(`Training stopped: ${training.reason}`);
 console.log(JSON.stringify({ [TRAINING]: seconds, 'objective reached': training.loss }));

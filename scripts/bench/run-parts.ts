@@ -1,4 +1,4 @@
-/** The decoder alone and the backbone alone, and the rate that the two together allow on the same cores. */
+/** The rates of decoding alone and of the backbone alone, and the rate that both allow together on the same cores. */
 import { readFile } from 'node:fs/promises';
 import pLimit from 'p-limit';
 import { loadBackbone } from '../../src/backbone/load.js';
@@ -43,7 +43,7 @@ console.log(
   JSON.stringify({
     'decoding alone, images/s': decoder,
     'backbone alone, images/s': backboneRate,
-    // Both keep all cores busy, so a picture takes the sum of its times.
+    // Both keep all cores busy, so the times of a picture add up.
     'what the two allow, images/s': 1 / (1 / decoder + 1 / backboneRate),
   }),
 );

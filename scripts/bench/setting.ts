@@ -1,8 +1,8 @@
-/** What all contestants work on. */
+/** The input of all contestants. */
 export interface Setting {
-  /** Absolute path of a folder of pictures. */
+  /** Absolute path. */
   dataset: string;
-  /** For what is written on the way. */
+  /** For temporary files. */
   folder: string;
   model: string;
   int8: string;
@@ -17,7 +17,7 @@ export interface TrainingData {
   l2: number;
 }
 
-/** Runs something of a contestant in a process of its own and gives its figures. */
+/** One measurement of a competitor; it runs in a process of its own and returns figures by name. */
 export interface Contestant {
   name: string;
   run: () => Promise<Record<string, number>>;

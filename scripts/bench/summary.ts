@@ -1,3 +1,4 @@
+import { median } from '../support/statistics.js';
 import { RATE } from './setting.js';
 
 /** One figure of one run. */
@@ -16,7 +17,7 @@ export interface Summary {
   max: number;
 }
 
-/** The figures in the order in which they first came, each with its contestants together. */
+/** Summaries in order of first appearance, grouped by figure. */
 export function summarize(samples: readonly Sample[]): Summary[] {
   const names = (figure: string) =>
     new Set(samples.filter((sample) => sample.figure === figure).map(({ name }) => name));
@@ -25,22 +26,22 @@ export function summarize(samples: readonly Sample[]): Summary[] {
     [...names(figure)].map((name) => {
       const values = samples
         .filter((sample) => sample.figure === figure && sample.name === name)
-        .map(({ value }) => value)
-        .sort((a, b) => a - b);
-      return { figure, name, median: median(values), min: values.at(0) ?? NaN, max: values.at(-1) ?? NaN };
+        .map(({ value }) => value);
+      return { figure, name, median: median(values), min: Math.min(...values), max: Math.max(...values) };
     }),
   );
 }
 
-/** A Markdown table; the last column has our medians as multiples of the best peer's. */
+/** A Markdown table. The last column has our medians as multiples of the best peer's. */
 export function tableOf(figures: readonly Summary[]): string {
   const rows = figures.map((summary) => {
     const { figure, name, median: middle, min, max } = summary;
     return [figure, name, short(middle), `${short(min)} – ${short(max)}`, ratio(summary, figures)];
   });
-  const all = [['figure', 'of', 'median', 'range', 'ratio to the best peer'], ...rows];
-  const widths = (all[0] ?? []).map((_, c) => Math.max(...all.map((row) => (row[c] ?? '').length)));
-  const lines = all.map((row) => `| ${row.map((cell, c) => cell.padEnd(widths[c] ?? 0)).join(' | ')} |`);
+  const header = ['figure', 'of', 'median', 'range', 'ratio to the best peer'];
+  const all = [header, ...rows];
+  const widths = header.map((_, c) => Math.max(...all.map((row) => row[c]!.length)));
+  const lines = all.map((row) => `| ${row.map((cell, c) => cell.padEnd(widths[c]!)).join(' | ')} |`);
   lines.splice(1, 0, `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`);
   return lines.join('\n');
 }
@@ -54,12 +55,6 @@ function ratio({ figure, name, median: own }: Summary, figures: readonly Summary
 /** Whether a contestant is lastlayer itself. */
 export function isOurs(name: string): boolean {
   return name.startsWith('lastlayer');
-}
-
-function median(sorted: readonly number[]): number {
-  const middle = Math.floor(sorted.length / 2);
-  const upper = sorted[middle] ?? NaN;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2;
 }
 
 function short(value: number): string {

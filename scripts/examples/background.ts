@@ -1,19 +1,19 @@
-import type { Random } from './random.js';
-import { element, group, path } from '../svg.js';
+import type { Random } from '../support/random.js';
+import { element, group, path } from '../support/svg.js';
 
-/** Where a subject is mostly found. */
+/** Where a subject is usually found. */
 export interface Habitat {
   /** Range of the ground's hue, in degrees. */
   hues: [number, number];
   clutter: Clutter;
 }
 
-/** Draws what lies about on the ground. */
+/** Draws what lies on the ground. */
 export type Clutter = (random: Random, width: number, height: number) => string;
 
 const ANYWHERE = 0.15;
 
-/** A gradient with clutter on it: mostly the subject's habitat, now and then something else. */
+/** A gradient with clutter on it: usually the subject's habitat, sometimes something else. */
 export function background(random: Random, habitat: Habitat, width: number, height: number): string {
   const { hues, clutter } = random.chance(ANYWHERE)
     ? { hues: [0, 359] as const, clutter: random.pick([leaves, pebbles, stripes, ripples]) }

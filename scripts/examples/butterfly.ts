@@ -1,7 +1,7 @@
 import { stripes } from './background.js';
-import type { Random } from './random.js';
+import type { Random } from '../support/random.js';
 import type { Subject } from './scene.js';
-import { element, group, path } from '../svg.js';
+import { element, group, path } from '../support/svg.js';
 
 /** Two pairs of wings, seen from above, with spots and a thin body. */
 export const butterfly: Subject = { draw, habitat: { hues: [270, 340], clutter: stripes } };
@@ -25,7 +25,7 @@ function wing(random: Random): string {
     random.colour([20, 80], [5, 30]),
     random.colour([40, 95], [55, 95]),
   ];
-  const look = { fill, stroke: rim, 'stroke-width': random.between(1, 4) };
+  const style = { fill, stroke: rim, 'stroke-width': random.between(1, 4) };
   const [top, out] = [random.between(30, 48), random.between(36, 52)];
   const fore = `M 0 -8 C 10 ${-top - 8} ${out} ${-top - 6} ${out} ${-top / 2} C ${out} -4 20 4 0 2 Z`;
   const [low, tail] = [random.between(26, 46), random.between(22, 40)];
@@ -39,8 +39,8 @@ function wing(random: Random): string {
     }),
   );
   return (
-    path(hind, { ...look, fill: random.chance(0.5) ? fill : random.colour() }) +
-    path(fore, look) +
+    path(hind, { ...style, fill: random.chance(0.5) ? fill : random.colour() }) +
+    path(fore, style) +
     spots.join('')
   );
 }

@@ -1,7 +1,7 @@
 import { ripples } from './background.js';
-import type { Random } from './random.js';
+import type { Random } from '../support/random.js';
 import type { Subject } from './scene.js';
-import { element, group, path } from '../svg.js';
+import { element, group, path } from '../support/svg.js';
 
 /** A fish from the side, swimming either way, plain, striped or dotted. */
 export const fish: Subject = { draw, habitat: { hues: [160, 230], clutter: ripples } };

@@ -1,7 +1,7 @@
 import { leaves } from './background.js';
-import type { Random } from './random.js';
+import type { Random } from '../support/random.js';
 import type { Subject } from './scene.js';
-import { element, group, path } from '../svg.js';
+import { element, group, path } from '../support/svg.js';
 
 /** A blossom of 5 to 14 petals around a disc, with or without a stem. */
 export const flower: Subject = { draw, habitat: { hues: [70, 150], clutter: leaves } };

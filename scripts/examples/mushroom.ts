@@ -1,7 +1,7 @@
 import { pebbles } from './background.js';
-import type { Random } from './random.js';
+import type { Random } from '../support/random.js';
 import type { Subject } from './scene.js';
-import { element, path } from '../svg.js';
+import { element, path } from '../support/svg.js';
 
 /** A cap, flat to pointed, plain or spotted, on a stem with or without a ring. */
 export const mushroom: Subject = { draw, habitat: { hues: [15, 50], clutter: pebbles } };

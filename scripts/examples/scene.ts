@@ -1,9 +1,9 @@
 import sharp from 'sharp';
 import { background, light, type Habitat } from './background.js';
-import type { Random } from './random.js';
-import { element, group } from '../svg.js';
+import type { Random } from '../support/random.js';
+import { element, group } from '../support/svg.js';
 
-/** A kind of thing. */
+/** A kind of object. */
 export interface Subject {
   /** Draws one around the origin, about 100 units from end to end. */
   draw: (random: Random) => string;
@@ -44,7 +44,7 @@ export async function drawPicture(subject: Subject, random: Random, file: string
     .toFile(file);
 }
 
-/** Turns whatever it is applied to black and soft. */
+/** Makes what it is applied to black and soft. */
 const SHADOW = element(
   'filter',
   { id: 'shadow', x: '-20%', y: '-20%', width: '140%', height: '140%' },
@@ -52,7 +52,7 @@ const SHADOW = element(
   element('feGaussianBlur', { stdDeviation: 3 }),
 );
 
-/** RGB pixels of a random grey around the middle. */
+/** RGB pixels of random greys around the middle. */
 function grain(random: Random, width: number, height: number): Buffer {
   const strength = random.between(15, 45);
   const pixels = Buffer.alloc(width * height * 3);

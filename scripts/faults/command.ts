@@ -2,33 +2,34 @@ import { spawn } from 'node:child_process';
 import { watch } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Random } from '../support/random.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** When to kill: after so many milliseconds, or so many changes in the watched folder. */
+/** When to act: after a time, or after a number of changes in the watched folder. */
 export type Moment = { afterMs: number } | { afterChanges: number };
 
 export interface Run {
-  /** The exit code; null where it was killed. */
+  /** The exit code; null if it was killed. */
   code: number | null;
   stdout: string;
   stderr: string;
-  /** Milliseconds that it took. */
+  /** Duration in milliseconds. */
   took: number;
-  /** Changes that were seen in the watched folder. */
+  /** Number of changes seen in the watched folder. */
   changes: number;
 }
 
 export interface RunOptions {
-  /** Working directory, which is watched with all that is in it. */
+  /** Working directory. It is watched recursively. */
   folder: string;
   /** Kills the process, unless it has ended by then. */
-  kill?: Moment;
-  /** Does something while it runs, once. */
-  at?: { moment: Moment; act: () => void };
+  kill?: Moment | undefined;
+  /** Does something once while it runs. */
+  at?: { moment: Moment; act: () => void } | undefined;
 }
 
-/** Runs the command line as users do. */
+/** Runs the command line as a user would. */
 export async function run(args: readonly string[], { folder, kill, at }: RunOptions): Promise<Run> {
   const tsx = join(ROOT, 'node_modules', 'tsx', 'dist', 'loader.mjs');
   const start = performance.now();
@@ -48,7 +49,7 @@ export async function run(args: readonly string[], { folder, kill, at }: RunOpti
     changes++;
     if (planned && 'afterChanges' in planned.moment && changes >= planned.moment.afterChanges) act();
   });
-  // A file may be gone before it is looked at.
+  // A file may vanish before the watcher looks at it.
   watcher.on('error', () => undefined);
   const timer = planned && 'afterMs' in planned.moment ? setTimeout(act, planned.moment.afterMs) : undefined;
   const output = { stdout: '', stderr: '' };
@@ -66,9 +67,31 @@ export async function run(args: readonly string[], { folder, kill, at }: RunOpti
   }
 }
 
-/** As {@link run}, to its end. @throws where it does not exit with 0 */
+/** {@link run} to the end. @throws if it does not exit with 0 */
 export async function runWhole(args: readonly string[], folder: string): Promise<Run> {
   const done = await run(args, { folder });
   if (done.code !== 0) throw new Error(`${args.join(' ')} ended with ${done.code}: ${done.stderr}`);
   return done;
+}
+
+/**
+ * A moment of a run like the given one: any time up to its end, or any change of its files. Early ones are more likely, since a
+ * run that continues from an earlier one has less to do.
+ */
+export function momentIn({ took, changes }: Pick<Run, 'took' | 'changes'>, random: Random): Moment {
+  const fraction = random.between(0, 1) ** 2;
+  return random.chance(0.3)
+    ? { afterMs: Math.round(took * (0.3 + 0.7 * fraction)) }
+    : { afterChanges: 1 + Math.floor(changes * fraction) };
+}
+
+/** @throws unless a command failed with a message that names the place, and no stack */
+export function checkClearFailure({ code, stderr }: Run, place: string): void {
+  const message = stderr.slice(stderr.indexOf('Error:'));
+  const isClear =
+    message.startsWith('Error:') &&
+    message.includes(place) &&
+    !/\n\s+at |\.rs:|GenericFailure/.test(message) &&
+    message.length < 800;
+  if (code !== 1 || !isClear) throw new Error(`Expected a clear error message, but got ${code}: ${stderr}`);
 }

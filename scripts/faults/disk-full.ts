@@ -1,17 +1,16 @@
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { smallNetwork } from '../../test/support/small-network.js';
-import { run, runWhole } from './command.js';
+import { checkClearFailure, run, runWhole } from './command.js';
 import { Disk } from './disk.js';
-import { checkClearFailure } from './failure.js';
 import { checkAllRows, checkRows, digestsIn } from './rows.js';
 import { LARGE, modelFlags, type Report, type Setting } from './scenario.js';
 
 const KIB = 1024;
 
 /**
- * Runs embed, train-head, export and fetch-model on a disk with too little room: each fails with a reason, leaves what was there,
- * and is done by another run once there is room.
+ * Runs embed, train-head, export and fetch-model on a disk with too little space. Each must fail with a clear message and keep
+ * the old files, and succeed in another run once there is space.
  */
 export async function diskFull(setting: Setting): Promise<Report> {
   const disk = await Disk.mount(join(setting.folder, 'disk'), 64);
@@ -20,7 +19,7 @@ export async function diskFull(setting: Setting): Promise<Report> {
     const files = await fullFiles(setting, disk);
     return {
       faults: stores + files,
-      seen: `${stores} times for the store, ${files} for heads, models and exports; all were completed with room`,
+      seen: `${stores} times for the store, ${files} for heads, models and exports; all succeeded once there was space`,
     };
   } finally {
     disk.unmount();
@@ -79,11 +78,11 @@ async function fullFiles(setting: Setting, disk: Disk): Promise<number> {
       await writeFile(out, 'old');
       await disk.fill(Math.floor(size * random.between(0, 0.95)));
       checkClearFailure(await run(whole, { folder }), disk.folder);
-      if ((await readFile(out, 'utf8')) !== 'old') throw new Error(`${file} is not the old one.`);
+      if ((await readFile(out, 'utf8')) !== 'old') throw new Error(`${file} is not the old file.`);
       failures++;
       await disk.empty();
       await runWhole(whole, folder);
-      if ((await stat(out)).size !== size) throw new Error(`${file} is not whole.`);
+      if ((await stat(out)).size !== size) throw new Error(`${file} is incomplete.`);
     }
     setting.onProgress?.(`${file}: done`);
   }

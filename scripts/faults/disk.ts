@@ -7,7 +7,7 @@ import { NotHere } from './scenario.js';
 export class Disk {
   private constructor(readonly folder: string) {}
 
-  /** @throws {NotHere} where this process may mount nothing */
+  /** @throws {NotHere} if this process is not allowed to mount */
   static async mount(folder: string, mebibytes: number): Promise<Disk> {
     await mkdir(folder, { recursive: true });
     try {
@@ -22,14 +22,14 @@ export class Disk {
     return new Disk(folder);
   }
 
-  /** Leaves so many bytes of room. */
+  /** Fills the disk except for this many bytes. */
   async fill(room: number): Promise<void> {
     await this.empty();
     const { bavail, bsize } = await statfs(this.folder);
     await writeFile(join(this.folder, 'ballast'), Buffer.alloc(Math.max(0, bavail * bsize - room)));
   }
 
-  /** Makes room again. */
+  /** Frees the space again. */
   async empty(): Promise<void> {
     await rm(join(this.folder, 'ballast'), { force: true });
   }

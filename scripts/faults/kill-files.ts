@@ -1,17 +1,18 @@
-import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
+import { sha256Of } from '../../src/util/hash.js';
+import { sum } from '../../src/util/math.js';
 import { smallNetwork } from '../../test/support/small-network.js';
-import type { Random } from '../examples/random.js';
+import type { Random } from '../support/random.js';
 import { run, runWhole, type Moment, type Run } from './command.js';
 import { LARGE, modelFlags, type Report, type Scenario, type Setting } from './scenario.js';
 
 const CREATED = /"created":\s?"[^"]*"/;
 
-/** A command that writes files into its working directory, and which. */
+/** A command, and the files that it writes into its working directory. */
 interface Writer {
   args: readonly string[];
   files: readonly string[];
@@ -65,24 +66,15 @@ export const killQuantize: Scenario = async (setting) => {
   const model = join(folder, 'float32.onnx');
   if (setting.model) await cp(setting.model, model);
   else await writeFile(model, smallNetwork(1, LARGE));
-  const args = [
-    'quantize',
-    '--model',
-    model,
-    '--calibrate',
-    dataset,
-    '--pictures',
-    '8',
-    '--out',
-    'models/int8.onnx',
-  ];
+  const args = ['quantize', '--model', model, '--calibrate', dataset, '--pictures', '8'];
+  args.push('--out', 'models/int8.onnx');
   return killWriter(setting, { args, files: ['models/int8.onnx', 'models/int8.json'] });
 };
 
 /**
- * Kills a command again and again while older files of the same names are there. After each kill every file is the old one or the
- * new one, byte for byte; only the card of a model may be missing. In the end the command is left alone, and then all files are new,
- * and no temporary one is left.
+ * Kills a command again and again while older files of the same names exist. After each kill, every file must be the old one or
+ * the new one, byte for byte; only the card of a model may be missing. After a last undisturbed run, all files must be new, and
+ * no temporary file may be left.
  */
 async function killWriter(setting: Setting, { args, files }: Writer): Promise<Report> {
   const { folder, rounds, random } = setting;
@@ -92,11 +84,8 @@ async function killWriter(setting: Setting, { args, files }: Writer): Promise<Re
   let [kept, reach] = [0, 1];
   for (let kills = 0; kills < rounds;) {
     for (const file of files) await writeFile(join(folder, file), oldContent(file));
-    const { code, stderr } = await run(args, {
-      folder,
-      kill: lateMoment(whole, reach, random),
-    });
-    // One that came too late is followed by earlier ones.
+    const { code, stderr } = await run(args, { folder, kill: lateMoment(whole, reach, random) });
+    // If the kill came too late, try earlier ones.
     reach = code === 0 ? 0.8 * reach : 1;
     const now = await contentsOf(folder, files);
     for (const [i, file] of files.entries()) {
@@ -113,28 +102,28 @@ async function killWriter(setting: Setting, { args, files }: Writer): Promise<Re
   await runWhole(args, folder);
   const last = await contentsOf(folder, files);
   if (files.some((_, i) => last[i] !== fresh[i]))
-    throw new Error(`${args.join(' ')} no longer writes the same.`);
+    throw new Error(`${args.join(' ')} no longer writes the same files.`);
   const left = (await allFilesIn(folder)).filter((name) => !names.includes(name));
   if (left.length > 0) throw new Error(`${args.join(' ')} leaves ${left.join(', ')}.`);
   return {
     faults: rounds,
-    seen: `${kept} files were the old ones, the others the new ones; no temporary file was left`,
+    seen: `${kept} files were old, the others new; no temporary file was left`,
   };
 }
 
-/** A moment in the last quarter of a run, or of the part of it that is looked at: files are written late. */
+/** A moment in the last quarter of the given fraction of a run: files are written late. */
 function lateMoment({ took, changes }: Pick<Run, 'took' | 'changes'>, reach: number, random: Random): Moment {
-  const part = reach * random.between(0.75, 1);
+  const fraction = reach * random.between(0.75, 1);
   return random.chance(0.5)
-    ? { afterMs: Math.round(took * part) }
-    : { afterChanges: 1 + Math.floor(changes * part) };
+    ? { afterMs: Math.round(took * fraction) }
+    : { afterChanges: 1 + Math.floor(changes * fraction) };
 }
 
 function oldContent(file: string): string {
   return `the old ${file}`;
 }
 
-/** The text of short files, the digest of others; undefined where there is none. When a head or card was made does not count. */
+/** The text of short files, the digest of others without their creation time; undefined for missing files. */
 async function contentsOf(folder: string, files: readonly string[]): Promise<(string | undefined)[]> {
   return Promise.all(
     files.map(async (file) => {
@@ -143,12 +132,12 @@ async function contentsOf(folder: string, files: readonly string[]): Promise<(st
       const bytes = await readFile(path);
       if (bytes.length < 100) return bytes.toString();
       const timeless = bytes.toString('latin1').replace(CREATED, '');
-      return createHash('sha256').update(timeless, 'latin1').digest('hex');
+      return sha256Of(Buffer.from(timeless, 'latin1'));
     }),
   );
 }
 
-/** Files below a folder, but for those of the store. */
+/** All files in a folder, except those of the store. */
 async function allFilesIn(folder: string): Promise<string[]> {
   const names = await readdir(folder, { recursive: true });
   return names.filter((name) => !name.startsWith('embeddings/'));
@@ -161,12 +150,12 @@ async function embedHere(setting: Setting): Promise<void> {
 
 function sumOf(reports: readonly Report[]): Report {
   return {
-    faults: reports.reduce((sum, { faults }) => sum + faults, 0),
+    faults: sum(reports.map(({ faults }) => faults)),
     seen: reports.map(({ seen }) => seen).join('; '),
   };
 }
 
-/** Serves a file in pieces, so that there is time to be killed at. */
+/** Serves a file in small pieces, so that there is time to kill its reader. */
 async function serveSlowly(path: string): Promise<{ url: string; stop: () => Promise<void> }> {
   const { size } = await stat(path);
   const server = createServer((request, response) => {

@@ -2,16 +2,14 @@ import { copyFileSync, existsSync, renameSync, rmSync, truncateSync } from 'node
 import { cp, mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { openDataset } from '../../src/data/open.js';
-import type { Random } from '../examples/random.js';
-import { run } from './command.js';
-import { checkClearFailure } from './failure.js';
-import { momentIn } from './moment.js';
+import type { Random } from '../support/random.js';
+import { checkClearFailure, momentIn, run } from './command.js';
 import { checkAllRows, digestsIn } from './rows.js';
 import { modelFlags, type Report, type Setting } from './scenario.js';
 
 /**
- * Changes, cuts off, moves and removes pictures, and a whole class of them, while embed is at work. It does not break off, and
- * another run has the rows of what is there then.
+ * Overwrites, truncates, renames and removes pictures, and removes a whole class, while embed is running. It must not crash, and
+ * another run must store the rows of the pictures that are left.
  */
 export async function movingPictures(setting: Setting): Promise<Report> {
   const { folder, rounds, random } = setting;
@@ -29,7 +27,7 @@ export async function movingPictures(setting: Setting): Promise<Report> {
       folder: own,
       at: { moment, act: disturb.bind(undefined, paths, random) },
     });
-    // In a folder of classes, what is gone before it was listed leaves too few of them.
+    // Without a whole class, the folder may have too few classes.
     if (disturbed.code === 1) checkClearFailure(disturbed, pictures);
     else if (disturbed.code === 3) skipped++;
     else if (disturbed.code !== 0) throw new Error(`embed ended with ${disturbed.code}: ${disturbed.stderr}`);
@@ -40,11 +38,11 @@ export async function movingPictures(setting: Setting): Promise<Report> {
   }
   return {
     faults: rounds,
-    seen: `${skipped} runs told of pictures that they could not read; another run had all right`,
+    seen: `${skipped} runs reported unreadable pictures; another run had all of them right`,
   };
 }
 
-/** @throws where it ends otherwise than with 0, or 3 for the pictures that are cut off */
+/** @throws unless it exits with 0, or with 3 for the truncated pictures */
 async function finished(args: readonly string[], folder: string): Promise<void> {
   const { code, stderr } = await run(args, { folder });
   if (code !== 0 && code !== 3) throw new Error(`embed ended with ${code}: ${stderr}`);
@@ -66,6 +64,6 @@ function disturb(paths: readonly string[], random: Random): void {
     else if (chance < 0.4)
       copyFileSync(paths.find((other) => existsSync(other) && random.chance(0.1)) ?? path, path);
   }
-  const gone = dirname(paths[random.whole(0, paths.length - 1)] ?? '');
+  const gone = dirname(random.pick(paths));
   rmSync(gone, { recursive: true, force: true });
 }

@@ -5,13 +5,12 @@ import { EmbeddingStore } from '../../src/store/store.js';
 const ALL_VIEWS: readonly View[] = ['center', ...AUGMENTED_VIEWS];
 const COLUMNS = ['path', 'view', 'sha256', 'error', 'embedding'] as const;
 
-/** A digest of each row's embedding and what was read of its picture, by path and view. */
+/** A digest of each row's embedding, picture and error, by path and view. */
 export type StoredDigests = Map<string, string>;
 
 /**
- * Reads a store as whoever comes next does.
- * @returns no rows where there is no store yet
- * @throws where it cannot be opened or read, or a picture has two rows of a view
+ * Reads a store; one that does not exist yet has no rows.
+ * @throws if it cannot be opened or read, or a picture has two rows of a view
  */
 export async function digestsIn(location: string): Promise<StoredDigests> {
   const digests: StoredDigests = new Map();
@@ -36,15 +35,17 @@ export async function digestsIn(location: string): Promise<StoredDigests> {
   }
 }
 
-/** @throws where a row differs from the expected one */
+/** @throws if a row differs from the expected one */
 export function checkRows(found: StoredDigests, expected: StoredDigests): void {
   for (const [key, digest] of found) {
-    if (expected.get(key) !== digest) throw new Error(`The row of ${key} is not that of an undisturbed run.`);
+    if (expected.get(key) !== digest)
+      throw new Error(`The row of ${key} differs from that of an undisturbed run.`);
   }
 }
 
-/** @throws where a row is missing or differs from the expected one */
+/** @throws if a row is missing or differs from the expected one */
 export function checkAllRows(found: StoredDigests, expected: StoredDigests): void {
   checkRows(found, expected);
-  if (found.size !== expected.size) throw new Error(`There are ${found.size} rows of ${expected.size}.`);
+  if (found.size !== expected.size)
+    throw new Error(`There are ${found.size} rows instead of ${expected.size}.`);
 }

@@ -1,34 +1,32 @@
-import type { Random } from '../examples/random.js';
+import type { Random } from '../support/random.js';
 
 export interface Setting {
-  /** Empty, and removed at the end. */
+  /** Empty at first, and removed at the end. */
   folder: string;
-  /** Pictures to work on, in folders of classes; never changed. */
+  /** A folder of pictures in class folders, which is never changed. */
   dataset: string;
-  /** The network; the bundled one where none is given. */
-  model?: string;
-  /** How many kills, or repetitions. */
+  /** Model file of the backbone. @default the bundled one */
+  model?: string | undefined;
+  /** Number of kills, or repetitions. */
   rounds: number;
   random: Random;
-  /** Told what is done. */
-  onProgress?: (line: string) => void;
+  onProgress?: ((line: string) => void) | undefined;
 }
 
-/** What a scenario did, for the table. */
 export interface Report {
-  /** How often the fault was there: processes that were killed, disks that were full, … */
+  /** Number of faults: of killed processes, full disks, … */
   faults: number;
-  /** What was seen besides. */
+  /** What else was observed. */
   seen: string;
 }
 
-/** Brings a fault about. @throws where something is lost, torn or told badly */
+/** Causes a fault. @throws if something is lost or torn, or an error message is unclear */
 export type Scenario = (setting: Setting) => Promise<Report>;
 
-/** Where a fault cannot be brought about on this machine. */
+/** The fault cannot be caused on this machine. */
 export class NotHere extends Error {}
 
-/** Of a small network: a file that takes some room, and little time to run. */
+/** Options of `smallNetwork` for a large file that runs fast. */
 export const LARGE = { width: 2000, stride: 32 };
 
 export function modelFlags({ model }: Setting): string[] {

@@ -1,14 +1,12 @@
 import { existsSync, renameSync } from 'node:fs';
 import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run, runWhole } from './command.js';
+import { checkClearFailure, momentIn, run, runWhole } from './command.js';
 import { Disk } from './disk.js';
-import { checkClearFailure } from './failure.js';
-import { momentIn } from './moment.js';
 import { checkAllRows, digestsIn } from './rows.js';
 import { modelFlags, type Report, type Setting } from './scenario.js';
 
-/** Embeds into a store that may only be read, and then uses it: the former fails with a reason, the latter works. */
+/** Embeds into a read-only store, which must fail with a clear message, and trains from it, which must work. */
 export async function readOnlyStore(setting: Setting): Promise<Report> {
   const { folder } = setting;
   const disk = await Disk.mount(join(folder, 'disk'), 64);
@@ -22,13 +20,13 @@ export async function readOnlyStore(setting: Setting): Promise<Report> {
     disk.setReadOnly(true);
     checkClearFailure(await run(args, { folder }), store);
     await runWhole(['train-head', '--store', store], folder);
-    return { faults: 2, seen: 'embed said so with and without a store there; train-head read it' };
+    return { faults: 2, seen: 'embed reported it, with and without an existing store; train-head read it' };
   } finally {
     disk.unmount();
   }
 }
 
-/** Deletes the store while embed is at work: it either fails with a reason or is done, and another run makes it whole. */
+/** Moves the store away while embed is running. It must fail with a clear message or finish, and another run must complete it. */
 export async function deletedStore(setting: Setting): Promise<Report> {
   const { folder, rounds, random } = setting;
   const pictures = join(folder, 'pictures');
@@ -56,6 +54,6 @@ export async function deletedStore(setting: Setting): Promise<Report> {
   }
   return {
     faults: rounds,
-    seen: `embed failed with the reason ${failed} times; another run made all of them whole`,
+    seen: `embed failed with the reason ${failed} times; another run completed all of them`,
   };
 }

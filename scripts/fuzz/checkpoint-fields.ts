@@ -1,26 +1,26 @@
 import type { Field } from './mutate.js';
 
-/** Bytes that the argument of each of pickle's opcodes takes; those of X are followed by as many as they say. */
-const ARGUMENTS: Record<number, Field['bytes'] | 0> = { 0x58: 4, 0x4a: 4, 0x8a: 1, 0x80: 1, 0x63: 0 };
+/** Size of the argument of pickle's opcodes, in bytes. The arguments of X and LONG1 are lengths of what follows. */
+const ARGUMENTS: Record<number, Field['bytes']> = { 0x58: 4, 0x4a: 4, 0x8a: 1, 0x80: 1 };
 
-/** The opcodes of the pickles between two places, and their arguments. */
+/** The opcodes of the pickles between two offsets, and their arguments. */
 export function pickleFields(bytes: Buffer, start: number, end: number): Field[] {
   const fields: Field[] = [];
   for (let at = start; at < end;) {
-    const opcode = bytes[at] ?? 0;
+    const opcode = bytes[at]!;
     fields.push({ at, bytes: 1, endian: 'little' });
-    const size = ARGUMENTS[opcode] ?? 0;
-    if (size > 0) fields.push({ at: at + 1, bytes: size as Field['bytes'], endian: 'little' });
-    at += 1 + size;
+    const size = ARGUMENTS[opcode];
+    if (size) fields.push({ at: at + 1, bytes: size, endian: 'little' });
+    at += 1 + (size ?? 0);
     if (opcode === 0x58) at += bytes.readUInt32LE(at - 4);
-    if (opcode === 0x8a) at += bytes[at - 1] ?? 0;
+    if (opcode === 0x8a) at += bytes[at - 1]!;
     // Two lines: module and name.
     if (opcode === 0x63) at = bytes.indexOf(0x0a, bytes.indexOf(0x0a, at) + 1) + 1;
   }
   return fields;
 }
 
-/** Where numbers of two and of four bytes are in zip's records, by their signatures (APPNOTE.TXT 4.3.7, 4.3.12, 4.3.16). */
+/** Offsets of the numbers of two and of four bytes in zip's records, by signature (APPNOTE.TXT 4.3.7, 4.3.12, 4.3.16). */
 const RECORDS: Record<string, { two: number[]; four: number[] }> = {
   'PK\u0003\u0004': { two: [6, 8, 26, 28], four: [14, 18, 22] },
   'PK\u0001\u0002': { two: [8, 10, 28, 30, 32], four: [16, 20, 24, 42] },

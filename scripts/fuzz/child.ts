@@ -1,20 +1,20 @@
-/** The process that reads mutants, from a number on, and tells of each; whoever started it ends it. */
+/** The process that reads mutants and reports each one to its parent. */
 import { LastlayerError, messageOf } from '../../src/util/errors.js';
 import type { Target } from './target.js';
 import { randomOf, TARGETS } from './targets.js';
 
-/** What became of a mutant: it was read, it was refused with a reason, or neither. */
+/** The outcome of a mutant: it was read, refused with a reason, or neither. */
 export interface Report {
   index: number;
   result: 'read' | 'refused' | 'fault';
   message: string;
-  /** MiB: the most that this process has taken so far. */
+  /** Peak memory of this process so far, in MiB. */
   peak: number;
 }
 
 const [name = '', seed = '', start = '', end = ''] = process.argv.slice(2);
 const target = await TARGETS[name]?.();
-if (!target) throw new Error(`There is no target ${name}.`);
+if (!target) throw new Error(`Unknown target ${name}.`);
 process.send?.('ready');
 for (let index = Number(start); index < Number(end); index++) {
   const report = await attempt(target, index);
@@ -23,9 +23,9 @@ for (let index = Number(start); index < Number(end); index++) {
 process.disconnect();
 
 async function attempt({ mutant, attempt }: Target, index: number): Promise<Report> {
-  const report = (result: Report['result'], message: string): Report => ({
-    ...{ index, result, message, peak: process.resourceUsage().maxRSS / 1024 },
-  });
+  const report = (result: Report['result'], message: string): Report => {
+    return { index, result, message, peak: process.resourceUsage().maxRSS / 1024 };
+  };
   try {
     await attempt(mutant(randomOf(Number(seed), name, index)));
     return report('read', '');

@@ -8,15 +8,14 @@ import { sane, type Target } from './target.js';
 
 const WIDTH = 8;
 
-/** Heads of one class and of several labels, which have thresholds; with class means and without. */
+/** Softmax heads, and multilabel heads with thresholds. */
 export async function headTarget(): Promise<Target> {
   const plain = madeUpHead({ id: 'network@0123456789ab', transformId: 'v1', width: WIDTH });
   const labels = plain.with({ kind: 'multilabel', thresholds: [0.4, 0.5, 0.6] });
   const files = [plain, labels].map(bytesOf);
   const embeddings = Float32Array.from({ length: 2 * WIDTH }, (_, i) => Math.sin(i + 1));
   return Promise.resolve({
-    mutant: (random) =>
-      mutateSafetensors(files[random.whole(0, files.length - 1)] ?? Buffer.alloc(0), random),
+    mutant: (random) => mutateSafetensors(random.pick(files), random),
     attempt: async (bytes) => {
       const head = readHead(bytes, 'head.safetensors');
       for (const row of head.predictProba(embeddings).to2DArray()) {

@@ -1,6 +1,6 @@
-import type { Random } from '../examples/random.js';
+import type { Random } from '../support/random.js';
 
-/** A number that a format keeps at a known place. */
+/** A number at a known offset of a file. */
 export interface Field {
   at: number;
   bytes: 1 | 2 | 4 | 8;
@@ -13,12 +13,12 @@ type Change = (bytes: Buffer, random: Random, others: readonly Buffer[]) => Buff
 const flipBits: Change = (bytes, random) => {
   for (let n = random.whole(1, 8); n > 0; n--) {
     const at = place(bytes, random);
-    bytes[at] = (bytes[at] ?? 0) ^ (1 << random.whole(0, 7));
+    bytes[at]! ^= 1 << random.whole(0, 7);
   }
   return bytes;
 };
 
-/** Fills a run with one byte, or with noise. */
+/** Overwrites a run with one byte, or with noise. */
 const fillRun: Change = (bytes, random) => {
   const [start, end] = run(bytes, random, 64);
   const value = random.pick([0, 0xff, 0x7f, 0x80, -1]);
@@ -28,13 +28,13 @@ const fillRun: Change = (bytes, random) => {
 
 const truncate: Change = (bytes, random) => Buffer.from(bytes.subarray(0, place(bytes, random)));
 
-/** Takes a block out. */
+/** Removes a block. */
 const cutOut: Change = (bytes, random) => {
   const [start, end] = run(bytes, random, 1024);
   return Buffer.concat([bytes.subarray(0, start), bytes.subarray(end)]);
 };
 
-/** Puts a block in once more, elsewhere. */
+/** Inserts copies of a block elsewhere. */
 const repeatBlock: Change = (bytes, random) => {
   const [start, end] = run(bytes, random, 1024);
   const at = place(bytes, random);
@@ -42,7 +42,7 @@ const repeatBlock: Change = (bytes, random) => {
   return Buffer.concat([bytes.subarray(0, at), ...block, bytes.subarray(at)]);
 };
 
-/** Lets two blocks of a length change places. */
+/** Swaps two blocks of equal length. */
 const swapBlocks: Change = (bytes, random) => {
   const [start, end] = run(bytes, random, 256);
   const other = random.whole(0, Math.max(0, bytes.length - (end - start)));
@@ -52,25 +52,17 @@ const swapBlocks: Change = (bytes, random) => {
   return bytes;
 };
 
-/** The beginning of one file and the end of another. */
+/** Joins the beginning of one file and the end of another. */
 const splice: Change = (bytes, random, others) => {
-  const other = others[random.whole(0, others.length - 1)] ?? bytes;
+  const other = random.pick(others);
   return Buffer.concat([bytes.subarray(0, place(bytes, random)), other.subarray(place(other, random))]);
 };
 
-const CHANGES: readonly [Change, ...Change[]] = [
-  flipBits,
-  fillRun,
-  truncate,
-  cutOut,
-  repeatBlock,
-  swapBlocks,
-  splice,
-];
+const CHANGES = [flipBits, fillRun, truncate, cutOut, repeatBlock, swapBlocks, splice];
 
 /**
- * A changed copy of a file: half of the time numbers at known places become extreme ones, else bytes are changed blindly, or
- * both.
+ * A changed copy of a file: half of the time, numbers at known offsets get extreme values. Otherwise, and sometimes as well,
+ * arbitrary bytes change.
  * @param others files to splice it with
  */
 export function mutate(
@@ -83,15 +75,14 @@ export function mutate(
   const setsFields = fields.length > 0 && random.chance(0.5);
   if (setsFields) {
     for (let n = random.whole(1, 3); n > 0; n--) {
-      const field = fields[random.whole(0, fields.length - 1)];
-      if (field) setField(bytes, field, random);
+      setField(bytes, random.pick(fields), random);
     }
     if (random.chance(0.7)) return bytes;
   }
   return random.pick(CHANGES)(bytes, random, others);
 }
 
-/** Gives a number an extreme value, or one near to what it was. */
+/** Sets a number to an extreme value, or to one near its old value. */
 function setField(bytes: Buffer, { at, bytes: size, endian }: Field, random: Random): void {
   if (at + size > bytes.length) return;
   const digits = Buffer.from(bytes.subarray(at, at + size));
@@ -99,17 +90,27 @@ function setField(bytes: Buffer, { at, bytes: size, endian }: Field, random: Ran
   const before = BigInt(`0x${digits.toString('hex')}`);
   const bits = BigInt(8 * size);
   const extremes = [
-    ...[0n, 1n, 2n, before - 1n, before + 1n, 2n * before, before * before],
-    ...[(1n << bits) - 1n, 1n << (bits - 1n), (1n << (bits - 1n)) - 1n, 65_535n, 16_383n],
+    0n,
+    1n,
+    2n,
+    before - 1n,
+    before + 1n,
+    2n * before,
+    before * before,
+    (1n << bits) - 1n,
+    1n << (bits - 1n),
+    (1n << (bits - 1n)) - 1n,
+    65_535n,
+    16_383n,
     BigInt(random.whole(0, 2 ** 24)),
   ];
-  const value = BigInt.asUintN(8 * size, extremes[random.whole(0, extremes.length - 1)] ?? 0n);
+  const value = BigInt.asUintN(8 * size, random.pick(extremes));
   const changed = Buffer.from(value.toString(16).padStart(2 * size, '0'), 'hex');
   if (endian === 'little') changed.reverse();
   changed.copy(bytes, at);
 }
 
-/** A place in a file, near its beginning more often than its length alone would have it: headers are there. */
+/** A random offset, often one near the beginning, where headers are. */
 function place(bytes: Buffer, random: Random): number {
   const end = random.chance(0.4) ? Math.min(bytes.length, 256) : bytes.length;
   return random.whole(0, Math.max(0, end - 1));

@@ -15,7 +15,7 @@ import type { Target } from './target.js';
 
 const WEIGHTS = smallCheckpoint({ blocks: [1, 1, 1, 1], channels: 2, width: 2, groups: 1, classes: 3 });
 
-/** The same small ResNet's state_dict as a pickle, and its storages. */
+/** A small ResNet's state_dict as a pickle, and its storages. */
 function pickled(): { root: Buffer; storages: Record<string, Buffer> } {
   const entries = [...WEIGHTS].map(([name, { shape, data }], key) => ({
     name,
@@ -49,38 +49,38 @@ export async function zipTarget(): Promise<Target> {
 
 export async function safetensorsTarget(): Promise<Target> {
   const file = Buffer.from(encodeSafetensors(WEIGHTS, { format: 'pt' }));
-  return Promise.resolve({ mutant: (random) => mutateSafetensors(file, random), attempt: network() });
+  return Promise.resolve({ mutant: (random) => mutateSafetensors(file, random), attempt: readsModel() });
 }
 
-/** Somebody else's network and one of ours. */
+/** A small ONNX model, mutated by the structure of protobuf or blindly. */
 export async function onnxTarget(): Promise<Target> {
   const file = Buffer.from(smallNetwork());
   const length: Field = { at: 1, bytes: 1, endian: 'little' };
   return Promise.resolve({
     mutant: (random) =>
       random.chance(0.8) ? mutateMessage(file, random) : mutate(file, [length], [file], random),
-    attempt: network(),
+    attempt: readsModel(),
   });
 }
 
-/** @param files each with its own fields */
+/** Mutates one of the files, each with its own fields. */
 function blindly(files: Buffer[], fields: Field[][], others: Buffer[]): Target {
   return {
     mutant: (random) => {
       const which = random.whole(0, files.length - 1);
-      return mutate(files[which] ?? Buffer.alloc(0), fields[which] ?? [], [...files, ...others], random);
+      return mutate(files[which]!, fields[which]!, [...files, ...others], random);
     },
-    attempt: network(),
+    attempt: readsModel(),
   };
 }
 
-/** Reads a network as fetch-model does: cuts it, and runs it in onnxruntime. */
-function network(): Target['attempt'] {
+/** Reads a model as fetch-model does: cuts it, and runs it in onnxruntime. */
+function readsModel(): Target['attempt'] {
   const folder = mkdtempSync(join(tmpdir(), 'lastlayer-fuzz-'));
   process.on('exit', () => {
     rmSync(folder, { recursive: true, force: true });
   });
-  const path = join(folder, 'network');
+  const path = join(folder, 'model');
   return async (bytes) => {
     writeFileSync(path, bytes);
     await probeModel(await readModel(path), path, { threads: 1 });

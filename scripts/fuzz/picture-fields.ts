@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import type { Field } from './mutate.js';
 
-/** Where a picture's format keeps its sizes, lengths and counts. Damaged files have fewer of them, never an error. */
+/** Where a picture file has its sizes, lengths and counts. Fewer are found in damaged files. */
 export function pictureFields(format: string, bytes: Buffer): Field[] {
   const fields = FINDERS[format]?.(bytes) ?? [];
   return fields.filter(({ at, bytes: size }) => at >= 0 && at + size <= bytes.length);
@@ -20,7 +20,7 @@ const FINDERS: Record<string, (bytes: Buffer) => Field[]> = {
 function jpegFields(bytes: Buffer): Field[] {
   const fields: Field[] = [];
   for (let at = 2; at + 9 < bytes.length && bytes[at] === 0xff; at += 2 + bytes.readUInt16BE(at + 2)) {
-    const marker = bytes[at + 1] ?? 0;
+    const marker = bytes[at + 1]!;
     fields.push(big(at + 2, 2), big(at + 1, 1), big(at + 4, 1));
     if (marker >= 0xc0 && marker <= 0xc2) {
       fields.push(big(at + 5, 2), big(at + 7, 2), big(at + 9, 1), big(at + 11, 1));
@@ -41,8 +41,8 @@ function pngFields(bytes: Buffer): Field[] {
   return fields;
 }
 
-/** libpng looks no further than a wrong checksum, so a mutant gets right ones. */
-export function mendPng(bytes: Buffer): Buffer {
+/** Corrects the checksums of a PNG: libpng stops at a wrong one. */
+export function fixChecksums(bytes: Buffer): Buffer {
   for (let at = 8; at + 12 <= bytes.length;) {
     const end = at + 8 + bytes.readUInt32BE(at);
     if (end + 4 > bytes.length) break;
@@ -52,7 +52,7 @@ export function mendPng(bytes: Buffer): Buffer {
   return bytes;
 }
 
-/** The screen, and what looks like the descriptor of a frame. */
+/** The screen descriptor, and whatever looks like an image descriptor. */
 function gifFields(bytes: Buffer): Field[] {
   const fields = [little(6, 2), little(8, 2), big(10, 1), big(11, 1)];
   for (let at = bytes.indexOf(0x2c, 13); at >= 0 && fields.length < 100; at = bytes.indexOf(0x2c, at + 1)) {
@@ -61,7 +61,7 @@ function gifFields(bytes: Buffer): Field[] {
   return fields;
 }
 
-/** The first directory: of each entry, its tag, type, count and value. */
+/** Tag, type, count and value of each entry of the first directory. */
 function tiffFields(bytes: Buffer): Field[] {
   const isLittle = bytes[0] === 0x49;
   const field = isLittle ? little : big;
@@ -70,7 +70,9 @@ function tiffFields(bytes: Buffer): Field[] {
   const count = isLittle ? bytes.readUInt16LE(directory) : bytes.readUInt16BE(directory);
   const entries = Array.from({ length: count }, (_, i) => directory + 2 + 12 * i);
   return [
-    ...[field(4, 4), field(directory, 2), field(directory + 2 + 12 * count, 4)],
+    field(4, 4),
+    field(directory, 2),
+    field(directory + 2 + 12 * count, 4),
     ...entries.flatMap((at) => [field(at, 2), field(at + 2, 2), field(at + 4, 4), field(at + 8, 4)]),
   ];
 }
@@ -92,7 +94,7 @@ function webpFields(bytes: Buffer): Field[] {
 
 const CONTAINERS = new Set(['meta', 'iprp', 'ipco', 'iinf']);
 
-/** The boxes' sizes, and the first numbers in them, the size of the picture (ispe) among these. */
+/** The sizes of the boxes, and the first numbers in them, including the size of the picture (ispe). */
 function boxFields(bytes: Buffer, start: number, end: number): Field[] {
   const fields: Field[] = [];
   for (let at = start; at + 8 <= end;) {

@@ -3,7 +3,7 @@ import sharp, { type Sharp } from 'sharp';
 import { decodeImage } from '../../src/image/decode.js';
 import { IMAGENET_TRANSFORM } from '../../src/image/transform.js';
 import { mutate } from './mutate.js';
-import { mendPng, pictureFields } from './picture-fields.js';
+import { fixChecksums, pictureFields } from './picture-fields.js';
 import { mutateSvg, SVGS } from './svg.js';
 import { sane, type Target } from './target.js';
 
@@ -11,7 +11,7 @@ const PHOTOGRAPH = fileURLToPath(
   new URL('../../test/fixtures/examples/train/fish/fish-01.jpg', import.meta.url),
 );
 
-/** Small, so that thousands of pictures take minutes; larger than some of the fixtures and smaller than others. */
+/** Small, so that thousands of pictures take minutes; between the sizes of the fixtures. */
 const TRANSFORM = { ...IMAGENET_TRANSFORM, resize: 36, crop: 32 };
 
 interface Fixture {
@@ -54,19 +54,16 @@ async function drawFixtures(): Promise<Fixture[]> {
   return [...(await Promise.all(drawn)), ...SVGS.map((svg) => ({ format: 'svg', bytes: Buffer.from(svg) }))];
 }
 
-/** Mutated pictures, and `decodeImage`. */
+/** Mutated pictures, read by `decodeImage`. */
 export async function pictureTarget(): Promise<Target> {
   const fixtures = await drawFixtures();
   const others = fixtures.map(({ bytes }) => bytes);
   return {
     mutant: (random) => {
-      const { format, bytes } = fixtures[random.whole(0, fixtures.length - 1)] ?? {
-        format: '',
-        bytes: Buffer.alloc(0),
-      };
+      const { format, bytes } = random.pick(fixtures);
       if (format === 'svg' && random.chance(0.7)) return mutateSvg(bytes.toString(), random);
       const mutant = mutate(bytes, pictureFields(format, bytes), others, random);
-      return format === 'png' && random.chance(0.8) ? mendPng(mutant) : mutant;
+      return format === 'png' && random.chance(0.8) ? fixChecksums(mutant) : mutant;
     },
     attempt: async (bytes) => {
       const { pixels, width, height } = await decodeImage(bytes, TRANSFORM);

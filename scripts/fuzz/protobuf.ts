@@ -1,9 +1,9 @@
-import type { Random } from '../examples/random.js';
+import type { Random } from '../support/random.js';
 
-/** One field of a message, on the wire. */
+/** One field of an encoded message. */
 interface WireField {
   number: number;
-  /** 0 a varint, 1 eight bytes, 2 bytes of any length, 5 four bytes */
+  /** 0: varint, 1: eight bytes, 2: bytes of any length, 5: four bytes. */
   type: number;
   varint: bigint;
   payload: Buffer;
@@ -23,7 +23,7 @@ const VARINTS = [
   (1n << 64n) - 1n,
 ];
 
-/** A message in which one field, at any depth, is gone, there twice, another's, or has another value. */
+/** A message in which fields, at any depth, are removed, repeated, nested, or have another number or value. */
 export function mutateMessage(bytes: Buffer, random: Random): Buffer {
   let mutant = bytes;
   for (let n = random.whole(1, 3); n > 0; n--) mutant = mutateOnce(mutant, random);
@@ -42,7 +42,7 @@ function mutateOnce(bytes: Buffer, random: Random): Buffer {
 }
 
 function change(fields: WireField[], at: number, field: WireField, random: Random): void {
-  const other = fields[random.whole(0, fields.length - 1)] ?? field;
+  const other = random.pick(fields);
   const kind = random.whole(0, 7);
   if (kind === 0) fields.splice(at, 1);
   else if (kind === 1) fields.splice(at, 0, field);
@@ -51,12 +51,12 @@ function change(fields: WireField[], at: number, field: WireField, random: Rando
   else if (kind === 4) field.payload = nested(field, random);
   else if (kind === 5) [field.payload, field.varint] = [other.payload, other.varint];
   else {
-    field.varint = VARINTS[random.whole(0, VARINTS.length - 1)] ?? 0n;
+    field.varint = random.pick(VARINTS);
     if (field.type !== 0) field.payload = otherBytes(field.payload, random);
   }
 }
 
-/** The field in itself, maybe deeper than any reader should follow. */
+/** The field nested in itself, sometimes deeper than any reader should follow. */
 function nested(field: WireField, random: Random): Buffer {
   let payload = field.payload;
   const depth = random.pick([1, 3, 99, 2000]);
@@ -75,7 +75,7 @@ function otherBytes(payload: Buffer, random: Random): Buffer {
   return bytes;
 }
 
-/** undefined where the bytes are no message. */
+/** undefined if the bytes are not a message. */
 function parse(bytes: Buffer): WireField[] | undefined {
   const fields: WireField[] = [];
   for (let at = 0; at < bytes.length;) {

@@ -1,4 +1,4 @@
-import type { Random } from '../examples/random.js';
+import type { Random } from '../support/random.js';
 import { mutate } from './mutate.js';
 
 const VALUES =
@@ -6,7 +6,7 @@ const VALUES =
     ' ',
   );
 
-/** A file of which values in the header's JSON are others, or blindly changed bytes. */
+/** Changes values in the header's JSON, or arbitrary bytes of the file. */
 export function mutateSafetensors(file: Buffer, random: Random): Buffer {
   const length = file.readUInt32LE(0);
   if (random.chance(0.3)) return mutate(file, [{ at: 0, bytes: 8, endian: 'little' }], [file], random);
@@ -18,18 +18,18 @@ export function mutateSafetensors(file: Buffer, random: Random): Buffer {
   return Buffer.concat([size, bytes, file.subarray(8 + length)]);
 }
 
-/** JSON with another number, text, list or member somewhere; some of it none any more. */
+/** Changes a number, text, list or member. The result may not be JSON any more. */
 function mutateJson(text: string, random: Random): string {
-  const kinds = [/-?\d[\d.e+-]*/g, /\\?"[^"\\]*\\?"/g, /\[[^[\]{}]*\]/g, /"[^"]*":\{[^{}]*\},?/g] as const;
+  const kinds = [/-?\d[\d.e+-]*/g, /\\?"[^"\\]*\\?"/g, /\[[^[\]{}]*\]/g, /"[^"]*":\{[^{}]*\},?/g];
   const found = [...text.matchAll(random.pick(kinds))];
   const match = found[random.whole(0, found.length - 1)];
   if (!match) return text;
   const [old] = match;
-  const other = found[random.whole(0, found.length - 1)]?.[0] ?? '';
-  const value = VALUES[random.whole(0, VALUES.length - 1)] ?? '';
+  const [other] = random.pick(found);
+  const value = random.pick(VALUES);
   const deep = '['.repeat(20_000) + ']'.repeat(20_000);
-  const news = random.chance(0.02)
+  const changed = random.chance(0.02)
     ? deep
     : random.pick([value, value, other, '', old + old, `[${old}]`, `${old}0`]);
-  return text.slice(0, match.index) + news + text.slice(match.index + old.length);
+  return text.slice(0, match.index) + changed + text.slice(match.index + old.length);
 }

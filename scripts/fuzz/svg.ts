@@ -1,4 +1,4 @@
-import type { Random } from '../examples/random.js';
+import type { Random } from '../support/random.js';
 
 const open = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"';
 
@@ -10,7 +10,7 @@ export const SVGS: readonly string[] = [
 ];
 
 const NUMBERS = '0 -1 1e9 1e308 -1e30 65535 32768 0.0000001 NaN 2147483648 99999999999999999999'.split(' ');
-const PIECES: readonly [string, ...string[]] = [
+const PIECES = [
   '<use href="#v"/>',
   '<g id="v"><use href="#v"/></g>',
   '<feMorphology operator="dilate" radius="50"/>',
@@ -22,7 +22,7 @@ const PIECES: readonly [string, ...string[]] = [
   '&a;',
 ];
 
-/** An SVG with other numbers, elements taken out, repeated or nested, or pieces of others put in. */
+/** Changes numbers, removes, repeats or nests elements, and inserts pieces of other files. */
 export function mutateSvg(svg: string, random: Random): Buffer {
   let text = svg;
   for (let n = random.whole(1, 4); n > 0; n--) {
@@ -51,5 +51,5 @@ function replacement(found: string, random: Random): string {
 }
 
 function number(random: Random): string {
-  return NUMBERS[random.whole(0, NUMBERS.length - 1)] ?? '';
+  return random.pick(NUMBERS);
 }

@@ -1,17 +1,17 @@
-import type { Random } from '../examples/random.js';
+import type { Random } from '../support/random.js';
 
-/** What is fuzzed. */
+/** A reader, and mutants for it. */
 export interface Target {
-  /** A mutant; the same choices give the same one. */
+  /** A mutant; the same random choices give the same one. */
   mutant: (random: Random) => Buffer;
   /**
-   * Reads a mutant as the product does.
-   * @throws {LastlayerError} where it is refused, which is as good as to read it; anything else that is thrown is a fault
+   * Reads a mutant as lastlayer does.
+   * @throws {LastlayerError} if it is refused, which is as good as reading it; any other error is a fault
    */
   attempt: (bytes: Buffer) => Promise<void>;
 }
 
-/** @throws {Error} where what was read of a mutant makes no sense */
+/** @throws {Error} unless what was read of a mutant makes sense */
 export function sane(condition: boolean, found: string): void {
   if (!condition) throw new Error(`was read, but as ${found}`);
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Random } from '../examples/random.js';
+import { Random } from '../support/random.js';
 import { headTarget } from './heads.js';
 import { onnxTarget, pickleTarget, safetensorsTarget, zipTarget } from './networks.js';
 import { pictureTarget } from './pictures.js';
@@ -14,7 +14,7 @@ export const TARGETS: Record<string, () => Promise<Target>> = {
   head: headTarget,
 };
 
-/** What a mutant's choices are drawn from: the same for the same seed, target and number. */
+/** The random choices of a mutant: the same for the same seed, target and number. */
 export function randomOf(seed: number, target: string, index: number): Random {
   return new Random(createHash('sha256').update(`${seed} ${target} ${index}`).digest().readInt32LE());
 }

@@ -4,21 +4,21 @@ import type { Report } from './child.js';
 
 const CHILD = fileURLToPath(new URL('child.ts', import.meta.url));
 
-/** What was seen of a target's mutants. */
+/** The outcomes of a target's mutants. */
 export interface Tally {
   tried: number;
   read: number;
   refused: number;
-  /** Distinct reasons, numbers aside. */
+  /** Distinct reasons, without their numbers. */
   reasons: Set<string>;
   faults: Fault[];
-  /** Of the slowest mutant. */
+  /** Time of the slowest mutant. */
   seconds: number;
-  /** MiB: the most that a process took. */
+  /** Peak memory of a process, in MiB. */
   peak: number;
 }
 
-/** A mutant at which the process died, hung or grew, or that was neither read nor refused with a reason. */
+/** A mutant that made the process die, hang or grow too much, or that was neither read nor refused with a reason. */
 export interface Fault {
   index: number;
   what: string;
@@ -28,18 +28,18 @@ export interface WatchOptions {
   target: string;
   seed: number;
   count: number;
-  /** For one mutant. */
+  /** Time limit for one mutant. */
   secondsEach: number;
-  /** MiB that the process may take. */
+  /** Memory limit of the process, in MiB. */
   memory: number;
   /** When to stop, in milliseconds since 1970. */
   until: number;
-  onProgress?: (tally: Tally) => void;
-  /** What runs in the process, and reports as child.ts does. Default: child.ts. */
-  program?: string;
+  onProgress?: ((tally: Tally) => void) | undefined;
+  /** The program of the process, which reports as child.ts does. @default child.ts */
+  program?: string | undefined;
 }
 
-/** Tries a target's mutants in a process of its own, which is started anew after each fault, so that nothing goes unseen. */
+/** Tries a target's mutants in a separate process, which is restarted after each fault. */
 export async function watch(options: WatchOptions): Promise<Tally> {
   const tally: Tally = { tried: 0, read: 0, refused: 0, reasons: new Set(), faults: [], seconds: 0, peak: 0 };
   while (tally.tried < options.count && Date.now() < options.until) {
@@ -51,7 +51,7 @@ export async function watch(options: WatchOptions): Promise<Tally> {
   return tally;
 }
 
-/** Goes on until the end or a fault, and tells what the fault is. */
+/** Runs a process until the end or a fault, and returns the fault. */
 function stretch(options: WatchOptions, tally: Tally): Promise<string | undefined> {
   const { target, seed, count, secondsEach, memory, until, program = CHILD } = options;
   const args = [target, String(seed), String(tally.tried), String(count)];
@@ -96,7 +96,7 @@ function stretch(options: WatchOptions, tally: Tally): Promise<string | undefine
   });
 }
 
-/** A reason without what differs from one mutant to the next: the temporary file, and numbers. */
+/** A reason without what differs between mutants: the temporary file, and numbers. */
 function reasonOf(message: string): string {
   return message
     .replace(/\S*lastlayer-fuzz-\S*/g, 'FILE')

@@ -1,23 +1,24 @@
 import { readFile } from 'node:fs/promises';
 import { Classifier } from '../../src/classify/classifier.js';
 import { openDataset } from '../../src/data/open.js';
+import { LastlayerError } from '../../src/util/errors.js';
 
-/** Pictures that are sent. */
+/** Pictures to send. */
 const PICTURES = 200;
 
-/** A picture and what is on it, by the classifier without any server. */
+/** A picture, and its class according to the classifier without a server. */
 export interface Expected {
   bytes: Buffer;
   label: string;
   probability: number;
 }
 
-/** Judges pictures of a data set one by one. */
+/** Classifies pictures of a data set one by one. @throws {LastlayerError} if it has none */
 export async function expectedAnswers(dataset: string, head: string, model: string): Promise<Expected[]> {
   const classifier = await Classifier.load(head, { model });
   const paths: string[] = [];
   for await (const { path } of (await openDataset(dataset)).entries()) paths.push(path);
-  // Every so-many-th, so that all classes are among them.
+  // Evenly spaced, so that all classes are among them.
   const step = Math.max(1, Math.floor(paths.length / PICTURES));
   const expected: Expected[] = [];
   for (const path of paths.filter((_, i) => i % step === 0).slice(0, PICTURES)) {
@@ -26,5 +27,6 @@ export async function expectedAnswers(dataset: string, head: string, model: stri
     if (best) expected.push({ bytes, ...best });
   }
   await classifier.backbone.release();
+  if (expected.length === 0) throw new LastlayerError(`There are no pictures in ${dataset}.`);
   return expected;
 }

@@ -1,34 +1,33 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import autocannon from 'autocannon';
 import type { Expected } from './expected.js';
-import { clientSeconds, serverFigures } from './figures.js';
 
-/** How far a probability may be from the one that is expected: pictures of a batch are computed together. */
+/** Tolerance of probabilities: computing pictures in a batch changes the last bits. */
 const TOLERANCE = 1e-4;
 
-/** autocannon sends what is due in a second at its beginning; so many of it, begun one after another, spread it. */
+/** autocannon sends all requests of a second at its start. This many instances, started one after another, spread them. */
 const PACERS = 20;
 
-/** How long a setting runs before it is measured, in ms: until all clients have begun and the queue is full. */
+/** Milliseconds before the measurement, until all clients have started and the queue is full. */
 const WARM_UP = 2000;
 
-/** Pictures a second, and times in ms. */
+/** Rates per second, and times in ms. */
 export interface Measured {
   /** Right answers a second. */
   rate: number;
-  /** Of the answers that were no refusals. */
+  /** Response times of the pictures that were classified. */
   p50: number;
   p99: number;
-  /** Pictures that went through the backbone together, on average. */
+  /** Mean batch size of the backbone. */
   batch: number;
   healthP99: number;
-  /** Processor time of the server for each picture, and of the client for each answer, refusals included. */
+  /** CPU time of the server per picture, and of the client per answer, refusals included. */
   serverCost: number;
   clientCost: number;
   right: number;
-  /** 429 */
+  /** Answers 429. */
   refused: number;
-  /** Another answer than for that picture. */
+  /** Answers that differ from the classifier's. */
   wrong: number;
   /** No answer, or an error. */
   lost: number;
@@ -36,15 +35,15 @@ export interface Measured {
   memory: number;
 }
 
-/** What a client has under way. */
+/** The request that a client is waiting for. */
 interface Context {
   picture?: Expected;
   sentAt?: number;
 }
 
 /**
- * Sends pictures from so many clients at the same time: each one when the one before is answered, or so many a second in all,
- * as far as clients are free.
+ * Sends pictures from several clients at once. Each client sends its next picture when the last one is answered or, with
+ * `perSecond`, all together send at that rate as far as clients are free.
  */
 export async function measure(
   url: string,
@@ -60,10 +59,9 @@ export async function measure(
     method: 'POST' as const,
     path: '/v1/classify?topK=1',
     headers: { 'content-type': 'application/octet-stream' },
-    // One request that changes: each client would make a copy of all pictures.
+    // One request that is changed each time. With a list of requests, each client would copy all pictures.
     setupRequest: (defaults: autocannon.Request, context: Context) => {
-      const picture = expected[sent++ % expected.length];
-      if (!picture) throw new Error('There is no picture to send.');
+      const picture = expected[sent++ % expected.length]!;
       Object.assign(context, { picture, sentAt: performance.now() });
       return { ...defaults, body: picture.bytes };
     },
@@ -74,10 +72,14 @@ export async function measure(
   };
   const start = (connections: number, rate: number | undefined) =>
     autocannon({
-      ...{ url, duration, connections, timeout: 30, requests: [request] },
+      url,
+      duration,
+      connections,
+      timeout: 30,
+      requests: [request],
       ...(rate !== undefined && { overallRate: rate }),
     });
-  // In a thread of its own, so that what this one has to do is not taken for the server's delay.
+  // In a separate thread, so that the load of this one does not count as the server's delay.
   const health = autocannon({
     url: `${url}/healthz`,
     duration,
@@ -93,28 +95,27 @@ export async function measure(
     if (perSecond !== undefined) await sleep(1000 / PACERS);
   }
   await sleep(WARM_UP - (performance.now() - begun));
-  const [before, answered, client, from] = [
-    await serverFigures(url),
-    { ...counts },
-    clientSeconds(),
-    performance.now(),
-  ];
+  const before = await serverFigures(url);
+  const answered = { ...counts };
+  const [client, from] = [clientSeconds(), performance.now()];
   times.length = 0;
   await sleep(seconds * 1000 - 500);
-  const [after, right, refused] = [
-    await serverFigures(url),
-    counts.right - answered.right,
-    counts.refused - answered.refused,
-  ];
+  const after = await serverFigures(url);
+  const [right, refused] = [counts.right - answered.right, counts.refused - answered.refused];
   const [clientCpu, passed] = [clientSeconds() - client, (performance.now() - from) / 1000];
   times.sort((a, b) => a - b);
-  const [p50 = NaN, p99 = NaN] = [0.5, 0.99].map((part) => times[Math.floor(times.length * part)]);
+  const [p50 = NaN, p99 = NaN] = [0.5, 0.99].map((q) => times[Math.floor(q * times.length)]);
 
   const ends = await Promise.all(loads);
   const { latency, errors, non2xx } = await health;
   const lost = ends.reduce((sum, end) => sum + end.errors, errors + non2xx);
   return {
-    ...{ ...counts, lost: counts.lost + lost, rate: right / passed, p50, p99, healthP99: latency.p99 },
+    ...counts,
+    lost: counts.lost + lost,
+    rate: right / passed,
+    p50,
+    p99,
+    healthP99: latency.p99,
     batch: (after.pictures - before.pictures) / (after.batches - before.batches),
     serverCost: (1000 * (after.cpu - before.cpu)) / right,
     clientCost: (1000 * clientCpu) / (right + refused),
@@ -134,4 +135,32 @@ function outcomeOf(status: number, body: string, picture: Expected | undefined) 
     best.label === picture?.label &&
     Math.abs(best.probability - picture.probability) < TOLERANCE;
   return isRight ? 'right' : 'wrong';
+}
+
+interface ServerFigures {
+  /** Seconds of CPU time. */
+  cpu: number;
+  /** Bytes. */
+  memory: number;
+  /** Pictures that the backbone has run on, in how many batches. */
+  pictures: number;
+  batches: number;
+}
+
+/** What the server reports about itself. */
+async function serverFigures(url: string): Promise<ServerFigures> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  const figure = (name: string) => Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1]);
+  return {
+    cpu: figure('process_cpu_seconds_total'),
+    memory: figure('process_resident_memory_bytes'),
+    pictures: figure('lastlayer_batch_pictures_sum'),
+    batches: figure('lastlayer_batch_pictures_count'),
+  };
+}
+
+/** CPU time of this process, in seconds. */
+function clientSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
 }

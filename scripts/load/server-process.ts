@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
 
-/** Starts `serve` as users do and waits until it listens. */
+/** Starts `serve` as a user would, and waits until it listens. */
 export async function startServerProcess(
   flags: string[],
 ): Promise<{ url: string; stop: () => Promise<void> }> {

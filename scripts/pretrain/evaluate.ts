@@ -1,16 +1,6 @@
-/**
- * Measures backbones by linear probe, as a user would: embed, then train a head with the defaults.
- * - On the data set's own split, with the 95 % Wilson interval of its validation pictures.
- * - On random splits of the same sizes, stratified by class: mean and standard deviation of the accuracies.
- * - By repeated cross-validation: ten folds over all pictures, dealt anew several times, so that each picture is judged as often by
- *   heads that have not seen it. What a backbone gains on the first one is a mean over pictures, told with its 95 % interval.
- *
- *     node --import tsx scripts/pretrain/evaluate.ts DATASET… --model untrained --model bundled --model FILE
- */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { basename, join } from 'node:path';
 import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import type { Backbone } from '../../src/backbone/backbone.js';
@@ -20,143 +10,103 @@ import type { Split } from '../../src/data/dataset.js';
 import { openDataset } from '../../src/data/open.js';
 import { embedDataset } from '../../src/embed/embed.js';
 import { readEmbeddings } from '../../src/embed/read-embeddings.js';
+import { LastlayerError } from '../../src/util/errors.js';
+import { percent } from '../../src/util/format.js';
+import { sum } from '../../src/util/math.js';
+import { count, existingPath, run, script } from '../support/script.js';
+import { meanOf } from '../support/statistics.js';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    model: { type: 'string', multiple: true, default: [] },
-    splits: { type: 'string', default: '10' },
-    repeats: { type: 'string', default: '5' },
-  },
-});
 const FOLDS = 10;
-const folder = await mkdtemp(join(tmpdir(), 'lastlayer-probe-'));
-try {
-  for (const dataset of positionals.map((path) => resolve(path))) {
-    const manifests = await deal(dataset);
-    let first: Measured | undefined;
-    for (const name of values.model) {
-      const measured = await measure(await backboneNamed(name), dataset, manifests);
-      if (first) tellGain(measured, first);
-      first ??= measured;
-    }
-  }
-} finally {
-  await rm(folder, { recursive: true, force: true });
+
+export const command = script(
+  'pretrain-evaluate',
+  `Measure backbones by linear probe, as a user would: embed, then train a head with the defaults.
+
+- On the data set's own split, with the 95 % Wilson interval of its validation pictures.
+- On random splits of the same sizes, stratified by class: mean and standard deviation of the accuracies.
+- By repeated ten-fold cross-validation over all pictures. Every picture is evaluated once per repeat, by a head that was not
+  trained on it.
+
+From the second backbone on, also prints the gain over the first one; that of cross-validation is a mean over pictures, with its
+95 % interval.`,
+  ['~/photos --model untrained --model bundled --model models/resnet18.onnx'],
+)
+  .argument('<datasets...>', 'labelled data sets with a validation split', (text, before?: string[]) => [
+    ...(before ?? []),
+    existingPath(text),
+  ])
+  .requiredOption('--model <name>', 'untrained, bundled or a model file; can be repeated', models)
+  .option('--splits <n>', 'random splits', count, 10)
+  .option('--repeats <n>', 'repeats of the cross-validation', count, 5)
+  .action(evaluate);
+await run(import.meta.url, command);
+
+interface Options {
+  model: string[];
+  splits: number;
+  repeats: number;
 }
 
-/** Paths of manifests of the same pictures, dealt anew. */
+/** Paths of manifests that list the same pictures with other splits. */
 interface Manifests {
   /** Random splits of the same sizes. */
   splits: string[];
-  /** Those of each repeat have one fold each as validation split, and together all pictures. */
+  /** Each has one fold as validation split; those of one repeat have every picture in it once. */
   folds: string[];
+  repeats: number;
 }
 
 interface Measured {
   /** Accuracies on the random splits. */
   accuracies: number[];
-  /** Of every picture, by path: how often the heads of its folds were right, 0 to 1. */
+  /** By path, how often the heads that were not trained on a picture predicted its label, from 0 to 1. */
   right: Map<string, number>;
 }
 
-function backboneNamed(name: string): Promise<Backbone> {
-  if (name === 'untrained') return untrainedBackbone({ modelsDir: folder });
-  return loadBackbone({ model: name === 'bundled' ? BUNDLED_PATH : name });
+type Classes = Map<string, { path: string; split: Split }[]>;
+
+function models(text: string, before?: string[]): string[] {
+  return [...(before ?? []), ['untrained', 'bundled'].includes(text) ? text : existingPath(text)];
 }
 
-/** Measures a backbone and tells how good it is. */
-async function measure(backbone: Backbone, dataset: string, { splits, folds }: Manifests): Promise<Measured> {
-  const store = join(folder, `${basename(dataset)}-${backbone.sha256}`);
-  const own = await probe(backbone, dataset, store);
-  const [low, high] = own.interval ?? [NaN, NaN];
-  const accuracies: number[] = [];
-  for (const manifest of splits) accuracies.push((await probe(backbone, manifest, store)).accuracy);
-  const right = await crossValidated(backbone, folds, store);
-  console.log(
-    `${basename(dataset)}  ${backbone.id}  own split ${percent(own.accuracy)} (${percent(low)} to ${percent(high)})  ` +
-      `${accuracies.length} splits ${spread(accuracies)}  ` +
-      `cross-validated ${percent(meanOf([...right.values()]))}`,
-  );
-  return { accuracies, right };
-}
-
-function tellGain({ accuracies, right }: Measured, first: Measured): void {
-  const gains = accuracies.map((accuracy, i) => accuracy - (first.accuracies[i] ?? NaN));
-  const better = gains.filter((gain) => gain > 0).length;
-  const byPicture = [...right].map(([path, share]) => share - (first.right.get(path) ?? NaN));
-  const gain = meanOf(byPicture);
-  const half = (1.96 * deviationOf(byPicture)) / Math.sqrt(byPicture.length);
-  console.log(
-    `  on the first backbone: splits ${spread(gains)}, better on ${better} of ${gains.length};  ` +
-      `cross-validated ${percent(gain)} (${percent(gain - half)} to ${percent(gain + half)})`,
-  );
-}
-
-/** Mean and standard deviation, in percent. */
-function spread(of: readonly number[]): string {
-  return `${percent(meanOf(of))} ± ${percent(deviationOf(of))}`;
-}
-
-function meanOf(of: readonly number[]): number {
-  return of.reduce((sum, value) => sum + value, 0) / of.length;
-}
-
-function deviationOf(of: readonly number[]): number {
-  const mean = meanOf(of);
-  return Math.sqrt(of.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (of.length - 1));
-}
-
-function percent(value: number): string {
-  return (100 * value).toFixed(1);
-}
-
-async function probe(backbone: Backbone, dataset: string, store: string) {
-  await embedDataset(dataset, { backbone, store });
-  const { head, validation } = await trainFromStore({ store, dataset });
-  if (!validation || !('accuracy' in validation) || validation.accuracy === null)
-    throw new Error(`${dataset} has no validation pictures.`);
-  return { head, accuracy: validation.accuracy, interval: validation.accuracyInterval };
-}
-
-/** Judges every picture once a repeat, by a head that was trained on the other folds. */
-async function crossValidated(
-  backbone: Backbone,
-  folds: readonly string[],
-  store: string,
-): Promise<Map<string, number>> {
-  const right = new Map<string, number>();
-  for (const manifest of folds) {
-    const { head } = await probe(backbone, manifest, store);
-    await readEmbeddings(manifest, {
-      ...{ backbone, store, split: 'val' },
-      onRow: ({ path, label, embedding }) => {
-        if (!embedding) throw new Error(`${path} has no embedding.`);
-        const isRight = head.predict(embedding)[0]?.[0]?.label === label;
-        right.set(path, (right.get(path) ?? 0) + Number(isRight) / Number(values.repeats));
-      },
-    });
+async function evaluate(datasets: readonly string[], { model, ...counts }: Options): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'lastlayer-probe-'));
+  try {
+    for (const dataset of datasets) {
+      const manifests = await writeManifests(folder, dataset, counts);
+      let first: Measured | undefined;
+      for (const name of model) {
+        const measured = await measure(folder, await backboneNamed(name, folder), dataset, manifests);
+        if (first) printGain(measured, first);
+        first ??= measured;
+      }
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
-  return right;
 }
 
-/** Deals the pictures of a data set, for all backbones alike. */
-async function deal(dataset: string): Promise<Manifests> {
+/** Splits the pictures of a data set anew, the same for all backbones. */
+async function writeManifests(
+  folder: string,
+  dataset: string,
+  counts: { splits: number; repeats: number },
+): Promise<Manifests> {
   const classes = await classesOf(dataset);
   const [splits, folds]: [string[], string[]] = [[], []];
-  for (let seed = 1; seed <= Number(values.splits); seed++) {
-    splits.push(await writeManifest(`split-${seed}.csv`, classes, seed, (_, split) => split));
+  for (let seed = 1; seed <= counts.splits; seed++) {
+    const file = join(folder, `split-${seed}.csv`);
+    splits.push(await writeManifest(file, classes, seed, (_, split) => split));
   }
-  for (let repeat = 0; repeat < Number(values.repeats); repeat++) {
+  for (let repeat = 0; repeat < counts.repeats; repeat++) {
     for (let fold = 0; fold < FOLDS; fold++) {
+      const file = join(folder, `fold-${repeat}-${fold}.csv`);
       const splitOf = (i: number) => (i % FOLDS === fold ? 'val' : 'train');
-      folds.push(await writeManifest(`fold-${repeat}-${fold}.csv`, classes, repeat, splitOf));
+      folds.push(await writeManifest(file, classes, repeat, splitOf));
     }
   }
-  return { splits, folds };
+  return { splits, folds, repeats: counts.repeats };
 }
-
-type Classes = Map<string, { path: string; split: Split }[]>;
 
 /** The pictures that have a label and a split, by class. */
 async function classesOf(dataset: string): Promise<Classes> {
@@ -169,12 +119,12 @@ async function classesOf(dataset: string): Promise<Classes> {
 }
 
 /**
- * Writes a manifest of the same pictures, those of each class in an order drawn from the seed.
- * @param splitOf gives the split of picture i of a class; its second argument goes through the class's splits as they were
- * @returns its path
+ * Writes a manifest that lists the pictures of each class in random order.
+ * @param splitOf gives the split of picture i of a class; its second argument is the i-th of the class's own splits, sorted
+ * @returns the file
  */
 async function writeManifest(
-  name: string,
+  file: string,
   classes: Classes,
   seed: number,
   splitOf: (i: number, split: Split) => Split,
@@ -185,9 +135,86 @@ async function writeManifest(
       .map(({ path }) => ({ path, key: uniformFloat64(random) }))
       .sort((a, b) => a.key - b.key);
     const splits = entries.map(({ split }) => split).sort();
-    return order.map(({ path }, i) => `"${path}","${label}",${splitOf(i, splits[i] ?? 'train')}`);
+    return order.map(({ path }, i) => `"${path}","${label}",${splitOf(i, splits[i]!)}`);
   });
-  const manifest = join(folder, name);
-  await writeFile(manifest, ['path,label,split', ...rows, ''].join('\n'));
-  return manifest;
+  await writeFile(file, ['path,label,split', ...rows, ''].join('\n'));
+  return file;
+}
+
+function backboneNamed(name: string, folder: string): Promise<Backbone> {
+  if (name === 'untrained') return untrainedBackbone({ modelsDir: folder });
+  return loadBackbone({ model: name === 'bundled' ? BUNDLED_PATH : name });
+}
+
+async function measure(
+  folder: string,
+  backbone: Backbone,
+  dataset: string,
+  manifests: Manifests,
+): Promise<Measured> {
+  const store = join(folder, `${basename(dataset)}-${backbone.sha256}`);
+  const own = await probe(backbone, dataset, store);
+  const [low, high] = own.interval ?? [NaN, NaN];
+  const accuracies: number[] = [];
+  for (const manifest of manifests.splits) accuracies.push((await probe(backbone, manifest, store)).accuracy);
+  const right = await crossValidate(backbone, manifests, store);
+  console.log(
+    `${basename(dataset)}  ${backbone.id}  own split ${percent(own.accuracy)} (${percent(low)} to ${percent(high)})  ` +
+      `${accuracies.length} splits ${spread(accuracies)}  ` +
+      `cross-validated ${percent(meanOf([...right.values()]))}`,
+  );
+  return { accuracies, right };
+}
+
+/** Embeds a data set, trains a head and evaluates it on the validation split. */
+async function probe(backbone: Backbone, dataset: string, store: string) {
+  await embedDataset(dataset, { backbone, store });
+  const { head, validation } = await trainFromStore({ store, dataset });
+  if (!validation || !('accuracy' in validation) || validation.accuracy === null)
+    throw new LastlayerError(`${dataset} has no validation pictures.`);
+  return { head, accuracy: validation.accuracy, interval: validation.accuracyInterval };
+}
+
+async function crossValidate(
+  backbone: Backbone,
+  { folds, repeats }: Manifests,
+  store: string,
+): Promise<Map<string, number>> {
+  const right = new Map<string, number>();
+  for (const manifest of folds) {
+    const { head } = await probe(backbone, manifest, store);
+    await readEmbeddings(manifest, {
+      backbone,
+      store,
+      split: 'val',
+      onRow: ({ path, label, embedding }) => {
+        if (!embedding) throw new LastlayerError(`${path} has no embedding.`);
+        const isRight = head.predict(embedding)[0]?.[0]?.label === label;
+        right.set(path, (right.get(path) ?? 0) + Number(isRight) / repeats);
+      },
+    });
+  }
+  return right;
+}
+
+function printGain({ accuracies, right }: Measured, first: Measured): void {
+  const gains = accuracies.map((accuracy, i) => accuracy - first.accuracies[i]!);
+  const better = gains.filter((gain) => gain > 0).length;
+  const byPicture = [...right].map(([path, fraction]) => fraction - (first.right.get(path) ?? NaN));
+  const gain = meanOf(byPicture);
+  const half = (1.96 * deviationOf(byPicture)) / Math.sqrt(byPicture.length);
+  console.log(
+    `  gain over the first backbone: splits ${spread(gains)}, better on ${better} of ${gains.length};  ` +
+      `cross-validated ${percent(gain)} (${percent(gain - half)} to ${percent(gain + half)})`,
+  );
+}
+
+/** Mean and standard deviation. */
+function spread(values: readonly number[]): string {
+  return `${percent(meanOf(values))} ± ${percent(deviationOf(values))}`;
+}
+
+function deviationOf(values: readonly number[]): number {
+  const mean = meanOf(values);
+  return Math.sqrt(sum(values.map((value) => (value - mean) ** 2)) / (values.length - 1));
 }

@@ -1,23 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Random } from '../examples/random.js';
+import { Random } from '../support/random.js';
 import type { RedisServer } from './redis-server.js';
 import { WorkerProcess } from './worker-process.js';
 
-/** How often a worker is started that does not find Redis. */
+/** Attempts to start a worker while Redis is down. */
 const MOST_STARTS = 20;
 
-/** What can go wrong. */
 export type Fault = 'kill' | 'pause' | 'crash';
 
-/** Workers of which some are killed or paused, and a Redis that crashes. */
+/** Workers, some of which are killed or paused, and a Redis that crashes. */
 export class FaultyCluster {
   readonly counts: Record<Fault, number> = { kill: 0, pause: 0, crash: 0 };
   private readonly random: Random;
   private workers: WorkerProcess[] = [];
-  /** One crash after another. */
+  /** Crashes of Redis, one after another. */
   private crashing = Promise.resolve();
 
-  /** @param stallMs after which a job of a worker that gives no sign of life goes to another */
+  /** @param stallMs time after which the job of a silent worker goes to another one */
   constructor(
     private readonly redis: RedisServer,
     private readonly flags: readonly string[],
@@ -31,7 +30,7 @@ export class FaultyCluster {
     await Promise.all(Array.from({ length: count }, () => this.add()));
   }
 
-  /** Has something go wrong, and mends it. */
+  /** Causes a fault, and repairs it. */
   async suffer(fault: Fault): Promise<void> {
     this.counts[fault]++;
     if (fault === 'crash') return (this.crashing = this.crashing.then(() => this.redis.crash(500)));
@@ -43,13 +42,13 @@ export class FaultyCluster {
       await this.add();
     } else {
       worker.signal('SIGSTOP');
-      // Long enough for others to notice and to do its jobs.
+      // Long enough for others to notice and to take over its jobs.
       await delay(3 * this.stallMs);
       worker.signal('SIGCONT');
     }
   }
 
-  /** Has one thing after another go wrong until the signal aborts; while a worker is paused, others are killed. */
+  /** Causes random faults until the signal aborts. They overlap: while a worker is paused, others are killed. */
   async sufferAtRandom(fromMs: number, toMs: number, signal: AbortSignal): Promise<void> {
     const faults: Promise<void>[] = [];
     for (;;) {
@@ -60,14 +59,14 @@ export class FaultyCluster {
     await Promise.all(faults);
   }
 
-  /** Drains all workers; their exit codes. */
+  /** Stops all workers after their jobs, and returns their exit codes. */
   async stop(): Promise<(number | null)[]> {
     const workers = this.workers;
     this.workers = [];
     return Promise.all(workers.map((worker) => worker.end('SIGTERM')));
   }
 
-  /** Starts a worker; one that finds Redis down ends, and is started again, as a supervisor does. */
+  /** Starts a worker. If it ends because Redis is down, starts it again, as a supervisor would. */
   private async add(): Promise<void> {
     for (let tries = 1; ; tries++) {
       try {

@@ -2,14 +2,16 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { freePort } from '../free-port.js';
+import { freePort } from '../support/free-port.js';
 
-/** Whether there is a redis-server to start. */
+export const INSTALL_REDIS = 'Install it, e.g. with apt-get install redis-server.';
+
+/** Whether redis-server is installed. */
 export function hasRedis(): boolean {
   return spawnSync('redis-server', ['--version']).status === 0;
 }
 
-/** A Redis of our own on a free port, with its append-only file on. */
+/** A separate Redis on a free port, with its append-only file on. */
 export class RedisServer {
   private constructor(
     private readonly folder: string,
@@ -17,7 +19,7 @@ export class RedisServer {
     private child: ChildProcess,
   ) {}
 
-  /** @param folder where it keeps its files */
+  /** @param folder for its files */
   static async start(folder: string): Promise<RedisServer> {
     const port = await freePort();
     const server = new RedisServer(folder, port, launch(folder, port));
@@ -29,7 +31,7 @@ export class RedisServer {
     return `redis://127.0.0.1:${this.port}`;
   }
 
-  /** Kills it and, after a while, starts it again on the same files. */
+  /** Kills it, and starts it again on the same files after a while. */
   async crash(downMs: number): Promise<void> {
     await this.end('SIGKILL');
     await delay(downMs);
@@ -41,7 +43,7 @@ export class RedisServer {
     await this.end('SIGTERM');
   }
 
-  /** Bytes of its memory that hold data. */
+  /** Bytes of memory that its data take. */
   async memory(): Promise<number> {
     return this.ask(async (redis) => Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1]));
   }

@@ -1,14 +1,15 @@
 import { createHash } from 'node:crypto';
+import { sha256Of } from '../../src/util/hash.js';
 import { storedRows } from '../../test/support/store.js';
 
-/** What a store holds of each picture of a data set: how many rows, and a digest of what is in them. */
+/** What a store holds: its number of rows and of different paths, and a digest of all rows. */
 export interface Stored {
   rows: number;
   paths: number;
   digest: string;
 }
 
-/** Digests all rows of a store, in the order of their paths. */
+/** Digests all rows of a store. */
 export async function storedIn(location: string): Promise<Stored> {
   const rows = (await storedRows(location)).map(({ embedding, ...row }): [string, string] => {
     const values = createHash('sha256').update(JSON.stringify(row));
@@ -16,10 +17,10 @@ export async function storedIn(location: string): Promise<Stored> {
       values.update(new Uint8Array(embedding.buffer, embedding.byteOffset, embedding.byteLength));
     return [row.path, values.digest('hex')];
   });
-  if (rows.length === 0) throw new Error(`Nothing is in ${location}.`);
+  if (rows.length === 0) throw new Error(`There are no rows in ${location}.`);
   return {
     rows: rows.length,
     paths: new Set(rows.map(([path]) => path)).size,
-    digest: createHash('sha256').update(JSON.stringify(rows)).digest('hex'),
+    digest: sha256Of(JSON.stringify(rows)),
   };
 }

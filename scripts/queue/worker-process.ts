@@ -6,21 +6,21 @@ const ROOT = new URL('../..', import.meta.url);
 const CLI = fileURLToPath(new URL('src/cli.ts', ROOT));
 const TSX = new URL('node_modules/tsx/dist/loader.mjs', ROOT).href;
 
-/** In front of a command: has it run on one core alone. */
+/** A prefix that makes a command run on one core only. */
 export function pinnedTo(core: number | undefined): string[] {
   return core === undefined ? [] : ['taskset', '-c', String(core)];
 }
 
 export interface WorkerProcessOptions {
   /** The only core that it may use. */
-  core?: number;
-  /** What its environment has other than ours. */
-  env?: NodeJS.ProcessEnv;
+  core?: number | undefined;
+  /** Added to the environment. */
+  env?: NodeJS.ProcessEnv | undefined;
 }
 
-/** A worker in a process of its own, as users start one. */
+/** A worker in its own process, as users start one. */
 export class WorkerProcess {
-  /** What it said. */
+  /** What it wrote to stderr. */
   log = '';
   private readonly ended: Promise<unknown>;
 
@@ -29,7 +29,7 @@ export class WorkerProcess {
     this.ended = once(child, 'close');
   }
 
-  /** Starts one and waits until it is ready for jobs. */
+  /** Starts a worker and waits until it is ready for jobs. */
   static async start(
     url: string,
     flags: readonly string[],
@@ -62,7 +62,7 @@ export class WorkerProcess {
     this.child.kill(signal);
   }
 
-  /** Sends a signal and gives the exit code; null where the signal ended it. */
+  /** Sends a signal and returns the exit code; null if the signal ended the worker. */
   async end(signal: NodeJS.Signals): Promise<number | null> {
     if (!this.hasEnded) this.child.kill(signal);
     await this.ended;

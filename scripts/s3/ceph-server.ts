@@ -5,19 +5,19 @@ import { closeSync, openSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { freePort } from '../free-port.js';
+import { freePort } from '../support/free-port.js';
 
 const KEY = { id: 'lastlayer', secret: 'of-tests-alone' };
 
-/** Making its pools takes the gateway ten seconds, and longer where the machine is busy. */
+/** The gateway takes ten seconds to create its pools, and longer on a busy machine. */
 const READY_WITHIN_MS = 120_000;
 
-/** Whether there is a Ceph to start: Debian's packages ceph-mon, ceph-osd and radosgw. */
+/** Whether Ceph is installed: Debian's packages ceph-mon, ceph-osd and radosgw. */
 export function hasCeph(): boolean {
   return ['ceph-mon', 'ceph-osd', 'radosgw'].every((name) => spawnSync(name, ['--version']).status === 0);
 }
 
-/** Ceph's S3 gateway over a cluster of one that keeps all in memory, on free ports of this machine. */
+/** Ceph's S3 gateway on free ports of this machine, over a cluster of one node that keeps everything in memory. */
 export class CephServer {
   private readonly children: ChildProcess[] = [];
 
@@ -26,7 +26,7 @@ export class CephServer {
     private readonly port: number,
   ) {}
 
-  /** @param folder where it keeps its logs and sockets, with a short path */
+  /** @param folder for its logs and sockets; its path must be short */
   static async start(folder: string): Promise<CephServer> {
     const server = new CephServer(folder, await freePort());
     try {
@@ -38,7 +38,7 @@ export class CephServer {
     }
   }
 
-  /** What LanceDB and other clients have to be told. */
+  /** Environment variables for LanceDB and other clients. */
   get env(): Record<string, string> {
     return {
       AWS_ACCESS_KEY_ID: KEY.id,
@@ -55,7 +55,7 @@ export class CephServer {
     const signature = createHmac('sha1', KEY.secret).update(`PUT\n\n\n${date}\n/${name}`).digest('base64');
     const headers = { date, authorization: `AWS ${KEY.id}:${signature}` };
     const { status } = await fetch(`http://127.0.0.1:${this.port}/${name}`, { method: 'PUT', headers });
-    if (status !== 200) throw new Error(`The bucket ${name} could not be made: ${status}.`);
+    if (status !== 200) throw new Error(`Cannot create the bucket ${name}: ${status}.`);
   }
 
   async stop(): Promise<void> {
@@ -95,7 +95,7 @@ export class CephServer {
       );
     while (!(await answers())) {
       if (gateway.exitCode !== null || Date.now() > deadline) {
-        throw new Error(`Ceph's gateway does not answer; its logs are in ${this.folder}.`);
+        throw new Error(`Ceph's gateway does not answer. Its logs are in ${this.folder}.`);
       }
       await delay(200);
     }
@@ -122,7 +122,7 @@ export class CephServer {
   }
 }
 
-/** One copy of everything, in memory, and no passwords between the daemons, which listen on this machine alone. */
+/** One copy of everything, in memory, and no authentication between the daemons, which listen only on this machine. */
 function configuration(folder: string, cluster: string, monitorPort: number, port: number): string {
   const options = {
     fsid: cluster,
@@ -132,7 +132,7 @@ function configuration(folder: string, cluster: string, monitorPort: number, por
     'auth cluster required': 'none',
     'auth service required': 'none',
     'auth client required': 'none',
-    // Without passwords there is nothing to encrypt with.
+    // Without authentication there are no keys to encrypt with.
     'ms mon cluster mode': 'crc',
     'ms mon service mode': 'crc',
     'ms mon client mode': 'crc',

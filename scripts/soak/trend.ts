@@ -1,25 +1,27 @@
-/** What the process held at a time. */
+import { meanOf, median } from '../support/statistics.js';
+
+/** Memory of the process at one time. */
 export interface MemorySample {
   /** Seconds since the work began. */
   second: number;
-  /** Bytes, as `process.memoryUsage` has them. */
+  /** Bytes, from `process.memoryUsage`. */
   rss: number;
   heapUsed: number;
   external: number;
 }
 
 export interface Trend {
-  /** Medians of the first and the last third of the samples, and the largest of all, in MiB. */
+  /** MiB: the medians of the first and the last third of the samples, and the maximum. */
   first: number;
   last: number;
   peak: number;
-  /** By how much of the first the last is larger. */
+  /** last / first − 1 */
   growth: number;
-  /** MiB an hour, by least squares. */
+  /** MiB per hour, by least squares. */
   slope: number;
 }
 
-/** How one figure went. */
+/** The trend of one figure. */
 export function trendOf(samples: readonly MemorySample[], figure: 'rss' | 'heapUsed'): Trend {
   const values = samples.map((sample) => sample[figure] / 2 ** 20);
   const third = Math.floor(values.length / 3);
@@ -36,18 +38,10 @@ export function trendOf(samples: readonly MemorySample[], figure: 'rss' | 'heapU
 }
 
 function slopeOf(x: readonly number[], y: readonly number[]): number {
-  const [meanX, meanY] = [mean(x), mean(y)];
-  const products = x.map((value, i) => (value - meanX) * ((y[i] ?? NaN) - meanY));
+  const [meanX, meanY] = [meanOf(x), meanOf(y)];
+  const products = x.map((value, i) => (value - meanX) * (y[i]! - meanY));
   const squares = x.map((value) => (value - meanX) ** 2);
-  return mean(products) / mean(squares);
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
+  return meanOf(products) / meanOf(squares);
 }
 
 function rounded(value: number): number {

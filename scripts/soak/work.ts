@@ -14,33 +14,29 @@ export interface Setting {
   /** For stores and heads. */
   folder: string;
   dataset: string;
-  model?: string;
+  model: string | undefined;
   threads: number;
 }
 
-/** Work to be repeated. */
+/** Work to repeat. */
 export interface Work {
-  /** @returns how many pictures it took */
+  /** @returns the number of pictures that were processed */
   round: (number: number) => Promise<number>;
   close: () => Promise<void>;
 }
 
 const CLIENTS = 4;
 
-/** Each kind of work, set up. */
+/** Prepares each kind of work. */
 export const WORK = { embed, 'embed-shared': embedShared, predict, serve } satisfies Record<
   string,
   (setting: Setting) => Promise<Work>
 >;
 
-export function isKind(name: string): name is keyof typeof WORK {
-  return name in WORK;
-}
-
 async function embed({ folder, dataset, ...options }: Setting): Promise<Work> {
   const backbone = await loadBackbone(options);
   return {
-    round: (number) => embedAnew(dataset, { backbone, store: join(folder, `${number}`) }),
+    round: (number) => embedIntoNewStore(dataset, { backbone, store: join(folder, `${number}`) }),
     close: nothing,
   };
 }
@@ -49,12 +45,15 @@ async function embedShared({ folder, dataset, ...options }: Setting): Promise<Wo
   const backbone = await loadBackbone(options);
   const pool = new BackbonePool(backbone);
   return {
-    round: (number) => embedAnew(dataset, { backbone, pool, store: join(folder, `${number}`) }),
+    round: (number) => embedIntoNewStore(dataset, { backbone, pool, store: join(folder, `${number}`) }),
     close: () => pool.close(),
   };
 }
 
-async function embedAnew(dataset: string, options: EmbedOptions & { store: string }): Promise<number> {
+async function embedIntoNewStore(
+  dataset: string,
+  options: EmbedOptions & { store: string },
+): Promise<number> {
   const { total } = await embedDataset(dataset, options);
   await rm(options.store, { recursive: true });
   return total;

@@ -7,7 +7,7 @@ export class Random {
 
   constructor(seed: number) {
     this.generator = xoroshiro128plus(seed);
-    // The first numbers of neighbouring seeds are much alike.
+    // Neighbouring seeds begin with similar numbers.
     for (let i = 0; i < 20; i++) this.between(0, 1);
   }
 
@@ -26,8 +26,9 @@ export class Random {
     return this.between(0, 1) < probability;
   }
 
-  pick<T>(values: readonly [T, ...T[]]): T {
-    return values[this.whole(0, values.length - 1)] ?? values[0];
+  /** One of the values, of which there must be some. */
+  pick<T>(values: readonly T[]): T {
+    return values[this.whole(0, values.length - 1)]!;
   }
 
   /** A colour; saturation and lightness in percent, hue in degrees. */

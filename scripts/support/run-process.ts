@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 
-/** Runs a program to its end and gives what it printed. @throws {Error} where it fails */
+/** Runs a program to its end and returns what it printed. @throws {Error} if it fails */
 export async function runProcess(command: string, args: string[], env = process.env): Promise<string> {
   const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const code = await new Promise<number | null>((done, fail) => child.on('error', fail).on('close', done));
+  const [code] = (await once(child, 'close')) as [number | null];
   if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code ?? 'a signal'}`);
   return output;
 }
