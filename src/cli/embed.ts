@@ -96,7 +96,7 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
   let last: EmbedProgress | undefined;
   const summary = await interruptible(async (signal) => {
     const backbone = flags.precision === 'int8' ? await inInt8(loaded, dataset, flags, signal) : loaded;
-    const progress = new Progress('embedding', 'images');
+    const progress = new Progress('embedding', 'pictures');
     try {
       return await embedHereOrThere(dataset, flags, {
         backbone,
@@ -158,7 +158,7 @@ async function inInt8(
   flags: EmbedFlags,
   signal: AbortSignal,
 ): Promise<Backbone> {
-  const progress = new Progress('calibrating', 'images');
+  const progress = new Progress('calibrating', 'pictures');
   try {
     return await int8Backbone(backbone, dataset, {
       session: flags,

@@ -69,7 +69,7 @@ async function run(
         'Leave it out; mAP says how well the labels are ranked.',
     );
   }
-  const progress = new Progress('evaluating', 'images');
+  const progress = new Progress('evaluating', 'pictures');
   const result = await interruptible(async (signal) => {
     try {
       return await evaluateDataset(classifier, dataset, {

@@ -1,18 +1,23 @@
+import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { Classifier } from '../classify/classifier.js';
+import type { Split } from '../data/dataset.js';
+import { openDataset } from '../data/open.js';
+import { sampleEntries } from '../data/sample.js';
 import { ONNX_INPUTS, type OnnxInput } from '../export/onnx-graph.js';
 import { type ExportedOnnx, exportOnnx } from '../export/onnx.js';
 import { exportSafetensors } from '../export/safetensors.js';
 import { exportEmbeddings, TABLE_FORMATS, type TableFormat } from '../export/tables.js';
 import { loadHead } from '../head/file.js';
+import { EmbeddingStore } from '../store/store.js';
 import { UsageError } from '../util/errors.js';
-import { picturesToCheckOn } from './check-pictures.js';
+import { datasetOrExamples } from './embed.js';
 import { jsonOption, storeOption, wholeNumber } from './options.js';
 import { interruptible, Progress } from './progress.js';
 import { print, say } from './terminal.js';
 
-/** What each format is written to where no file is named. */
+/** The default file of each format. */
 const OUT = {
   onnx: 'classifier.onnx',
   safetensors: 'fc.safetensors',
@@ -22,95 +27,11 @@ const OUT = {
 };
 type Format = keyof typeof OUT;
 
-interface ExportFlags extends WriteFlags {
-  format: Format;
-  out?: string | undefined;
-}
-
-export const exportCommand = (command: Command): Command =>
-  command
-    .addOption(new Option('--format <name>', 'what to write').choices(Object.keys(OUT)).default('onnx'))
-    .option('--out <file>', 'where to write it (default: classifier.onnx, fc.safetensors, embeddings.npy, …)')
-    .option('--head <file>', `the head (default: ${DEFAULT_HEAD}); of embeddings, those that it reads`)
-    .addOption(
-      new Option('--input <kind>', 'onnx: what the network takes, see below')
-        .choices(ONNX_INPUTS)
-        .default('image'),
-    )
-    .option(
-      '--check <dataset>',
-      'onnx: the pictures to compare with predict on (default: the data set embedded last, else the examples)',
-    )
-    .addOption(
-      new Option('--pictures <n>', 'onnx: how many of them, at most').argParser(wholeNumber).default(16),
-    )
-    .option(
-      '--calibrated',
-      'safetensors: divide the layer by the temperature, so that softmax alone gives probabilities',
-    )
-    .option(
-      '--model <file>',
-      'onnx: the network (default: the one of the models folder that the head was trained on); npy, parquet, json: the id of ' +
-        'the one that embedded the data set, where there are several',
-    )
-    .addOption(storeOption())
-    .option(
-      '--dataset <path>',
-      'npy, parquet, json: the data set, as it was embedded (default: the one embedded last)',
-    )
-    .addOption(jsonOption())
-    .addHelpText(
-      'after',
-      `
-onnx: backbone, head, temperature and softmax as one network, with the labels in its metadata. Its outputs are probabilities, logits,
-embedding and unknown. It takes
-  image   RGB bytes of upright pictures of any size, uint8 [batch, height, width, 3]; resizes, crops and normalises them itself
-  pixels  RGB bytes, resized and cropped already, uint8 [batch, 224, 224, 3]
-  tensor  normalised planes, float32 [batch, 3, 224, 224], as torchvision's transforms make them
-Before it is written it is run on pictures and compared with predict.
-
-safetensors: fc.weight and fc.bias, which torchvision's resnet18(num_classes=N) loads beside the backbone's own tensors. The
-temperature is in the metadata, where --calibrated does not fold it in. docs/export.md has the Python.
-
-npy, parquet, json: the embeddings of a data set with paths, labels and splits. Beside embeddings.npy, which holds numbers alone, the
-rest is written as embeddings.csv, a manifest.
-
-Examples:
-  npm run export
-  npm run export -- --head ants-and-bees.safetensors --out ants-and-bees.onnx --check ~/photos
-  npm run export -- --input tensor --json
-  npm run export -- --format safetensors
-  npm run export -- --format parquet --out embeddings.parquet`,
-    )
-    .action(run);
-
-/** Options that only some formats know. */
-const ONLY: Record<string, readonly Format[]> = {
-  input: ['onnx'],
-  check: ['onnx'],
-  pictures: ['onnx'],
-  calibrated: ['safetensors'],
-  ...{ model: ['onnx', ...TABLE_FORMATS], dataset: TABLE_FORMATS },
-};
-
-async function run(flags: ExportFlags, command: Command): Promise<void> {
-  for (const [name, formats] of Object.entries(ONLY)) {
-    if (command.getOptionValueSource(name) === 'cli' && !formats.includes(flags.format)) {
-      throw new UsageError(
-        `--${name} means nothing with --format ${flags.format}; it is for ${formats.join(', ')}.`,
-      );
-    }
-  }
-  const path = resolve(flags.out ?? OUT[flags.format]);
-  if (flags.format === 'onnx') await writeOnnx(path, flags);
-  else if (flags.format === 'safetensors') await writeSafetensors(path, flags);
-  else await writeEmbeddings(path, flags.format, flags);
-}
-
 const DEFAULT_HEAD = 'head.safetensors';
 
-/** What the writers of all formats go by. */
-interface WriteFlags {
+interface ExportFlags {
+  format: Format;
+  out?: string | undefined;
   head?: string | undefined;
   input: OnnxInput;
   check?: string | undefined;
@@ -122,87 +43,140 @@ interface WriteFlags {
   json?: true | undefined;
 }
 
-async function writeEmbeddings(
-  path: string,
-  format: TableFormat,
-  { store, dataset, head, json, ...flags }: WriteFlags,
-): Promise<void> {
-  const model = flags.model ?? (head === undefined ? undefined : (await loadHead(head)).modelId);
-  const progress = new Progress('writing', 'rows');
-  const written = await interruptible(async (signal) => {
-    try {
-      return await exportEmbeddings(path, {
-        format,
-        store,
-        signal,
-        onNotice: say,
-        model,
-        dataset,
-        onProgress: (done, total) => {
-          progress.update(done, total);
-        },
-      });
-    } finally {
-      progress.stop();
+export const exportCommand = (command: Command): Command =>
+  command
+    .addOption(new Option('--format <name>', 'what to write').choices(Object.keys(OUT)).default('onnx'))
+    .option('--out <file>', 'file to write (default: classifier.onnx, fc.safetensors, embeddings.npy, …)')
+    .option(
+      '--head <file>',
+      `head file (default: ${DEFAULT_HEAD}); npy, parquet, json: export the embeddings that it needs`,
+    )
+    .addOption(
+      new Option('--input <kind>', 'onnx: what the model takes, see below')
+        .choices(ONNX_INPUTS)
+        .default('image'),
+    )
+    .option(
+      '--check <dataset>',
+      'onnx: pictures to compare with predict on (default: the data set embedded last, else the examples)',
+    )
+    .option('--pictures <n>', 'onnx: the most pictures to compare on', wholeNumber, 16)
+    .option(
+      '--calibrated',
+      'safetensors: divide the layer by the temperature, so that softmax alone gives probabilities',
+    )
+    .option(
+      '--model <file>',
+      'onnx: model file of the backbone (default: the one that the head was trained on); npy, parquet, json: id of the ' +
+        'backbone, if several have embedded the data set',
+    )
+    .addOption(storeOption())
+    .option(
+      '--dataset <path>',
+      'npy, parquet, json: data set in the store, as given to embed (default: the one embedded last)',
+    )
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+onnx: backbone, head, temperature and softmax as one model, with the labels in its metadata. It is compared with predict before it
+is written. Outputs: probabilities, logits, embedding and unknown. Input:
+  image   RGB bytes of upright pictures of any size, uint8 [batch, height, width, 3]; the model resizes, crops and normalises them
+  pixels  RGB bytes, already resized and cropped, uint8 [batch, 224, 224, 3]
+  tensor  normalised planes, float32 [batch, 3, 224, 224], as torchvision's transforms make them
+
+safetensors: fc.weight and fc.bias, which torchvision's resnet18(num_classes=N) loads beside the backbone's own tensors. Unless
+--calibrated is given, the temperature is in the metadata. docs/export.md has the Python.
+
+npy, parquet, json: the embeddings of a data set with paths, labels and splits. embeddings.npy holds only numbers; the rest is
+written beside it as embeddings.csv, a manifest.
+
+Examples:
+  npm run export
+  npm run export -- --head ants-and-bees.safetensors --out ants-and-bees.onnx --check ~/photos
+  npm run export -- --input tensor --json
+  npm run export -- --format safetensors
+  npm run export -- --format parquet --out embeddings.parquet`,
+    )
+    .action(run);
+
+/** Options that only some formats take. */
+const ONLY: Record<string, readonly Format[]> = {
+  input: ['onnx'],
+  check: ['onnx'],
+  pictures: ['onnx'],
+  calibrated: ['safetensors'],
+  model: ['onnx', ...TABLE_FORMATS],
+  dataset: TABLE_FORMATS,
+};
+
+async function run(flags: ExportFlags, command: Command): Promise<void> {
+  for (const [name, formats] of Object.entries(ONLY)) {
+    if (command.getOptionValueSource(name) === 'cli' && !formats.includes(flags.format)) {
+      throw new UsageError(`--${name} does not apply to ${flags.format}, only to ${formats.join(', ')}.`);
     }
-  });
-  if (json) print(JSON.stringify(written));
-  else {
-    const { paths, rows, width, modelId, failed } = written;
-    print(`${paths.join(', ')}: [${rows}, ${width}] by ${modelId}, of ${written.dataset}`);
-    if (failed > 0) say(`${failed} pictures of it could not be read, and are not among them.`);
   }
+  const path = resolve(flags.out ?? OUT[flags.format]);
+  if (flags.format === 'onnx') await writeOnnx(path, flags);
+  else if (flags.format === 'safetensors') await writeSafetensors(path, flags);
+  else await writeEmbeddings(path, flags.format, flags);
 }
 
-async function writeSafetensors(
-  path: string,
-  { head: file = DEFAULT_HEAD, calibrated = false, json }: WriteFlags,
-): Promise<void> {
-  const head = await loadHead(file);
-  const written = await exportSafetensors(head, path, { calibrated });
-  if (json) print(JSON.stringify({ ...written, modelId: head.modelId }));
-  else {
-    const { classes, width } = written;
-    print(`${path}: fc.weight [${classes}, ${width}] and fc.bias [${classes}] for ${head.modelId}`);
-    print(
-      calibrated
-        ? '  the temperature is folded in'
-        : `  divide its output by the temperature, ${head.temperature.toPrecision(4)}`,
-    );
-  }
-}
-
-async function writeOnnx(path: string, flags: WriteFlags): Promise<void> {
+async function writeOnnx(path: string, flags: ExportFlags): Promise<void> {
   const { head = DEFAULT_HEAD, input, json, model } = flags;
   const classifier = await Classifier.load(head, { model, onNotice: say });
-  const progress = new Progress('comparing', 'images');
-  const { pictures, exported } = await interruptible(async (signal) => {
-    try {
-      const pictures = await picturesToCheckOn(flags, classifier.head.modelId, signal);
+  const progress = new Progress('comparing', 'pictures');
+  const { dataset, exported } = await interruptible(
+    async (signal) => {
+      const { dataset, pictures } = await sampleToCheckOn(flags, classifier.head.modelId, signal);
       const exported = await exportOnnx(classifier, path, {
         input,
         signal,
-        pictures: pictures.paths,
+        pictures,
         onNotice: say,
         onProgress: (done, total) => {
           progress.update(done, total);
         },
       });
-      return { pictures, exported };
-    } finally {
-      progress.stop();
-    }
-  });
-  if (json)
-    print(JSON.stringify({ ...exported, modelId: classifier.backbone.id, checkedOn: pictures.dataset }));
-  else describe(exported, classifier, pictures.dataset);
+      return { dataset, exported };
+    },
+    { displays: [progress] },
+  );
+  if (json) print(JSON.stringify({ ...exported, modelId: classifier.backbone.id, checkedOn: dataset }));
+  else describe(exported, classifier, dataset);
 }
 
-const INPUTS = {
-  image: 'uint8 [batch, height, width, 3], RGB pictures of any size',
-  pixels: 'uint8 [batch, crop, crop, 3], RGB pictures resized and cropped',
-  tensor: 'float32 [batch, 3, crop, crop], normalised planes',
-};
+/** Validation pictures first: the head was not trained on them. */
+const PREFERENCE: (Split | undefined)[][] = [['val'], ['test'], [undefined, 'train']];
+
+/** A sample of picture files, always the same, of --check, else of what this backbone embedded last, else of the examples. */
+async function sampleToCheckOn(
+  { check, store, pictures: limit }: ExportFlags,
+  modelId: string,
+  signal: AbortSignal,
+): Promise<{ dataset: string; pictures: string[] }> {
+  const named = check ?? (await latestDataset(store, modelId));
+  const dataset = await openDataset(datasetOrExamples(named, 'npm run export -- --check FOLDER'));
+  for (const splits of PREFERENCE) {
+    const { entries } = await sampleEntries(dataset, { splits, limit, signal });
+    const files = entries.filter(({ source }) => source === undefined);
+    if (files.length > 0) return { dataset: dataset.root, pictures: files.map(({ path }) => path) };
+  }
+  return { dataset: dataset.root, pictures: [] };
+}
+
+async function latestDataset(location: string, modelId: string): Promise<string | undefined> {
+  if (!(await EmbeddingStore.exists(location))) return undefined;
+  const store = await EmbeddingStore.open(location, { create: false });
+  try {
+    const record = (await store.datasets()).find(({ model_id }) => model_id === modelId);
+    if (!record || (await stat(record.dataset).catch(() => undefined))) return record?.dataset;
+    say(`${record.dataset}, which was embedded last, no longer exists.`);
+    return undefined;
+  } finally {
+    store.close();
+  }
+}
 
 function describe(
   { path, bytes, input, outputs, check }: ExportedOnnx,
@@ -210,15 +184,68 @@ function describe(
   dataset: string,
 ): void {
   const { pictures, sameTop, meanDifference, largestDifference } = check;
-  print(
-    `${path}: ${backbone.id} with a head of ${head.labels.length} ${head.kind === 'softmax' ? 'classes' : 'labels'}, ${(bytes / 1e6).toFixed(1)} MB`,
-  );
-  print(
-    `  input    ${INPUTS[input].replaceAll('crop, crop', `${backbone.transform.crop}, ${backbone.transform.crop}`)}`,
-  );
+  const { crop } = backbone.transform;
+  const takes = {
+    image: 'uint8 [batch, height, width, 3], RGB pictures of any size',
+    pixels: `uint8 [batch, ${crop}, ${crop}, 3], RGB pictures, resized and cropped`,
+    tensor: `float32 [batch, 3, ${crop}, ${crop}], normalised planes`,
+  };
+  const labels = `${head.labels.length} ${head.kind === 'softmax' ? 'classes' : 'labels'}`;
+  print(`${path}: ${backbone.id} with a head of ${labels}, ${(bytes / 1e6).toFixed(1)} MB`);
+  print(`  input    ${takes[input]}`);
   print(`  outputs  ${outputs.join(', ')}`);
   print(
     `  checked  on ${pictures} pictures of ${dataset}: predict's class for ${sameTop} of them, ` +
       `probabilities within ${largestDifference.toPrecision(2)}, on average ${meanDifference.toPrecision(2)}`,
   );
+}
+
+async function writeSafetensors(
+  path: string,
+  { head: file = DEFAULT_HEAD, calibrated = false, json }: ExportFlags,
+): Promise<void> {
+  const head = await loadHead(file);
+  const written = await exportSafetensors(head, path, { calibrated });
+  if (json) {
+    print(JSON.stringify({ ...written, modelId: head.modelId }));
+    return;
+  }
+  const { classes, width } = written;
+  print(`${path}: fc.weight [${classes}, ${width}] and fc.bias [${classes}] for ${head.modelId}`);
+  print(
+    calibrated
+      ? '  the temperature is folded in'
+      : `  divide its output by the temperature, ${head.temperature.toPrecision(4)}`,
+  );
+}
+
+async function writeEmbeddings(
+  path: string,
+  format: TableFormat,
+  { store, dataset, head, json, ...flags }: ExportFlags,
+): Promise<void> {
+  const model = flags.model ?? (head === undefined ? undefined : (await loadHead(head)).modelId);
+  const progress = new Progress('writing', 'rows');
+  const written = await interruptible(
+    (signal) =>
+      exportEmbeddings(path, {
+        format,
+        store,
+        model,
+        dataset,
+        signal,
+        onNotice: say,
+        onProgress: (done, total) => {
+          progress.update(done, total);
+        },
+      }),
+    { displays: [progress] },
+  );
+  if (json) {
+    print(JSON.stringify(written));
+    return;
+  }
+  const { paths, rows, width, modelId, failed } = written;
+  print(`${paths.join(', ')}: [${rows}, ${width}] by ${modelId}, of ${written.dataset}`);
+  if (failed > 0) say(`${failed} pictures could not be read, so they are not included.`);
 }

@@ -30,64 +30,53 @@ export const fetchModelCommand = (command: Command): Command =>
       new Option('--weights <name>', 'which weights of it (default: IMAGENET1K_V1)').choices(WEIGHTS),
     )
     .option('--from <file|url>', 'a .pth, .safetensors or .onnx file instead')
-    .option('--features <name>', 'tensor or operator to take as the features (default: the pooled ones)')
-    .option('--out <file>', 'where to write it (default: models/<model>.onnx)')
-    .option('--sha256 <digits>', 'refuse it unless its sha256 begins with these digits')
-    .option(
-      '--resize <pixels>',
-      'shorter side before the crop, where the network wants another one',
-      wholeNumber,
-    )
-    .option('--mean <r,g,b>', 'mean of each channel, from 0 to 1, where the network wants others', colour)
-    .option('--std <r,g,b>', 'deviation of each channel likewise', colour)
+    .option('--features <name>', 'tensor or operator to use as the features (default: the pooled ones)')
+    .option('--out <file>', 'model file to write (default: models/<model>.onnx)')
+    .option('--sha256 <digits>', 'first digits of the sha256 that the source must have')
+    .option('--resize <pixels>', 'shorter side before the crop, if not 256 for a crop of 224', wholeNumber)
+    .option('--mean <r,g,b>', "mean of each channel, from 0 to 1, if not ImageNet's", colour)
+    .option('--std <r,g,b>', "standard deviation of each channel, if not ImageNet's", colour)
     .addOption(jsonOption())
     .addHelpText(
       'after',
       `
-Without --from, a copy in the cache of torch.hub or the Hugging Face hub is taken, else it is downloaded (45 MB for
-resnet18). An interrupted download goes on where it was. Another model than models/resnet18.onnx is named to the other
-commands by --model FILE. Networks are compared in docs/backbones.md.
+Without --from, uses the copy in the cache of torch.hub or the Hugging Face hub, or downloads the weights (45 MB for
+resnet18). An interrupted download is resumed. Pass a model other than models/resnet18.onnx to the other commands with
+--model FILE. docs/backbones.md compares backbones.
 
 Examples:
   npm run fetch-model
   npm run fetch-model -- --model resnet50
   npm run fetch-model -- --from resnet34-b627a593.pth --out models/resnet34.onnx
-  npm run fetch-model -- --from https://example.com/my-network.onnx --out models/mine.onnx
+  npm run fetch-model -- --from https://example.com/my-model.onnx --out models/mine.onnx
   npm run fetch-model -- --from vit.onnx --features /head/Gather_output_0 --out models/vit.onnx`,
     )
     .action(run);
 
 async function run({ json, resize, mean, std, ...flags }: FetchFlags): Promise<void> {
   const progress = new Progress('download', 'MB', (bytes) => (bytes / 1e6).toFixed(1));
-  const { path, card } = await interruptible(async (signal) => {
-    try {
-      return await fetchModel({
+  const { path, card } = await interruptible(
+    (signal) =>
+      fetchModel({
         ...flags,
-        transform: {
-          resize,
-          mean,
-          std,
-        },
+        transform: { resize, mean, std },
         signal,
         onNotice: notice,
         onProgress: (received, total) => {
           progress.update(received, total);
         },
-      });
-    } finally {
-      progress.stop();
-    }
-  });
+      }),
+    { displays: [progress] },
+  );
   if (json) {
     print(JSON.stringify({ path, ...card }));
     return;
   }
   const classes = card.classes === null ? '' : `, logits of ${card.classes} classes`;
-  print(`${relative('.', path)}: ${card.id}, embeddings of width ${card.featureWidth}${classes}`);
+  const file = relative('.', path);
+  print(`${file}: ${card.id}, embeddings of width ${card.featureWidth}${classes}`);
   print(`  from ${card.source}`);
   if (relative('models/resnet18.onnx', path) !== '') {
-    say(
-      `Use it by --model ${relative('.', path)}, such as: npm run embed -- FOLDER --model ${relative('.', path)}`,
-    );
+    say(`Use it with --model ${file}, for example: npm run embed -- FOLDER --model ${file}`);
   }
 }

@@ -3,6 +3,7 @@ import type { Backbone } from '../backbone/backbone.js';
 import { featureCandidates, inspectBackbone, type Layer } from '../backbone/inspect.js';
 import { loadBackbone } from '../backbone/load.js';
 import { UsageError } from '../util/errors.js';
+import { sum } from '../util/math.js';
 import { jsonOption, modelOption } from './options.js';
 import { notice, print, say, table } from './terminal.js';
 
@@ -15,7 +16,7 @@ interface InspectFlags {
 export const inspectCommand = (command: Command): Command =>
   command
     .addOption(modelOption())
-    .option('--features', 'list what `fetch-model --features` can take of the file named by --model')
+    .option('--features', 'list the features of the --model file that `fetch-model --features` can take')
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -36,29 +37,22 @@ async function inspect({ json, features, ...flags }: InspectFlags): Promise<void
   const layers = await inspectBackbone(backbone);
   const { id, source, width, transform } = backbone;
   if (json) {
-    print(
-      JSON.stringify({
-        id,
-        source,
-        width,
-        transform,
-        layers: layers.map((layer) => ({ ...layer, frozen: true })),
-      }),
-    );
-  } else {
-    print(`${id}  ${source}\n`);
-    print(table(rowsOf(layers, backbone)));
-    const frozen = layers.reduce((sum, { parameters }) => sum + parameters, 0);
-    print(
-      `\n${frozen.toLocaleString('en')} parameters are frozen; each BatchNorm is folded into its convolution.`,
-    );
-    print(`fc is the head: Linear(${width}, N) for your N classes, the only layer that is trained.`);
+    const frozen = layers.map((layer) => ({ ...layer, frozen: true }));
+    print(JSON.stringify({ id, source, width, transform, layers: frozen }));
+    return;
   }
+  print(`${id}  ${source}\n`);
+  print(table(rowsOf(layers, backbone)));
+  const parameters = sum(layers.map((layer) => layer.parameters));
+  print(
+    `\n${parameters.toLocaleString('en')} parameters are frozen; each BatchNorm is folded into its convolution.`,
+  );
+  print(`fc is the head: Linear(${width}, N) for your N classes, the only layer that is trained.`);
 }
 
-/** What a network can be cut at, which its file alone decides: it need not be of any use as it is. */
+/** Works for any model, even one that cannot be a backbone as it is. */
 async function inspectFeatures(model: string | undefined, json: true | undefined): Promise<void> {
-  if (model === undefined) throw new UsageError('--features needs the network too: name it by --model FILE.');
+  if (model === undefined) throw new UsageError('--features needs --model FILE.');
   const candidates = await featureCandidates(model);
   if (json) {
     print(JSON.stringify({ model, features: candidates }));
@@ -71,7 +65,7 @@ async function inspectFeatures(model: string | undefined, json: true | undefined
     String(width),
   ]);
   print(table([['features', 'operator', 'shape', 'width'], ...rows]));
-  say(`\nnpm run fetch-model -- --from ${model} --features NAME --out models/NAME.onnx takes one of them.`);
+  say(`\nnpm run fetch-model -- --from ${model} --features NAME --out models/NAME.onnx uses one of them.`);
 }
 
 function rowsOf(layers: readonly Layer[], { width, transform }: Backbone): string[][] {

@@ -19,10 +19,10 @@ interface QuantizeFlags {
   json?: true | undefined;
 }
 
-/** Below this mean cosine the int8 model may cost accuracy. */
+/** Below this mean cosine, the int8 model may lose accuracy. */
 const GOOD_COSINE = 0.99;
 
-/** Batches as `embed` has them. */
+/** Batches of the size that `embed` uses. */
 const SPEED = { batchSize: 32, rounds: 5 };
 
 export const quantizeCommand = (command: Command): Command =>
@@ -30,20 +30,21 @@ export const quantizeCommand = (command: Command): Command =>
     .addOption(modelOption())
     .option(
       '--calibrate <dataset>',
-      'pictures that show which values the activations take (default: the example pictures)',
+      'pictures to measure the range of the activations on (default: the example pictures)',
     )
-    .option('--pictures <n>', 'pictures to calibrate on, at most', wholeNumber, 128)
+    .option('--pictures <n>', 'the most pictures to calibrate on', wholeNumber, 128)
     .option(
       '--out <file>',
-      'where to write it (default: beside the model, such as models/resnet18.int8.onnx)',
+      'model file to write (default: beside the float32 one, such as models/resnet18.int8.onnx)',
     )
     .addOption(threadsOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
       `
-The int8 model has an id of its own, so its embeddings never mix with the float32 ones. Pictures like those that the
-network will see calibrate best; at most half of the training pictures are used, and the comparison is on others.
+Writes an int8 model and compares it with the float32 one. It has an id of its own, so its embeddings never mix with the
+float32 ones. Calibrate on pictures like those that you will embed. At most half of the training pictures are used, and the
+comparison is on others.
 
 Examples:
   npm run quantize -- --calibrate ~/photos
@@ -54,18 +55,13 @@ Examples:
 
 async function run({ calibrate, json, out, pictures, model, threads }: QuantizeFlags): Promise<void> {
   const dataset = datasetOrExamples(calibrate, 'npm run quantize -- --calibrate FOLDER');
-  const session = threads === undefined ? {} : { threads };
-  const float32 = await loadBackbone({
-    ...session,
-    model,
-    onNotice: notice,
-  });
+  const float32 = await loadBackbone({ threads, model, onNotice: notice });
   const report = await interruptible(async (signal) => {
     const quantized = await withProgress('calibrating', (onProgress) =>
       quantizeBackbone(float32, dataset, {
         out,
         pictures,
-        session,
+        session: { threads },
         signal,
         onNotice: notice,
         onProgress,
@@ -97,7 +93,7 @@ async function withProgress<T>(
   what: string,
   work: (onProgress: (done: number, total: number) => void) => Promise<T>,
 ): Promise<T> {
-  const progress = new Progress(what, 'images');
+  const progress = new Progress(what, 'pictures');
   try {
     return await work((done, total) => {
       progress.update(done, total);
@@ -112,23 +108,23 @@ function describe({ quantized, fidelity, speed }: Report, float32: Backbone): vo
   const { meanCosine, lowestCosine, pictures, heads } = fidelity;
   const megabytes = (bytes: Uint8Array) => (bytes.length / 1e6).toFixed(1);
   print(`${relative('.', path)}: ${card.id}, made from ${float32.id}`);
-  print(`  size             ${megabytes(backbone.onnx)} MB, where float32 takes ${megabytes(float32.onnx)}`);
+  print(`  size             ${megabytes(backbone.onnx)} MB, float32 ${megabytes(float32.onnx)} MB`);
   print(`  calibrated on    ${calibratedOn.length} pictures`);
   print(
-    `  cosine to fp32   mean ${meanCosine.toFixed(4)}, lowest ${lowestCosine.toFixed(4)}, of ${pictures} other pictures`,
+    `  cosine to fp32   mean ${meanCosine.toFixed(4)}, lowest ${lowestCosine.toFixed(4)}, on ${pictures} other pictures`,
   );
   if (heads) {
     const { accuracy, agreement, validatedOn, evaluatedOn, trainedOn } = heads;
     print(
-      `  head accuracy    float32 ${percent(accuracy.reference)}, int8 ${percent(accuracy.other)}; the same answer for ` +
-        `${percent(agreement)} (${trainedOn} to train, ${evaluatedOn} to evaluate: ${validatedOn})`,
+      `  head accuracy    float32 ${percent(accuracy.reference)}, int8 ${percent(accuracy.other)}; they agree on ` +
+        `${percent(agreement)} (trained on ${trainedOn}, evaluated on ${evaluatedOn}: ${validatedOn})`,
     );
   }
   print(`  speed            ${speed.toFixed(1)} times float32's`);
   if (meanCosine < GOOD_COSINE) {
-    say(`The mean cosine is below ${GOOD_COSINE}: float32 is the safer choice for this network.`);
+    say(`The mean cosine is below ${GOOD_COSINE}: float32 is the safer choice for this model.`);
   }
-  if (speed < 1) say('int8 is slower than float32 on this machine, so there is no use for it here.');
+  if (speed < 1) say('int8 is slower than float32 on this machine, so do not use it here.');
 }
 
 function toJson({ quantized: { path, card, calibratedOn }, fidelity, speed }: Report, float32: Backbone) {

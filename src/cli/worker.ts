@@ -64,7 +64,7 @@ Examples:
 async function run({ queue, batchSize, concurrency, stalledAfter, ...flags }: WorkerFlags): Promise<void> {
   const backbone = await backboneFor(flags);
   const done = { embedded: 0, reused: 0, unchanged: 0, failed: 0 };
-  const progress = new Progress('worker', 'images');
+  const progress = new Progress('worker', 'pictures');
   // Only whoever has a queue needs what it takes.
   const { work } = await import('../embed/queue/worker.js');
   const working = (signal: AbortSignal) =>

@@ -84,11 +84,7 @@ test('another backbone than the head’s, a head that is not there and an unknow
       /The head was trained on embeddings of network@\w+, but the network in use is network@/,
     ],
     [['--head', 'none.safetensors'], 1, /none\.safetensors cannot be read/],
-    [
-      ['--format', 'json', '--input', 'tensor'],
-      2,
-      /--input means nothing with --format json; it is for onnx/,
-    ],
+    [['--format', 'json', '--input', 'tensor'], 2, /--input does not apply to json, only to onnx/],
     [['--format', 'json', '--model', 'none'], 1, /was embedded by network@\w+, not by none/],
     [['--format', 'csv'], 2, /Allowed choices are onnx/],
   ] as const;
