@@ -7,12 +7,15 @@ import { ModelProtoSchema } from 'onnx-buf';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 
 /**
- * What was renamed on purpose, the old name and the new one: fields, keys of metadata, and parts of the names of an ONNX
- * file's tensors (`trunk` in `trunk.conv1.weight`).
+ * What was renamed on purpose, the old name and the new one, or null where it was dropped: fields, keys of metadata, and parts
+ * of the names of an ONNX file's tensors (`trunk` in `trunk.conv1.weight`).
  */
-const RENAMED: Readonly<Record<string, string>> = {
+const RENAMED: Readonly<Record<string, string | null>> = {
+  judgedBy: 'validatedOn',
+  judgedOn: 'evaluatedOn',
   leftOut: 'skipped',
   trunk: 'backbone',
+  unseen: null,
 };
 
 /** Fields that differ from run to run, from version to version, or (bytes, of a file that is compared itself) with names. */
@@ -100,7 +103,7 @@ export function firstDifference(
 function fieldsOf(object: Record<string, unknown>): Map<string, unknown> {
   return new Map(
     Object.entries(object)
-      .filter(([key]) => !IGNORED.has(key))
+      .filter(([key]) => !IGNORED.has(key) && RENAMED[key] !== null)
       .map(([key, value]) => [RENAMED[key] ?? key, value]),
   );
 }
