@@ -22,7 +22,7 @@ const HELP = `Usage: npm run compare-commits -- BASE [HEAD] [options]
 
 Run embed, train-head, evaluate, predict, check-data, search, export, fetch-model and quantize of two commits on the same
 data, and compare what they print and write. Embeddings, heads and models have to be equal to the bit, --json but for times,
-paths and the fields that RENAMED in scripts/compare-commits/difference.ts lists.
+paths, and what the tables in scripts/compare-commits/difference.ts list as renamed, dropped or reworded.
 
 Arguments:
   BASE              the commit to compare with

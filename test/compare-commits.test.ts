@@ -45,6 +45,8 @@ describe('npm run compare-commits', () => {
       base: 2,
       head: 1,
     });
+    expect(firstDifference({ detail: 'ant 96 %' }, { detail: '96 % ant' })).toBeUndefined();
+    expect(firstDifference({ detail: 'ant 96 %' }, { detail: 'ant 95 %' })).toBeDefined();
     expect(firstDifference({}, { added: null })).toEqual({ field: 'added', base: undefined, head: null });
   });
 

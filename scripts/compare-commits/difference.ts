@@ -18,8 +18,14 @@ const RENAMED: Readonly<Record<string, string | null>> = {
   unseen: null,
 };
 
-/** Fields that differ from run to run, from version to version, or (bytes, of a file that is compared itself) with names. */
-const IGNORED = new Set(['created', 'lastlayer', 'seconds', 'speedRatio', 'bytes']);
+/** Texts that were reworded on purpose: only their numbers are compared. */
+const REWORDED = new Set(['detail']);
+
+/**
+ * Fields that differ from run to run, from version to version (a head's own format version too), or, such as the bytes of a file
+ * that is compared itself, with names.
+ */
+const IGNORED = new Set(['created', 'lastlayer', 'version', 'seconds', 'speedRatio', 'bytes']);
 
 /** Where two results differ first, and by what. */
 export interface Difference {
@@ -77,7 +83,8 @@ export function firstDifference(
   if (typeof base === 'string' && typeof head === 'string') {
     const named = (text: string) =>
       folders.reduce((changed, [path, name]) => changed.replaceAll(path, name), text);
-    return named(base) === named(head) ? undefined : { field, base, head };
+    const counted = REWORDED.has(field.split('.').at(-1) ?? '') ? numbersIn : named;
+    return counted(base) === counted(head) ? undefined : { field, base, head };
   }
   if (isList(base) && isList(head)) {
     for (let i = 0; i < Math.min(base.length, head.length); i++) {
@@ -97,6 +104,10 @@ export function firstDifference(
     return undefined;
   }
   return Object.is(base, head) ? undefined : { field, base, head };
+}
+
+function numbersIn(text: string): string {
+  return (text.match(/\d+(\.\d+)?/g) ?? []).join();
 }
 
 /** The fields that count, by their new names. */
