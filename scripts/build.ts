@@ -27,7 +27,7 @@ for (const name of await namesOfPageFiles()) {
 }
 await chmod(join(dist, 'cli.js'), 0o755);
 
-/** The files of the pages that run in the browser, as they are called when they are built. */
+/** The names of the files that `pageFile` is asked for. */
 async function namesOfPageFiles(): Promise<string[]> {
   const found = await readdir(join(source, 'browser'), { recursive: true });
   return found

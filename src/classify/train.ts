@@ -178,7 +178,7 @@ async function train<Result, Simple>(
 }
 
 /** Which rows are trained on, and which are evaluated on. */
-interface DataSplit {
+export interface DataSplit {
   /** Each row's labels; [M]. */
   labels: readonly (readonly string[])[];
   /** By the labels of the training rows. */

@@ -53,10 +53,10 @@ async function run({ json, out, ...options }: ReportFlags): Promise<void> {
   const bytes = Buffer.byteLength(html);
   if (json) print(JSON.stringify({ out: path, bytes, ...figures }));
   else {
-    const { accuracy, meanAveragePrecision, count, judgedOn } = figures;
+    const { accuracy, meanAveragePrecision, count, evaluatedOn } = figures;
     const score =
       accuracy === undefined ? `mAP ${percent(meanAveragePrecision)}` : `accuracy ${percent(accuracy)}`;
-    print(`${score} of ${count}, on ${judgedOn}`);
+    print(`${score} of ${count}, on ${evaluatedOn}`);
     print(`Wrote the report to ${path} (${(bytes / 1e6).toFixed(1)} MB)`);
   }
 }

@@ -1,24 +1,19 @@
 import * as ort from 'onnxruntime-node';
-import { checkData, type DataCheck } from '../check/check-data.js';
-import { ISSUES } from '../check/finding.js';
+import { checkData } from '../check/check-data.js';
 import { loadHead } from '../head/file.js';
-import { type DatasetEmbeddings, type Selection, withDatasetEmbeddings } from '../store/dataset-rows.js';
-import { DEFAULT_STORE } from '../store/store.js';
+import type { Head } from '../head/head.js';
+import { withDatasetEmbeddings, type DatasetEmbeddings, type Selection } from '../store/dataset-rows.js';
 import { LastlayerError } from '../util/errors.js';
+import { time } from '../util/text.js';
 import { ownVersion } from '../util/version.js';
 import { mapEmbeddings } from './embedding-map.js';
-import { judgeSets } from './judged-sets.js';
-import { judgePictures } from './judged.js';
+import { evaluateForReport } from './evaluate.js';
 import { page } from './page.js';
-import { FINDINGS_SHOWN } from './sections.js';
-import { choosePictures, type Shown } from './selection.js';
-import { setsPage } from './sets-page.js';
-import { chooseSets, pathsOfSets } from './sets-selection.js';
-import { Thumbnails } from './thumbnails.js';
-import { time } from '../util/text.js';
+import { choosePictures, makeThumbnails, pathsOf } from './pictures.js';
+import { shownFindings } from './sections.js';
 
 export interface ReportOptions extends Omit<Selection, 'model'> {
-  /** File of the head. */
+  /** The head's file. */
   head: string;
   signal?: AbortSignal | undefined;
   onProgress?: ((state: string) => void) | undefined;
@@ -27,125 +22,85 @@ export interface ReportOptions extends Omit<Selection, 'model'> {
 export interface Report {
   /** One HTML file. */
   html: string;
-  /** Of a head of one class a picture. */
+  /** Of a softmax head. */
   accuracy?: number | null | undefined;
-  /** mAP, of a head of any number of labels. */
+  /** Of a multilabel head. */
   meanAveragePrecision?: number | null | undefined;
-  /** Pictures that it was judged on. */
+  /** Pictures that the head was evaluated on. */
   count: number;
-  /** What they are, in words. */
-  judgedOn: string;
+  /** What these pictures are, in words. */
+  evaluatedOn: string;
+  /** What {@link checkData} found. */
   findings: number;
 }
 
 /**
- * Makes a report on a head: how good it is on the validation split (or, where there is none, by cross-validation), where it
- * fails, and what may be wrong with the data. Predictions are computed anew from the stored embeddings.
- * @throws {LastlayerError} where the head cannot be read, or the store has no embeddings of its network
+ * Makes a report on a head: how good it is on the validation split (or, if there is none, by cross-validation), where it
+ * fails, and what may be wrong with the data. All predictions are computed from the stored embeddings.
+ * @throws {LastlayerError} if the head cannot be read, or does not fit the embeddings in the store
  * @throws the signal's reason, once it aborts
  */
 export async function makeReport(options: ReportOptions): Promise<Report> {
-  const { store = DEFAULT_STORE, signal, onProgress, ...rest } = options;
-  const head = await loadHead(options.head);
-  const selection = { ...rest, store, model: head.modelId };
-  return withDatasetEmbeddings(selection, async (stored) => {
-    const { record } = stored;
-    if (record.transform_id !== head.transformId) {
-      throw new LastlayerError(
-        `The head ${options.head} was trained on pictures transformed by ${head.transformId}, and ${record.dataset} was embedded ` +
-          `by ${record.transform_id}. Train the head anew.`,
-      );
-    }
-    if ((head.kind === 'multilabel') !== stored.multilabel) {
-      throw new LastlayerError(
-        `The head ${options.head} gives ${head.kind === 'multilabel' ? 'any number of labels' : 'one class'} a picture, and the ` +
-          `pictures of ${record.dataset} have ${stored.multilabel ? 'lists of labels' : 'one label each'}. Name the data set ` +
-          `that it was trained on with --dataset.`,
-      );
-    }
-    const progress = { signal, onProgress };
-    const look = async (mapped: readonly { row: number }[], paths: Iterable<string>) =>
-      surroundings(stored, store, mapped, paths, progress);
-    onProgress?.('predicting');
-    if (head.kind === 'multilabel') {
-      const judged = await judgeSets(stored, head, signal);
-      const shown = chooseSets(judged.pictures, head.labels.length);
-      const around = await look(shown.map, pathsOfSets(shown));
-      const { meanAveragePrecision, count } = judged.evaluation;
-      return {
-        html: await setsPage({ head, judged, shown, ...around }),
-        meanAveragePrecision,
-        count,
-        judgedOn: judged.on,
-        findings: around.check.findings.length,
-      };
-    }
-    const judged = await judgePictures(stored, head, signal);
-    const shown = choosePictures(judged.pictures);
-    const around = await look(shown.map, pathsOf(shown));
-    const { accuracy, count } = judged.evaluation;
+  const { head: file, store, signal, onProgress, ...rest } = options;
+  const head = await loadHead(file);
+  return withDatasetEmbeddings({ ...rest, store, model: head.modelId }, async (stored) => {
+    const { record, source } = stored;
+    checkFits(file, head, stored);
+    onProgress?.('evaluating the head');
+    const evaluation = await evaluateForReport(stored, head, signal);
+    const shown = choosePictures(evaluation, head.labels.length);
+    onProgress?.('mapping the embeddings');
+    const mapped = shown.map.map(({ row }) => row);
+    const maps = await mapEmbeddings(source, mapped);
+    signal?.throwIfAborted();
+    const check = await checkData({
+      store,
+      dataset: record.dataset,
+      model: record.model_id,
+      signal,
+      onProgress: ({ phase, done, total }) => {
+        onProgress?.(`checking the data: ${phase}, ${done}${total === undefined ? '' : ` of ${total}`}`);
+      },
+    });
+    const found = shownFindings(check).flatMap(({ path, related }) =>
+      related === undefined ? [path] : [path, related],
+    );
+    const thumbnails = await makeThumbnails([...pathsOf(shown), ...found], signal, (done, total) => {
+      onProgress?.(`thumbnails, ${done} of ${total}`);
+    });
+    const about: [string, string][] = [
+      ['data set', `${record.dataset} (${record.layout})`],
+      ['report made', time(new Date().toISOString())],
+      [
+        'versions',
+        `lastlayer ${await ownVersion()}, onnxruntime ${ort.env.versions.common}, Node ${process.versions.node}`,
+      ],
+    ];
+    const { result } = evaluation;
     return {
-      html: await page({ head, judged, shown, ...around }),
-      accuracy,
-      count,
-      judgedOn: judged.on,
-      findings: around.check.findings.length,
+      html: await page({ head, evaluation, shown, maps, check, thumbnails, about }),
+      accuracy: 'accuracy' in result ? result.accuracy : undefined,
+      meanAveragePrecision: 'meanAveragePrecision' in result ? result.meanAveragePrecision : undefined,
+      count: result.count,
+      evaluatedOn: evaluation.on,
+      findings: check.findings.length,
     };
   });
 }
 
-/** All of a page that does not depend on the head's kind. */
-async function surroundings(
-  { record, source }: DatasetEmbeddings,
-  store: string,
-  mapped: readonly { row: number }[],
-  shown: Iterable<string>,
-  { signal, onProgress }: Pick<ReportOptions, 'signal' | 'onProgress'>,
-) {
-  onProgress?.('drawing the map');
-  const maps = await mapEmbeddings(source, mapped.map(({ row }) => row)); // prettier-ignore
-  signal?.throwIfAborted();
-  const check = await checkData({
-    store,
-    dataset: record.dataset,
-    model: record.model_id,
-    signal,
-    onProgress: ({ phase, done, total }) => {
-      onProgress?.(`checking the data: ${phase}, ${done}${total === undefined ? '' : ` of ${total}`}`);
-    },
-  });
-  const thumbnails = new Thumbnails();
-  await thumbnails.add([...shown, ...pathsOfFindings(check)], signal, (done, total) => {
-    onProgress?.(`thumbnails, ${done} of ${total}`);
-  });
-  const facts = await factsOf(record.dataset, record.layout);
-  return { dataset: record.dataset, maps, check, thumbnails, facts };
-}
-
-function* pathsOf({ mistakes, uncertain, cells, map }: Shown): Generator<string> {
-  for (const pictures of [mistakes, uncertain, ...cells.values(), map]) {
-    for (const { path } of pictures) yield path;
+/** @throws {LastlayerError} if the embeddings are others than those the head was trained on */
+function checkFits(file: string, head: Head, { record, multilabel }: DatasetEmbeddings): void {
+  if (record.transform_id !== head.transformId) {
+    throw new LastlayerError(
+      `The head ${file} was trained on pictures transformed by ${head.transformId}, and ${record.dataset} was embedded by ` +
+        `${record.transform_id}. Train the head again.`,
+    );
   }
-}
-
-function* pathsOfFindings({ findings }: DataCheck): Generator<string> {
-  for (const issue of ISSUES) {
-    for (const { path, related } of findings
-      .filter((each) => each.issue === issue)
-      .slice(0, FINDINGS_SHOWN)) {
-      yield path;
-      if (related !== undefined) yield related;
-    }
+  if ((head.kind === 'multilabel') !== multilabel) {
+    const predicts = head.kind === 'multilabel' ? 'any number of labels' : 'one class';
+    throw new LastlayerError(
+      `The head ${file} predicts ${predicts} per picture, and the pictures of ${record.dataset} have ` +
+        `${multilabel ? 'lists of labels' : 'one label each'}. Name the data set that it was trained on with --dataset.`,
+    );
   }
-}
-
-async function factsOf(dataset: string, layout: string): Promise<[string, string][]> {
-  return [
-    ['data set', `${dataset} (${layout})`],
-    ['made', time(new Date().toISOString())],
-    [
-      'versions',
-      `lastlayer ${await ownVersion()}, onnxruntime ${ort.env.versions.common}, Node ${process.versions.node}`,
-    ],
-  ];
 }

@@ -1,200 +1,293 @@
 import type { DataCheck } from '../check/check-data.js';
-import { ISSUE_MEANINGS, ISSUES, nameOf } from '../check/finding.js';
+import { ISSUE_MEANINGS, ISSUES, nameOf, type Finding } from '../check/finding.js';
 import type { Head } from '../head/head.js';
-import type { EvaluationResult } from '../head/metrics.js';
 import { asCalled } from '../util/errors.js';
-import { breakable, html, type Html } from './html.js';
-import type { Judged, JudgedPicture } from './judged.js';
-import type { HeadMetrics } from './metrics-of-head.js';
-import { tableOf } from './plot.js';
-import type { Thumbnails } from './thumbnails.js';
+import { sum } from '../util/math.js';
 import { count, interval, percent, sentence, time } from '../util/text.js';
+import type { EvaluatedPicture, ReportEvaluation, TrainingMetrics } from './evaluate.js';
+import { breakable, definitions, html, table, type Html, type Section } from './html.js';
+import { isRight, type LossGroup, type Thumbnails } from './pictures.js';
 
-/** Of each issue so many are shown. */
-export const FINDINGS_SHOWN = 8;
+/** Findings of each issue that are shown. */
+const FINDINGS_SHOWN = 8;
 
-/** Accuracy and what to compare it with. */
-export function headline({ evaluation, on, isNew }: Judged, { baselines }: HeadMetrics): Html {
-  const { accuracy, accuracyInterval, macroF1, logLoss, calibration, balancedAccuracy } = evaluation;
-  const bars = [
-    { name: 'this head', value: accuracy, bounds: accuracyInterval },
-    ...(baselines
-      ? [
-          {
-            name: '10 nearest neighbours',
-            value: baselines.nearestNeighbours.accuracy,
-            bounds: baselines.nearestNeighbours.accuracyInterval,
-          },
-          {
-            name: 'nearest class mean',
-            value: baselines.nearestCentroid.accuracy,
-            bounds: baselines.nearestCentroid.accuracyInterval,
-          },
-        ]
-      : []),
+interface Score {
+  name: string;
+  value: number | null;
+  interval?: readonly [number, number] | null | undefined;
+}
+
+/** How good the head is, beside methods that need no training. */
+export function summarySection(evaluation: ReportEvaluation, { baselines }: TrainingMetrics): Section {
+  const { on, isHeldOut, result } = evaluation;
+  const scores = scoresOf(evaluation, baselines);
+  const [{ value, interval: bounds }] = scores;
+  const pictures = `on ${count(result.count)} pictures`;
+  return {
+    id: 'summary',
+    title: evaluation.kind === 'softmax' ? 'Accuracy' : 'Mean average precision',
+    content: html`<p class="big">
+        <strong>${percent(value)}</strong>
+        <span
+          >${bounds ? `95 % interval ${interval(bounds)}, ${pictures}` : `mean over the labels, ${pictures}`}</span
+        >
+      </p>
+      ${
+        isHeldOut
+          ? html`<p>Evaluated on ${on}.</p>`
+          : html`<p class="warning">Evaluated on ${on}. How good it is on new pictures is unknown.</p>`
+      }
+      <ul class="bars">
+        ${scores.map(bar)}
+      </ul>
+      ${definitions('figures', figuresOf(evaluation))}`,
+  };
+}
+
+/** The head's score first, then those of the baselines. */
+function scoresOf(
+  { kind, result }: ReportEvaluation,
+  baselines: TrainingMetrics['baselines'],
+): [Score, ...Score[]] {
+  if (kind === 'softmax') {
+    const own = { name: 'this head', value: result.accuracy, interval: result.accuracyInterval };
+    if (!baselines || !('nearestCentroid' in baselines)) return [own];
+    const { nearestNeighbours, nearestCentroid } = baselines;
+    return [
+      own,
+      {
+        name: `${nearestNeighbours.k} nearest neighbours`,
+        value: nearestNeighbours.accuracy,
+        interval: nearestNeighbours.accuracyInterval,
+      },
+      {
+        name: 'nearest class mean',
+        value: nearestCentroid.accuracy,
+        interval: nearestCentroid.accuracyInterval,
+      },
+    ];
+  }
+  const own = { name: 'this head', value: result.meanAveragePrecision };
+  if (!baselines || !('chance' in baselines)) return [own];
+  return [
+    own,
+    { name: `${baselines.k} nearest neighbours`, value: baselines.nearestNeighbours },
+    { name: 'chance', value: baselines.chance },
   ];
-  return html`<section id="headline">
-    <p class="big">
-      <strong>${percent(accuracy)}</strong> right
-      <span>95 % interval ${interval(accuracyInterval)}, on ${count(evaluation.count)} pictures</span>
-    </p>
-    <p${isNew ? undefined : html` class="warning"`}>Judged on ${on}.${isNew ? '' : ' How good it is on new pictures is not known.'}</p>
-    <ul class="bars">
-      ${bars.map(
-        ({ name, value, bounds }) =>
-          html`<li>
-            <span>${name}</span
-            ><span class="bar" aria-hidden="true"
-              ><i style="width:${(100 * (value ?? 0)).toFixed(1)}%"></i
-              >${bounds === null ? undefined : html`<em style="left:${(100 * bounds[0]).toFixed(1)}%;right:${(100 - 100 * bounds[1]).toFixed(1)}%"></em>`}</span
-            >
-            <span>${percent(value)} <small>(${interval(bounds)})</small></span>
-          </li>`,
-      )}
-    </ul>
-    <dl class="figures">
-      ${[
-        ['balanced accuracy', percent(balancedAccuracy)],
-        ['macro F1', percent(macroF1)],
-        ['log loss', logLoss?.toFixed(3) ?? '–'],
-        ['calibration error', percent(calibration.ece)],
-      ].map(definition)}
-    </dl>
-  </section>`;
 }
 
-/** Precision, recall, F1 and support of every class. */
-export function classTable({ perClass }: EvaluationResult): Html {
-  return html`<section id="classes">
-    <h2>Class by class</h2>
-    ${tableOf([
-      ['class', 'precision', 'recall', 'F1', 'pictures'],
-      ...perClass.map(({ label, precision, recall, f1, support }) => [
-        label,
-        percent(precision),
-        percent(recall),
-        percent(f1),
-        count(support),
-      ]),
-    ])}
-  </section>`;
+function bar({ name, value, interval: bounds }: Score): Html {
+  const width = (100 * (value ?? 0)).toFixed(1);
+  const whisker =
+    bounds &&
+    html`<em
+      style="left:${(100 * bounds[0]).toFixed(1)}%;right:${(100 - 100 * bounds[1]).toFixed(1)}%"
+    ></em>`;
+  return html`<li>
+    <span>${name}</span
+    ><span class="bar" aria-hidden="true"><i style="width:${width}%"></i>${whisker ?? undefined}</span>
+    <span>${percent(value)} ${bounds ? html`<small>(${interval(bounds)})</small>` : undefined}</span>
+  </li>`;
 }
 
-/** Pictures with their true and predicted labels. */
-export function gallery(
-  { id, title, text }: { id: string; title: string; text: string },
-  pictures: readonly JudgedPicture[],
+function figuresOf({ kind, result }: ReportEvaluation): [string, string][] {
+  const { macroF1, logLoss, calibration } = result;
+  return [
+    ...(kind === 'softmax'
+      ? ([['balanced accuracy', percent(result.balancedAccuracy)]] as const)
+      : ([
+          ['all labels right', percent(result.subsetAccuracy)],
+          ['micro F1', percent(result.microF1)],
+        ] as const)),
+    ['macro F1', percent(macroF1)],
+    ['log loss', logLoss?.toFixed(3) ?? '–'],
+    ['calibration error', percent(calibration.ece)],
+  ].map(([name = '', value = '']) => [name, value]);
+}
+
+/** Precision, recall and F1 of each class or label. */
+export function labelsSection({ kind, result }: ReportEvaluation, { thresholds }: Head): Section {
+  const rest = ['precision', 'recall', 'F1', 'pictures'];
+  if (kind === 'softmax') {
+    const rows = result.perClass.map(({ label, precision, recall, f1, support }) => [
+      label,
+      ...[precision, recall, f1].map((value) => percent(value)),
+      count(support),
+    ]);
+    return { id: 'labels', title: 'Per-class metrics', content: table([['class', ...rest], ...rows]) };
+  }
+  const rows = result.perLabel.map(({ label, averagePrecision, precision, recall, f1, support }, n) => [
+    label,
+    percent(averagePrecision),
+    thresholds?.[n]?.toFixed(3) ?? '–',
+    ...[precision, recall, f1].map((value) => percent(value)),
+    count(support),
+  ]);
+  return {
+    id: 'labels',
+    title: 'Per-label metrics',
+    content: html`<p>
+        A label is predicted if its probability reaches the threshold. Average precision (AP) does not depend
+        on it.
+      </p>
+      ${table([['label', 'AP', 'threshold', ...rest], ...rows])}`,
+  };
+}
+
+/** The most confident mistakes. */
+export function topLossesSection(
+  groups: readonly LossGroup[],
   labels: readonly string[],
   thumbnails: Thumbnails,
-): Html {
-  return html`<section id="${id}">
-    <h2>${title}</h2>
-    <p>${pictures.length === 0 ? 'There are none.' : text}</p>
-    <ul class="gallery">
-      ${pictures.map(
-        ({ path, label, predicted, probability, probabilityOfLabel }) =>
-          html`<li>
-            ${image(thumbnails.of(path), `${labels[label] ?? ''}: ${path}`)}
-            <b>${labels[label]}</b>
-            ${
-              label === predicted
-                ? html`<span class="right">${percent(probability)}</span>`
-                : html`<span class="wrong">taken for ${labels[predicted]}, ${percent(probability)}</span>
-                    <small>${labels[label]} ${percent(probabilityOfLabel)}</small>`
-            }
-          </li>`,
-      )}
-    </ul>
-  </section>`;
-}
-
-/** What check-data found. */
-export function findingsSection({ findings, warnings, dataset }: DataCheck, thumbnails: Thumbnails): Html {
-  const groups = ISSUES.flatMap((issue) => {
-    const found = findings.filter((finding) => finding.issue === issue);
-    return found.length === 0 ? [] : [{ issue, found }];
-  });
-  return html`<section id="data">
-    <h2>What may be wrong with the data</h2>
-    <p>
-      ${findings.length === 0 ? 'Nothing was found.' : 'Have a look at these; some will be right as they are.'}
-      <code>${asCalled('npm run check-data -- --out FILE.csv')}</code> writes all of it as a manifest to
-      correct.
-    </p>
-    ${warnings.map((line) => html`<p class="warning">${line}</p>`)}
-    ${groups.map(
-      ({ issue, found }) =>
-        html`<h3>
-            ${sentence(issue)}:
-            ${found.length > FINDINGS_SHOWN ? `${FINDINGS_SHOWN} of ${count(found.length)}` : String(found.length)}
-          </h3>
-          <p>${sentence(ISSUE_MEANINGS[issue])}.</p>
+): Section {
+  return {
+    id: 'top-losses',
+    title: 'Top losses',
+    content: html`<p>
+        ${groups.length === 0 ? 'There are no mistakes.' : 'The most confident mistakes. Wrong labels show up here first, then what the backbone cannot distinguish.'}
+      </p>
+      ${groups.map(({ label, mistakes, pictures }) => {
+        const cards = pictures.map((picture) => card(picture, labels, thumbnails, label));
+        const heading =
+          label === undefined
+            ? undefined
+            : html`<h3>${labels[label]}: ${count(mistakes)} ${mistakes === 1 ? 'mistake' : 'mistakes'}</h3>`;
+        return html`${heading}
           <ul class="gallery">
-            ${found.slice(0, FINDINGS_SHOWN).map(
-              ({ path, detail, related }) =>
-                html`<li>
-                  <div class="pair">
-                    ${image(thumbnails.of(path), path)}
-                    ${related === undefined || issue === 'outlier' ? undefined : image(thumbnails.of(related), related)}
-                  </div>
-                  <b>${breakable(nameOf(dataset, path))}</b> <small>${detail}</small>
-                </li>`,
-            )}
-          </ul>`,
-    )}
-  </section>`;
+            ${cards}
+          </ul>`;
+      })}`,
+  };
 }
 
-/** What the head is and what it was made of. */
-export function aboutSection(head: Head, facts: readonly (readonly [string, string])[]): Html {
-  const { kind, labels, counts, training, l2, temperature, unknown, modelId, transformId, created, width } =
-    head;
-  const sum = (values: readonly number[]) => count(values.reduce((total, n) => total + n, 0));
-  const lines: (readonly [string, string])[] = [
-    ['head', `Linear(${width}, ${labels.length}), trained ${time(created)}`],
-    ['network', modelId],
-    ['transform', transformId],
-    [
-      kind === 'multilabel' ? 'labels' : 'pictures',
-      `${sum(counts.train)} to train on, ${sum(counts.validation)} to validate`,
-    ],
-    ['penalty λ', String(l2)],
-    ['temperature', temperature.toFixed(2)],
-    ...(kind === 'multilabel'
-      ? []
-      : [
-          [
-            'unknown below',
-            unknown ? `cosine ${unknown.threshold.toFixed(2)} to the nearest class mean` : 'never',
-          ] as const,
-        ]),
-    [
-      'optimiser',
-      `${training.converged ? 'converged' : `stopped (${training.reason})`} after ${training.iterations} iterations, loss ${training.loss.toFixed(4)}`,
-    ],
-    ...facts,
-  ];
-  return html`<section id="about">
-    <h2>What it was trained on</h2>
-    <dl class="about">${lines.map(definition)}</dl>
-    ${tableOf([
-      [kind === 'multilabel' ? 'label' : 'class', 'trained on', 'validated on'],
-      ...labels.map((label, n) => [label, count(counts.train[n] ?? 0), count(counts.validation[n] ?? 0)]),
-    ])}
-  </section>`;
+export function leastCertainSection(
+  pictures: readonly EvaluatedPicture[],
+  labels: readonly string[],
+  thumbnails: Thumbnails,
+): Section {
+  return {
+    id: 'least-certain',
+    title: 'Least certain',
+    content: html`<p>More pictures like these would improve the head the most.</p>
+      <ul class="gallery">
+        ${pictures.map((picture) => card(picture, labels, thumbnails))}
+      </ul>`,
+  };
 }
 
-/** A thumbnail, or a note that there is none. */
-export function image(source: string, text: string): Html {
-  return source === ''
+/** A picture and its prediction, or whether that has the one label. */
+function card(
+  picture: EvaluatedPicture,
+  labels: readonly string[],
+  thumbnails: Thumbnails,
+  label?: number,
+): Html {
+  const { path, predicted, certainty, probabilities } = picture;
+  const truth = labelText(picture.labels, labels);
+  const isOne = picture.labels.length === 1 && predicted.length === 1;
+  return html`<li>
+    ${image(thumbnails.get(path), `${truth}: ${path}`)}
+    <b>${truth}</b>
+    ${
+      label !== undefined
+        ? html`<span class="wrong">
+            ${labels[label]} ${predicted.includes(label) ? 'predicted' : 'not predicted'},
+            ${percent(probabilities.get(label))}
+          </span>`
+        : isRight(picture)
+          ? html`<span class="right">${percent(certainty)}</span>`
+          : html`<span class="wrong">predicted ${labelText(predicted, labels)}, ${percent(certainty)}</span>
+              ${isOne ? html`<small>${truth} ${percent(probabilities.get(picture.labels[0]!))}</small>` : undefined}`
+    }
+  </li>`;
+}
+
+/** The names of labels, which are given as indices. */
+export function labelText(indices: readonly number[], labels: readonly string[]): string {
+  return indices.length === 0 ? 'none of the labels' : indices.map((n) => labels[n]!).join(', ');
+}
+
+function image(source: string | undefined, text: string): Html {
+  return source === undefined
     ? html`<span class="missing">no picture</span>`
     : html`<img src="${source}" alt="${text}" loading="lazy" />`;
 }
 
-/** A name and its value, for a list of them. */
-export function definition([name, value]: readonly string[]): Html {
-  return html`<div>
-    <dt>${name}</dt>
-    <dd>${value}</dd>
-  </div>`;
+/** What `checkData` found. */
+export function findingsSection(check: DataCheck, thumbnails: Thumbnails): Section {
+  const { findings, warnings, dataset } = check;
+  const shown = shownFindings(check);
+  const groups = ISSUES.flatMap((issue) => {
+    const total = findings.filter((finding) => finding.issue === issue).length;
+    return total === 0 ? [] : [{ issue, total, found: shown.filter((finding) => finding.issue === issue) }];
+  });
+  return {
+    id: 'data',
+    title: 'Data issues',
+    content: html`<p>
+        ${findings.length === 0 ? 'None were found.' : 'Look at these pictures. Some will be right as they are.'}
+        <code>${asCalled('npm run check-data -- --out FILE.csv')}</code> writes all findings into a manifest
+        that you can correct.
+      </p>
+      ${warnings.map((line) => html`<p class="warning">${line}</p>`)}
+      ${groups.map(
+        ({ issue, total, found }) =>
+          html`<h3>
+              ${sentence(issue)}:
+              ${found.length < total ? `${found.length} of ${count(total)}` : count(total)}
+            </h3>
+            <p>${sentence(ISSUE_MEANINGS[issue])}.</p>
+            <ul class="gallery">
+              ${found.map(
+                ({ path, detail, related }) =>
+                  html`<li>
+                    <div class="pair">
+                      ${image(thumbnails.get(path), path)}
+                      ${related === undefined || issue === 'outlier' ? undefined : image(thumbnails.get(related), related)}
+                    </div>
+                    <b>${breakable(nameOf(dataset, path))}</b> <small>${detail}</small>
+                  </li>`,
+              )}
+            </ul>`,
+      )}`,
+  };
+}
+
+/** The clearest findings of each issue. */
+export function shownFindings({ findings }: DataCheck): Finding[] {
+  return ISSUES.flatMap((issue) =>
+    findings.filter((finding) => finding.issue === issue).slice(0, FINDINGS_SHOWN),
+  );
+}
+
+/** What the head is, and what it was trained on. */
+export function aboutSection(head: Head, about: readonly (readonly [string, string])[]): Section {
+  const { kind, labels, counts, training, l2, temperature, unknown, modelId, transformId, created, width } =
+    head;
+  const isSoftmax = kind === 'softmax';
+  const [trained, validated] = [counts.train, counts.validation].map((each) => count(sum(each)));
+  const stopped = training.converged ? 'converged' : `stopped (${training.reason})`;
+  return {
+    id: 'about',
+    title: 'About',
+    content: html`${definitions('about', [
+      ['head', `Linear(${width}, ${labels.length}), trained ${time(created)}`],
+      ['backbone', modelId],
+      ['transform', transformId],
+      [isSoftmax ? 'pictures' : 'labels', `${trained} for training, ${validated} for validation`],
+      ['penalty λ', String(l2)],
+      ['temperature', temperature.toFixed(2)],
+      ...(isSoftmax ? [['unknown below', unknownText(unknown)] as const] : []),
+      ['optimiser', `${stopped} after ${training.iterations} iterations, loss ${training.loss.toFixed(4)}`],
+      ...about,
+    ])}
+    ${table([
+      [isSoftmax ? 'class' : 'label', 'training', 'validation'],
+      ...labels.map((label, n) => [label, count(counts.train[n]!), count(counts.validation[n]!)]),
+    ])}`,
+  };
+}
+
+function unknownText(unknown: Head['unknown']): string {
+  return unknown ? `cosine ${unknown.threshold.toFixed(2)} to the nearest class mean` : 'never';
 }

@@ -7,9 +7,9 @@ const RUNS_FROM_SOURCE = import.meta.url.endsWith('.ts');
 const files = new Map<string, Promise<string>>();
 
 /**
- * A file of a page that runs in the browser. The pages are in `src/browser`, each in a folder. `page.js` and `page.css` are
- * bundles of `page.ts` (or `.tsx`) and `page.css` with all they import: in a clone they are made when they are first asked
- * for, in the package by `npm run build`. Any other file is handed out as it is.
+ * A file of a page that runs in the browser. Each page has a folder in `src/browser`. Its `page.js` and `page.css` are bundles
+ * of `page.ts` (or `page.tsx`) and `page.css` with everything they import. A clone bundles them on first use; in the
+ * package, `npm run build` has done so. Other files, such as `page.html`, are read as they are.
  * @param name page and file, such as `report/page.js`
  */
 export function pageFile(name: string): Promise<string> {
@@ -23,7 +23,7 @@ async function read(name: string): Promise<string> {
   return RUNS_FROM_SOURCE && /\/page\.(js|css)$/.test(name) ? bundle(path) : readFile(path, 'utf8');
 }
 
-/** esbuild is there in a clone only. */
+/** Only a clone has esbuild. */
 async function bundle(path: string): Promise<string> {
   const { buildSync } = await import('esbuild');
   const { outputFiles } = buildSync({
@@ -34,7 +34,7 @@ async function bundle(path: string): Promise<string> {
     format: 'iife',
     target: 'es2022',
     charset: 'utf8',
-    logLevel: 'silent', // What is wrong is in the error, too.
+    logLevel: 'silent', // The error says it all.
     write: false,
   });
   return outputFiles[0]!.text;

@@ -1,11 +1,11 @@
 import * as format from '../util/format.js';
 
-/** {@link format.percent} with number and sign on one line. */
+/** As `format.percent`, with a no-break space before the sign. */
 export function percent(fraction: number | null | undefined): string {
   return format.percent(fraction).replace(' %', '\u00a0%');
 }
 
-/** {@link format.interval}, likewise. */
+/** As `format.interval`, with a no-break space before the sign. */
 export function interval(bounds: readonly [number, number] | null): string {
   return format.interval(bounds).replace(' %', '\u00a0%');
 }

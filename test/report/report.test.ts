@@ -71,7 +71,7 @@ test('report tells where the file is, and --json the figures', async () => {
     out: join(root, 'again.html'),
     bytes: size,
     count: 24,
-    judgedOn: 'the validation split',
+    evaluatedOn: 'the validation split',
   });
 });
 
@@ -82,7 +82,7 @@ test('labels are text and never markup, and nothing is loaded from elsewhere', a
   expect(html.match(/(src|href)="(?!data:|#)[^"]*"/g)).toBeNull();
 });
 
-test('without a validation split, pictures are judged by heads that have not seen them', async () => {
+test('without a validation split, pictures are evaluated by heads that have not seen them', async () => {
   expect((await run('embed', join(data, 'train'), '--model', 'small.onnx', '--store', 'other')).code).toBe(0);
   expect((await run('train-head', '--store', 'other', '--out', 'other.safetensors')).code).toBe(0);
   const { code, stdout } = await run(
@@ -117,7 +117,7 @@ describe('on a head of any number of labels', () => {
     );
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({
-      ...{ out: lists, count: 24, judgedOn: 'the validation split' },
+      ...{ out: lists, count: 24, evaluatedOn: 'the validation split' },
       meanAveragePrecision: expect.any(Number) as number,
     });
     const html = await readFile(lists, 'utf8');
@@ -133,7 +133,7 @@ describe('on a head of any number of labels', () => {
     expect({ code, stderr }).toEqual({
       code: 1,
       stderr: expect.stringMatching(
-        /gives any number of labels a picture, and .* have one label each/,
+        /predicts any number of labels per picture, and .* have one label each/,
       ) as string,
     });
   });
@@ -193,7 +193,7 @@ describeWithBrowser('in a browser', () => {
     const dialog = page.locator('dialog');
     expect(await dialog.isVisible()).toBe(true);
     expect(await dialog.locator('img').count()).toBe(count);
-    expect(await dialog.locator('h2').textContent()).toMatch(/, taken for /);
+    expect(await dialog.locator('h2').textContent()).toMatch(/: predicted as /);
     await page.keyboard.press('Escape');
     expect(await dialog.isVisible()).toBe(false);
     expect(await page.locator('button[data-cell].wrong:focus').count()).toBe(1);

@@ -71,7 +71,7 @@ describeWithBrowser('the page', () => {
     await page.goto(url);
     await page.fill('#key', 'open says me');
     await page.keyboard.press('Enter');
-    await page.getByText('That is not the key.').waitFor();
+    await page.getByText('Wrong key.').waitFor();
     await page.fill('#key', 'open sesame');
     await page.keyboard.press('Enter');
     await page.waitForSelector('#drop', { state: 'visible' });

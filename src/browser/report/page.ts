@@ -29,7 +29,7 @@ function card<T extends Element>({ uri, name, label, predicted, p }: ListedPictu
     make('b', truth),
     label === predicted
       ? make('span', percent(p), 'right')
-      : make('span', `taken for ${labels[predicted] ?? ''}, ${percent(p)}`, 'wrong'),
+      : make('span', `predicted ${labels[predicted] ?? ''}, ${percent(p)}`, 'wrong'),
     make('small', ` ${name}`),
   );
   return into;
@@ -46,7 +46,7 @@ function openCells(): void {
       const found = (cells[key] ?? []).flatMap((n) => pictures[n] ?? []);
       const total = Number(button.textContent);
       const all = total === 1 ? '1 picture.' : `${total} pictures.`;
-      title!.textContent = truth === predicted ? `${truth}, recognised` : `${truth}, taken for ${predicted}`;
+      title!.textContent = `${truth}: predicted ${truth === predicted ? 'correctly' : `as ${predicted}`}`;
       text!.textContent = found.length < total ? `Showing ${found.length} of ${all}` : all;
       list!.replaceChildren(...found.map((picture) => card(picture, make('li'))));
       dialog.showModal();

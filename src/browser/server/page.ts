@@ -89,7 +89,7 @@ async function start(): Promise<void> {
     const response = await request('/v1/heads');
     if (response.status === 401) {
       access.hidden = false;
-      find('refused', HTMLElement).textContent = key === '' ? '' : 'That is not the key.';
+      find('refused', HTMLElement).textContent = key === '' ? '' : 'Wrong key.';
       keyField.focus();
       return;
     }
@@ -100,7 +100,7 @@ async function start(): Promise<void> {
     ask.hidden = false;
     offer(heads);
   } catch {
-    about.textContent = 'The server does not answer.';
+    about.textContent = 'The server is not responding.';
   }
 }
 
@@ -152,9 +152,9 @@ async function classify(job: Job): Promise<void> {
   try {
     const { results: [result] = [], error } = await send(job);
     if (result) show(job.answer, result);
-    else fail(job.answer, error?.message ?? 'The server gives no answer.');
+    else fail(job.answer, error?.message ?? 'The server sent no result.');
   } catch {
-    fail(job.answer, 'The server does not answer.');
+    fail(job.answer, 'The server is not responding.');
   }
 }
 

@@ -1,0 +1,169 @@
+import { splitRows, type DataSplit } from '../classify/train.js';
+import { predictOutOfFold, type PathPoint } from '../head/cross-validate.js';
+import type { FeatureSource } from '../head/examples.js';
+import type { Head } from '../head/head.js';
+import type { CurvePoint } from '../head/learning-curve.js';
+import type { EvaluationResult, MultilabelResult } from '../head/metrics.js';
+import { HeadGraph } from '../head/objective.js';
+import {
+  taskOf,
+  type Baselines,
+  type MultilabelBaselines,
+  type RowMask,
+  type Targets,
+} from '../head/task.js';
+import type { DatasetEmbeddings } from '../store/dataset-rows.js';
+import { LastlayerError } from '../util/errors.js';
+import { argmax } from '../util/math.js';
+
+/** A picture, its labels and the predicted ones: one each for a softmax head, any number for a multilabel head. */
+export interface EvaluatedPicture {
+  row: number;
+  path: string;
+  /** Indices into the head's labels, ascending. */
+  labels: readonly number[];
+  predicted: readonly number[];
+  /** The probability of the prediction; for a multilabel head, that of its least certain decision; 0 … 1. */
+  certainty: number;
+  /** Of the labels and of the predicted ones; 0 … 1. */
+  probabilities: ReadonlyMap<number, number>;
+}
+
+export type ReportEvaluation = EvaluatedOn & {
+  /** In the order of their rows. */
+  pictures: EvaluatedPicture[];
+} & ({ kind: 'softmax'; result: EvaluationResult } | { kind: 'multilabel'; result: MultilabelResult });
+
+interface EvaluatedOn {
+  /** What the head was evaluated on, in words. */
+  on: string;
+  /** False if the head was trained on these pictures, since there are no others. */
+  isHeldOut: boolean;
+}
+
+/**
+ * Evaluates a head on the validation split or, if there is none, heads like it by cross-validation.
+ * @throws {LastlayerError} if no picture has a label that the head knows
+ * @throws the signal's reason, once it aborts
+ */
+export async function evaluateForReport(
+  stored: DatasetEmbeddings,
+  head: Head,
+  signal: AbortSignal | undefined,
+): Promise<ReportEvaluation> {
+  const task = taskOf(head.kind);
+  const split = splitRows(task, stored, {});
+  const indexOf = new Map(head.labels.map((label, n) => [label, n]));
+  const known = split.labels.map((list) =>
+    list.flatMap((label) => indexOf.get(label) ?? []).sort((a, b) => a - b),
+  );
+  const evaluator = task.evaluator(head.labels, { thresholds: head.thresholds });
+  const pictures: EvaluatedPicture[] = [];
+
+  const evaluatedOn = await predictUnseen(stored.source, head, known, split, signal, (row, logits, at) => {
+    const labels = known[row]!;
+    for (const label of split.labels[row]!) if (!indexOf.has(label)) evaluator.addUnknown(label);
+    if (head.kind === 'softmax' && labels.length === 0) return;
+    const probabilities = new Float64Array(head.labels.length);
+    task.probabilities(probabilities, logits, at, head.temperature);
+    evaluator.add(labels, probabilities);
+    const { predicted, certainty } = decide(head, probabilities);
+    pictures.push({
+      row,
+      path: stored.rows[row]!.path,
+      labels,
+      predicted,
+      certainty,
+      probabilities: new Map([...labels, ...predicted].map((n) => [n, probabilities[n]!])),
+    });
+  });
+
+  if (!pictures.some(({ labels }) => labels.length > 0)) {
+    throw new LastlayerError(
+      `No picture of ${stored.record.dataset} has a label that the head knows (${head.labels.slice(0, 5).join(', ')}). Name ` +
+        'the data set that it was trained on with --dataset.',
+    );
+  }
+  pictures.sort((a, b) => a.row - b.row);
+  return { kind: head.kind, result: evaluator.result(), pictures, ...evaluatedOn } as ReportEvaluation;
+}
+
+/** The labels that the head predicts, as indices, and how certain it is. */
+function decide(
+  { thresholds }: Head,
+  probabilities: Float64Array,
+): { predicted: number[]; certainty: number } {
+  if (!thresholds) {
+    const best = argmax(probabilities, 0, probabilities.length);
+    return { predicted: [best], certainty: probabilities[best]! };
+  }
+  const isPredicted = thresholds.map((threshold, n) => probabilities[n]! >= threshold);
+  return {
+    predicted: isPredicted.flatMap((is, n) => (is ? [n] : [])),
+    certainty: Math.min(...probabilities.map((p, n) => (isPredicted[n] ? p : 1 - p))),
+  };
+}
+
+/**
+ * Predicts the validation split by the head or, if there is none, every picture by a head that has not seen it.
+ * @param known each row's labels, as indices; [M]
+ * @param visit takes a row and where its logits begin: [N] of them, before the temperature
+ */
+async function predictUnseen(
+  source: FeatureSource,
+  head: Head,
+  known: readonly (readonly number[])[],
+  { train, validation, from, groups }: DataSplit,
+  signal: AbortSignal | undefined,
+  visit: (row: number, logits: Float32Array, at: number) => void,
+): Promise<EvaluatedOn> {
+  const task = taskOf(head.kind);
+  const count = head.labels.length;
+
+  return HeadGraph.with(task, async (graph) => {
+    const predict = async (mask: RowMask): Promise<void> => {
+      const parameters = { W: Float32Array.from(head.weights.to1DArray()), b: head.bias };
+      for await (const { rows, features } of source.blocks()) {
+        signal?.throwIfAborted();
+        const logits = await graph.logits(features, parameters);
+        rows.forEach((row, i) => {
+          if (mask(row)) visit(row, logits, i * count);
+        });
+      }
+    };
+    if (from === 'validation split') {
+      await predict(validation);
+      return { on: 'the validation split', isHeldOut: true };
+    }
+    const examples = { task, source, ...targetsOf(head, known) };
+    const outOfFold = await predictOutOfFold(graph, examples, { mask: train, groups, l2: head.l2, signal });
+    if (!outOfFold) {
+      await predict(train);
+      return { on: 'the training pictures, since there are no others', isHeldOut: false };
+    }
+    for await (const { rows, logits } of outOfFold.predictions()) {
+      rows.forEach((row, i) => {
+        visit(row, logits, i * count);
+      });
+    }
+    const on = `${outOfFold.folds}-fold cross-validation: each picture by a head that has not seen it`;
+    return { on, isHeldOut: true };
+  });
+}
+
+function targetsOf({ kind, labels: names }: Head, known: readonly (readonly number[])[]): Targets {
+  return kind === 'softmax'
+    ? { names, labelSets: names.map((_, n) => [n]), targets: Int32Array.from(known, ([n = -1]) => n) }
+    : { names, labelSets: known, targets: Int32Array.from(known.keys()) };
+}
+
+/** What `train-head` measured, see `trainingJson`. A head that was made otherwise has none of it. */
+export interface TrainingMetrics {
+  baselines?: Baselines | MultilabelBaselines | null;
+  learningCurve?: CurvePoint[] | null;
+  crossValidation?: { path: PathPoint[] } | null;
+}
+
+export function trainingMetrics({ metrics }: Head): TrainingMetrics {
+  return (metrics ?? {}) as unknown as TrainingMetrics;
+}
