@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { type Command, Option } from 'commander';
 import type { Backbone } from '../backbone/backbone.js';
 import { loadBackbone } from '../backbone/load.js';
@@ -12,6 +10,7 @@ import { UsageError } from '../util/errors.js';
 import {
   batchSizeOption,
   concurrencyOption,
+  datasetOrExamples,
   deviceOption,
   jsonOption,
   type ModelFlags,
@@ -231,22 +230,4 @@ async function failures(
 function counted(entries: [string, number][]): string {
   const shown = entries.slice(0, 10).map(([name, n]) => `${name} ${n}`);
   return shown.join(', ') + (entries.length > 10 ? `, … (${entries.length} in all)` : '');
-}
-
-/** The pictures that come with a clone, for a first try; the installed package is without. */
-const EXAMPLES = fileURLToPath(new URL('../../test/fixtures/examples', import.meta.url));
-
-/**
- * The data set that a command is to work on, which is the example pictures where none is named.
- * @param call how to name one, e.g. `npm run embed -- FOLDER`
- * @throws {UsageError} where none is named and there are no examples
- */
-export function datasetOrExamples(named: string | undefined, call: string): string {
-  if (named !== undefined) return named;
-  if (!existsSync(EXAMPLES)) {
-    throw new UsageError(`No data set is named. Name a folder of pictures or a manifest: ${call}`);
-  }
-  say(`No data set is named, so here are the example pictures: ${EXAMPLES}`);
-  say(`Your own: ${call}`);
-  return EXAMPLES;
 }

@@ -1,12 +1,12 @@
 import { type Command, Option } from 'commander';
 import { Classifier } from '../classify/classifier.js';
-import { evaluateDataset, type DatasetEvaluation } from '../classify/evaluate.js';
+import { type DatasetEvaluation, evaluateDataset } from '../classify/evaluate.js';
 import type { Split } from '../data/dataset.js';
 import type { ViewSet } from '../image/views.js';
 import { UsageError } from '../util/errors.js';
 import { describeEvaluation } from './describe.js';
-import { datasetOrExamples } from './embed.js';
 import {
+  datasetOrExamples,
   deviceOption,
   headOption,
   jsonOption,
@@ -36,9 +36,9 @@ export const evaluateCommand = (command: Command): Command =>
     .argument('[dataset]', 'as for embed (default: the example pictures)')
     .addOption(headOption())
     .addOption(storeOption())
-    .addOption(splitOption('the split to judge on (default: test, else val, else everything)'))
+    .addOption(splitOption('the split to evaluate on (default: test, else val, else everything)'))
     .addOption(new Option('--top-k <k>', 'k of the top-k accuracy (default: 5)').argParser(wholeNumber))
-    .addOption(viewsOption('further views to judge each picture by (default: none)'))
+    .addOption(viewsOption('augmented views to average over (default: none)'))
     .addOption(modelOfHeadOption())
     .addOption(deviceOption())
     .addOption(threadsOption())
@@ -46,10 +46,12 @@ export const evaluateCommand = (command: Command): Command =>
     .addHelpText(
       'after',
       `
-Embeddings that the store has are taken from there; nothing is written to it.
+Embeddings that are in the store are reused. Nothing is written to it.
 
 ${VIEWS_HELP}
 The logits of all views are averaged.
+
+Exit code 3: done, but some pictures could not be read.
 
 Examples:
   npm run evaluate -- --head head.safetensors ~/photos
@@ -57,22 +59,20 @@ Examples:
     )
     .action(run);
 
-async function run(
-  named: string | undefined,
-  { json, split, topK, store, head, views = [], ...flags }: EvaluateFlags,
-): Promise<void> {
+async function run(named: string | undefined, flags: EvaluateFlags): Promise<void> {
   const dataset = datasetOrExamples(named, 'npm run evaluate -- FOLDER');
-  const classifier = await Classifier.load(head, { ...flags, views, onNotice: notice });
+  const { head, store, split, topK, views = [] } = flags;
+  const classifier = await Classifier.load(head, { ...flags, onNotice: notice });
   if (topK !== undefined && classifier.head.kind !== 'softmax') {
     throw new UsageError(
-      `--top-k is of heads that give one class a picture, and ${head} gives any number of labels, each from its threshold on. ` +
-        'Leave it out; mAP says how well the labels are ranked.',
+      `--top-k is for heads with one class per picture, and ${head} is a multilabel head. Leave it out; mAP says how well ` +
+        'the labels are ranked.',
     );
   }
   const progress = new Progress('evaluating', 'pictures');
-  const result = await interruptible(async (signal) => {
-    try {
-      return await evaluateDataset(classifier, dataset, {
+  const result = await interruptible(
+    (signal) =>
+      evaluateDataset(classifier, dataset, {
         store,
         split,
         topK,
@@ -80,44 +80,42 @@ async function run(
         onProgress: ({ done, total }) => {
           progress.update(done, total);
         },
-      });
-    } finally {
-      progress.stop();
-    }
-  });
-  const { kind, failed, unlabelled, calledUnknown, ...metrics } = result;
-  if (failed.length > 0) process.exitCode = 3;
-  if (json) {
+      }),
+    { displays: [progress] },
+  );
+  if (result.failed.length > 0) process.exitCode = 3;
+  if (flags.json) {
+    const { kind, failed: errors, unlabelled, calledUnknown, ...metrics } = result;
+    const modelId = classifier.backbone.id;
     print(
       JSON.stringify({
         head,
         dataset,
         split: result.split ?? null,
         views,
-        modelId: classifier.backbone.id,
+        modelId,
         metrics,
         calledUnknown,
-        errors: failed,
+        errors,
         unlabelled,
       }),
     );
-    return;
+  } else {
+    describe(result, classifier);
   }
-  const name = result.split ? `${dataset}, split ${result.split}` : dataset;
-  const { thresholds, unknown } = classifier.head;
-  print(describeEvaluation(name, result, { perLabel: true, thresholds, confusion: true, topK: true }));
-  if (unknown && calledUnknown) print(describeCalledUnknown(calledUnknown, result));
-  if (unlabelled > 0) say(`${unlabelled} pictures without a label are not counted.`);
-  for (const { path, error } of failed) say(`unreadable: ${onOneLine(path)}: ${onOneLine(error)}`);
 }
 
-function describeCalledUnknown(
-  calledUnknown: NonNullable<DatasetEvaluation['calledUnknown']>,
-  { count, unknown }: DatasetEvaluation,
-): string {
-  const others = unknown.reduce((sum, each) => sum + each.count, 0);
-  return (
-    `called unknown: ${calledUnknown.known} of ${count}` +
-    (others > 0 ? `, and ${calledUnknown.others} of ${others} of other classes` : '')
-  );
+function describe(result: DatasetEvaluation, { head: { thresholds, unknown } }: Classifier): void {
+  const { dataset, split, count, calledUnknown, failed, unlabelled } = result;
+  const name = split ? `${dataset}, split ${split}` : dataset;
+  print(describeEvaluation(name, result, { perLabel: true, thresholds, confusion: true, topK: true }));
+  if (unknown && calledUnknown) {
+    const others = result.unknown.reduce((sum, each) => sum + each.count, 0);
+    print(
+      `called unknown: ${calledUnknown.known} of ${count}` +
+        (others > 0 ? `, and ${calledUnknown.others} of ${others} of other classes` : ''),
+    );
+  }
+  if (unlabelled > 0) say(`${unlabelled} pictures without a label are not counted.`);
+  for (const { path, error } of failed) say(`unreadable: ${onOneLine(path)}: ${onOneLine(error)}`);
 }

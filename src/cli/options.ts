@@ -1,21 +1,18 @@
-import { readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { InvalidArgumentError, Option } from 'commander';
 import type { Backbone } from '../backbone/backbone.js';
-import { BUNDLED_PATH } from '../backbone/load.js';
-import { type Device, DEVICES } from '../backbone/session.js';
+import { type BackboneOptions, BUNDLED_PATH } from '../backbone/load.js';
+import { DEVICES } from '../backbone/session.js';
 import { SPLITS } from '../data/dataset.js';
-import type { ClassWeights } from '../head/examples.js';
 import { VIEW_SETS, type ViewSet } from '../image/views.js';
 import { LastlayerError, messageOf, UsageError } from '../util/errors.js';
 import { writeWholeFile } from '../util/files.js';
 import { isInRange, type NumberRange, requirement } from '../util/validate.js';
+import { say } from './terminal.js';
 
 /** Flags of all commands that run the backbone. */
-export interface ModelFlags {
-  model?: string | undefined;
-  device: Device;
-  threads?: number | undefined;
-}
+export type ModelFlags = Pick<BackboneOptions, 'model' | 'device' | 'threads'>;
 
 export const modelOption = (fallback = 'models/resnet18.onnx, else the bundled ResNet-18'): Option =>
   new Option(
@@ -126,6 +123,24 @@ function viewSets(text: string): ViewSet[] {
   });
 }
 
+/** Pictures that come with a clone, for a first try; the installed package has none. */
+const EXAMPLES = fileURLToPath(new URL('../../test/fixtures/examples', import.meta.url));
+
+/**
+ * The data set to work on: the given one, else the example pictures.
+ * @param usage how to name one, e.g. `npm run embed -- FOLDER`
+ * @throws {UsageError} if none is given and there are no examples
+ */
+export function datasetOrExamples(given: string | undefined, usage: string): string {
+  if (given !== undefined) return given;
+  if (!existsSync(EXAMPLES)) {
+    throw new UsageError(`No data set is named. Name a folder of pictures or a manifest: ${usage}`);
+  }
+  say(`No data set is named. Using the example pictures: ${EXAMPLES}`);
+  say(`To use your own: ${usage}`);
+  return EXAMPLES;
+}
+
 /** For --precision fp32. @throws {UsageError} if the backbone has no float32 weights */
 export function requireFloat32({ quantized, id, source }: Backbone): void {
   if (!quantized) return;
@@ -135,45 +150,6 @@ export function requireFloat32({ quantized, id, source }: Backbone): void {
       : 'name the float32 model that it was made from with --model.';
   throw new UsageError(
     `--precision is fp32, but ${id} is an int8 model and has no other weights. Leave --precision out, or ${instead}`,
-  );
-}
-
-/**
- * Parses --class-weights: `none`, `balanced`, JSON such as {"ants": 2}, or the path of a file with such JSON.
- * @throws {UsageError} if it is none of these
- */
-export async function readClassWeights(given: string): Promise<ClassWeights> {
-  if (given === 'none' || given === 'balanced') return given;
-  const isInline = given.trimStart().startsWith('{');
-  const text = isInline ? given : await textOf(given);
-  const where = isInline ? '--class-weights' : given;
-  const advice = 'Write for example {"ants": 2, "bees": 1}.';
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new UsageError(`${where} is not valid JSON: ${messageOf(error)}. ${advice}`);
-  }
-  if (isWeights(value)) return value;
-  throw new UsageError(`${where} is ${JSON.stringify(value)}. ${advice}`);
-}
-
-async function textOf(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    throw new UsageError(
-      `--class-weights is ${path}. It must be none, balanced, JSON or a readable file (${messageOf(error)}).`,
-    );
-  }
-}
-
-function isWeights(value: unknown): value is Record<string, number> {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    !Array.isArray(value) &&
-    Object.values(value).every((weight) => typeof weight === 'number')
   );
 }
 

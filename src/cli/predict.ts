@@ -53,7 +53,7 @@ export const predictCommand = (command: Command): Command =>
 so it probably belongs to none of them. That catches most pictures of entirely different things, but not something that looks
 like one of the classes. The predictions shown are the best guess all the same.
 
-With a multi-label head, the labels whose probability reaches their threshold stand beside the picture, and the most probable
+With a multilabel head, the labels whose probability reaches their threshold stand beside the picture, and the most probable
 labels below.
 
 ${VIEWS_HELP}

@@ -5,8 +5,7 @@ import { loadBackbone } from '../backbone/load.js';
 import { quantizeBackbone, type QuantizedBackbone, speedRatio } from '../backbone/quantize/quantize.js';
 import { type Fidelity, measureFidelity } from '../classify/fidelity.js';
 import { percent } from '../util/format.js';
-import { datasetOrExamples } from './embed.js';
-import { jsonOption, modelOption, threadsOption, wholeNumber } from './options.js';
+import { datasetOrExamples, jsonOption, modelOption, threadsOption, wholeNumber } from './options.js';
 import { interruptible, Progress } from './progress.js';
 import { notice, print, say } from './terminal.js';
 

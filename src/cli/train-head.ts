@@ -1,9 +1,11 @@
+import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { trainFromStore, trainingJson, type TrainedHead, type TrainOptions } from '../classify/train.js';
-import { L2_RULES, type L2Rule } from '../head/cross-validate.js';
+import { type TrainedHead, trainFromStore, trainingJson, type TrainOptions } from '../classify/train.js';
+import { L2_RULES } from '../head/cross-validate.js';
+import type { ClassWeights } from '../head/examples.js';
 import { saveHead } from '../head/file.js';
-import type { ViewSet } from '../image/views.js';
+import { messageOf, UsageError } from '../util/errors.js';
 import { describeTraining } from './describe.js';
 import {
   datasetOption,
@@ -12,27 +14,15 @@ import {
   jsonOption,
   modelIdOption,
   notNegative,
-  readClassWeights,
   storeOption,
   viewsOption,
 } from './options.js';
 import { FitProgress, interruptible } from './progress.js';
 import { notice, print } from './terminal.js';
 
-interface TrainFlags {
-  store: string;
-  dataset?: string | undefined;
-  model?: string | undefined;
-  out: string;
-  l2?: number | undefined;
-  l2Rule: L2Rule;
-  folds?: number | undefined;
-  holdOut?: number | undefined;
+interface TrainFlags extends Omit<TrainOptions, 'classWeights'> {
   classWeights: string;
-  labelSmoothing: number;
-  learningCurve?: true | undefined;
-  memory?: number | undefined;
-  views?: ViewSet[] | undefined;
+  out: string;
   json?: true | undefined;
 }
 
@@ -42,28 +32,27 @@ export const trainHeadCommand = (command: Command): Command =>
     .addOption(datasetOption())
     .addOption(modelIdOption())
     .option('--out <file>', 'where to write the head', 'head.safetensors')
-    .option('--learning-curve', 'measure what more pictures would bring: accuracy with 10 to 100 % of them')
+    .option('--learning-curve', 'also train on 10 to 100 % of the pictures, to see whether more would help')
     .addOption(
       new Option(
         '--class-weights <weights>',
-        'none: all pictures count alike; balanced: all classes do; or weights by class, as JSON or a file of it',
+        'none, balanced (all classes count alike), or weights by class, as JSON or a JSON file',
       ).default('none'),
     )
     .addOption(
-      new Option('--label-smoothing <epsilon>', 'against wrong labels: spread this part over all classes')
+      new Option('--label-smoothing <epsilon>', 'fraction to spread over all classes, against wrong labels')
         .argParser(fraction)
         .default(0),
     )
     .addOption(
-      new Option(
-        '--l2 <lambda>',
-        'strength of the pull towards small weights (default: chosen by cross-validation)',
-      ).argParser(notNegative),
+      new Option('--l2 <lambda>', 'penalty on large weights (default: chosen by cross-validation)').argParser(
+        notNegative,
+      ),
     )
     .addOption(
       new Option(
         '--l2-rule <rule>',
-        'best: the least log loss; one-se: the largest lambda within one standard error',
+        'best: the lambda of least log loss; one-se: the largest within one standard error of it',
       )
         .choices(L2_RULES)
         .default('best'),
@@ -71,46 +60,45 @@ export const trainHeadCommand = (command: Command): Command =>
     .addOption(
       new Option(
         '--folds <k>',
-        'parts of the cross-validation, 0 for none (default: 5; 3 or 4 where a class is that small)',
+        'folds of cross-validation, 0 for none (default: 5, or 3 or 4 if a class is that small)',
       ).argParser(notNegative),
     )
     .addOption(
       new Option(
         '--hold-out <fraction>',
-        'where there is no validation split, keep this part of each class for one',
+        'fraction of each class to hold out, if there is no validation split',
       ).argParser(fraction),
     )
     .addOption(
       new Option(
         '--memory <GiB>',
-        'what may be filled (default: what is free); larger data sets are read in blocks',
+        'memory to fill; larger data sets are read in blocks (default: what is free)',
       ).argParser(gibibytes),
     )
-    .addOption(viewsOption('further views to learn from, of those embedded (default: all)'))
+    .addOption(viewsOption('augmented views to train on, out of those embedded (default: all)'))
     .addOption(jsonOption())
-    .addHelpText('after', HELP)
-    .action(run);
+    .addHelpText(
+      'after',
+      `
+No option is needed. Cross-validation chooses the penalty lambda, the temperature, which calibrates the probabilities, and the
+threshold below which predict calls a picture unknown. The head is evaluated on the validation split or, if there is none, by
+cross-validation: each picture by a head that has not seen it. Identical pictures, and those of one group (a column of the
+manifest, such as the subject), stay together.
 
-const HELP = `
-No option is needed. The penalty, lambda, is chosen by cross-validation; so are the temperature, which makes
-probabilities mean what they say, and the threshold below which predict calls a picture unknown. The head is judged on
-the validation split or, where there is none, by cross-validation: each picture by a head that has not seen it. Equal
-pictures, and those of one group (a column of the manifest, such as the subject), stay together.
+"unknown" means less similar to every class, by the cosine to the class means, than 95 % of the pictures that the head got
+right. That catches most pictures of entirely different things, more so with more classes, but not something that looks like
+one of the classes.
 
-Unknown means: less like any class, by the cosine to the class means, than 95 % of the pictures that the head got right.
-That catches most pictures of quite other things, the more the more classes there are; it can not catch a picture that looks
-like one of the classes and is something else.
+If the manifest has the column labels, a list per picture, the head is a multilabel one: a logistic regression per label, each
+with the threshold that gives the best F1 in cross-validation. It is scored by mAP. It calls no picture unknown: a picture of
+something else simply gets no label.
 
-Where the manifest has the column labels, a list of all that a picture shows, each label is told by itself: by a logistic
-regression, and from a threshold on, which is chosen by cross-validation for the best F1. Such a head is judged by mAP. No
-picture is unknown to it: one of something else shows none of the labels.
+If augmented views are embedded (see embed --views), they are trained on too. The views of a picture together count as one
+picture and stay in the same fold. Evaluation uses the center crop alone.
 
-Where further views of the pictures are embedded (see embed --views), they are learnt from, too; all views of a picture count
-as much as one picture, stay on the same side of every fold, and only the middle of a picture is ever judged by.
-
-Minimises the mean cross-entropy + lambda/2 ‖W‖² by L-BFGS, on standardised features; the scaling is folded back. The
-mean is weighted by class, if you say so, and by the manifest's column weight, as scikit-learn's LogisticRegression does
-with class_weight and sample_weight. The backbone is frozen: nothing but this layer is trained.
+Training minimises the mean cross-entropy + lambda/2 ‖W‖² by L-BFGS on standardised features, and folds the scaling back into
+the weights. Class weights and the manifest's column weight work like class_weight and sample_weight of scikit-learn's
+LogisticRegression. The backbone is frozen: only this layer is trained.
 
 Examples:
   npm run train-head
@@ -118,15 +106,18 @@ Examples:
   npm run train-head -- --class-weights balanced --out ants-and-bees.safetensors
   npm run train-head -- --class-weights '{"rare": 5}' --label-smoothing 0.1
   npm run train-head -- --l2 0.01 --folds 0
-  npm run train-head -- --dataset ~/photos --json`;
+  npm run train-head -- --dataset ~/photos --json`,
+    )
+    .action(run);
 
-async function run({ json, out, classWeights, ...flags }: TrainFlags): Promise<void> {
-  const options: TrainOptions = { ...flags, classWeights: await readClassWeights(classWeights) };
+async function run({ json, out, ...flags }: TrainFlags): Promise<void> {
+  const classWeights = await readClassWeights(flags.classWeights);
   const progress = new FitProgress();
-  const trained = await interruptible(async (signal) => {
-    try {
-      return await trainFromStore({
-        ...options,
+  const trained = await interruptible(
+    (signal) =>
+      trainFromStore({
+        ...flags,
+        classWeights,
         signal,
         onNotice: notice,
         onFit: (state) => {
@@ -135,18 +126,55 @@ async function run({ json, out, classWeights, ...flags }: TrainFlags): Promise<v
         onIteration: (state) => {
           progress.iteration(state);
         },
-      });
-    } finally {
-      progress.stop();
-    }
-  });
+      }),
+    { displays: [progress] },
+  );
   const path = resolve(out);
   await saveHead(path, trained.head);
   if (json) print(JSON.stringify(toJson(trained, path)));
   else {
     print(describeTraining(trained));
-    print(`\nThe head is in ${path}`);
+    print(`\nWrote the head to ${path}`);
   }
+}
+
+/**
+ * Parses --class-weights: `none`, `balanced`, JSON such as {"ants": 2}, or the path of a file with such JSON.
+ * @throws {UsageError} if it is none of these
+ */
+async function readClassWeights(given: string): Promise<ClassWeights> {
+  if (given === 'none' || given === 'balanced') return given;
+  const isInline = given.trimStart().startsWith('{');
+  const text = isInline ? given : await textOf(given);
+  const where = isInline ? '--class-weights' : given;
+  const advice = 'Write for example {"ants": 2, "bees": 1}.';
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(`${where} is not valid JSON: ${messageOf(error)}. ${advice}`);
+  }
+  if (isWeights(value)) return value;
+  throw new UsageError(`${where} is ${JSON.stringify(value)}. ${advice}`);
+}
+
+async function textOf(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(
+      `--class-weights is ${path}. It must be none, balanced, JSON or a readable file (${messageOf(error)}).`,
+    );
+  }
+}
+
+function isWeights(value: unknown): value is Record<string, number> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.values(value).every((weight) => typeof weight === 'number')
+  );
 }
 
 function toJson(trained: TrainedHead, path: string) {

@@ -48,7 +48,7 @@ const result = {
     unknown: { type: 'boolean', description: 'Whether the picture probably belongs to none of the classes' },
     labels: {
       ...texts,
-      description: 'For a multi-label head: the labels whose probability reaches their threshold',
+      description: 'For a multilabel head: the labels whose probability reaches their threshold',
     },
     similar,
     error,

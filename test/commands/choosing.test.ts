@@ -27,7 +27,7 @@ test('no option is needed: λ is chosen, the head judged by cross-validation, an
   expect(stdout).toMatch(/temperature \d+\.\d\d: calibration error/);
   expect(stdout).toMatch(/new pictures, by 5-fold cross-validation: accuracy [\d.]+ % of 24, 95 % interval/);
   expect(stdout).toMatch(/nearest class mean [\d.]+ %, 10 nearest neighbours/);
-  expect(stdout).toContain(`The head is in ${join(root, 'head.safetensors')}`);
+  expect(stdout).toContain(`Wrote the head to ${join(root, 'head.safetensors')}`);
 });
 
 test('--json has it all as one object, and options are heeded', async () => {

@@ -57,7 +57,7 @@ describe('from the example pictures to a head', () => {
   it('embed takes the bundled backbone and embeds the examples, and says both', async () => {
     const { code, stdout, stderr } = await runProcess('embed');
     expect(code).toBe(0);
-    expect(stderr).toContain(`No data set is named, so here are the example pictures: ${EXAMPLES}`);
+    expect(stderr).toContain(`No data set is named. Using the example pictures: ${EXAMPLES}`);
     expect(stderr.match(/^The features are the bundled ones.*`npm run fetch-model`.*$/gm)).toHaveLength(1);
     expect(stdout).toMatch(/136 pictures .*\n.*butterfly 34, fish 34, flower 34, mushroom 34/);
     expect(stdout).toMatch(/136 embedded/);

@@ -121,7 +121,7 @@ test('what is of pictures of one class each is refused', async () => {
     'pictures.jsonl',
   );
   expect(topK.code).toBe(2);
-  expect(topK.stderr).toMatch(/--top-k is of heads that give one class.*head\.safetensors gives any number/);
+  expect(topK.stderr).toMatch(/--top-k is for heads with one class.*head\.safetensors is a multilabel head/);
 });
 
 test('a data set that mixes pictures of one class with lists of labels is refused', async () => {
