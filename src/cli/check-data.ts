@@ -1,16 +1,13 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { checkData, type DataCheck } from '../check/check-data.js';
+import { checkData, type CheckDataOptions, type DataCheck } from '../check/check-data.js';
 import { ISSUE_MEANINGS, ISSUES, nameOf } from '../check/finding.js';
 import { toManifest } from '../check/manifest.js';
 import { datasetOption, jsonOption, modelIdOption, storeOption, writeOut } from './options.js';
 import { interruptible, Status } from './progress.js';
 import { notice, onOneLine, print, styled } from './terminal.js';
 
-interface CheckFlags {
-  store: string;
-  dataset?: string | undefined;
-  model?: string | undefined;
+interface CheckFlags extends CheckDataOptions {
   out?: string | undefined;
   json?: true | undefined;
 }

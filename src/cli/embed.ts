@@ -58,7 +58,7 @@ export const embedCommand = (command: Command): Command =>
         'leave the work to workers (npm run worker) that are reached through this Redis',
       ),
     )
-    .addOption(viewsOption('of the pictures to train on, further views to embed (default: none)'))
+    .addOption(viewsOption('augmented views of training pictures to embed'))
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(jsonOption())

@@ -38,7 +38,7 @@ export const evaluateCommand = (command: Command): Command =>
     .addOption(storeOption())
     .addOption(splitOption('the split to evaluate on (default: test, else val, else everything)'))
     .addOption(new Option('--top-k <k>', 'k of the top-k accuracy (default: 5)').argParser(wholeNumber))
-    .addOption(viewsOption('augmented views to average over (default: none)'))
+    .addOption(viewsOption('augmented views to average over'))
     .addOption(modelOfHeadOption())
     .addOption(deviceOption())
     .addOption(threadsOption())

@@ -12,7 +12,6 @@ import { exportEmbeddings, TABLE_FORMATS, type TableFormat } from '../export/tab
 import { loadHead } from '../head/file.js';
 import { EmbeddingStore } from '../store/store.js';
 import { UsageError } from '../util/errors.js';
-
 import { datasetOrExamples, jsonOption, storeOption, wholeNumber } from './options.js';
 import { interruptible, Progress } from './progress.js';
 import { print, say } from './terminal.js';

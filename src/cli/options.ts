@@ -60,10 +60,11 @@ export const concurrencyOption = (): Option =>
 export const splitOption = (description: string): Option =>
   new Option('--split <name>', description).choices(SPLITS);
 
-export const viewsOption = (description: string): Option =>
-  new Option('--views <names>', `${description}: ${VIEW_SETS.join(', ')}, "flip,crops" or none`).argParser(
-    viewSets,
-  );
+export const viewsOption = (description: string, fallback = 'none'): Option =>
+  new Option(
+    '--views <names>',
+    `${description}: ${VIEW_SETS.join(', ')}, "flip,crops" or none (default: ${fallback})`,
+  ).argParser(viewSets);
 
 /** Explains the views, in the help of commands that take them. */
 export const VIEWS_HELP = `Augmented views of a picture, besides its center crop: flip is the mirror image, crops are the four corners. Together they are

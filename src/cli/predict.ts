@@ -41,7 +41,7 @@ export const predictCommand = (command: Command): Command =>
       "use the backbone's own last layer (the 1000 classes of ImageNet) instead of a head",
     )
     .option('--labels <file>', 'with --pretrained-classes: the names of the classes, one per line')
-    .addOption(viewsOption('augmented views to average over (default: none)'))
+    .addOption(viewsOption('augmented views to average over'))
     .addOption(modelOfHeadOption())
     .addOption(deviceOption())
     .addOption(threadsOption())

@@ -1,15 +1,12 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { makeReport } from '../report/report.js';
+import { makeReport, type ReportOptions } from '../report/report.js';
 import { percent } from '../util/format.js';
 import { datasetOption, headOption, jsonOption, storeOption, writeOut } from './options.js';
 import { interruptible, Status } from './progress.js';
 import { notice, print } from './terminal.js';
 
-interface ReportFlags {
-  head: string;
-  store: string;
-  dataset?: string | undefined;
+interface ReportFlags extends ReportOptions {
   out: string;
   json?: true | undefined;
 }

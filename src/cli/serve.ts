@@ -45,7 +45,10 @@ export const serveCommand = (command: Command): Command =>
       ),
     )
     .option('--no-auth', 'let anyone in who reaches the address')
-    .option('--store <dir>', 'embeddings to find similar pictures in (default: embeddings, if it exists)')
+    .option(
+      '--store <dir>',
+      'embedding store to find similar pictures in (default: embeddings, if it exists)',
+    )
     .addOption(datasetOption())
     .addOption(
       new Option('--max-batch <n>', 'pictures per batch of the backbone')

@@ -75,7 +75,7 @@ export const trainHeadCommand = (command: Command): Command =>
         'memory to fill; larger data sets are read in blocks (default: what is free)',
       ).argParser(gibibytes),
     )
-    .addOption(viewsOption('augmented views to train on, out of those embedded (default: all)'))
+    .addOption(viewsOption('augmented views to train on', 'all that are embedded'))
     .addOption(jsonOption())
     .addHelpText(
       'after',
