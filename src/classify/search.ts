@@ -1,22 +1,21 @@
 import { type BackboneOptions, loadBackbone } from '../backbone/load.js';
-import { chooseDataset } from '../store/dataset-rows.js';
-import { DEFAULT_STORE, EmbeddingStore } from '../store/store.js';
+import { withDataset } from '../store/dataset-rows.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { checkInteger } from '../util/validate.js';
 import { embedImages } from './classifier.js';
 
 export interface SearchOptions extends BackboneOptions {
-  /** Folder or address of the store. Default: `embeddings`. */
+  /** Folder or address of the store. @default 'embeddings' */
   store?: string | undefined;
-  /** The data set; by default the one that was embedded last. */
+  /** @default the data set that was embedded last */
   dataset?: string | undefined;
-  /** How many pictures. Default: 10. */
+  /** How many pictures to find. @default 10 */
   topK?: number | undefined;
-  /** Compare every picture, however many there are. Default: false. */
+  /** Compare every picture, however many there are. @default false */
   exact?: boolean | undefined;
-  /** Rows of the store's table from which an index is built, once, by the first search. Default: 50,000. */
+  /** Rows of the store's table from which the first search builds an index. @default 50,000 */
   indexFrom?: number | undefined;
-  /** Told when an index is to be built or brought up to date, which takes a while. */
+  /** Called with the number of rows before they are indexed, which takes a while. */
   onIndex?: ((rows: number) => void) | undefined;
 }
 
@@ -25,61 +24,38 @@ export interface SimilarPicture {
   path: string;
   label: string | null;
   split: string | null;
-  /** Cosine of the two embeddings, −1 … 1; those of quite different photographs are around 0.7 to 0.9 already. */
+  /** Cosine of the two embeddings, −1 … 1. Even entirely different photographs have 0.7 to 0.9. */
   similarity: number;
 }
 
 /**
- * The pictures of an embedded data set that are the most similar to one, which may be among them. In a large table they are
- * found through an index, which may miss one, see `VectorIndex`; small ones, and all with `exact`, are gone through.
+ * The pictures of an embedded data set that are the most similar to a given one, which may be among them. Large tables are searched
+ * through an index, which may miss some, see `VectorIndex`.
  * @param image path of a picture file
  * @returns the most similar first
- * @throws {LastlayerError} where the picture cannot be read, or the store has no embeddings of the network
- * @throws {UsageError} where topK is no whole number ≥ 1
+ * @throws {LastlayerError} if the picture cannot be read, or the store has no embeddings of the model
+ * @throws {UsageError} if topK is not a whole number of at least 1
  */
 export async function searchSimilar(image: string, options: SearchOptions = {}): Promise<SimilarPicture[]> {
-  const {
-    store: location = DEFAULT_STORE,
-    dataset,
-    topK = 10,
-    exact = false,
-    indexFrom,
-    onIndex,
-    ...backboneOptions
-  } = options;
+  const { store, dataset, topK = 10, exact = false, indexFrom, onIndex, ...backboneOptions } = options;
   checkInteger('topK', topK, { min: 1 });
-  const store = await EmbeddingStore.open(location, { create: false });
-  try {
-    const { onNotice } = options;
-    // A network that is named chooses among those that embedded the data set; else the store says which is to be loaded.
-    const named = options.model === undefined ? undefined : await loadBackbone(backboneOptions);
-    const record = chooseDataset(
-      await store.datasets(),
-      {
-        store: location,
-        dataset,
-        ...(named && { model: named.id }),
-        onNotice,
-      },
-      store.location,
-    );
+  const { onNotice } = options;
+  // If a model is named, it chooses among those that embedded the data set; if not, the store says which one to load.
+  const named = options.model === undefined ? undefined : await loadBackbone(backboneOptions);
+  return withDataset({ store, dataset, model: named?.id, onNotice }, async (table, record) => {
     const backbone = named ?? (await loadBackbone({ ...backboneOptions, modelId: record.model_id }));
     if (backbone.id !== record.model_id || backbone.transformId !== record.transform_id) {
       throw new LastlayerError(
-        `${record.dataset} was embedded by ${record.model_id}, but the network in use is ${backbone.id}. Pass the network ` +
-          `that embedded it with --model.`,
+        `${record.dataset} was embedded by ${record.model_id}, but the model in use is ${backbone.id}. Pass the model ` +
+          'that embedded it with --model.',
       );
     }
     const vector = await embedImages(backbone, [image]);
-    const table = await store.tableOf(record);
     if (!exact) {
       try {
-        await table.vectorIndex.bringUpToDate({
-          from: indexFrom,
-          onWork: onIndex,
-        });
+        await table.vectorIndex.bringUpToDate({ from: indexFrom, onWork: onIndex });
       } catch (error) {
-        // Whoever may only read the store can search it all the same.
+        // A store that is read-only can be searched all the same.
         onNotice?.(
           `The index cannot be written (${messageOf(error)}), so more pictures are compared one by one.`,
         );
@@ -87,7 +63,5 @@ export async function searchSimilar(image: string, options: SearchOptions = {}):
     }
     const found = await table.nearest(vector, topK, { dataset: record.dataset }, { exact });
     return found.map(({ row: { path, label, split }, similarity }) => ({ path, label, split, similarity }));
-  } finally {
-    store.close();
-  }
+  });
 }

@@ -37,9 +37,6 @@ interface EmbedFlags extends ModelFlags {
   json?: true | undefined;
 }
 
-/** Unreadable pictures that are listed on the terminal; --json lists them all. */
-const LISTED = 20;
-
 export const embedCommand = (command: Command): Command =>
   command
     .argument(
@@ -52,12 +49,7 @@ export const embedCommand = (command: Command): Command =>
     .addOption(concurrencyOption())
     .addOption(splitOption('embed only this split; name the split of a data set that has none'))
     .addOption(precisionOption())
-    .addOption(
-      new Option(
-        '--queue <url>',
-        'leave the work to workers (npm run worker) that are reached through this Redis',
-      ),
-    )
+    .addOption(new Option('--queue <url>', 'Redis through which workers (npm run worker) are to do the work'))
     .addOption(viewsOption('augmented views of training pictures to embed'))
     .addOption(deviceOption())
     .addOption(threadsOption())
@@ -65,15 +57,19 @@ export const embedCommand = (command: Command): Command =>
     .addHelpText(
       'after',
       `
-What is embedded already is not embedded again, and files that did not change are not read.
-With --precision int8, the network's int8 model is used, and made from pictures of the data set where there is none.
+Pictures that are embedded already are not embedded again, and files that have not changed are not even read.
+
+With --precision int8, the backbone's int8 model is used. If there is none, it is made, from pictures of the data set.
+
 ${VIEWS_HELP}
-train-head learns from all views that are embedded, of the pictures of the training split and of those of no split. Where
-some are embedded already, the missing ones are added; without --views they stay as they are.
-With --queue, the pictures are embedded by all that run \`npm run worker\`, on any number of machines that have data set and
-store under the same paths or addresses; here, the data set is listed and the progress shown. Ctrl-C leaves them what is in the
-queue; run again, it goes on from there. See docs/scale.md.
-Exit code 3: done, but some pictures could not be read; they are listed at the end.
+They are embedded for the pictures of the training split or of no split, and train-head trains on all of them. If some are embedded
+already, the missing ones are added. Without --views, they stay as they are.
+
+With --queue, the pictures are embedded by \`npm run worker\`, on any number of machines that have the data set and the store under
+the same paths or addresses. This command lists the data set and shows the progress. After Ctrl-C, the workers go on with what is in
+the queue; another run goes on from there. See docs/scale.md.
+
+Exit code 3: done, but some pictures could not be read. They are listed at the end.
 
 Examples:
   npm run embed                                   the example pictures that come with a clone
@@ -97,7 +93,7 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
     const backbone = flags.precision === 'int8' ? await inInt8(loaded, dataset, flags, signal) : loaded;
     const progress = new Progress('embedding', 'pictures');
     try {
-      return await embedHereOrThere(dataset, flags, {
+      return await embedHereOrByWorkers(dataset, flags, {
         backbone,
         store: flags.store,
         split: flags.split,
@@ -124,33 +120,7 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
   else describe(summary, errors, { seconds, wantsViews: (flags.views ?? []).length > 0 });
 }
 
-/** Embeds the pictures in this process or, with --queue, has workers embed them. */
-async function embedHereOrThere(
-  dataset: string,
-  { queue, batchSize, concurrency }: EmbedFlags,
-  options: EmbedOptions,
-): Promise<EmbedSummary> {
-  if (queue === undefined) {
-    return embedDataset(dataset, {
-      ...options,
-      ...(batchSize === undefined ? {} : { batchSize }),
-      ...(concurrency === undefined ? {} : { concurrency }),
-    });
-  }
-  if (batchSize !== undefined || concurrency !== undefined) {
-    throw new UsageError('With --queue, --batch-size and --concurrency are options of the workers.');
-  }
-  // Only whoever has a queue needs what it takes.
-  const { embedThroughQueue } = await import('../embed/queue/producer.js');
-  return embedThroughQueue(dataset, {
-    ...{ ...options, queue, onNotice: notice },
-    onIndex: (rows) => {
-      say(`Building an index of ${rows} embeddings, for similar pictures …`);
-    },
-  });
-}
-
-/** The int8 model of the network, with a progress bar while it is made. */
+/** The int8 model of the backbone. */
 async function inInt8(
   backbone: Backbone,
   dataset: string,
@@ -172,6 +142,53 @@ async function inInt8(
   }
 }
 
+/** Embeds the pictures in this process or, with --queue, by workers. */
+async function embedHereOrByWorkers(
+  dataset: string,
+  { queue, batchSize, concurrency }: EmbedFlags,
+  options: EmbedOptions,
+): Promise<EmbedSummary> {
+  if (queue === undefined) {
+    return embedDataset(dataset, { ...options, batchSize, concurrency });
+  }
+  if (batchSize !== undefined || concurrency !== undefined) {
+    throw new UsageError('With --queue, --batch-size and --concurrency are options of the workers.');
+  }
+  // Loading BullMQ takes time, so it is loaded only if there is a queue.
+  const { embedThroughQueue } = await import('../embed/queue/producer.js');
+  return embedThroughQueue(dataset, {
+    ...options,
+    queue,
+    onNotice: notice,
+    onIndex: (rows) => {
+      say(`Building an index of ${rows} embeddings, for similar pictures …`);
+    },
+  });
+}
+
+interface Failure {
+  path: string;
+  error: string;
+}
+
+/** The pictures that could not be read, by path. */
+async function failures(
+  { store, dataset, modelId, transformId, width }: EmbedSummary,
+  split: Split | undefined,
+): Promise<Failure[]> {
+  const opened = await EmbeddingStore.open(store, { create: false });
+  const table = await opened.table(modelId, transformId, width);
+  const found: Failure[] = [];
+  for await (const block of table.read({ dataset, failed: true, split }, ['path', 'error'])) {
+    for (const { path, error } of block) found.push({ path, error: error ?? '' });
+  }
+  opened.close();
+  return found.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/** Unreadable pictures to list on the terminal. */
+const LISTED = 20;
+
 function describe(
   summary: EmbedSummary,
   errors: Failure[],
@@ -192,12 +209,12 @@ function describe(
   const shown = parts.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`);
   print(`  pictures   ${shown.join(', ')}, in ${seconds.toFixed(1)} s`);
   print(`  embeddings [${total - failed}, ${summary.width}] by ${summary.modelId} in ${summary.store}`);
-  if (views > 0) print(`  views      ${views} more embeddings, of further views of the pictures to train on`);
-  else if (wantsViews) say('There are no pictures to train on, so no further views were embedded.');
-  if (removed > 0) print(`  removed    ${removed} of files that are gone`);
+  if (views > 0) print(`  views      ${views} more embeddings, of augmented views of the training pictures`);
+  else if (wantsViews) say('There are no training pictures, so no augmented views were embedded.');
+  if (removed > 0) print(`  removed    ${removed}, whose files are gone`);
   if (skipped.count > 0) {
     say(
-      `${skipped.count} files are no pictures by their ending, such as ${skipped.examples.slice(0, 3).map(onOneLine).join(', ')}`,
+      `${skipped.count} files were skipped, as their names do not end like a picture's: ${skipped.examples.slice(0, 3).map(onOneLine).join(', ')}`,
     );
   }
   if (errors.length > 0) {
@@ -205,26 +222,6 @@ function describe(
     for (const { path, error } of errors.slice(0, LISTED)) say(`  ${onOneLine(path)}: ${onOneLine(error)}`);
     if (failed > LISTED) say(`  … and ${failed - LISTED} more; --json lists them all`);
   }
-}
-
-interface Failure {
-  path: string;
-  error: string;
-}
-
-async function failures(
-  { store, dataset, modelId, transformId, width }: EmbedSummary,
-  split: Split | undefined,
-): Promise<Failure[]> {
-  const opened = await EmbeddingStore.open(store, { create: false });
-  const table = await opened.table(modelId, transformId, width);
-  const found: Failure[] = [];
-  const rows = { dataset, failed: true, split };
-  for await (const block of table.read(rows, ['path', 'error'])) {
-    for (const { path, error } of block) found.push({ path, error: error ?? '' });
-  }
-  opened.close();
-  return found.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 function counted(entries: [string, number][]): string {

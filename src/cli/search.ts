@@ -25,8 +25,8 @@ export const searchCommand = (command: Command): Command =>
     .argument('<image>', 'a picture file')
     .addOption(storeOption())
     .addOption(datasetOption())
-    .addOption(new Option('--top-k <k>', 'how many').argParser(wholeNumber).default(10))
-    .option('--exact', 'compare every picture, without the index that a large store has', false)
+    .addOption(new Option('--top-k <k>', 'how many pictures to find').argParser(wholeNumber).default(10))
+    .option('--exact', 'compare every picture, without the index of a large store', false)
     .addOption(modelOption('the one that embedded the data set'))
     .addOption(deviceOption())
     .addOption(threadsOption())
@@ -34,7 +34,7 @@ export const searchCommand = (command: Command): Command =>
     .addHelpText(
       'after',
       `
-The first search in a store of more than 50,000 pictures builds an index, once. Pictures that are added later are found as well.
+The first search in a store of 50,000 pictures or more builds an index. Pictures that are added later are found as well.
 
 Examples:
   npm run search -- new.jpg
@@ -47,13 +47,16 @@ async function run(image: string, { json, ...flags }: SearchFlags): Promise<void
     ...flags,
     onNotice: notice,
     onIndex: (rows) => {
-      notice(`Indexing ${rows} pictures, which later searches need not; --exact does without.`);
+      notice(`Indexing ${rows} pictures, once for all searches. --exact does without an index.`);
     },
   });
   if (json) print(JSON.stringify({ image, similar }));
   else {
     const rows = similar.map(({ path, label, split, similarity }) => [
-      ...[onOneLine(path), label ?? '', split ?? '', similarity.toFixed(3)],
+      onOneLine(path),
+      label ?? '',
+      split ?? '',
+      similarity.toFixed(3),
     ]);
     print(table([['picture', 'label', 'split', 'cosine'], ...rows]));
   }

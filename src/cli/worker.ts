@@ -37,7 +37,7 @@ export const workerCommand = (command: Command): Command =>
     .addOption(
       new Option(
         '--stalled-after <seconds>',
-        'a job goes to another worker when its own gave no sign of life for so long',
+        'hand a job to another worker once its own has given no sign of life for this long',
       )
         .argParser(wholeNumber)
         .default(30),
@@ -48,11 +48,14 @@ export const workerCommand = (command: Command): Command =>
     .addHelpText(
       'after',
       `
-Start one on each machine, with the same model as embed, and with the data set and the store under the same paths or addresses.
-It does the jobs of every data set that is being embedded with its model, and waits for more; jobs of other models are left to
-other workers. A job whose worker is lost is done by another; a job that ends two workers is tried in halves, until the picture
-is found that does it, which then has an error in the store like one that cannot be read.
-Ctrl-C or SIGTERM ends it when the jobs under way are done; a second one at once. Exit code 0.
+Start one worker on each machine, with the same model as embed, and with the data set and the store under the same paths or
+addresses. It does the jobs of every data set that is being embedded with its model, and waits for more. Jobs of other models are
+left to other workers.
+
+If a worker is lost, another one does its jobs. A job that crashes two workers is split in halves, again and again, until the picture
+that does it is found. That picture gets an error in the store, like one that cannot be read.
+
+Ctrl-C or SIGTERM stops the worker after the jobs in progress, a second one at once. Exit code 0.
 
 Examples:
   npm run worker -- --queue redis://10.0.0.5:6379
@@ -65,7 +68,7 @@ async function run({ queue, batchSize, concurrency, stalledAfter, ...flags }: Wo
   const backbone = await backboneFor(flags);
   const done = { embedded: 0, reused: 0, unchanged: 0, failed: 0 };
   const progress = new Progress('worker', 'pictures');
-  // Only whoever has a queue needs what it takes.
+  // Loading BullMQ takes time, so it is loaded only once the backbone is there.
   const { work } = await import('../embed/queue/worker.js');
   const working = (signal: AbortSignal) =>
     work({
@@ -93,7 +96,7 @@ async function run({ queue, batchSize, concurrency, stalledAfter, ...flags }: Wo
   }
 }
 
-/** @throws {LastlayerError} where int8 is asked for and embed has not made it yet */
+/** @throws {LastlayerError} if int8 is asked for and embed has not made it yet */
 async function backboneFor(flags: Omit<WorkerFlags, 'queue' | 'stalledAfter'>): Promise<Backbone> {
   const { precision } = flags;
   const loaded = await loadBackbone({ ...flags, onNotice: notice });
@@ -102,7 +105,7 @@ async function backboneFor(flags: Omit<WorkerFlags, 'queue' | 'stalledAfter'>): 
   const int8 = await existingInt8(loaded, { session: flags });
   if (int8) return int8;
   throw new LastlayerError(
-    `There is no int8 model of ${loaded.id} beside ${loaded.source}. \`npm run embed -- DATASET --precision int8\` makes it; copy it ` +
-      `here from there with its .json, so that all have the same.`,
+    `There is no int8 model of ${loaded.id} beside ${loaded.source}. \`npm run embed -- DATASET --precision int8\` makes it. Copy it ` +
+      'here with its .json, so that all workers have the same.',
   );
 }

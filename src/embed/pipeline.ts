@@ -35,6 +35,9 @@ export interface PipelineOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** What the pipeline needs of a data set. */
+export type Listing = Pick<Dataset, 'root' | 'entries'>;
+
 /** Options of {@link embedPictures}. */
 export type PictureOptions<Row> = PipelineOptions & {
   /** The augmented views to embed. */
@@ -65,7 +68,7 @@ export type PictureOptions<Row> = PipelineOptions & {
  */
 export async function embedPictures<Row extends KnownRow>(
   table: RowStore<Row>,
-  dataset: Dataset,
+  dataset: Listing,
   options: PictureOptions<Row>,
 ): Promise<void> {
   const { backbone, split, signal, views, isAugmented, onOutcome } = options;
@@ -108,7 +111,7 @@ export async function embedPictures<Row extends KnownRow>(
 }
 
 /** The entries of a split. Those without one are recorded under it. */
-export async function* entriesOf(dataset: Dataset, split: Split | undefined): AsyncGenerator<DatasetEntry> {
+export async function* entriesOf(dataset: Listing, split: Split | undefined): AsyncGenerator<DatasetEntry> {
   for await (const entry of dataset.entries()) {
     if (split === undefined || entry.split === split) yield entry;
     else if (entry.split === undefined) yield { ...entry, split };

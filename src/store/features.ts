@@ -96,7 +96,7 @@ async function* readBlocks(
   let seen = 0;
   for await (const { paths, views, digests, embeddings } of table.readEmbeddings(filter)) {
     const found = paths.flatMap((path, i) => {
-      const wanted = find({ path, view: views[i]!, digest: digests[i]! });
+      const wanted = find({ path, view: views[i] ?? 'center', digest: digests[i] ?? '' });
       return wanted ? [{ ...wanted, i }] : [];
     });
     if (found.length === 0) continue;

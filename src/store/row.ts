@@ -36,6 +36,28 @@ export interface EmbeddingRow {
   error: string | null;
 }
 
+/** A row that says nothing. */
+export const EMPTY_ROW: Readonly<EmbeddingRow> = {
+  path: '',
+  dataset: '',
+  label: null,
+  labels: null,
+  split: null,
+  group: null,
+  weight: null,
+  sha256: null,
+  size: null,
+  modified: null,
+  view: 'center',
+  width: null,
+  height: null,
+  embedding: null,
+  fingerprint: null,
+  model_id: '',
+  transform_id: '',
+  error: null,
+};
+
 /** A row without what is large. */
 export type KnownRow = Omit<EmbeddingRow, 'embedding' | 'fingerprint'>;
 
@@ -67,20 +89,14 @@ export function rowOf(
   found: Partial<EmbeddingRow>,
 ): EmbeddingRow {
   return {
+    ...EMPTY_ROW,
     path: entry.path,
     dataset,
     ...listedAs(entry),
-    sha256: null,
     size,
     modified,
-    view: 'center',
-    width: null,
-    height: null,
-    embedding: null,
-    fingerprint: null,
     model_id: id,
     transform_id: transformId,
-    error: null,
     ...found,
   };
 }

@@ -1,6 +1,6 @@
 import type { DataType, Field, FixedSizeList, Float32, RecordBatch, Schema, Table } from 'apache-arrow';
 import { arrow } from '../util/lancedb.js';
-import type { EmbeddingRow } from './row.js';
+import { EMPTY_ROW, type EmbeddingRow } from './row.js';
 
 /** The version of the store's format, which every table has in the metadata of its schema. */
 const FORMAT = new Map([['lastlayer:format', '1']]);
@@ -100,34 +100,26 @@ function embeddingColumn(rows: readonly EmbeddingRow[], width: number) {
   });
 }
 
-/** The rows of a batch. Columns that were not selected are null, or empty if they cannot be null. */
+/** The rows of a batch. Columns that were not selected are as in {@link EMPTY_ROW}. */
 export function decodeRows(batch: RecordBatch): EmbeddingRow[] {
-  return Array.from({ length: batch.numRows }, (_, i) => ({
-    path: text(batch, 'path', i) ?? '',
-    dataset: text(batch, 'dataset', i) ?? '',
-    label: text(batch, 'label', i),
-    labels: text(batch, 'labels', i),
-    split: text(batch, 'split', i),
-    group: text(batch, 'group', i),
-    weight: number(batch, 'weight', i),
-    sha256: text(batch, 'sha256', i),
-    size: number(batch, 'size', i),
-    modified: number(batch, 'modified', i),
-    view: text(batch, 'view', i) ?? '',
-    width: number(batch, 'width', i),
-    height: number(batch, 'height', i),
-    embedding: embedding(batch, i),
-    fingerprint: bytes(batch, 'fingerprint', i),
-    model_id: text(batch, 'model_id', i) ?? '',
-    transform_id: text(batch, 'transform_id', i) ?? '',
-    error: text(batch, 'error', i),
-  }));
+  const rows = Array.from({ length: batch.numRows }, (): Record<string, unknown> => ({ ...EMPTY_ROW }));
+  for (const name of batch.schema.names.map(String).filter((column) => column in EMPTY_ROW)) {
+    const values = batch.getChild(name)!;
+    rows.forEach((row, i) => (row[name] = plain(values.get(i))));
+  }
+  return rows as unknown as EmbeddingRow[];
+}
+
+function plain(value: unknown): unknown {
+  if (value instanceof arrow.Vector) return value.toArray();
+  // A copy, so that one row does not keep the whole batch in memory.
+  return value instanceof Uint8Array ? value.slice() : value;
 }
 
 /** Some rows without what training has no use for. */
 export interface EmbeddingBlock {
   paths: string[];
-  /** Empty texts, as the digests, if they were not selected. */
+  /** Empty, as `digests`, if they were not selected. */
   views: string[];
   /** sha256 of each picture. */
   digests: string[];
@@ -137,32 +129,9 @@ export interface EmbeddingBlock {
 
 /** A batch of rows that all have embeddings, without making an object of each. */
 export function decodeEmbeddings(batch: RecordBatch, width: number): EmbeddingBlock {
-  const column = (name: string) =>
-    Array.from({ length: batch.numRows }, (_, i) => text(batch, name, i) ?? '');
+  const texts = (name: string): string[] => [...((batch.getChild(name) ?? []) as Iterable<string>)];
   const values: unknown = batch.getChild('embedding')?.data[0]?.children[0]?.values;
   if (!(values instanceof Float32Array)) throw new TypeError('The batch holds no embeddings.');
   const embeddings = values.subarray(0, batch.numRows * width);
-  return { paths: column('path'), views: column('view'), digests: column('sha256'), embeddings };
-}
-
-function text(batch: RecordBatch, column: string, i: number): string | null {
-  const value: unknown = batch.getChild(column)?.get(i);
-  return typeof value === 'string' ? value : null;
-}
-
-function number(batch: RecordBatch, column: string, i: number): number | null {
-  const value: unknown = batch.getChild(column)?.get(i);
-  return typeof value === 'number' ? value : null;
-}
-
-function bytes(batch: RecordBatch, column: string, i: number): Uint8Array | null {
-  const value: unknown = batch.getChild(column)?.get(i);
-  // A copy, so that one row does not keep the whole batch in memory.
-  return value instanceof Uint8Array ? value.slice() : null;
-}
-
-function embedding(batch: RecordBatch, i: number): Float32Array | null {
-  const value: unknown = batch.getChild('embedding')?.get(i);
-  const values: unknown = value instanceof arrow.Vector ? value.toArray() : undefined;
-  return values instanceof Float32Array ? values : null;
+  return { paths: texts('path'), views: texts('view'), digests: texts('sha256'), embeddings };
 }

@@ -6,14 +6,14 @@ import { type Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Backbone } from '../../backbone/backbone.js';
 import { type BackboneRunner, BackbonePool } from '../../backbone/pool.js';
-import type { Dataset, DatasetEntry } from '../../data/dataset.js';
+import type { DatasetEntry } from '../../data/dataset.js';
 import { readPicture, stateOf } from '../../data/read.js';
 import { rowOf } from '../../store/row.js';
 import { EmbeddingStore } from '../../store/store.js';
 import type { EmbeddingTable } from '../../store/table.js';
 import { LastlayerError, messageOf } from '../../util/errors.js';
 import { sha256Of } from '../../util/hash.js';
-import { DEFAULT_CONCURRENCY, embedPictures, isTrainingPicture } from '../pipeline.js';
+import { DEFAULT_CONCURRENCY, embedPictures, isTrainingPicture, type Listing } from '../pipeline.js';
 import {
   announcedRuns,
   commitKey,
@@ -287,17 +287,14 @@ async function embedJob(
   return outcomes;
 }
 
-/** A data set of a few pictures that the producer has listed. */
-function listed(root: string, entries: readonly DatasetEntry[]): Dataset {
+/** The pictures of a job as a data set. */
+function listed(root: string, entries: readonly DatasetEntry[]): Listing {
   return {
     root,
-    layout: 'job',
-    skipped: { count: 0, examples: [] },
     // eslint-disable-next-line @typescript-eslint/require-await -- there is nothing to wait for
     entries: async function* () {
       yield* entries;
     },
-    contains: (path) => Promise.resolve(entries.some((entry) => entry.path === path)),
   };
 }
 
