@@ -61,8 +61,7 @@ export default {
     },
     {
       name: 'not-to-dev-dep',
-      comment:
-        'Users do not have the devDependencies. What runs from a clone only may import them dynamically.',
+      comment: 'Users do not have the devDependencies. What runs from a clone only may import them dynamically.',
       severity: 'error',
       from: { path: '^src/' },
       to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'], dynamic: false },

@@ -77,8 +77,7 @@ async function randomBackbone(
   const architecture = resNet(shape);
   const checkpoint = untrainedCheckpoint(architecture);
   // Gains below one keep the activations of deep networks within bounds.
-  for (const [tensor, { data }] of checkpoint)
-    if (/(bn\d|downsample\.1)\.weight$/.test(tensor)) data.fill(0.5);
+  for (const [tensor, { data }] of checkpoint) if (/(bn\d|downsample\.1)\.weight$/.test(tensor)) data.fill(0.5);
   const path = join(folder, `${name}.onnx`);
   const model = describeModel(resNetGraph(checkpoint, path), path);
   const float32 = new Backbone({ ...model, width: architecture.width }, path);

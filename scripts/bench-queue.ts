@@ -73,11 +73,7 @@ async function benchQueue(dataset: string, { rounds, jobSize, model }: Options):
     }
     // The least disturbed round.
     const best = (all: readonly number[]) => Math.min(...all);
-    const [alone, one, two] = [
-      best(seconds.plain),
-      best(seconds['one worker']),
-      best(seconds['two workers']),
-    ];
+    const [alone, one, two] = [best(seconds.plain), best(seconds['one worker']), best(seconds['two workers'])];
     console.log(`${cpus()[0]?.model.trim()}, Node ${process.version}, ${backbone.id}, ${pictures} pictures`);
     console.table(
       Object.entries(seconds).map(([how, all]) => ({
@@ -87,9 +83,7 @@ async function benchQueue(dataset: string, { rounds, jobSize, model }: Options):
       })),
     );
     console.log(`two workers compared with one: ${(one / two).toFixed(2)} ×`);
-    console.log(
-      `the queue with one worker, compared with none: ${(100 * (one / alone - 1)).toFixed(1)} % more time`,
-    );
+    console.log(`the queue with one worker, compared with none: ${(100 * (one / alone - 1)).toFixed(1)} % more time`);
     console.log(`Redis memory of a job of 256 pictures: ${await bytesPerJob(redis, 256)} bytes`);
   } finally {
     await redis.stop();

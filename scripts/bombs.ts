@@ -28,8 +28,7 @@ async function bombs({ folders, levels }: { folders: number; levels: number }): 
   await walk('empty folders', (folder) => {
     const inner = 100;
     for (let i = 0; i < folders / inner; i++) {
-      for (let j = 0; j < inner; j++)
-        mkdirSync(join(folder, 'class', String(i), String(j)), { recursive: true });
+      for (let j = 0; j < inner; j++) mkdirSync(join(folder, 'class', String(i), String(j)), { recursive: true });
     }
   });
   await walk('levels', (folder) => {

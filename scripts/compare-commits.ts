@@ -7,14 +7,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { codeOf, messageOf, UsageError } from '../src/util/errors.js';
-import {
-  removeWorktree,
-  ROOT,
-  runCli,
-  type Side,
-  workingTree,
-  worktreeOf,
-} from './compare-commits/checkout.js';
+import { removeWorktree, ROOT, runCli, type Side, workingTree, worktreeOf } from './compare-commits/checkout.js';
 import { contentOf, firstDifference } from './compare-commits/difference.js';
 import { chooseSteps, prepare, type Step, stepsOn } from './compare-commits/steps.js';
 
@@ -149,8 +142,7 @@ async function compareStep(step: Step, base: Side, head: Side, signal: AbortSign
   ].filter(({ code }) => code !== 0 && code !== SOME_UNREADABLE);
   if (wrong.length > 0) {
     const reasons = wrong.map(
-      ({ side, code, stderr }) =>
-        `${side}, exit code ${code ?? 'none'}: ${stderr.trim().replaceAll(/\s*\n\s*/g, ' ')}`,
+      ({ side, code, stderr }) => `${side}, exit code ${code ?? 'none'}: ${stderr.trim().replaceAll(/\s*\n\s*/g, ' ')}`,
     );
     return [{ verdict: 'FAILED', what: reasons.join('; ') }];
   }
@@ -174,9 +166,7 @@ async function compareStep(step: Step, base: Side, head: Side, signal: AbortSign
     ),
   ];
   for (const file of step.files) {
-    outcomes.push(
-      outcome(file, await contentOf(join(base.work, file)), await contentOf(join(head.work, file))),
-    );
+    outcomes.push(outcome(file, await contentOf(join(base.work, file)), await contentOf(join(head.work, file))));
   }
   return outcomes;
 }

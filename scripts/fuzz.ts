@@ -23,11 +23,7 @@ export const command = script(
   .option('--count <n>', 'mutants of each target', count, 1000)
   .option('--minutes <n>', 'time limit for all of them together', number({ above: 0 }), 60)
   .option('--keep <folder>', 'where mutants with a fault are kept', 'fuzz-faults')
-  .option(
-    '--replay <n>',
-    'read only this mutant, in this process, to debug a fault',
-    number({ integer: true, min: 0 }),
-  )
+  .option('--replay <n>', 'read only this mutant, in this process, to debug a fault', number({ integer: true, min: 0 }))
   .action(fuzz);
 await run(import.meta.url, command);
 

@@ -61,8 +61,7 @@ async function licences({ lock }: { lock: string }): Promise<void> {
 
 /** Whether an SPDX expression is allowed: every operand of AND must be, and one operand of OR. */
 function isAllowed(licence: string, name: string): boolean {
-  const isOne = (one: string) =>
-    PERMISSIVE.has(one) || (one === LIBRARIES.licence && LIBRARIES.packages.test(name));
+  const isOne = (one: string) => PERMISSIVE.has(one) || (one === LIBRARIES.licence && LIBRARIES.packages.test(name));
   const plain = licence.replace(/[()]/g, '');
   return plain.split(' AND ').every((part) => part.split(' OR ').some(isOne));
 }

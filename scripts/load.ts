@@ -55,9 +55,7 @@ async function load(dataset: string, { seconds, rounds, serve, ...files }: Optio
       }
     }
   }
-  console.log(
-    `${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, Node ${process.version}, ${model}`,
-  );
+  console.log(`${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, Node ${process.version}, ${model}`);
   const distinct = new Set(expected.map(({ probability }) => probability.toFixed(5)));
   console.log(`${expected.length} pictures with ${distinct.size} different probabilities`);
   console.table([...results].map(([name, rounds]) => summaryOf(name, rounds)));

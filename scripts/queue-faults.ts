@@ -29,10 +29,7 @@ export const command = script(
   .option('--seed <n>', 'seed of the faults', seed, 1)
   .option('--job-size <n>', 'pictures per job', count, 64)
   .option('--model <file>', 'model file of the backbone (default: as for embed)', existingPath)
-  .option(
-    '--store-at <address>',
-    "where the workers' stores are made, and left (default: a temporary folder)",
-  )
+  .option('--store-at <address>', "where the workers' stores are made, and left (default: a temporary folder)")
   .action(queueFaults);
 await run(import.meta.url, command);
 
@@ -55,8 +52,7 @@ async function queueFaults(given: readonly string[], options: Options): Promise<
   const folder = await mkdtemp(join(tmpdir(), 'lastlayer-faults-'));
   try {
     const datasets = [...given];
-    if (options.pictures > 0)
-      datasets.push(await writeSmallPictures(join(folder, 'pictures'), options.pictures));
+    if (options.pictures > 0) datasets.push(await writeSmallPictures(join(folder, 'pictures'), options.pictures));
     for (const [i, dataset] of datasets.entries()) {
       const isSame = await compare(dataset, join(folder, String(i)), backbone, options);
       if (!isSame) process.exitCode = 1;
@@ -93,8 +89,7 @@ async function compare(
   await mkdir(folder);
   const one = join(folder, 'one');
   // In a folder of its own for each run and data set.
-  const many =
-    storeAt === undefined ? join(folder, 'many') : [storeAt, ...folder.split('/').slice(-2)].join('/');
+  const many = storeAt === undefined ? join(folder, 'many') : [storeAt, ...folder.split('/').slice(-2)].join('/');
   const start = performance.now();
   await embedDataset(dataset, { backbone, store: one });
   const seconds = (performance.now() - start) / 1000;

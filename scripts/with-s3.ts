@@ -22,8 +22,7 @@ export const command = script(
 await run(import.meta.url, command);
 
 async function withS3(program: string, args: readonly string[]): Promise<void> {
-  if (!hasCeph())
-    throw new LastlayerError('There is no Ceph here: apt-get install ceph-mon ceph-osd radosgw');
+  if (!hasCeph()) throw new LastlayerError('There is no Ceph here: apt-get install ceph-mon ceph-osd radosgw');
   const folder = await mkdtemp(join(tmpdir(), 'lastlayer-s3-'));
   // The program receives Ctrl-C, too, and must end before the server does.
   process.on('SIGINT', () => undefined);

@@ -27,12 +27,7 @@ export {
   type ImageSource,
 } from './classify/classifier.js';
 export { evaluateDataset, type DatasetEvaluation, type EvaluateOptions } from './classify/evaluate.js';
-export {
-  measureFidelity,
-  type Fidelity,
-  type FidelityOptions,
-  type HeadFidelity,
-} from './classify/fidelity.js';
+export { measureFidelity, type Fidelity, type FidelityOptions, type HeadFidelity } from './classify/fidelity.js';
 export { searchSimilar, type SearchOptions, type SimilarPicture } from './classify/search.js';
 export { trainFromStore, type TrainedHead, type TrainOptions } from './classify/train.js';
 export type { Split } from './data/dataset.js';

@@ -21,9 +21,11 @@ describe('npm run compare-commits', () => {
     expect(
       firstDifference(base, await head('b.safetensors', 1, { created: 'now', training: '{"loss":0.5}' })),
     ).toBeUndefined();
-    expect(
-      firstDifference(base, await head('c.safetensors', 1 + 2 ** -23, { training: '{"loss":0.5}' })),
-    ).toEqual({ field: 'tensors.fc.bias.data[2]', base: 1, head: 1 + 2 ** -23 });
+    expect(firstDifference(base, await head('c.safetensors', 1 + 2 ** -23, { training: '{"loss":0.5}' }))).toEqual({
+      field: 'tensors.fc.bias.data[2]',
+      base: 1,
+      head: 1 + 2 ** -23,
+    });
     expect(firstDifference(base, await head('d.safetensors', 1, { training: '{"loss":0.4}' }))).toEqual({
       field: 'metadata.training.loss',
       base: 0.5,

@@ -53,9 +53,7 @@ function tell({ classes, unknown }) {
   const given = classifier.thresholds ? classes.filter((each) => each.given) : classes.slice(0, 1);
   const names = given.map(({ label }) => label).join(', ') || 'None of the labels';
   element('verdict').textContent = unknown ? `Probably none of the classes; if one, ${names}` : names;
-  element('classes').replaceChildren(
-    ...classes.slice(0, SHOWN).map((each) => bar(each, given.includes(each))),
-  );
+  element('classes').replaceChildren(...classes.slice(0, SHOWN).map((each) => bar(each, given.includes(each))));
   element('answer').hidden = false;
 }
 

@@ -55,9 +55,7 @@ export async function contentOf(file: string): Promise<unknown> {
       const rows = await rowsOf(file.replace(/npy$/, 'csv'));
       const values = bytes.subarray(10 + bytes.readUInt16LE(8));
       const size = values.length / rows.length;
-      return byPath(
-        rows.map(({ path }, i) => ({ path, embedding: floats(values.subarray(i * size), size) })),
-      );
+      return byPath(rows.map(({ path }, i) => ({ path, embedding: floats(values.subarray(i * size), size) })));
     }
     case '.csv':
       return byPath(await rowsOf(file));
@@ -81,8 +79,7 @@ export function firstDifference(
   field = '',
 ): Difference | undefined {
   if (typeof base === 'string' && typeof head === 'string') {
-    const named = (text: string) =>
-      folders.reduce((changed, [path, name]) => changed.replaceAll(path, name), text);
+    const named = (text: string) => folders.reduce((changed, [path, name]) => changed.replaceAll(path, name), text);
     const counted = REWORDED.has(field.split('.').at(-1) ?? '') ? numbersIn : named;
     return counted(base) === counted(head) ? undefined : { field, base, head };
   }

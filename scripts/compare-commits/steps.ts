@@ -67,19 +67,9 @@ export function stepsOn({ data, train, multilabel, weighted, pictures, weights, 
     needs,
   });
   const embed = (kind: string, dataset: string, flags: string[] = [], needs: string[] = []) =>
-    step(`embed/${kind}`, needs, [
-      dataset,
-      '--store',
-      `store-${kind.split('-')[0] ?? kind}`,
-      ...one,
-      ...flags,
-    ]);
+    step(`embed/${kind}`, needs, [dataset, '--store', `store-${kind.split('-')[0] ?? kind}`, ...one, ...flags]);
   const head = (kind: string) => `heads/${kind}.safetensors`;
-  const trainHead = (
-    kind: string,
-    flags: string[] = [],
-    [store, dataset, need] = ['store-int8', data, 'embed/int8'],
-  ) =>
+  const trainHead = (kind: string, flags: string[] = [], [store, dataset, need] = ['store-int8', data, 'embed/int8']) =>
     step(
       `train-head/${kind}`,
       [need],
@@ -89,24 +79,14 @@ export function stepsOn({ data, train, multilabel, weighted, pictures, weights, 
   const onTrain: [string, string, string] = ['store-int8', train, 'embed/int8-train'];
   const onLists: [string, string, string] = ['store-int8', multilabel, 'embed/int8-multilabel'];
   const onWeighted: [string, string, string] = ['store-int8', weighted, 'embed/int8-weighted'];
-  const evaluate = (
-    kind: string,
-    dataset: string,
-    trained: string,
-    flags: string[] = [],
-    store = 'store-int8',
-  ) =>
+  const evaluate = (kind: string, dataset: string, trained: string, flags: string[] = [], store = 'store-int8') =>
     step(
       `evaluate/${kind}`,
       [`train-head/${trained}`],
       [dataset, '--head', head(trained), '--store', store, ...one, ...flags],
     );
   const predict = (kind: string, trained: string, flags: string[] = []) =>
-    step(
-      `predict/${kind}`,
-      [`train-head/${trained}`],
-      [...pictures, '--head', head(trained), ...one, ...flags],
-    );
+    step(`predict/${kind}`, [`train-head/${trained}`], [...pictures, '--head', head(trained), ...one, ...flags]);
   const exported = (kind: string, file: string, need: string, flags: string[], more: string[] = []) =>
     step(
       `export/${kind}`,
@@ -130,12 +110,7 @@ export function stepsOn({ data, train, multilabel, weighted, pictures, weights, 
   return [
     step('fetch-model', [], ['--from', weights, '--out', 'models/fp32.onnx'], filesOf('fp32')),
     step('inspect/fp32', ['fetch-model'], fp32),
-    step(
-      'quantize',
-      ['fetch-model'],
-      [...fp32, '--calibrate', data, '--pictures', '16', ...one],
-      filesOf('fp32.int8'),
-    ),
+    step('quantize', ['fetch-model'], [...fp32, '--calibrate', data, '--pictures', '16', ...one], filesOf('fp32.int8')),
 
     embed('fp32', data, [...fp32, '--views', 'flip'], ['fetch-model']),
     embed('quantized', data, [...fp32, '--precision', 'int8', '--split', 'val'], ['quantize']),
@@ -183,17 +158,9 @@ export function stepsOn({ data, train, multilabel, weighted, pictures, weights, 
 
     step('check-data', ['embed/int8'], ['--store', 'store-int8', '--dataset', data]),
     step('check-data/fp32', ['embed/fp32'], ['--store', 'store-fp32', '--dataset', data]),
-    step(
-      'check-data/multilabel',
-      ['embed/int8-multilabel'],
-      ['--store', 'store-int8', '--dataset', multilabel],
-    ),
+    step('check-data/multilabel', ['embed/int8-multilabel'], ['--store', 'store-int8', '--dataset', multilabel]),
 
-    step(
-      'search',
-      ['embed/int8'],
-      [pictures[0], '--store', 'store-int8', '--dataset', data, '--exact', ...one],
-    ),
+    step('search', ['embed/int8'], [pictures[0], '--store', 'store-int8', '--dataset', data, '--exact', ...one]),
     step(
       'search/fp32',
       ['embed/fp32'],
@@ -226,9 +193,7 @@ export function chooseSteps(steps: readonly Step[], only: readonly string[]): St
   for (const wanted of only) {
     const named = steps.filter(({ name }) => name === wanted || name.startsWith(`${wanted}/`));
     if (named.length === 0) {
-      throw new UsageError(
-        `There is no step ${wanted}. There are: ${steps.map(({ name }) => name).join(', ')}.`,
-      );
+      throw new UsageError(`There is no step ${wanted}. There are: ${steps.map(({ name }) => name).join(', ')}.`);
     }
     for (const { name } of named) add(name);
   }

@@ -20,11 +20,7 @@ function draw(random: Random): string {
 }
 
 function wing(random: Random): string {
-  const [fill, rim, spot] = [
-    random.colour(),
-    random.colour([20, 80], [5, 30]),
-    random.colour([40, 95], [55, 95]),
-  ];
+  const [fill, rim, spot] = [random.colour(), random.colour([20, 80], [5, 30]), random.colour([40, 95], [55, 95])];
   const style = { fill, stroke: rim, 'stroke-width': random.between(1, 4) };
   const [top, out] = [random.between(30, 48), random.between(36, 52)];
   const fore = `M 0 -8 C 10 ${-top - 8} ${out} ${-top - 6} ${out} ${-top / 2} C ${out} -4 20 4 0 2 Z`;
@@ -39,8 +35,6 @@ function wing(random: Random): string {
     }),
   );
   return (
-    path(hind, { ...style, fill: random.chance(0.5) ? fill : random.colour() }) +
-    path(fore, style) +
-    spots.join('')
+    path(hind, { ...style, fill: random.chance(0.5) ? fill : random.colour() }) + path(fore, style) + spots.join('')
   );
 }

@@ -20,10 +20,7 @@ export async function drawPicture(subject: Subject, random: Random, file: string
   ]);
   const [x, y] = [width * random.between(0.38, 0.62), height * random.between(0.38, 0.62)];
   const scale = (random.between(0.6, 1) * Math.min(width, height)) / 100;
-  const drawn = group(
-    `translate(${x} ${y}) rotate(${random.between(-40, 40)}) scale(${scale})`,
-    subject.draw(random),
-  );
+  const drawn = group(`translate(${x} ${y}) rotate(${random.between(-40, 40)}) scale(${scale})`, subject.draw(random));
   const fall = `translate(${random.between(-8, 8)} ${random.between(3, 10)})`;
   const svg = element(
     'svg',
@@ -37,9 +34,7 @@ export async function drawPicture(subject: Subject, random: Random, file: string
   await sharp(Buffer.from(svg))
     .flatten()
     .blur(random.between(0.3, 1))
-    .composite([
-      { input: grain(random, width, height), raw: { width, height, channels: 3 }, blend: 'soft-light' },
-    ])
+    .composite([{ input: grain(random, width, height), raw: { width, height, channels: 3 }, blend: 'soft-light' }])
     .jpeg({ quality: 70, mozjpeg: true })
     .toFile(file);
 }

@@ -15,9 +15,7 @@ export class Disk {
         stdio: 'pipe',
       });
     } catch {
-      throw new NotHere(
-        'mounting a small disk needs root, or unshare --map-root-user --mount before the command',
-      );
+      throw new NotHere('mounting a small disk needs root, or unshare --map-root-user --mount before the command');
     }
     return new Disk(folder);
   }

@@ -101,8 +101,7 @@ async function killWriter(setting: Setting, { args, files }: Writer): Promise<Re
   }
   await runWhole(args, folder);
   const last = await contentsOf(folder, files);
-  if (files.some((_, i) => last[i] !== fresh[i]))
-    throw new Error(`${args.join(' ')} no longer writes the same files.`);
+  if (files.some((_, i) => last[i] !== fresh[i])) throw new Error(`${args.join(' ')} no longer writes the same files.`);
   const left = (await allFilesIn(folder)).filter((name) => !names.includes(name));
   if (left.length > 0) throw new Error(`${args.join(' ')} leaves ${left.join(', ')}.`);
   return {

@@ -61,8 +61,7 @@ function disturb(paths: readonly string[], random: Random): void {
     if (chance < 0.05) rmSync(path);
     else if (chance < 0.1) renameSync(path, `${path}.moved.jpg`);
     else if (chance < 0.2) truncateSync(path, 500);
-    else if (chance < 0.4)
-      copyFileSync(paths.find((other) => existsSync(other) && random.chance(0.1)) ?? path, path);
+    else if (chance < 0.4) copyFileSync(paths.find((other) => existsSync(other) && random.chance(0.1)) ?? path, path);
   }
   const gone = dirname(random.pick(paths));
   rmSync(gone, { recursive: true, force: true });

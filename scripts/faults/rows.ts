@@ -38,14 +38,12 @@ export async function digestsIn(location: string): Promise<StoredDigests> {
 /** @throws if a row differs from the expected one */
 export function checkRows(found: StoredDigests, expected: StoredDigests): void {
   for (const [key, digest] of found) {
-    if (expected.get(key) !== digest)
-      throw new Error(`The row of ${key} differs from that of an undisturbed run.`);
+    if (expected.get(key) !== digest) throw new Error(`The row of ${key} differs from that of an undisturbed run.`);
   }
 }
 
 /** @throws if a row is missing or differs from the expected one */
 export function checkAllRows(found: StoredDigests, expected: StoredDigests): void {
   checkRows(found, expected);
-  if (found.size !== expected.size)
-    throw new Error(`There are ${found.size} rows instead of ${expected.size}.`);
+  if (found.size !== expected.size) throw new Error(`There are ${found.size} rows instead of ${expected.size}.`);
 }

@@ -65,12 +65,7 @@ const CHANGES = [flipBits, fillRun, truncate, cutOut, repeatBlock, swapBlocks, s
  * arbitrary bytes change.
  * @param others files to splice it with
  */
-export function mutate(
-  original: Buffer,
-  fields: readonly Field[],
-  others: readonly Buffer[],
-  random: Random,
-): Buffer {
+export function mutate(original: Buffer, fields: readonly Field[], others: readonly Buffer[], random: Random): Buffer {
   const bytes = Buffer.from(original);
   const setsFields = fields.length > 0 && random.chance(0.5);
   if (setsFields) {

@@ -57,8 +57,7 @@ export async function onnxTarget(): Promise<Target> {
   const file = Buffer.from(smallNetwork());
   const length: Field = { at: 1, bytes: 1, endian: 'little' };
   return Promise.resolve({
-    mutant: (random) =>
-      random.chance(0.8) ? mutateMessage(file, random) : mutate(file, [length], [file], random),
+    mutant: (random) => (random.chance(0.8) ? mutateMessage(file, random) : mutate(file, [length], [file], random)),
     attempt: readsModel(),
   });
 }

@@ -81,13 +81,7 @@ function tiffFields(bytes: Buffer): Field[] {
 function webpFields(bytes: Buffer): Field[] {
   const fields = [little(4, 4)];
   for (let at = 12; at + 18 < bytes.length; at += 8 + 2 * Math.ceil(bytes.readUInt32LE(at + 4) / 2)) {
-    fields.push(
-      little(at + 4, 4),
-      little(at + 8, 4),
-      little(at + 12, 4),
-      little(at + 14, 2),
-      little(at + 16, 2),
-    );
+    fields.push(little(at + 4, 4), little(at + 8, 4), little(at + 12, 4), little(at + 14, 2), little(at + 16, 2));
   }
   return fields;
 }

@@ -7,9 +7,7 @@ import { fixChecksums, pictureFields } from './picture-fields.js';
 import { mutateSvg, SVGS } from './svg.js';
 import { sane, type Target } from './target.js';
 
-const PHOTOGRAPH = fileURLToPath(
-  new URL('../../test/fixtures/examples/train/fish/fish-01.jpg', import.meta.url),
-);
+const PHOTOGRAPH = fileURLToPath(new URL('../../test/fixtures/examples/train/fish/fish-01.jpg', import.meta.url));
 
 /** Small, so that thousands of pictures take minutes; between the sizes of the fixtures. */
 const TRANSFORM = { ...IMAGENET_TRANSFORM, resize: 36, crop: 32 };
@@ -68,10 +66,7 @@ export async function pictureTarget(): Promise<Target> {
     attempt: async (bytes) => {
       const { pixels, width, height } = await decodeImage(bytes, TRANSFORM);
       sane(pixels.length === 3 * TRANSFORM.crop ** 2, `${pixels.length} bytes of pixels`);
-      sane(
-        Number.isInteger(width) && width > 0 && Number.isInteger(height) && height > 0,
-        `${width} × ${height}`,
-      );
+      sane(Number.isInteger(width) && width > 0 && Number.isInteger(height) && height > 0, `${width} × ${height}`);
     },
   };
 }

@@ -9,19 +9,7 @@ interface WireField {
   payload: Buffer;
 }
 
-const VARINTS = [
-  0n,
-  1n,
-  2n,
-  7n,
-  127n,
-  128n,
-  65_535n,
-  1n << 31n,
-  (1n << 32n) - 1n,
-  1n << 63n,
-  (1n << 64n) - 1n,
-];
+const VARINTS = [0n, 1n, 2n, 7n, 127n, 128n, 65_535n, 1n << 31n, (1n << 32n) - 1n, 1n << 63n, (1n << 64n) - 1n];
 
 /** A message in which fields, at any depth, are removed, repeated, nested, or have another number or value. */
 export function mutateMessage(bytes: Buffer, random: Random): Buffer {

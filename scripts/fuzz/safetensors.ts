@@ -28,8 +28,6 @@ function mutateJson(text: string, random: Random): string {
   const [other] = random.pick(found);
   const value = random.pick(VALUES);
   const deep = '['.repeat(20_000) + ']'.repeat(20_000);
-  const changed = random.chance(0.02)
-    ? deep
-    : random.pick([value, value, other, '', old + old, `[${old}]`, `${old}0`]);
+  const changed = random.chance(0.02) ? deep : random.pick([value, value, other, '', old + old, `[${old}]`, `${old}0`]);
   return text.slice(0, match.index) + changed + text.slice(match.index + old.length);
 }

@@ -29,10 +29,7 @@ export function mutateSvg(svg: string, random: Random): Buffer {
     const found = [...text.matchAll(random.chance(0.6) ? /-?\d+(?:\.\d+)?/g : /<[^>]*>/g)];
     const match = found[random.whole(0, found.length - 1)];
     if (match)
-      text =
-        text.slice(0, match.index) +
-        replacement(match[0], random) +
-        text.slice(match.index + match[0].length);
+      text = text.slice(0, match.index) + replacement(match[0], random) + text.slice(match.index + match[0].length);
   }
   return Buffer.from(text);
 }

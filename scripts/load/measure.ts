@@ -131,9 +131,7 @@ function outcomeOf(status: number, body: string, picture: Expected | undefined) 
   };
   const best = results[0]?.predictions[0];
   const isRight =
-    best !== undefined &&
-    best.label === picture?.label &&
-    Math.abs(best.probability - picture.probability) < TOLERANCE;
+    best !== undefined && best.label === picture?.label && Math.abs(best.probability - picture.probability) < TOLERANCE;
   return isRight ? 'right' : 'wrong';
 }
 

@@ -5,9 +5,7 @@ import { fileURLToPath } from 'node:url';
 const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
 
 /** Starts `serve` as a user would, and waits until it listens. */
-export async function startServerProcess(
-  flags: string[],
-): Promise<{ url: string; stop: () => Promise<void> }> {
+export async function startServerProcess(flags: string[]): Promise<{ url: string; stop: () => Promise<void> }> {
   const args = ['--import', 'tsx', CLI, 'serve', '--port', '0', '--json', '--log-level', 'warn', ...flags];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(child, 'close');

@@ -35,7 +35,7 @@ async function convert(checkpoint: string, { calibrate, notes, pictures }: Optio
   try {
     const path = join(folder, 'float32.onnx');
     const graph = resNetGraph(
-      await readCheckpoint(checkpoint, checkpoint),
+      await readCheckpoint(await readFile(checkpoint), checkpoint),
       checkpoint,
       BUNDLED.replace('.int8', ''),
     );

@@ -131,9 +131,7 @@ async function writeManifest(
 ): Promise<string> {
   const random = xoroshiro128plus(seed);
   const rows = [...classes].flatMap(([label, entries]) => {
-    const order = entries
-      .map(({ path }) => ({ path, key: uniformFloat64(random) }))
-      .sort((a, b) => a.key - b.key);
+    const order = entries.map(({ path }) => ({ path, key: uniformFloat64(random) })).sort((a, b) => a.key - b.key);
     const splits = entries.map(({ split }) => split).sort();
     return order.map(({ path }, i) => `"${path}","${label}",${splitOf(i, splits[i]!)}`);
   });
@@ -146,12 +144,7 @@ function backboneNamed(name: string, folder: string): Promise<Backbone> {
   return loadBackbone({ model: name === 'bundled' ? BUNDLED_PATH : name });
 }
 
-async function measure(
-  folder: string,
-  backbone: Backbone,
-  dataset: string,
-  manifests: Manifests,
-): Promise<Measured> {
+async function measure(folder: string, backbone: Backbone, dataset: string, manifests: Manifests): Promise<Measured> {
   const store = join(folder, `${basename(dataset)}-${backbone.sha256}`);
   const own = await probe(backbone, dataset, store);
   const [low, high] = own.interval ?? [NaN, NaN];

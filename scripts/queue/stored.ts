@@ -13,8 +13,7 @@ export interface Stored {
 export async function storedIn(location: string): Promise<Stored> {
   const rows = (await storedRows(location)).map(({ embedding, ...row }): [string, string] => {
     const values = createHash('sha256').update(JSON.stringify(row));
-    if (embedding)
-      values.update(new Uint8Array(embedding.buffer, embedding.byteOffset, embedding.byteLength));
+    if (embedding) values.update(new Uint8Array(embedding.buffer, embedding.byteOffset, embedding.byteLength));
     return [row.path, values.digest('hex')];
   });
   if (rows.length === 0) throw new Error(`There are no rows in ${location}.`);

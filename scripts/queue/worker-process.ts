@@ -43,11 +43,7 @@ export class WorkerProcess {
     return worker;
   }
 
-  private static launch(
-    url: string,
-    flags: readonly string[],
-    { core, env }: WorkerProcessOptions,
-  ): WorkerProcess {
+  private static launch(url: string, flags: readonly string[], { core, env }: WorkerProcessOptions): WorkerProcess {
     const args = ['--import', TSX, CLI, 'worker', '--queue', url, '--json', ...flags];
     const own = { ...process.env, NODE_OPTIONS: '', FORCE_COLOR: undefined, ...env };
     const [command = '', ...rest] = [...pinnedTo(core), process.execPath, ...args];

@@ -50,10 +50,7 @@ async function embedShared({ folder, dataset, ...options }: Setting): Promise<Wo
   };
 }
 
-async function embedIntoNewStore(
-  dataset: string,
-  options: EmbedOptions & { store: string },
-): Promise<number> {
+async function embedIntoNewStore(dataset: string, options: EmbedOptions & { store: string }): Promise<number> {
   const { total } = await embedDataset(dataset, options);
   await rm(options.store, { recursive: true });
   return total;

@@ -1,9 +1,5 @@
 /** One SVG element, e.g. `element('circle', { r: 3 })`; numbers are rounded to a hundredth. */
-export function element(
-  name: string,
-  attributes: Record<string, string | number>,
-  ...children: string[]
-): string {
+export function element(name: string, attributes: Record<string, string | number>, ...children: string[]): string {
   const written = Object.entries(attributes)
     .map(([key, value]) => ` ${key}="${typeof value === 'number' ? Math.round(value * 100) / 100 : value}"`)
     .join('');

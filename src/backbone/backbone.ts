@@ -80,12 +80,9 @@ export class Backbone {
    * Computes the embeddings of a batch of pictures.
    * @param pictures RGB bytes [N, crop, crop, 3], as decoded; or normalised planes [N, 3, crop, crop] in float32
    * @param options.logits return the logits of the model's own last layer too
-   * @throws {LastlayerError} where the graph cannot be loaded or run, or has no logits to return
+   * @throws {LastlayerError} if the graph cannot be loaded or run, or has no logits to return
    */
-  async run(
-    pictures: Uint8Array | Float32Array,
-    options: { logits?: boolean | undefined } = {},
-  ): Promise<Features> {
+  async run(pictures: Uint8Array | Float32Array, options: { logits?: boolean | undefined } = {}): Promise<Features> {
     const { crop } = this.transform;
     const count = picturesIn(pictures, crop);
     if (options.logits && !this.hasLogits) {
@@ -141,7 +138,7 @@ export class Backbone {
 
 /**
  * How many pictures a batch holds.
- * @throws {LastlayerError} where that is not a whole number of at least 1
+ * @throws {LastlayerError} if that is not a whole number of at least 1
  */
 export function picturesIn({ length }: ArrayLike<number>, crop: number): number {
   const count = length / (3 * crop * crop);

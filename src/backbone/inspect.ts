@@ -22,18 +22,13 @@ const HIDDEN = new Set(['Constant', 'QuantizeLinear', 'DequantizeLinear']);
 /**
  * The layers of a backbone, in the order of computation. Runs it once, on one picture of the transform's size, to get the
  * shapes.
- * @throws {LastlayerError} where it does not run
+ * @throws {LastlayerError} if it does not run
  */
 export async function inspectBackbone(backbone: Backbone): Promise<Layer[]> {
   const model = decodeModel(backbone.onnx, backbone.source);
   const graph = graphOf(model, backbone.source);
   const layers = graph.node.filter(({ opType }) => !HIDDEN.has(opType));
-  const tensors = await tensorsOfOnePicture(
-    model,
-    backbone.source,
-    resultsOf(layers),
-    backbone.transform.crop,
-  );
+  const tensors = await tensorsOfOnePicture(model, backbone.source, resultsOf(layers), backbone.transform.crop);
   const parameters = parameterCounts(graph);
   return layers.map((layer) => ({
     path: pathOf(layer),
@@ -50,9 +45,7 @@ function resultsOf(layers: readonly NodeProto[]): string[] {
 
 /** How many numbers each constant has, by the name that layers read it under; in an int8 backbone, the dequantised one. */
 function parameterCounts({ initializer, node }: GraphProto): Map<string, number> {
-  const counts = new Map(
-    initializer.map(({ name, dims }) => [name, dims.reduce((n, dim) => n * Number(dim), 1)]),
-  );
+  const counts = new Map(initializer.map(({ name, dims }) => [name, dims.reduce((n, dim) => n * Number(dim), 1)]));
   for (const { opType, input, output } of node) {
     const count = opType === 'DequantizeLinear' ? counts.get(input[0] ?? '') : undefined;
     if (count !== undefined) counts.set(output[0] ?? '', count);
@@ -91,7 +84,7 @@ export interface FeatureCandidate {
  * Where a model can be cut, whether or not it ends in pooling: all its float32 tensors [N, width] and feature maps
  * [N, channels, height, width], in the order of computation. Runs the model once, on one picture.
  * @param path .onnx, or a ResNet's checkpoint
- * @throws {LastlayerError} where it cannot be read or run
+ * @throws {LastlayerError} if it cannot be read or run
  */
 export async function featureCandidates(path: string): Promise<FeatureCandidate[]> {
   const { model } = await readWholeModel(path, path);

@@ -35,7 +35,7 @@ export interface BackboneOptions extends SessionOptions {
 /**
  * Loads a backbone: `model` if given, else the one with `modelId`, else `resnet18.onnx` of the models folder, else the bundled
  * one.
- * @throws {LastlayerError} where the model is missing, unreadable or unusable
+ * @throws {LastlayerError} if the model is missing, unreadable or unusable
  */
 export async function loadBackbone(options: BackboneOptions = {}): Promise<Backbone> {
   const path = await modelPath(options);
@@ -48,8 +48,7 @@ export async function loadBackbone(options: BackboneOptions = {}): Promise<Backb
     );
   } else if (!backbone.pretrained) {
     options.onNotice?.(
-      `The features are UNTRAINED (${backbone.name}): ` +
-        asCalled('`npm run fetch-model` gets the ImageNet ones.'),
+      `The features are UNTRAINED (${backbone.name}): ` + asCalled('`npm run fetch-model` gets the ImageNet ones.'),
     );
   }
   return backbone;
@@ -58,8 +57,7 @@ export async function loadBackbone(options: BackboneOptions = {}): Promise<Backb
 async function modelPath({ model, modelId, modelsDir }: BackboneOptions): Promise<string> {
   if (model !== undefined) return resolve(model);
   const folder = folderOf(modelsDir);
-  const wanted =
-    modelId === undefined ? undefined : await findModel([folder, dirname(BUNDLED_PATH)], modelId);
+  const wanted = modelId === undefined ? undefined : await findModel([folder, dirname(BUNDLED_PATH)], modelId);
   if (wanted !== undefined) return wanted;
   const fetched = join(folder, 'resnet18.onnx');
   return (await fileExists(fetched)) ? fetched : BUNDLED_PATH;
@@ -97,7 +95,7 @@ async function backboneOf(path: string, options: SessionOptions): Promise<Backbo
 /**
  * Runs a model on two made-up pictures, alone and together.
  * @returns the width of the embedding, and the number of logits if there are any
- * @throws {LastlayerError} where it does not run, its values are not finite, or the embedding of a picture depends on what
+ * @throws {LastlayerError} if it does not run, its values are not finite, or the embedding of a picture depends on what
  *   else is in the batch, as in a model exported in training mode
  */
 export async function probeModel(
@@ -108,9 +106,7 @@ export async function probeModel(
   const backbone = new Backbone({ ...model, width: model.width ?? 0 }, path, options);
   try {
     const length = 3 * model.transform.crop ** 2;
-    const both = Float32Array.from({ length: 2 * length }, (_, i) =>
-      Math.sin(i * (i < length ? 0.01 : 0.37)),
-    );
+    const both = Float32Array.from({ length: 2 * length }, (_, i) => Math.sin(i * (i < length ? 0.01 : 0.37)));
     const { embedding, logits } = await backbone.run(both, { logits: model.hasLogits });
     const alone = (await backbone.run(both.subarray(0, length))).embedding;
     const width = embedding.length / 2;
@@ -122,9 +118,7 @@ export async function probeModel(
     }
     checkEmbeddings(alone, embedding, path);
     if (logits?.every(Number.isFinite) === false) {
-      throw new LastlayerError(
-        `${path} gives logits that are not finite numbers: its last layer is damaged.`,
-      );
+      throw new LastlayerError(`${path} gives logits that are not finite numbers: its last layer is damaged.`);
     }
     return { width, classes: logits ? logits.length / 2 : undefined };
   } finally {
@@ -134,9 +128,7 @@ export async function probeModel(
 
 function checkEmbeddings(alone: Float32Array, together: Float32Array, path: string): void {
   if (!together.every(Number.isFinite)) {
-    throw new LastlayerError(
-      `${path} gives embeddings that are not finite numbers: its weights are damaged.`,
-    );
+    throw new LastlayerError(`${path} gives embeddings that are not finite numbers: its weights are damaged.`);
   }
   const largest = alone.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
   if (alone.some((value, i) => Math.abs(value - together[i]!) > 1e-3 * largest)) {
@@ -152,7 +144,7 @@ const UNTRAINED_WIDTH = 512;
 
 /**
  * An untrained ResNet-18, the baseline for any trained features. It is built on first use and written to the models folder.
- * @throws {LastlayerError} where it cannot be written
+ * @throws {LastlayerError} if it cannot be written
  */
 export async function untrainedBackbone(
   options: SessionOptions & Pick<BackboneOptions, 'modelsDir'> = {},

@@ -15,7 +15,7 @@ export interface ModelCard {
   /** Of the model file. */
   sha256: string;
   featureWidth: number;
-  /** Classes of the model's own last layer; null where it has none. */
+  /** Classes of the model's own last layer; null if it has none. */
   classes: number | null;
   /** False where the weights were never trained. */
   pretrained: boolean;
@@ -41,7 +41,7 @@ export interface Provenance {
 
 /**
  * Writes a model and its card, both or neither.
- * @throws {LastlayerError} where they cannot be written; earlier ones are then as they were
+ * @throws {LastlayerError} if they cannot be written; earlier ones are then as they were
  */
 export async function writeModel(
   modelPath: string,
@@ -88,8 +88,8 @@ function cardPath(modelPath: string): string {
 
 /**
  * Reads the card of a model file.
- * @returns undefined where there is none, or only that of another file
- * @throws {LastlayerError} where it cannot be read
+ * @returns undefined if there is none, or only that of another file
+ * @throws {LastlayerError} if it cannot be read
  */
 export async function readCard(modelPath: string): Promise<ModelCard | undefined> {
   const path = cardPath(modelPath);

@@ -11,7 +11,7 @@ import {
 } from '../formats/onnx/model.js';
 import { IMAGENET_TRANSFORM, imagenetTransform, type Transform } from '../image/transform.js';
 import { LastlayerError, messageOf, UsageError } from '../util/errors.js';
-import { openRegularFile, readRegularFile, sha256OfFile } from '../util/files.js';
+import { readRegularFile } from '../util/files.js';
 import { sha256Of } from '../util/hash.js';
 import { checkInteger, withDefaults } from '../util/validate.js';
 import { detectCheckpointFormat, readCheckpoint } from './checkpoint/read.js';
@@ -28,9 +28,9 @@ export interface Model {
   /** `<name>@<first 12 digits of the sha256>`: identifies the model in embeddings and heads. */
   id: string;
   sha256: string;
-  /** Width of the embedding; undefined where only running the graph can tell. */
+  /** Width of the embedding; undefined if only running the graph can tell. */
   width: number | undefined;
-  /** Classes of the model's own last layer; undefined where it has none, or only running the graph can tell. */
+  /** Classes of the model's own last layer; undefined if it has none, or only running the graph can tell. */
   classes: number | undefined;
   hasLogits: boolean;
   pretrained: boolean;
@@ -51,8 +51,8 @@ interface ReadOptions {
 /**
  * Reads a model file, .onnx or a ResNet's checkpoint (.pth, .safetensors), and cuts the model at its pooled features or at
  * the named ones.
- * @throws {LastlayerError} where it cannot be read or cut, or is something else
- * @throws {UsageError} where the transform makes no sense
+ * @throws {LastlayerError} if it cannot be read or cut, or is something else
+ * @throws {UsageError} if the transform makes no sense
  */
 export async function readModel(path: string, options: ReadOptions = {}): Promise<Model> {
   const { source = path, features, transform = {} } = options;
@@ -92,45 +92,25 @@ export function describeModel(model: ModelProto, path: string, bytes = encodeMod
  * built; torchvision's checkpoints are recognised by their digest, and get their own transform.
  * @param source what to call the file in errors
  * @returns the model, and the file's bytes where it is an .onnx file
- * @throws {LastlayerError} where it cannot be read, or is something else
+ * @throws {LastlayerError} if it cannot be read, or is something else
  */
 export async function readWholeModel(
   path: string,
   source: string,
 ): Promise<{ model: ModelProto; bytes?: Uint8Array | undefined }> {
-  if (detectCheckpointFormat(await firstBytes(path, source))) {
-    const model = resNetGraph(await readCheckpoint(path, source), source);
-    const known = torchvisionWeightsOf(await sha256OfFile(path));
-    return { model: known ? withTransform(model, source, { resize: known.resize }) : model };
-  }
   const bytes = await readRegularFile(path).catch((error: unknown) => {
-    throw unreadable(source, error);
+    throw new LastlayerError(`The model ${source} cannot be read: ${messageOf(error)}.`);
   });
   if (bytes.length === 0) throw new LastlayerError(`${source} is empty. Get the model again.`);
-  return { model: decodeModel(bytes, source), bytes };
-}
-
-async function firstBytes(path: string, source: string): Promise<Uint8Array> {
-  try {
-    const file = await openRegularFile(path);
-    try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(64), 0, 64, 0);
-      return buffer.subarray(0, bytesRead);
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    throw unreadable(source, error);
-  }
-}
-
-function unreadable(source: string, error: unknown): LastlayerError {
-  return new LastlayerError(`The model ${source} cannot be read: ${messageOf(error)}.`);
+  if (!detectCheckpointFormat(bytes)) return { model: decodeModel(bytes, source), bytes };
+  const known = torchvisionWeightsOf(sha256Of(bytes));
+  const model = resNetGraph(await readCheckpoint(bytes, source), source);
+  return { model: known ? withTransform(model, source, { resize: known.resize }) : model };
 }
 
 /**
  * Cuts a model at the features of a name, see {@link cutAtTensor}.
- * @throws {LastlayerError} where nothing has that name, it cannot be an embedding, or the model does not run
+ * @throws {LastlayerError} if nothing has that name, it cannot be an embedding, or the model does not run
  */
 async function cutAtFeatures(model: ModelProto, path: string, name: string): Promise<ModelProto> {
   const tensor = findTensor(model, path, name);
@@ -154,7 +134,7 @@ const LONGEST_SIDE = 8192;
 /**
  * How pictures are prepared for a model: as for torchvision's V1 weights, in the size of the model's input, with the changes
  * in its metadata.
- * @throws {LastlayerError} where the model does not take square pictures, or its metadata are damaged
+ * @throws {LastlayerError} if the model does not take square pictures, or its metadata are damaged
  */
 export function transformOf(model: ModelProto, path: string): Transform {
   const size = inputSize(model, path);
@@ -191,7 +171,7 @@ function changesOf(model: ModelProto, path: string): TransformChanges {
 
 /**
  * Records in a model how it wants its pictures. Returns the very same model where nothing changes.
- * @throws {UsageError} where a change makes no sense
+ * @throws {UsageError} if a change makes no sense
  */
 function withTransform(model: ModelProto, path: string, changes: TransformChanges): ModelProto {
   const before = transformOf(model, path);
@@ -211,8 +191,7 @@ function checkChanges({ resize, mean, std }: TransformChanges, crop: number): vo
 }
 
 function checkColour(name: string, values: readonly number[] | undefined, above: number): void {
-  if (!values || (values.length === 3 && values.every((value) => Number.isFinite(value) && value > above)))
-    return;
+  if (!values || (values.length === 3 && values.every((value) => Number.isFinite(value) && value > above))) return;
   throw new UsageError(
     `${name} is ${values.join(', ')}; three numbers for red, green and blue are expected, on a scale from 0 to 1.`,
   );

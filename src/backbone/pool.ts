@@ -19,8 +19,7 @@ export interface BackboneProgram {
 }
 
 /** A thread's answer to a batch: the embeddings [N, width], or what failed and why. */
-export type Answer =
-  { failed?: undefined; embedding: Float32Array } | { failed: 'load' | 'run'; reason: string };
+export type Answer = { failed?: undefined; embedding: Float32Array } | { failed: 'load' | 'run'; reason: string };
 
 /**
  * The backbone in threads of its own, for many pictures. `Backbone.run` blocks the event loop while it computes, and so the
@@ -52,7 +51,7 @@ export class BackbonePool {
    * @param pixels RGB bytes [N, crop, crop, 3]; they are transferred to the thread, so this array is empty afterwards
    * @param priority waiting batches of a higher priority come first
    * @returns the embeddings [N, width], row after row
-   * @throws {LastlayerError} where the pixels are not such a batch, the model cannot be loaded or run, or the thread dies
+   * @throws {LastlayerError} if the pixels are not such a batch, the model cannot be loaded or run, or the thread dies
    */
   async run(pixels: Uint8Array<ArrayBuffer>, priority = 0): Promise<Float32Array> {
     const count = picturesIn(pixels, this.backbone.transform.crop);

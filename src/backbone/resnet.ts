@@ -9,7 +9,7 @@ import type { Checkpoint } from './checkpoint/read.js';
  * `logits` [N, classes] if the checkpoint has an fc layer. The same tensors always give the same bytes.
  * @param path the checkpoint's file, named in errors
  * @param name the model's name @default that of the architecture
- * @throws {LastlayerError} where tensors are missing, have another shape, or belong to another architecture
+ * @throws {LastlayerError} if tensors are missing, have another shape, or belong to another architecture
  */
 export function resNetGraph(checkpoint: Checkpoint, path: string, name?: string): ModelProto {
   const architecture = recognizeResNet(checkpoint, path);
@@ -26,9 +26,7 @@ export function resNetGraph(checkpoint: Checkpoint, path: string, name?: string)
     x = graph.add('Add', [x, shortcut], `${block}.add`);
     x = graph.relu(x, `${block}.relu${convolutions.length}`);
   }
-  graph.nodes.push(
-    node('Flatten', [graph.add('GlobalAveragePool', [x], 'avgpool')], ['embedding'], {}, 'flatten'),
-  );
+  graph.nodes.push(node('Flatten', [graph.add('GlobalAveragePool', [x], 'avgpool')], ['embedding'], {}, 'flatten'));
 
   const outputs = [tensorInfo('embedding', ['batch', architecture.width])];
   const classes = graph.fullyConnected(architecture.width);
@@ -53,12 +51,7 @@ class GraphBuilder {
     private readonly path: string,
   ) {}
 
-  add(
-    opType: string,
-    inputs: string[],
-    name: string,
-    attributes: Record<string, number | number[]> = {},
-  ): string {
+  add(opType: string, inputs: string[], name: string, attributes: Record<string, number | number[]> = {}): string {
     this.nodes.push(node(opType, inputs, [`${name}.out`], attributes, name));
     return `${name}.out`;
   }
@@ -86,10 +79,7 @@ class GraphBuilder {
     if (classes === undefined) return undefined;
     const weight = readTensor(this.checkpoint, 'fc.weight', [classes, width], this.path);
     const bias = readTensor(this.checkpoint, 'fc.bias', [classes], this.path);
-    this.initializers.push(
-      initializer('fc.weight', [classes, width], weight),
-      initializer('fc.bias', [classes], bias),
-    );
+    this.initializers.push(initializer('fc.weight', [classes, width], weight), initializer('fc.bias', [classes], bias));
     this.nodes.push(node('Gemm', ['embedding', 'fc.weight', 'fc.bias'], ['logits'], { transB: 1 }, 'fc'));
     return classes;
   }
@@ -101,7 +91,7 @@ const EPSILON = 1e-5;
 /**
  * The weight and bias of a convolution with its BatchNorm folded in, computed in float64:
  * w′ = w · γ / √(σ² + ε) and b′ = β − μ · γ / √(σ² + ε) (Ioffe and Szegedy 2015, algorithm 2).
- * @throws {LastlayerError} where a tensor is missing, has another shape or is not finite
+ * @throws {LastlayerError} if a tensor is missing, has another shape or is not finite
  */
 function foldBatchNorm(
   checkpoint: Checkpoint,
@@ -110,8 +100,7 @@ function foldBatchNorm(
 ): { weight: Float32Array; bias: Float32Array } {
   const channels = shape[0];
   const weight = readTensor(checkpoint, `${name}.weight`, shape, path).slice();
-  const perChannelOf = (parameter: string) =>
-    readTensor(checkpoint, `${norm}.${parameter}`, [channels], path);
+  const perChannelOf = (parameter: string) => readTensor(checkpoint, `${norm}.${parameter}`, [channels], path);
   const [gamma, beta] = [perChannelOf('weight'), perChannelOf('bias')];
   const [mean, variance] = [perChannelOf('running_mean'), perChannelOf('running_var')];
   const bias = new Float32Array(channels);
@@ -125,13 +114,8 @@ function foldBatchNorm(
   return { weight: finite(weight, folded, path), bias: finite(bias, folded, path) };
 }
 
-/** A tensor of the checkpoint. @throws {LastlayerError} where it is missing, has another shape or is not finite */
-function readTensor(
-  checkpoint: Checkpoint,
-  name: string,
-  shape: readonly number[],
-  path: string,
-): Float32Array {
+/** A tensor of the checkpoint. @throws {LastlayerError} if it is missing, has another shape or is not finite */
+function readTensor(checkpoint: Checkpoint, name: string, shape: readonly number[], path: string): Float32Array {
   const tensor = checkpoint.get(name);
   if (!tensor) throw new LastlayerError(`${path} has no tensor ${name}: is the checkpoint complete?`);
   if (tensor.shape.join() !== shape.join()) {
@@ -144,9 +128,7 @@ function readTensor(
 
 function finite(values: Float32Array, name: string, path: string): Float32Array {
   if (!values.every(Number.isFinite)) {
-    throw new LastlayerError(
-      `${path}: ${name} holds NaN or infinite values, so no features can be computed from it.`,
-    );
+    throw new LastlayerError(`${path}: ${name} holds NaN or infinite values, so no features can be computed from it.`);
   }
   return values;
 }
@@ -156,7 +138,7 @@ const INSTEAD = 'Export the model to ONNX and pass the .onnx file instead.';
 /**
  * Recognises the ResNet of a checkpoint by the names and shapes of its tensors: basic or bottleneck blocks, how many, how wide
  * and in how many groups. (They do not show where the strides are, so torchvision's places are assumed.)
- * @throws {LastlayerError} where it is not a ResNet, or has tensors that such a ResNet does not have
+ * @throws {LastlayerError} if it is not a ResNet, or has tensors that such a ResNet does not have
  */
 function recognizeResNet(checkpoint: Checkpoint, path: string): ResNetArchitecture {
   const [channels] = checkpoint.get('conv1.weight')?.shape ?? [];
@@ -338,12 +320,6 @@ function bottleneck(
   ];
 }
 
-function convolution(
-  name: string,
-  norm: string,
-  shape: Convolution['shape'],
-  stride = 1,
-  groups = 1,
-): Convolution {
+function convolution(name: string, norm: string, shape: Convolution['shape'], stride = 1, groups = 1): Convolution {
   return { name, norm, shape, stride, groups };
 }

@@ -23,7 +23,7 @@ interface Settings extends SessionOptions {
 
 /**
  * Loads an ONNX model.
- * @throws {LastlayerError} where onnxruntime rejects it, or lacks the device
+ * @throws {LastlayerError} if onnxruntime rejects it, or lacks the device
  */
 export async function createSession(
   onnx: Uint8Array,
@@ -71,7 +71,7 @@ export function loadError(source: string, device: Device = 'cpu', reason: string
  * Runs a model on one black picture and returns the values of some tensors inside it.
  * @param names results of its operators; any that an operator does not compute are missing from the result
  * @param crop side of the picture
- * @throws {LastlayerError} where it does not run
+ * @throws {LastlayerError} if it does not run
  */
 export async function tensorsOfOnePicture(
   model: ModelProto,

@@ -40,12 +40,12 @@ const CHECKPOINTS: readonly TorchvisionWeights[] = [
 /** Names of the models, resnet18 first. */
 export const TORCHVISION_MODELS: readonly string[] = [...new Set(CHECKPOINTS.map(({ model }) => model))];
 
-/** The checkpoint of a model; undefined where torchvision has none of that name. */
+/** The checkpoint of a model; undefined if torchvision has none of that name. */
 export function torchvisionWeights(model: string, weights: WeightsName): TorchvisionWeights | undefined {
   return CHECKPOINTS.find((each) => each.model === model && each.weights === weights);
 }
 
-/** Which of torchvision's checkpoints a file is, by its sha256; undefined where it is none of them. */
+/** Which of torchvision's checkpoints a file is, by its sha256; undefined if it is none of them. */
 export function torchvisionWeightsOf(sha256: string): TorchvisionWeights | undefined {
   return CHECKPOINTS.find(({ file }) => file.endsWith(`-${sha256.slice(0, 8)}.pth`));
 }

@@ -54,10 +54,7 @@ export async function checkData(options: CheckDataOptions = {}): Promise<DataChe
   });
 }
 
-async function check(
-  pictures: DatasetEmbeddings,
-  { signal, onProgress }: CheckDataOptions,
-): Promise<DataCheck> {
+async function check(pictures: DatasetEmbeddings, { signal, onProgress }: CheckDataOptions): Promise<DataCheck> {
   const { record, rows, source, multilabel, failed } = pictures;
   const progressOf = (phase: CheckProgress['phase']) => (done: number, total?: number) => {
     onProgress?.({ phase, done, total });
@@ -98,13 +95,9 @@ async function check(
       .sort((a, b) => (a.path < b.path ? -1 : 1)),
     classes,
     findings: findings.sort(
-      (a, b) =>
-        ISSUES.indexOf(a.issue) - ISSUES.indexOf(b.issue) || b.score - a.score || (a.path < b.path ? -1 : 1),
+      (a, b) => ISSUES.indexOf(a.issue) - ISSUES.indexOf(b.issue) || b.score - a.score || (a.path < b.path ? -1 : 1),
     ),
-    warnings: [
-      ...balanceWarnings(classes, multilabel),
-      ...(labels.notice === undefined ? [] : [labels.notice]),
-    ],
+    warnings: [...balanceWarnings(classes, multilabel), ...(labels.notice === undefined ? [] : [labels.notice])],
   };
 }
 

@@ -62,10 +62,7 @@ export function findDuplicates({ rows }: DatasetEmbeddings, neighbours: Neighbou
   return { sets, findings: [...members.values()].flatMap((set) => findingsOf(rows, set, scores)) };
 }
 
-function* nearPairs(
-  pictures: readonly StoredPicture[],
-  { k, rows, similarities }: Neighbours,
-): Generator<Pair> {
+function* nearPairs(pictures: readonly StoredPicture[], { k, rows, similarities }: Neighbours): Generator<Pair> {
   for (let at = 0; at < rows.length; at++) {
     const [a, b, cosine] = [Math.floor(at / k), rows[at]!, similarities[at]!];
     if (b < 0 || cosine < CANDIDATE) continue;
@@ -107,8 +104,7 @@ function findingsOf(
     const related = source.path;
     const how = isExact ? 'the same file' : `the same picture (similarity ${score.toFixed(2)})`;
     const isLeak = source.split === 'train' && split !== undefined && split !== 'train';
-    if (isLeak)
-      found.push({ issue: 'leak', path, score, detail: `in ${split}, and ${how} in train`, related });
+    if (isLeak) found.push({ issue: 'leak', path, score, detail: `in ${split}, and ${how} in train`, related });
     found.push({ issue: isExact ? 'exact duplicate' : 'near duplicate', path, score, detail: how, related });
     return found;
   });

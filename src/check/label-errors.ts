@@ -40,8 +40,7 @@ export async function findLabelErrors(
 ): Promise<{ findings: Finding[]; notice?: string | undefined }> {
   const task: Task = rows.some(({ labels }) => labels) ? multilabelTask : softmaxTask;
   const lists = learnableLabels(rows, sets, task);
-  const labelled: RowMask = (row) =>
-    task.hasClasses ? lists[row]!.length > 0 : rows[row]!.labels !== undefined;
+  const labelled: RowMask = (row) => (task.hasClasses ? lists[row]!.length > 0 : rows[row]!.labels !== undefined);
   if (new Set(lists.flat()).size < (task.hasClasses ? 2 : 1)) {
     const notice = task.hasClasses
       ? 'Labels are not checked: fewer than two classes have two pictures each.'
@@ -76,9 +75,7 @@ export async function findLabelErrors(
 function learnableLabels(rows: readonly StoredPicture[], sets: Int32Array, task: Task): string[][] {
   const having = new Map<string, Set<number>>();
   const all = new Set<number>();
-  const lists = rows.map(({ label, labels = [] }) =>
-    task.hasClasses ? (label === undefined ? [] : [label]) : labels,
-  );
+  const lists = rows.map(({ label, labels = [] }) => (task.hasClasses ? (label === undefined ? [] : [label]) : labels));
   lists.forEach((list, row) => {
     if (task.hasClasses || rows[row]!.labels) all.add(sets[row]!);
     for (const label of list) having.set(label, (having.get(label) ?? new Set()).add(sets[row]!));
@@ -157,9 +154,7 @@ async function labelFindings(
 }
 
 /** Shows each held-out row, its own answer, and the probabilities of all answers. */
-type EachPrediction = (
-  visit: (row: number, own: number, probabilities: Float64Array) => void,
-) => Promise<void> | void;
+type EachPrediction = (visit: (row: number, own: number, probabilities: Float64Array) => void) => Promise<void> | void;
 
 /** A picture for which another answer is more probable than its own. */
 interface Suspect {

@@ -153,11 +153,7 @@ async function* chunks(source: FeatureSource, mask: RowMask, mean: Float64Array)
   if (filled > 0) yield { rows: rows.subarray(0, filled), features: features.subarray(0, filled * width) };
 }
 
-async function* centredBlocks(
-  source: FeatureSource,
-  mask: RowMask,
-  mean: Float64Array,
-): AsyncGenerator<Block> {
+async function* centredBlocks(source: FeatureSource, mask: RowMask, mean: Float64Array): AsyncGenerator<Block> {
   const { width } = source;
   for await (const { rows, features } of source.blocks()) {
     const chosen = rows.filter(mask);
@@ -221,10 +217,7 @@ class NeighbourGraph {
               node('Gemm', ['Q', 'R'], ['products'], { transB: 1 }),
               node('TopK', ['products', 'k'], ['similarities', 'indices']),
             ],
-            outputs: [
-              tensorInfo('similarities', ['queries', 'k']),
-              tensorInfo('indices', ['queries', 'k'], 'int64'),
-            ],
+            outputs: [tensorInfo('similarities', ['queries', 'k']), tensorInfo('indices', ['queries', 'k'], 'int64')],
           }),
         ),
       ),

@@ -183,9 +183,7 @@ export async function predictPretrainedClasses(
   image: ImageSource,
   { labels, topK = 5 }: { labels?: readonly string[] | undefined; topK?: number | undefined } = {},
 ): Promise<Prediction[]> {
-  const { logits = new Float32Array() } = await backbone.run(await pixelsOf(backbone, [image]), {
-    logits: true,
-  });
+  const { logits = new Float32Array() } = await backbone.run(await pixelsOf(backbone, [image]), { logits: true });
   return softmax(logits)
     .map((probability, i) => ({ label: labels?.[i] ?? String(i), probability }))
     .sort((a, b) => b.probability - a.probability)

@@ -35,8 +35,7 @@ interface Evaluated {
 }
 
 export type DatasetEvaluation =
-  | ({ kind: 'softmax' } & EvaluationResult & Evaluated)
-  | ({ kind: 'multilabel' } & MultilabelResult & Evaluated);
+  ({ kind: 'softmax' } & EvaluationResult & Evaluated) | ({ kind: 'multilabel' } & MultilabelResult & Evaluated);
 
 /**
  * Evaluates a classifier on a labelled data set: on the given split, else its test split, else its validation split, else
@@ -50,10 +49,7 @@ export async function evaluateDataset(
 ): Promise<DatasetEvaluation> {
   const { head } = classifier;
   const isSoftmax = head.kind === 'softmax';
-  const evaluator = taskOf(head.kind).evaluator(head.labels, {
-    thresholds: head.thresholds,
-    topK: options.topK,
-  });
+  const evaluator = taskOf(head.kind).evaluator(head.labels, { thresholds: head.thresholds, topK: options.topK });
   const calledUnknown = { known: 0, others: 0 };
   const { done, failed, unlabelled, split } = await eachEmbedding(
     classifier,
@@ -137,9 +133,7 @@ async function chooseSplit(path: string, wanted: Split | undefined) {
   const all = [...counts.values()].reduce((sum, n) => sum + n, 0);
   const total = split === undefined ? all : (counts.get(split) ?? 0) + (counts.get(undefined) ?? 0);
   if (total === 0) {
-    throw new LastlayerError(
-      `There are no pictures${split ? ` of the split ${split}` : ''} in ${dataset.root}.`,
-    );
+    throw new LastlayerError(`There are no pictures${split ? ` of the split ${split}` : ''} in ${dataset.root}.`);
   }
   return { split, total };
 }

@@ -56,9 +56,7 @@ export async function searchSimilar(image: string, options: SearchOptions = {}):
         await table.vectorIndex.bringUpToDate({ from: indexFrom, onWork: onIndex });
       } catch (error) {
         // A store that is read-only can be searched all the same.
-        onNotice?.(
-          `The index cannot be written (${messageOf(error)}), so more pictures are compared one by one.`,
-        );
+        onNotice?.(`The index cannot be written (${messageOf(error)}), so more pictures are compared one by one.`);
       }
     }
     const found = await table.nearest(vector, topK, { dataset: record.dataset }, { exact });

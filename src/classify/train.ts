@@ -103,14 +103,7 @@ async function train<Result, Simple>(
   options: TrainOptions,
 ): Promise<Trained<Result, Simple>> {
   const { record, rows, source } = stored;
-  const {
-    labels,
-    targets,
-    train: trainMask,
-    validation: heldOut,
-    from,
-    groups,
-  } = splitRows(task, stored, options);
+  const { labels, targets, train: trainMask, validation: heldOut, from, groups } = splitRows(task, stored, options);
   const { classWeights } = options;
   const sampleWeights = rows.map(({ weight = 1 }) => weight);
   const weights = rowWeights({ task, ...targets, mask: trainMask, sampleWeights, classWeights });
@@ -250,22 +243,13 @@ export function trainingJson(
     'train' | 'validation' | 'validatedOn' | 'crossValidation' | 'baselines' | 'learningCurve'
   >,
 ): { [key: string]: JsonValue } {
-  const {
-    train,
-    validation,
-    validatedOn,
-    crossValidation,
-    baselines: simple,
-    learningCurve: curve,
-  } = trained;
+  const { train, validation, validatedOn, crossValidation, baselines: simple, learningCurve: curve } = trained;
   const { evaluation, thresholds, ...found } = crossValidation ?? {};
   return toJson({
     train,
     validation: validation ?? null,
     validatedOn,
-    crossValidation: crossValidation
-      ? { ...found, rule: crossValidation.rule ?? null, outOfFold: evaluation }
-      : null,
+    crossValidation: crossValidation ? { ...found, rule: crossValidation.rule ?? null, outOfFold: evaluation } : null,
     baselines: simple ?? null,
     learningCurve: curve ?? null,
   });

@@ -68,9 +68,7 @@ async function run({ json, out, ...options }: CheckFlags): Promise<void> {
 
 function describe({ dataset, modelId, pictures, classes, findings, warnings }: DataCheck): string {
   const unit = pictures.some(({ labels }) => labels) ? 'labels' : 'classes';
-  const lines = [
-    `${dataset}: ${pictures.length} pictures of ${classes.length} ${unit}, embedded by ${modelId}`,
-  ];
+  const lines = [`${dataset}: ${pictures.length} pictures of ${classes.length} ${unit}, embedded by ${modelId}`];
   for (const issue of ISSUES) {
     const found = findings.filter((finding) => finding.issue === issue);
     if (found.length === 0) continue;

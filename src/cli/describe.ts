@@ -11,11 +11,9 @@ type Result = EvaluationResult | MultilabelResult;
 
 /** The result of a training as text. */
 export function describeTraining(trained: TrainedHead): string {
-  const { head, dataset, views, train, validation, validatedOn, crossValidation, baselines, unused } =
-    trained;
+  const { head, dataset, views, train, validation, validatedOn, crossValidation, baselines, unused } = trained;
   const { labels, width, thresholds } = head;
-  const on =
-    trained.kind === 'softmax' ? `of ${labels.length} classes` : `with any number of ${labels.length} labels`;
+  const on = trained.kind === 'softmax' ? `of ${labels.length} classes` : `with any number of ${labels.length} labels`;
   const lines = [
     `${dataset.dataset}, embedded by ${dataset.model_id}`,
     `Linear(${width}, ${labels.length}) trained on ${train.count} pictures ${on}` +
@@ -59,8 +57,7 @@ function describePath({ folds, rule, path, chosen, rows }: HeldOutResult<Result>
     `${point.logLoss.toFixed(3)} ± ${point.standardError.toFixed(3)}`,
     percent(point.accuracy),
   ]);
-  const how =
-    rule === 'best' ? 'the least log loss' : 'the largest within one standard error of the least log loss';
+  const how = rule === 'best' ? 'the least log loss' : 'the largest within one standard error of the least log loss';
   const of = rows < train.count ? ` of ${rows} pictures` : '';
   return [
     `  λ ${chosen.l2}, ${how} in ${folds}-fold cross-validation${of}:`,
@@ -148,11 +145,7 @@ export function describeEvaluation(name: string, result: Result, show: ShownPart
   if (show.confusion && 'confusion' in result && result.perClass.length <= CONFUSION_UP_TO) {
     const names = result.perClass.map(({ label }) => label);
     const rows = result.confusion.to2DArray().map((row, i) => [`  ${names[i]!}`, ...shaded(row, i)]);
-    lines.push(
-      '',
-      'confusion matrix: true classes down, predicted ones across',
-      table([['', ...names], ...rows]),
-    );
+    lines.push('', 'confusion matrix: true classes down, predicted ones across', table([['', ...names], ...rows]));
   }
   if (result.unknown.length > 0) {
     const counts = result.unknown.map(({ label, count }) => `${label} ${count}`).join(', ');

@@ -107,9 +107,7 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
     } finally {
       progress.stop();
       if (signal.aborted && last) {
-        say(
-          `${last.done} of ${last.total} pictures are in ${flags.store}. Run the command again to go on from there.`,
-        );
+        say(`${last.done} of ${last.total} pictures are in ${flags.store}. Run the command again to go on from there.`);
       }
     }
   });
@@ -121,12 +119,7 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
 }
 
 /** The int8 model of the backbone. */
-async function inInt8(
-  backbone: Backbone,
-  dataset: string,
-  flags: EmbedFlags,
-  signal: AbortSignal,
-): Promise<Backbone> {
+async function inInt8(backbone: Backbone, dataset: string, flags: EmbedFlags, signal: AbortSignal): Promise<Backbone> {
   const progress = new Progress('calibrating', 'pictures');
   try {
     return await int8Backbone(backbone, dataset, {

@@ -51,9 +51,7 @@ export const exportCommand = (command: Command): Command =>
       `head file (default: ${DEFAULT_HEAD}); npy, parquet, json: export the embeddings that it needs`,
     )
     .addOption(
-      new Option('--input <kind>', 'onnx: what the model takes, see below')
-        .choices(ONNX_INPUTS)
-        .default('image'),
+      new Option('--input <kind>', 'onnx: what the model takes, see below').choices(ONNX_INPUTS).default('image'),
     )
     .option(
       '--check <dataset>',

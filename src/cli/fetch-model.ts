@@ -22,13 +22,9 @@ interface FetchFlags {
 export const fetchModelCommand = (command: Command): Command =>
   command
     .addOption(
-      new Option('--model <name>', "one of torchvision's ResNets (default: resnet18)").choices(
-        TORCHVISION_MODELS,
-      ),
+      new Option('--model <name>', "one of torchvision's ResNets (default: resnet18)").choices(TORCHVISION_MODELS),
     )
-    .addOption(
-      new Option('--weights <name>', 'which weights of it (default: IMAGENET1K_V1)').choices(WEIGHTS),
-    )
+    .addOption(new Option('--weights <name>', 'which weights of it (default: IMAGENET1K_V1)').choices(WEIGHTS))
     .option('--from <file|url>', 'a .pth, .safetensors or .onnx file instead')
     .option('--features <name>', 'tensor or operator to use as the features (default: the pooled ones)')
     .option('--out <file>', 'model file to write (default: models/<model>.onnx)')

@@ -44,9 +44,7 @@ async function inspect({ json, features, ...flags }: InspectFlags): Promise<void
   print(`${id}  ${source}\n`);
   print(table(rowsOf(layers, backbone)));
   const parameters = sum(layers.map((layer) => layer.parameters));
-  print(
-    `\n${parameters.toLocaleString('en')} parameters are frozen; each BatchNorm is folded into its convolution.`,
-  );
+  print(`\n${parameters.toLocaleString('en')} parameters are frozen; each BatchNorm is folded into its convolution.`);
   print(`fc is the head: Linear(${width}, N) for your N classes, the only layer that is trained.`);
 }
 

@@ -15,18 +15,13 @@ import { say } from './terminal.js';
 export type ModelFlags = Pick<BackboneOptions, 'model' | 'device' | 'threads'>;
 
 export const modelOption = (fallback = 'models/resnet18.onnx, else the bundled ResNet-18'): Option =>
-  new Option(
-    '--model <file>',
-    `model file of the backbone: .onnx, .pth or .safetensors (default: ${fallback})`,
-  );
+  new Option('--model <file>', `model file of the backbone: .onnx, .pth or .safetensors (default: ${fallback})`);
 
 /** {@link modelOption} of commands that use a head. */
 export const modelOfHeadOption = (): Option => modelOption('the one that the head was trained on');
 
 export const deviceOption = (): Option =>
-  new Option('--device <name>', 'where the backbone runs; see docs/performance.md')
-    .choices(DEVICES)
-    .default('cpu');
+  new Option('--device <name>', 'where the backbone runs; see docs/performance.md').choices(DEVICES).default('cpu');
 
 export const threadsOption = (): Option =>
   new Option('--threads <n>', 'threads of the backbone (default: one per core)').argParser(wholeNumber);
@@ -49,16 +44,14 @@ export const precisionOption = (): Option =>
   ).choices(['fp32', 'int8']);
 
 export const batchSizeOption = (): Option =>
-  new Option(
-    '--batch-size <n>',
-    'pictures per batch of the backbone (default: 8 on the CPU, else 32)',
-  ).argParser(wholeNumber);
+  new Option('--batch-size <n>', 'pictures per batch of the backbone (default: 8 on the CPU, else 32)').argParser(
+    wholeNumber,
+  );
 
 export const concurrencyOption = (): Option =>
   new Option('--concurrency <n>', 'pictures to decode at the same time (default: 32)').argParser(wholeNumber);
 
-export const splitOption = (description: string): Option =>
-  new Option('--split <name>', description).choices(SPLITS);
+export const splitOption = (description: string): Option => new Option('--split <name>', description).choices(SPLITS);
 
 export const viewsOption = (description: string, fallback = 'none'): Option =>
   new Option(

@@ -32,10 +32,7 @@ export const quantizeCommand = (command: Command): Command =>
       'pictures to measure the range of the activations on (default: the example pictures)',
     )
     .option('--pictures <n>', 'the most pictures to calibrate on', wholeNumber, 128)
-    .option(
-      '--out <file>',
-      'model file to write (default: beside the float32 one, such as models/resnet18.int8.onnx)',
-    )
+    .option('--out <file>', 'model file to write (default: beside the float32 one, such as models/resnet18.int8.onnx)')
     .addOption(threadsOption())
     .addOption(jsonOption())
     .addHelpText(
@@ -68,12 +65,7 @@ async function run({ calibrate, json, out, pictures, model, threads }: QuantizeF
     );
     const { backbone, calibratedOn } = quantized;
     const fidelity = await withProgress('comparing', (onProgress) =>
-      measureFidelity(float32, backbone, dataset, {
-        except: calibratedOn,
-        signal,
-        onNotice: notice,
-        onProgress,
-      }),
+      measureFidelity(float32, backbone, dataset, { except: calibratedOn, signal, onNotice: notice, onProgress }),
     );
     return { quantized, fidelity, speed: await speedRatio(backbone, float32, { ...SPEED, signal }) };
   });

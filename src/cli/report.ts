@@ -51,8 +51,7 @@ async function run({ json, out, ...options }: ReportFlags): Promise<void> {
   if (json) print(JSON.stringify({ out: path, bytes, ...figures }));
   else {
     const { accuracy, meanAveragePrecision, count, evaluatedOn } = figures;
-    const score =
-      accuracy === undefined ? `mAP ${percent(meanAveragePrecision)}` : `accuracy ${percent(accuracy)}`;
+    const score = accuracy === undefined ? `mAP ${percent(meanAveragePrecision)}` : `accuracy ${percent(accuracy)}`;
     print(`${score} of ${count}, on ${evaluatedOn}`);
     print(`Wrote the report to ${path} (${(bytes / 1e6).toFixed(1)} MB)`);
   }

@@ -4,14 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { DEFAULTS, type LogOptions, type ServerOptions } from '../server/options.js';
 import { startServer } from '../server/server.js';
 import { UsageError } from '../util/errors.js';
-import {
-  datasetOption,
-  deviceOption,
-  modelOfHeadOption,
-  notNegative,
-  threadsOption,
-  wholeNumber,
-} from './options.js';
+import { datasetOption, deviceOption, modelOfHeadOption, notNegative, threadsOption, wholeNumber } from './options.js';
 import { interruptible } from './progress.js';
 import { print, say } from './terminal.js';
 
@@ -33,11 +26,7 @@ export const serveCommand = (command: Command): Command =>
         .argParser(namedHead)
         .default(DEFAULT_HEAD, DEFAULT_HEAD.head),
     )
-    .addOption(
-      new Option('--port <n>', 'port to listen on, 0 for any free one')
-        .argParser(port)
-        .default(DEFAULTS.port),
-    )
+    .addOption(new Option('--port <n>', 'port to listen on, 0 for any free one').argParser(port).default(DEFAULTS.port))
     .option('--host <address>', 'address to listen on; other than localhost needs a key', DEFAULTS.host)
     .addOption(
       new Option('--api-key <key>', 'key that clients must send; better set in the environment').env(
@@ -45,10 +34,7 @@ export const serveCommand = (command: Command): Command =>
       ),
     )
     .option('--no-auth', 'let anyone in who reaches the address')
-    .option(
-      '--store <dir>',
-      'embedding store to find similar pictures in (default: embeddings, if it exists)',
-    )
+    .option('--store <dir>', 'embedding store to find similar pictures in (default: embeddings, if it exists)')
     .addOption(datasetOption())
     .addOption(
       new Option('--max-batch <n>', 'pictures per batch of the backbone')

@@ -88,9 +88,7 @@ export function graded(text: string, score: number | null): string {
 /** Rows of cells as aligned columns: the first to the left, the others to the right. */
 export function table(rows: readonly (readonly string[])[]): string {
   const columns = Math.max(...rows.map((row) => row.length));
-  const widths = Array.from({ length: columns }, (_, c) =>
-    Math.max(...rows.map((row) => lengthOf(row[c] ?? ''))),
-  );
+  const widths = Array.from({ length: columns }, (_, c) => Math.max(...rows.map((row) => lengthOf(row[c] ?? ''))));
   return rows
     .map((row) =>
       row

@@ -53,9 +53,9 @@ export type PictureSource =
 
 /** Tells whether a picture has changed. */
 export interface PictureState {
-  /** Bytes; null where only reading the picture tells. */
+  /** Bytes; null if only reading the picture tells. */
   size: number | null;
-  /** When the file that holds it was last changed, in milliseconds since 1970; null where unknown. */
+  /** When the file that holds it was last changed, in milliseconds since 1970; null if unknown. */
   modified: number | null;
 }
 

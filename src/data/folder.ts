@@ -8,7 +8,7 @@ import { type Dataset, type DatasetEntry, type SkippedFiles, splitNamed } from '
  * Opens a folder of pictures: `train|val|test/class/…`, `class/…` as torchvision's ImageFolder reads it, or a flat folder
  * without labels. Class folders may be nested to any depth. Links are followed, but each linked folder is visited once. Hidden
  * files and folders are ignored. A folder that cannot be listed, or a name that is not UTF-8, is listed as an entry with a problem.
- * @throws {LastlayerError} where the folder cannot be listed, or holds split folders beside others
+ * @throws {LastlayerError} if the folder cannot be listed, or holds split folders beside others
  */
 export async function openFolder(root: string): Promise<Dataset> {
   const folders = await visibleFolders(root).catch((error: unknown) => {
@@ -73,11 +73,7 @@ async function* entriesOf(
   yield* picturesIn(root, {}, skipped);
 }
 
-async function* picturesOfClasses(
-  folder: string,
-  common: Common,
-  skipped: SkippedFiles,
-): AsyncGenerator<DatasetEntry> {
+async function* picturesOfClasses(folder: string, common: Common, skipped: SkippedFiles): AsyncGenerator<DatasetEntry> {
   // If the folder cannot be listed, picturesIn reports it.
   for (const label of await visibleFolders(folder).catch(() => [])) {
     yield* picturesBelow(join(folder, label), { ...common, label }, skipped);
@@ -96,11 +92,7 @@ async function visibleFolders(folder: string): Promise<string[]> {
 }
 
 /** Keeps a list of folders to visit instead of recursing, so that no tree is too deep. */
-async function* picturesBelow(
-  folder: string,
-  common: Common,
-  skipped: SkippedFiles,
-): AsyncGenerator<DatasetEntry> {
+async function* picturesBelow(folder: string, common: Common, skipped: SkippedFiles): AsyncGenerator<DatasetEntry> {
   const pending = [folder];
   const visited = new Set([await realpath(folder).catch(() => folder)]);
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
@@ -149,9 +141,7 @@ async function isFolder(entry: Dirent, path: string): Promise<boolean> {
 
 /** Endings of pictures. What a file really holds is found out when it is decoded. */
 const PICTURE_ENDINGS = new Set(
-  '.jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .avif .heic .heif .svg .bmp .jp2 .jxl .ppm .pgm'.split(
-    ' ',
-  ),
+  '.jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .avif .heic .heif .svg .bmp .jp2 .jxl .ppm .pgm'.split(' '),
 );
 
 const MAX_EXAMPLES = 5;
@@ -184,9 +174,7 @@ async function namesNotUtf8(folder: string): Promise<{ name: string; isDirectory
   return entries
     .filter(({ name }) => name[0] !== 0x2e && !Buffer.from(name.toString()).equals(name))
     .map((entry) => ({
-      name: entry.name
-        .toString('latin1')
-        .replace(/[\x80-\xff]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16)}`),
+      name: entry.name.toString('latin1').replace(/[\x80-\xff]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16)}`),
       isDirectory: entry.isDirectory(),
     }));
 }

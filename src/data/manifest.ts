@@ -62,10 +62,7 @@ function parseObject(row: string, place: string): Fields {
   throw new LastlayerError(`${place}: an object such as {"path": "a.jpg"} is expected, not ${row}.`);
 }
 
-async function* entriesOf(
-  manifest: string,
-  rows: AsyncIterable<[number, Fields]>,
-): AsyncGenerator<DatasetEntry> {
+async function* entriesOf(manifest: string, rows: AsyncIterable<[number, Fields]>): AsyncGenerator<DatasetEntry> {
   const lineOf = new Map<string, number>();
   for await (const [line, fields] of rows) {
     const place = `${manifest}, line ${line}`;
@@ -97,7 +94,7 @@ function toEntry(fields: Fields, manifest: string, place: string): DatasetEntry 
   };
 }
 
-/** A field's text; undefined where it is absent, null or empty. A number becomes its digits. */
+/** A field's text; undefined if it is absent, null or empty. A number becomes its digits. */
 function textOf(fields: Fields, name: string, place: string): string | undefined {
   const value = fields[name];
   if (value === undefined || value === null || value === '') return undefined;
@@ -117,14 +114,10 @@ function locate(path: string, manifest: string, place: string): DatasetEntry {
 
 /**
  * What a row says of its picture: one label, a list of labels that may be empty, or nothing.
- * @param label undefined where the column is absent or empty
+ * @param label undefined if the column is absent or empty
  * @param labels a list, or text separated by `;`
  */
-function labelsOf(
-  label: string | undefined,
-  labels: unknown,
-  place: string,
-): Pick<DatasetEntry, 'label' | 'labels'> {
+function labelsOf(label: string | undefined, labels: unknown, place: string): Pick<DatasetEntry, 'label' | 'labels'> {
   if (label !== undefined) {
     // A CSV file with both columns leaves one of them empty.
     if (labels !== undefined && labels !== null && labels !== '') {

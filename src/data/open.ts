@@ -11,7 +11,7 @@ import { picturesOfShard } from './webdataset.js';
 /**
  * Opens a data set: an ImageFolder tree, a flat folder, a manifest (.csv, .jsonl, .ndjson), WebDataset shards (.tar), Parquet
  * files with pictures (one file or a folder of them), or a Lance table with pictures (.lance).
- * @throws {LastlayerError} where there is nothing at the path, or something else
+ * @throws {LastlayerError} if there is nothing at the path, or something else
  */
 export async function openDataset(path: string): Promise<Dataset> {
   const root = resolve(path);
@@ -49,11 +49,7 @@ function isContainer(ending: string): ending is keyof typeof CONTAINERS {
   return ending in CONTAINERS;
 }
 
-function openContainers(
-  root: string,
-  ending: keyof typeof CONTAINERS,
-  containers: readonly Container[],
-): Dataset {
+function openContainers(root: string, ending: keyof typeof CONTAINERS, containers: readonly Container[]): Dataset {
   const { layout, pictures } = CONTAINERS[ending];
   return listedDataset(root, layout, async function* (skipped) {
     for (const { path, split } of containers) yield* pictures(path, split, skipped);

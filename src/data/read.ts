@@ -11,7 +11,7 @@ const MAX_BYTES = 2 ** 29;
 /**
  * Reads a picture, wherever it is.
  * @returns its bytes, and the part of its state that only reading it tells
- * @throws {Error} where it cannot be read; the message says why, without naming the picture
+ * @throws {Error} if it cannot be read; the message says why, without naming the picture
  */
 export async function readPicture({
   path,
@@ -31,7 +31,7 @@ export async function readPicture({
 
 /**
  * The bytes of a picture that is a file.
- * @throws {Error} where it cannot be read, is a pipe, a device or a folder, or is too large; the message does not name it
+ * @throws {Error} if it cannot be read, is a pipe, a device or a folder, or is too large; the message does not name it
  */
 export async function readPictureFile(path: string): Promise<Buffer<ArrayBuffer>> {
   const file = await openRegularFile(path);
@@ -63,12 +63,9 @@ async function readPart({ file, offset, size }: Extract<PictureSource, { kind: '
  * The state of a picture, without reading it: the size of the picture, and the time its file, shard or table was changed; for a
  * URL, the answer to HEAD.
  * @param isKnown whether there is an earlier state to compare with; if not, no URL is asked
- * @throws {Error} where there is nothing to read; the message says why
+ * @throws {Error} if there is nothing to read; the message says why
  */
-export async function stateOf(
-  { path, problem, source }: DatasetEntry,
-  isKnown: boolean,
-): Promise<PictureState> {
+export async function stateOf({ path, problem, source }: DatasetEntry, isKnown: boolean): Promise<PictureState> {
   if (problem !== undefined) throw new LastlayerError(problem);
   if (source?.kind === 'url') return isKnown ? stateOfUrl(source.url) : { size: null, modified: null };
   if (source?.kind === 'lance') {

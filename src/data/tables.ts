@@ -13,18 +13,7 @@ import { connect, type Table } from '../util/lancedb.js';
 import { type DatasetEntry, type PictureSource, type Split, splitNamed } from './dataset.js';
 
 /** Usual names of the column that holds the pictures, in the order in which they are looked for. */
-const PICTURE_COLUMNS = [
-  'image',
-  'img',
-  'picture',
-  'photo',
-  'jpg',
-  'jpeg',
-  'png',
-  'webp',
-  'bytes',
-  'image_bytes',
-];
+const PICTURE_COLUMNS = ['image', 'img', 'picture', 'photo', 'jpg', 'jpeg', 'png', 'webp', 'bytes', 'image_bytes'];
 
 /** Optional columns that are read while listing. */
 const SIDE_COLUMNS = ['label', 'split'];
@@ -35,12 +24,9 @@ type Cells = Record<string, unknown>;
  * The pictures of a Parquet file with a column of encoded pictures: bytes, or structs with `bytes` as Hugging Face's datasets
  * write them, whose class names are used. `label` (text or number) and `split` are optional. A picture is named by its file and
  * row: `/data/0001.parquet#17`.
- * @throws {LastlayerError} where the file is damaged or has no column of pictures
+ * @throws {LastlayerError} if the file is damaged or has no column of pictures
  */
-export async function* picturesOfParquet(
-  file: string,
-  split: Split | undefined,
-): AsyncGenerator<DatasetEntry> {
+export async function* picturesOfParquet(file: string, split: Split | undefined): AsyncGenerator<DatasetEntry> {
   try {
     const opened = await openParquet(file);
     const [, ...schema] = opened.metadata.schema;
@@ -70,7 +56,7 @@ const ROWS_A_BLOCK = 4096;
 /**
  * The pictures of a Lance table, like {@link picturesOfParquet}.
  * @param table a folder whose name ends in .lance
- * @throws {LastlayerError} where it cannot be read or has no column of pictures
+ * @throws {LastlayerError} if it cannot be read or has no column of pictures
  */
 export async function* picturesOfLance(table: string): AsyncGenerator<DatasetEntry> {
   try {
@@ -80,8 +66,7 @@ export async function* picturesOfLance(table: string): AsyncGenerator<DatasetEnt
     for (let start = 0; start < count; start += ROWS_A_BLOCK) {
       const length = Math.min(ROWS_A_BLOCK, count - start);
       const offsets = Array.from({ length }, (_, i) => start + i);
-      const rows =
-        side.length > 0 ? ((await opened.takeOffsets(offsets).select(side).toArray()) as Cells[]) : [];
+      const rows = side.length > 0 ? ((await opened.takeOffsets(offsets).select(side).toArray()) as Cells[]) : [];
       for (const [i, row] of offsets.entries()) {
         yield {
           path: `${table}#${row}`,
@@ -131,8 +116,7 @@ function labelAndSplit(
 
 function textOf(value: unknown): string | undefined {
   if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8');
-  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint')
-    return String(value);
+  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint') return String(value);
   return undefined;
 }
 
@@ -143,7 +127,7 @@ const GROUPS_KEPT = 2;
 const groups = new Map<string, Promise<unknown[]>>();
 const files = new Map<string, Promise<ParquetFile>>();
 
-/** The bytes of a picture. @throws {Error} where the cell holds none */
+/** The bytes of a picture. @throws {Error} if the cell holds none */
 export async function readParquetCell({
   file: path,
   column,
@@ -190,7 +174,7 @@ async function readParquetRows(
 
 const tables = new Map<string, Promise<Table>>();
 
-/** The bytes of a picture. @throws {Error} where the cell holds none */
+/** The bytes of a picture. @throws {Error} if the cell holds none */
 export async function readLanceCell({
   table,
   column,
@@ -219,8 +203,7 @@ function cached<T>(map: Map<string, Promise<T>>, key: string, make: () => Promis
 /** The bytes of a cell: the cell itself, or `bytes` of a struct as Hugging Face's datasets write it. */
 function bytesOf(cell: unknown): Uint8Array {
   if (cell instanceof Uint8Array) return cell;
-  const inner: unknown =
-    typeof cell === 'object' && cell !== null && 'bytes' in cell ? cell.bytes : undefined;
+  const inner: unknown = typeof cell === 'object' && cell !== null && 'bytes' in cell ? cell.bytes : undefined;
   if (inner instanceof Uint8Array) return inner;
   throw new LastlayerError('its cell holds no bytes');
 }

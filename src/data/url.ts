@@ -17,9 +17,7 @@ const LONGEST_WAIT_MS = 10_000;
  * retried, four tries in all. The waits double, or are as long as the server asks for, up to 10 s.
  * @throws {LastlayerError} with the reason of the last try
  */
-export async function fetchPicture(
-  url: string,
-): Promise<{ bytes: Uint8Array; state: Partial<PictureState> }> {
+export async function fetchPicture(url: string): Promise<{ bytes: Uint8Array; state: Partial<PictureState> }> {
   return retry(() => download(url), {
     tries: TRIES,
     waitAfter: (error, tried) =>

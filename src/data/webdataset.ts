@@ -13,7 +13,7 @@ const MAX_SIDE_FILE = 2 ** 20;
  * The pictures of a WebDataset shard (https://github.com/webdataset/webdataset). Members that share their name up to the first
  * dot of the file name are one sample; they follow each other. The label is the text of `.cls`, else `label` of `.json`. A picture
  * is named by its shard and member: `/data/0001.tar/dog/17.jpg`.
- * @throws {LastlayerError} where the shard is damaged, or has two members of one name
+ * @throws {LastlayerError} if the shard is damaged, or has two members of one name
  */
 export async function* picturesOfShard(
   path: string,

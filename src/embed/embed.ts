@@ -5,13 +5,7 @@ import type { KnownRow } from '../store/row.js';
 import { DEFAULT_STORE, EmbeddingStore } from '../store/store.js';
 import type { EmbeddingTable } from '../store/table.js';
 import { LastlayerError } from '../util/errors.js';
-import {
-  embedPictures,
-  entriesOf,
-  isTrainingPicture,
-  type PictureOptions,
-  type PipelineOptions,
-} from './pipeline.js';
+import { embedPictures, entriesOf, isTrainingPicture, type PictureOptions, type PipelineOptions } from './pipeline.js';
 
 export interface EmbedOptions extends PipelineOptions {
   /** Folder of the store, or an address such as s3://bucket/folder. @default 'embeddings' */
@@ -131,11 +125,7 @@ export async function embedDataset(
 }
 
 /** Puts the rows of a data set's pictures into the table, itself or by others. */
-export type Pipeline = (
-  table: EmbeddingTable,
-  dataset: Dataset,
-  options: PictureOptions<KnownRow>,
-) => Promise<void>;
+export type Pipeline = (table: EmbeddingTable, dataset: Dataset, options: PictureOptions<KnownRow>) => Promise<void>;
 
 /** Counts pictures, and reports progress. */
 class ProgressCounter {
@@ -171,8 +161,7 @@ async function list(
   }
   if (progress.counts.total === 0) {
     const { skipped } = dataset;
-    const other =
-      skipped.count > 0 ? ` (${skipped.count} files of other kinds, such as ${skipped.examples[0]!})` : '';
+    const other = skipped.count > 0 ? ` (${skipped.count} files of other kinds, such as ${skipped.examples[0]!})` : '';
     const ofSplit = split ? ` of the split ${split}` : '';
     throw new LastlayerError(`There are no pictures${ofSplit} in ${dataset.root}${other}.`);
   }

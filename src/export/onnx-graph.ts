@@ -21,7 +21,7 @@ export type OnnxInput = (typeof ONNX_INPUTS)[number];
  * Backbone and head as one model, for opset 18 (onnxruntime 1.14 or later). The same backbone and head give the same bytes. Its
  * metadata describe the head; its outputs are `probabilities` [batch, N], `logits` [batch, N] before the temperature,
  * `embedding` [batch, D] and, if the head has a detector, `unknown` [batch].
- * @throws {LastlayerError} where the backbone needs an opset below 13
+ * @throws {LastlayerError} if the backbone needs an opset below 13
  */
 export async function classifierModel(backbone: Backbone, head: Head, input: OnnxInput): Promise<ModelProto> {
   const { source, transform } = backbone;

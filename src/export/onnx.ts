@@ -45,7 +45,7 @@ export interface ExportCheck {
 /**
  * Writes backbone and head as one ONNX model that takes pictures and returns probabilities, see {@link classifierModel}. First
  * runs it on pictures and compares it with `predict`.
- * @throws {LastlayerError} where onnxruntime does not run it, it differs from `predict` on the same pixels by more than 1e-3,
+ * @throws {LastlayerError} if onnxruntime does not run it, it differs from `predict` on the same pixels by more than 1e-3,
  *   none of the pictures can be read, or it cannot be written
  * @throws the signal's reason, once it aborts; nothing is written then
  */
@@ -72,7 +72,7 @@ const TOLERANCE = 1e-3;
  * pixels. With the input `image`, pixels are the same only if a picture needs no resizing; otherwise probabilities differ as
  * onnxruntime's resizing differs from that of libvips.
  * @param path of the model, for errors
- * @throws {LastlayerError} where onnxruntime does not run it, it differs from `predict` on the same pixels by more than 1e-3, or
+ * @throws {LastlayerError} if onnxruntime does not run it, it differs from `predict` on the same pixels by more than 1e-3, or
  *   none of the pictures can be read
  * @throws the signal's reason, once it aborts
  */

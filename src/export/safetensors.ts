@@ -10,7 +10,7 @@ import { writeExport } from './write-export.js';
  * @param options.calibrated divide weights and bias by the head's temperature, so that softmax (sigmoid for several labels a
  *   picture) of the layer's output gives the probabilities of `predict`. Otherwise they are as trained, and the temperature is in
  *   the metadata. @default false
- * @throws {LastlayerError} where the file cannot be written
+ * @throws {LastlayerError} if the file cannot be written
  */
 export async function exportSafetensors(
   head: Head,

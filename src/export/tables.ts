@@ -41,14 +41,11 @@ export interface ExportedEmbeddings {
  * - `npy`: float32 [rows, width]; beside it the other columns as a manifest, with the ending .csv
  * - `parquet`: the columns path, label (or labels, a list), split and embedding, a list of float32
  * - `json`: an array of objects with these
- * @throws {LastlayerError} where there are no embeddings, there are those of several models and none is chosen, or a file
+ * @throws {LastlayerError} if there are no embeddings, there are those of several models and none is chosen, or a file
  *   cannot be written
  * @throws the signal's reason, once it aborts; nothing is written then
  */
-export async function exportEmbeddings(
-  path: string,
-  options: ExportEmbeddingsOptions,
-): Promise<ExportedEmbeddings> {
+export async function exportEmbeddings(path: string, options: ExportEmbeddingsOptions): Promise<ExportedEmbeddings> {
   return withDataset(options, async (table, record) => {
     const rows = await openRows(table, record);
     const paths = await write(path, rows, options);

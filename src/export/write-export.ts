@@ -5,7 +5,7 @@ import { type WholeFile, writeWholeFiles } from '../util/files.js';
 
 /**
  * Writes all of the files or none, see `writeWholeFiles`, and makes their folders.
- * @throws {LastlayerError} where they cannot be written
+ * @throws {LastlayerError} if they cannot be written
  * @throws what their content throws
  */
 export async function writeExport(...files: WholeFile[]): Promise<void> {

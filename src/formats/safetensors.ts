@@ -19,13 +19,11 @@ const MAX_HEADER = 100_000_000;
  * Reads the bytes of a safetensors file (huggingface/safetensors, "Format"): 8 bytes with the length of the header, a JSON
  * header of dtypes, shapes and offsets, then the values, little-endian, without holes or overlaps. All dtypes become float32.
  * @param path named in errors
- * @throws {LastlayerError} where the bytes break any of these rules
+ * @throws {LastlayerError} if the bytes break any of these rules
  */
 export function readSafetensors(bytes: Uint8Array, path: string): Safetensors {
-  const fail = (what: string): LastlayerError =>
-    new LastlayerError(`${path} is not a safetensors file: ${what}.`);
-  if (bytes.length < 8)
-    throw fail(`it has ${bytes.length} bytes, but the length of its header alone takes 8`);
+  const fail = (what: string): LastlayerError => new LastlayerError(`${path} is not a safetensors file: ${what}.`);
+  if (bytes.length < 8) throw fail(`it has ${bytes.length} bytes, but the length of its header alone takes 8`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = Number(view.getBigUint64(0, true));
   if (length > MAX_HEADER) throw fail(`it claims a header of ${length} bytes`);
@@ -86,9 +84,7 @@ function entryOf(name: string, value: unknown, fail: Fail): Entry {
   if (begin === undefined || end === undefined) throw fail(`${name} has no valid data_offsets`);
   const size = shape.reduce((product, n) => product * n, 1) * bytesPerElement(dtype);
   if (!Number.isSafeInteger(size) || end - begin !== size) {
-    throw fail(
-      `${name} is ${dtype} [${shape.join(', ')}], which is ${size} bytes, but it has ${end - begin}`,
-    );
+    throw fail(`${name} is ${dtype} [${shape.join(', ')}], which is ${size} bytes, but it has ${end - begin}`);
   }
   return { dtype, shape, begin, end };
 }

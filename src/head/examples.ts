@@ -267,9 +267,7 @@ export function rowWeights(options: WeightOptions): Float64Array | undefined {
   if (classWeights !== 'none') {
     const classOf = targets.map((target, row) => (mask(row) ? target : -1));
     const ofClass =
-      classWeights === 'balanced'
-        ? balanced(names.length, classOf, weights)
-        : givenWeights(names, classWeights);
+      classWeights === 'balanced' ? balanced(names.length, classOf, weights) : givenWeights(names, classWeights);
     for (let i = 0; i < weights.length; i++) weights[i]! *= ofClass[classOf[i]!] ?? 1;
   }
   return weights.every((weight) => weight === 1) ? undefined : weights;

@@ -140,8 +140,7 @@ function decodeMetadata(metadata: Readonly<Record<string, string>>, path: string
     if (isValid(value)) return value;
     throw new LastlayerError(`${path} is damaged: its metadata hold no valid ${key}. Train it again.`);
   };
-  const json = <T>(key: string, isValid: (value: unknown) => value is T): T =>
-    valid(key, parse(text(key)), isValid);
+  const json = <T>(key: string, isValid: (value: unknown) => value is T): T => valid(key, parse(text(key)), isValid);
   return {
     kind: valid('kind', text('kind'), isKind),
     thresholds: json('thresholds', isNullOr(isArrayOf(isNumber))),
@@ -203,9 +202,7 @@ function isTrainingReport(value: unknown): value is TrainingReport {
   const entries = new Map<string, unknown>(Object.entries(value));
   const reasons: unknown[] = ['gradient', 'max-iterations', 'line-search'];
   return (
-    ['iterations', 'loss', 'gradientNorm', 'tolerance', 'labelSmoothing'].every((key) =>
-      isNumber(entries.get(key)),
-    ) &&
+    ['iterations', 'loss', 'gradientNorm', 'tolerance', 'labelSmoothing'].every((key) => isNumber(entries.get(key))) &&
     ['converged', 'standardize'].every((key) => typeof entries.get(key) === 'boolean') &&
     reasons.includes(entries.get('reason'))
   );

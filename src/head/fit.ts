@@ -76,9 +76,7 @@ export async function fitHead(
   const { l2 = DEFAULT_L2, tolerance = DEFAULT_TOLERANCE, standardize = true } = options;
   const { mask = () => true, labelSmoothing = 0, modelId, transformId } = options;
   const [count, width] = [names.length, source.width];
-  const [moments] = standardize
-    ? await momentsOf(source, 1, (row) => (targets[row]! >= 0 && mask(row) ? 0 : -1))
-    : [];
+  const [moments] = standardize ? await momentsOf(source, 1, (row) => (targets[row]! >= 0 && mask(row) ? 0 : -1)) : [];
   const scaling = moments?.scaling() ?? noScaling(width);
   const found = await fit(graph, await trainingBlocks(examples, mask, scaling), {
     ...options,
@@ -99,16 +97,7 @@ export async function fitHead(
     transformId,
     l2,
     counts: { train: countLabels(examples, mask), validation: names.map(() => 0) },
-    training: {
-      iterations,
-      converged,
-      reason,
-      loss,
-      gradientNorm,
-      tolerance,
-      standardize,
-      labelSmoothing,
-    },
+    training: { iterations, converged, reason, loss, gradientNorm, tolerance, standardize, labelSmoothing },
     metrics: null,
     created: new Date().toISOString(),
   });

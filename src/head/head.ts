@@ -80,9 +80,7 @@ export class Head implements HeadFields {
     const logits = this.rowsOf(embeddings).mmul(this.weights.transpose()).addRowVector(this.bias);
     for (let i = 0; i < logits.rows; i++) {
       if (!logits.getRow(i).every(Number.isFinite)) {
-        throw new LastlayerError(
-          `The embedding in row ${i} holds NaN or infinite values. Embed the picture again.`,
-        );
+        throw new LastlayerError(`The embedding in row ${i} holds NaN or infinite values. Embed the picture again.`);
       }
     }
     return logits;
@@ -232,9 +230,7 @@ function checkFields(fields: Head): void {
   };
   for (const [what, number] of Object.entries(found)) {
     if (number !== labels.length) {
-      throw new LastlayerError(
-        `The head has ${labels.length} labels but ${number} ${what}. There must be as many.`,
-      );
+      throw new LastlayerError(`The head has ${labels.length} labels but ${number} ${what}. There must be as many.`);
     }
   }
   if (labels.length === 0) throw new LastlayerError('The head has no labels.');
@@ -244,9 +240,7 @@ function checkFields(fields: Head): void {
   }
   checkNumber("The head's temperature", temperature, { above: 0, Failure: LastlayerError });
   if ((kind === 'multilabel') !== (thresholds !== null)) {
-    throw new LastlayerError(
-      `The head's thresholds do not fit its kind, ${kind}: only multilabel heads have them.`,
-    );
+    throw new LastlayerError(`The head's thresholds do not fit its kind, ${kind}: only multilabel heads have them.`);
   }
   thresholds?.forEach((threshold, n) => {
     checkNumber(`The threshold of ${JSON.stringify(labels[n])}`, threshold, {

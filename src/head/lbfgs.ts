@@ -95,9 +95,7 @@ export async function minimizeLbfgs(
   let point = await evaluate(start.slice(), 0);
   let gradientNorm = infinityNorm(point.gradient);
   if (!Number.isFinite(point.loss) || !Number.isFinite(gradientNorm)) {
-    throw new RangeError(
-      `The objective is not finite at the start: ${point.loss}, gradient ${gradientNorm}.`,
-    );
+    throw new RangeError(`The objective is not finite at the start: ${point.loss}, gradient ${gradientNorm}.`);
   }
   const pairs: CorrectionPair[] = [];
   for (let iteration = 0; ; iteration++) {
@@ -206,8 +204,7 @@ export async function searchLine<T extends Trial>(
     trials++;
     return evaluate(at);
   };
-  const isTooHigh = (trial: T, other: T): boolean =>
-    !decreases(trial, start, noise) || trial.loss > other.loss + noise;
+  const isTooHigh = (trial: T, other: T): boolean => !decreases(trial, start, noise) || trial.loss > other.loss + noise;
   const isFlat = ({ slope }: T): boolean => Math.abs(slope) <= -C2 * start.slope;
 
   // Algorithm 3.5: widen until a step is good or two steps hold one between them.

@@ -210,8 +210,7 @@ export class MultilabelEvaluation {
         support,
       };
     });
-    const total = (key: 'truePositives' | 'predicted' | 'support') =>
-      sum(this.tallies.map((tally) => tally[key]));
+    const total = (key: 'truePositives' | 'predicted' | 'support') => sum(this.tallies.map((tally) => tally[key]));
     const count = this.truths.length;
     return {
       count,

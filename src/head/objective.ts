@@ -226,11 +226,7 @@ function logitsGraph(): Uint8Array {
   return encodeModel(
     model({
       name: 'head-logits',
-      inputs: [
-        tensorInfo('X', ['rows', 'width']),
-        tensorInfo('W', ['classes', 'width']),
-        tensorInfo('b', ['classes']),
-      ],
+      inputs: [tensorInfo('X', ['rows', 'width']), tensorInfo('W', ['classes', 'width']), tensorInfo('b', ['classes'])],
       initializers: [],
       nodes: [node('Gemm', ['X', 'W', 'b'], ['logits'], { transB: 1 })],
       outputs: [tensorInfo('logits', ['rows', 'classes'])],

@@ -196,10 +196,7 @@ function keepLonelyStrataInTraining(
  * @param groups each row's group, such as the subject of its picture, or undefined; [M]
  * @returns the name of each row's set, whatever the order of the rows; [M]
  */
-export function joinGroups(
-  ids: readonly string[],
-  groups: readonly (string | undefined)[],
-): readonly string[] {
+export function joinGroups(ids: readonly string[], groups: readonly (string | undefined)[]): readonly string[] {
   if (groups.every((group) => group === undefined)) return ids;
   const sets = new DisjointSets(ids.length);
   for (const names of [ids, groups]) {

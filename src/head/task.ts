@@ -136,7 +136,7 @@ export interface Task<Result = unknown, Simple = unknown> {
   /**
    * Numbers the labels of all rows; those that no row of the mask has are left out.
    * @param mask the rows to train on
-   * @throws {LastlayerError} where these are too few to train on
+   * @throws {LastlayerError} if these are too few to train on
    */
   encode(labels: readonly (readonly string[])[], mask: RowMask): Targets;
   /** ONNX operators from `logits` and targets `T` [rows, N] to `crossEntropy` [rows] and the probabilities `P`. */
@@ -374,9 +374,7 @@ export const multilabelTask: Task<MultilabelResult, MultilabelBaselines> = {
     const sizes = new Float64Array(2 * names.length);
     const factsOf = labelSets.map((set) => names.map((_, n) => (set.includes(n) ? n : names.length + n)));
     for (const target of taking) for (const fact of factsOf[target] ?? []) sizes[fact]!++;
-    const rarest = factsOf.map((facts) =>
-      facts.reduce((best, fact) => (sizes[fact]! < sizes[best]! ? fact : best)),
-    );
+    const rarest = factsOf.map((facts) => facts.reduce((best, fact) => (sizes[fact]! < sizes[best]! ? fact : best)));
     return { of: taking.map((target) => rarest[target] ?? -1), count: 2 * names.length };
   },
 
@@ -462,9 +460,7 @@ export const multilabelTask: Task<MultilabelResult, MultilabelBaselines> = {
   curveFigures: ({ meanAveragePrecision }) => ({ meanAveragePrecision }),
 };
 
-export function taskOf(
-  kind: HeadKind,
-): Task<EvaluationResult | MultilabelResult, Baselines | MultilabelBaselines> {
+export function taskOf(kind: HeadKind): Task<EvaluationResult | MultilabelResult, Baselines | MultilabelBaselines> {
   return kind === 'softmax' ? softmaxTask : multilabelTask;
 }
 

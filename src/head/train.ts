@@ -82,9 +82,7 @@ function checkEmbeddings(
   }
   const rows = embeddings.length / width;
   if (labels.length > 0 && labels.length !== rows) {
-    throw new LastlayerError(
-      `There are ${rows} embeddings but ${labels.length} labels. Pass one label a row.`,
-    );
+    throw new LastlayerError(`There are ${rows} embeddings but ${labels.length} labels. Pass one label a row.`);
   }
   if (weights && weights.length !== rows) {
     throw new LastlayerError(

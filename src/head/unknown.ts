@@ -20,10 +20,7 @@ export interface UnknownRule {
  * @param isRight [M]
  * @returns null if no prediction is right
  */
-export function chooseUnknown(
-  similarities: readonly number[],
-  isRight: readonly boolean[],
-): UnknownRule | null {
+export function chooseUnknown(similarities: readonly number[], isRight: readonly boolean[]): UnknownRule | null {
   const right = similarities.filter((_, i) => isRight[i]).sort((a, b) => a - b);
   const wrong = similarities.filter((_, i) => !isRight[i]);
   const threshold = right[Math.floor((1 - KEPT) * right.length)];
@@ -31,7 +28,6 @@ export function chooseUnknown(
   return {
     threshold,
     keptRight: right.filter((value) => value >= threshold).length / right.length,
-    flaggedWrong:
-      wrong.length === 0 ? null : wrong.filter((value) => value < threshold).length / wrong.length,
+    flaggedWrong: wrong.length === 0 ? null : wrong.filter((value) => value < threshold).length / wrong.length,
   };
 }

@@ -45,7 +45,7 @@ export const DECODE_SECONDS = 60;
  * process stops a decoder.
  *
  * Colour profiles are ignored, as in Pillow and so in torchvision. torchvision by itself does not apply the orientation.
- * @throws {LastlayerError} where the bytes are not a complete, readable picture, or exceed the options; the message says why
+ * @throws {LastlayerError} if the bytes are not a complete, readable picture, or exceed the options; the message says why
  */
 export async function decodeImage(
   image: Uint8Array | RawPixels,
@@ -74,12 +74,7 @@ export async function decodeViews(
     seconds: options.seconds ?? DECODE_SECONDS,
   };
   const places = [...new Set(views.map((view) => placeOf(view).place))];
-  const squares = await squaresOf(
-    (change) => render({ ...recipe, ...change }),
-    { width, height },
-    transform,
-    places,
-  );
+  const squares = await squaresOf((change) => render({ ...recipe, ...change }), { width, height }, transform, places);
   return views.map((view) => {
     const { place, mirrored } = placeOf(view);
     const square = squares[places.indexOf(place)]!;
@@ -94,11 +89,7 @@ export async function decodeViews(
  * @returns RGB pixels
  * @throws {LastlayerError} as {@link decodeImage} does
  */
-export async function decodeWhole(
-  image: Uint8Array,
-  background: string,
-  side = Infinity,
-): Promise<RawPixels> {
+export async function decodeWhole(image: Uint8Array, background: string, side = Infinity): Promise<RawPixels> {
   const { render, width, height, hasAlpha } = await openPicture(image, {});
   const recipe = { background, hasAlpha, seconds: DECODE_SECONDS };
   const scale = side / Math.max(width, height);
@@ -155,7 +146,7 @@ const MOST_BYTES = 2 ** 31;
 
 /**
  * Reads a picture's header and chooses where to decode the picture.
- * @throws {LastlayerError} where the header makes no sense, or claims more than is allowed
+ * @throws {LastlayerError} if the header makes no sense, or claims more than is allowed
  */
 async function openPicture(
   image: Uint8Array | RawPixels,
@@ -178,9 +169,7 @@ async function openPicture(
   return {
     ...header,
     render: (recipe) =>
-      elsewhere
-        ? isolated.render(image, recipe)
-        : decodeHere(() => render(image, recipe), shares, recipe.seconds),
+      elsewhere ? isolated.render(image, recipe) : decodeHere(() => render(image, recipe), shares, recipe.seconds),
   };
 }
 
@@ -246,7 +235,7 @@ const APP1 = 0xe1;
 
 /**
  * Reads the frame header of a JPEG (ITU-T T.81, B.1.1 and B.2.2), which costs a hundredth of opening it with sharp.
- * @returns undefined where sharp has to read it: another format, damaged bytes, or Exif or XMP, which may rotate the picture
+ * @returns undefined if sharp has to read it: another format, damaged bytes, or Exif or XMP, which may rotate the picture
  */
 export function headerOfPlainJpeg(bytes: Uint8Array): Header | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

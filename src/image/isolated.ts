@@ -23,7 +23,7 @@ class Isolated {
 
   /**
    * @returns interleaved RGB bytes
-   * @throws {LastlayerError} where the picture cannot be read, takes too long, or crashes the process
+   * @throws {LastlayerError} if the picture cannot be read, takes too long, or crashes the process
    */
   async render(image: Uint8Array, recipe: Recipe): Promise<Uint8Array> {
     const answer = await this.limit(() => this.answer({ image, recipe }, recipe.seconds));

@@ -8,7 +8,7 @@ const BACKGROUND = '#ffffff';
  * A small WebP of a picture's file, upright and on white.
  * @param side of the longer side, in pixels; a smaller picture keeps its size
  * @param quality 1 … 100
- * @throws {Error} where the file cannot be read or decoded
+ * @throws {Error} if the file cannot be read or decoded
  */
 export async function thumbnailOf(path: string, side: number, quality: number): Promise<Buffer> {
   const bytes = await readPictureFile(path);

@@ -36,11 +36,7 @@ export function transformId({ resize, crop, mean, std, background }: Transform):
  * The size after torchvision's Resize: the shorter side becomes `resize`, the longer one is rounded down
  * (torchvision, transforms/functional.py, _compute_resized_output_size).
  */
-export function resizedSize(
-  width: number,
-  height: number,
-  resize: number,
-): { width: number; height: number } {
+export function resizedSize(width: number, height: number, resize: number): { width: number; height: number } {
   const longer = (long: number, short: number) => Math.max(resize, Math.floor((resize * long) / short));
   return width <= height
     ? { width: resize, height: longer(height, width) }
@@ -78,8 +74,7 @@ export function enlargeAndCrop(
   rows.forEach(({ left: above, right: below, weight }, y) => {
     // Further down, the row that was below is often the one now above.
     if (top.row !== above && bottom.row === above) [top, bottom] = [bottom, top];
-    if (top.row !== above)
-      top = { row: above, values: resampleRow(pixels, above * width * 3, columns, top.values) };
+    if (top.row !== above) top = { row: above, values: resampleRow(pixels, above * width * 3, columns, top.values) };
     if (bottom.row !== below)
       bottom = { row: below, values: resampleRow(pixels, below * width * 3, columns, bottom.values) };
     const start = y * crop * 3;

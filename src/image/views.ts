@@ -25,7 +25,7 @@ export function augmentedViews(sets: readonly ViewSet[]): View[] {
 /** All augmented views. */
 export const AUGMENTED_VIEWS: readonly View[] = augmentedViews(VIEW_SETS);
 
-/** @throws {UsageError} where a name is not one of {@link VIEW_SETS} */
+/** @throws {UsageError} if a name is not one of {@link VIEW_SETS} */
 export function checkViewSets(sets: readonly string[]): void {
   const known: readonly string[] = VIEW_SETS;
   const bad = sets.find((set) => !known.includes(set));

@@ -83,9 +83,7 @@ function cell(confusion: Matrix, labels: readonly string[], i: number, j: number
 function shownClasses(confusion: Matrix): number[] {
   const all = Array.from({ length: confusion.rows }, (_, i) => i);
   if (all.length <= MOST_CLASSES) return all;
-  const mistakes = all.map(
-    (i) => sum(confusion.getRow(i)) + sum(confusion.getColumn(i)) - 2 * confusion.get(i, i),
-  );
+  const mistakes = all.map((i) => sum(confusion.getRow(i)) + sum(confusion.getColumn(i)) - 2 * confusion.get(i, i));
   return all
     .sort((a, b) => mistakes[b]! - mistakes[a]!)
     .slice(0, MOST_CLASSES)
@@ -95,8 +93,6 @@ function shownClasses(confusion: Matrix): number[] {
 function confusedPairs(confusion: Matrix): { i: number; j: number; n: number; fraction: number }[] {
   return confusion
     .to2DArray()
-    .flatMap((row, i) =>
-      row.flatMap((n, j) => (i === j || n === 0 ? [] : [{ i, j, n, fraction: n / sum(row) }])),
-    )
+    .flatMap((row, i) => row.flatMap((n, j) => (i === j || n === 0 ? [] : [{ i, j, n, fraction: n / sum(row) }])))
     .sort((a, b) => b.n - a.n || b.fraction - a.fraction);
 }

@@ -39,9 +39,7 @@ export async function mapEmbeddings(source: FeatureSource, rows: readonly number
     .transpose()
     .mmul(centred)
     .div(Math.max(1, rows.length - 1));
-  const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(covariance, {
-    assumeSymmetric: true,
-  });
+  const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(covariance, { assumeSymmetric: true });
   const order = realEigenvalues.map((_, i) => i).sort((a, b) => realEigenvalues[b]! - realEigenvalues[a]!);
   const projected = centred.mmul(eigenvectorMatrix.subMatrixColumn(order.slice(0, COMPONENTS))).to2DArray();
   const ofTwo = sum(order.slice(0, 2).map((i) => realEigenvalues[i]!));
@@ -114,8 +112,8 @@ export function mapSection(
     id: 'map',
     title: 'Embedding map',
     content: html`<p>
-        ${some} ${count(total)} evaluated pictures, placed by their embeddings: pictures that are close
-        together look alike to the backbone. Colours are true classes. Crosses are mistakes.
+        ${some} ${count(total)} evaluated pictures, placed by their embeddings: pictures that are close together look
+        alike to the backbone. Colours are true classes. Crosses are mistakes.
         <span class="screen">Point at a picture, or tab to the map and use the arrow keys.</span>
       </p>
       ${present.length > MOST_IN_LEGEND ? undefined : legend(present, labels)}
@@ -145,11 +143,7 @@ function legend(present: readonly number[], labels: readonly string[]): Html {
   </ul>`;
 }
 
-function draw(
-  { name, points, explained }: EmbeddingMap,
-  pictures: readonly Point[],
-  labels: readonly string[],
-): Html {
+function draw({ name, points, explained }: EmbeddingMap, pictures: readonly Point[], labels: readonly string[]): Html {
   const data = points.map(([x, y], i) => {
     const { label, predicted } = pictures[i]!;
     const isWrong = label !== predicted;

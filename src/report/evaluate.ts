@@ -5,13 +5,7 @@ import type { Head } from '../head/head.js';
 import type { CurvePoint } from '../head/learning-curve.js';
 import type { EvaluationResult, MultilabelResult } from '../head/metrics.js';
 import { HeadGraph } from '../head/objective.js';
-import {
-  taskOf,
-  type Baselines,
-  type MultilabelBaselines,
-  type RowMask,
-  type Targets,
-} from '../head/task.js';
+import { taskOf, type Baselines, type MultilabelBaselines, type RowMask, type Targets } from '../head/task.js';
 import type { DatasetEmbeddings } from '../store/dataset-rows.js';
 import { LastlayerError } from '../util/errors.js';
 import { argmax } from '../util/math.js';
@@ -54,9 +48,7 @@ export async function evaluateForReport(
   const task = taskOf(head.kind);
   const split = splitRows(task, stored, {});
   const indexOf = new Map(head.labels.map((label, n) => [label, n]));
-  const known = split.labels.map((list) =>
-    list.flatMap((label) => indexOf.get(label) ?? []).sort((a, b) => a - b),
-  );
+  const known = split.labels.map((list) => list.flatMap((label) => indexOf.get(label) ?? []).sort((a, b) => a - b));
   const evaluator = task.evaluator(head.labels, { thresholds: head.thresholds });
   const pictures: EvaluatedPicture[] = [];
 
@@ -89,10 +81,7 @@ export async function evaluateForReport(
 }
 
 /** The labels that the head predicts, as indices, and how certain it is. */
-function decide(
-  { thresholds }: Head,
-  probabilities: Float64Array,
-): { predicted: number[]; certainty: number } {
+function decide({ thresholds }: Head, probabilities: Float64Array): { predicted: number[]; certainty: number } {
   if (!thresholds) {
     const best = argmax(probabilities, 0, probabilities.length);
     return { predicted: [best], certainty: probabilities[best]! };

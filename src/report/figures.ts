@@ -75,14 +75,10 @@ function reliabilityDiagram({ bins, ece }: Calibration, of: string): Html {
 
 /** How accuracy or mAP grows with the number of pictures. */
 function learningCurveFigure(points: readonly CurvePoint[]): Html {
-  const metric = points.some(({ meanAveragePrecision }) => meanAveragePrecision !== undefined)
-    ? 'mAP'
-    : 'accuracy';
+  const metric = points.some(({ meanAveragePrecision }) => meanAveragePrecision !== undefined) ? 'mAP' : 'accuracy';
   const drawn = points.flatMap(({ rows, accuracy, accuracyInterval, meanAveragePrecision }) => {
     const score = accuracy ?? meanAveragePrecision ?? undefined;
-    return score === undefined
-      ? []
-      : [{ rows, score, low: accuracyInterval?.[0], high: accuracyInterval?.[1] }];
+    return score === undefined ? [] : [{ rows, score, low: accuracyInterval?.[0], high: accuracyInterval?.[1] }];
   });
   const [first, last] = [drawn[0], drawn.at(-1)];
   const hasBand = drawn.every(({ low, high }) => low !== undefined && high !== undefined);

@@ -38,9 +38,7 @@ export async function page(content: PageContent): Promise<string> {
   const { labels } = head;
   const training = trainingMetrics(head);
   const list = new PictureList(head, check.dataset, thumbnails);
-  const cells = [...shown.cells].map(
-    ([key, pictures]) => [key, pictures.map((each) => list.add(each))] as const,
-  );
+  const cells = [...shown.cells].map(([key, pictures]) => [key, pictures.map((each) => list.add(each))] as const);
   const points = shown.map.map((picture) => list.add(picture));
   const mapped = points.map((point) => list.pictures[point]!);
   const sections = [

@@ -115,12 +115,9 @@ function mostConfident(pictures: readonly EvaluatedPicture[], most: number): Eva
 
 /** The paths of all pictures to show, some of them several times. */
 export function pathsOf({ topLosses, leastCertain, cells, map }: ShownPictures): string[] {
-  return [
-    ...topLosses.flatMap(({ pictures }) => pictures),
-    ...leastCertain,
-    ...[...cells.values()].flat(),
-    ...map,
-  ].map(({ path }) => path);
+  return [...topLosses.flatMap(({ pictures }) => pictures), ...leastCertain, ...[...cells.values()].flat(), ...map].map(
+    ({ path }) => path,
+  );
 }
 
 /** Data URIs by path. A picture that is gone or unreadable has none. */

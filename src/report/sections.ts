@@ -28,9 +28,7 @@ export function summarySection(evaluation: ReportEvaluation, { baselines }: Trai
     title: evaluation.kind === 'softmax' ? 'Accuracy' : 'Mean average precision',
     content: html`<p class="big">
         <strong>${percent(value)}</strong>
-        <span
-          >${bounds ? `95 % interval ${interval(bounds)}, ${pictures}` : `mean over the labels, ${pictures}`}</span
-        >
+        <span>${bounds ? `95 % interval ${interval(bounds)}, ${pictures}` : `mean over the labels, ${pictures}`}</span>
       </p>
       ${
         isHeldOut
@@ -45,10 +43,7 @@ export function summarySection(evaluation: ReportEvaluation, { baselines }: Trai
 }
 
 /** The head's score first, then those of the baselines. */
-function scoresOf(
-  { kind, result }: ReportEvaluation,
-  baselines: TrainingMetrics['baselines'],
-): [Score, ...Score[]] {
+function scoresOf({ kind, result }: ReportEvaluation, baselines: TrainingMetrics['baselines']): [Score, ...Score[]] {
   if (kind === 'softmax') {
     const own = { name: 'this head', value: result.accuracy, interval: result.accuracyInterval };
     if (!baselines || !('nearestCentroid' in baselines)) return [own];
@@ -80,9 +75,7 @@ function bar({ name, value, interval: bounds }: Score): Html {
   const width = (100 * (value ?? 0)).toFixed(1);
   const whisker =
     bounds &&
-    html`<em
-      style="left:${(100 * bounds[0]).toFixed(1)}%;right:${(100 - 100 * bounds[1]).toFixed(1)}%"
-    ></em>`;
+    html`<em style="left:${(100 * bounds[0]).toFixed(1)}%;right:${(100 - 100 * bounds[1]).toFixed(1)}%"></em>`;
   return html`<li>
     <span>${name}</span
     ><span class="bar" aria-hidden="true"><i style="width:${width}%"></i>${whisker ?? undefined}</span>
@@ -90,19 +83,20 @@ function bar({ name, value, interval: bounds }: Score): Html {
   </li>`;
 }
 
-function figuresOf({ kind, result }: ReportEvaluation): [string, string][] {
-  const { macroF1, logLoss, calibration } = result;
-  return [
-    ...(kind === 'softmax'
+function figuresOf({ kind, result }: ReportEvaluation): readonly (readonly [string, string])[] {
+  const own =
+    kind === 'softmax'
       ? ([['balanced accuracy', percent(result.balancedAccuracy)]] as const)
       : ([
           ['all labels right', percent(result.subsetAccuracy)],
           ['micro F1', percent(result.microF1)],
-        ] as const)),
-    ['macro F1', percent(macroF1)],
-    ['log loss', logLoss?.toFixed(3) ?? '–'],
-    ['calibration error', percent(calibration.ece)],
-  ].map(([name = '', value = '']) => [name, value]);
+        ] as const);
+  return [
+    ...own,
+    ['macro F1', percent(result.macroF1)],
+    ['log loss', result.logLoss?.toFixed(3) ?? '–'],
+    ['calibration error', percent(result.calibration.ece)],
+  ];
 }
 
 /** Precision, recall and F1 of each class or label. */
@@ -127,8 +121,7 @@ export function labelsSection({ kind, result }: ReportEvaluation, { thresholds }
     id: 'labels',
     title: 'Per-label metrics',
     content: html`<p>
-        A label is predicted if its probability reaches the threshold. Average precision (AP) does not depend
-        on it.
+        A label is predicted if its probability reaches the threshold. Average precision (AP) does not depend on it.
       </p>
       ${table([['label', 'AP', 'threshold', ...rest], ...rows])}`,
   };
@@ -176,12 +169,7 @@ export function leastCertainSection(
 }
 
 /** A picture and its prediction, or whether that has the one label. */
-function card(
-  picture: EvaluatedPicture,
-  labels: readonly string[],
-  thumbnails: Thumbnails,
-  label?: number,
-): Html {
+function card(picture: EvaluatedPicture, labels: readonly string[], thumbnails: Thumbnails, label?: number): Html {
   const { path, predicted, certainty, probabilities } = picture;
   const truth = labelText(picture.labels, labels);
   const isOne = picture.labels.length === 1 && predicted.length === 1;
@@ -226,15 +214,14 @@ export function findingsSection(check: DataCheck, thumbnails: Thumbnails): Secti
     title: 'Data issues',
     content: html`<p>
         ${findings.length === 0 ? 'None were found.' : 'Look at these pictures. Some will be right as they are.'}
-        <code>${asCalled('npm run check-data -- --out FILE.csv')}</code> writes all findings into a manifest
-        that you can correct.
+        <code>${asCalled('npm run check-data -- --out FILE.csv')}</code> writes all findings into a manifest that you
+        can correct.
       </p>
       ${warnings.map((line) => html`<p class="warning">${line}</p>`)}
       ${groups.map(
         ({ issue, total, found }) =>
           html`<h3>
-              ${sentence(issue)}:
-              ${found.length < total ? `${found.length} of ${count(total)}` : count(total)}
+              ${sentence(issue)}: ${found.length < total ? `${found.length} of ${count(total)}` : count(total)}
             </h3>
             <p>${sentence(ISSUE_MEANINGS[issue])}.</p>
             <ul class="gallery">
@@ -255,15 +242,12 @@ export function findingsSection(check: DataCheck, thumbnails: Thumbnails): Secti
 
 /** The clearest findings of each issue. */
 export function shownFindings({ findings }: DataCheck): Finding[] {
-  return ISSUES.flatMap((issue) =>
-    findings.filter((finding) => finding.issue === issue).slice(0, FINDINGS_SHOWN),
-  );
+  return ISSUES.flatMap((issue) => findings.filter((finding) => finding.issue === issue).slice(0, FINDINGS_SHOWN));
 }
 
 /** What the head is, and what it was trained on. */
 export function aboutSection(head: Head, about: readonly (readonly [string, string])[]): Section {
-  const { kind, labels, counts, training, l2, temperature, unknown, modelId, transformId, created, width } =
-    head;
+  const { kind, labels, counts, training, l2, temperature, unknown, modelId, transformId, created, width } = head;
   const isSoftmax = kind === 'softmax';
   const [trained, validated] = [counts.train, counts.validation].map((each) => count(sum(each)));
   const stopped = training.converged ? 'converged' : `stopped (${training.reason})`;

@@ -61,11 +61,7 @@ export class Heads {
     const head = this.byName.get(name);
     if (head) return head;
     const names = [...this.byName.keys()].join(', ');
-    throw new HttpError(
-      404,
-      'unknown_head',
-      `There is no head ${JSON.stringify(name)}. Use one of: ${names}.`,
-    );
+    throw new HttpError(404, 'unknown_head', `There is no head ${JSON.stringify(name)}. Use one of: ${names}.`);
   }
 
   /**

@@ -90,9 +90,7 @@ export function settingsOf(options: ServerOptions): Settings {
   for (const name of names) {
     // The name is part of the head's URL.
     if (/^[\w.-]+$/.test(name)) continue;
-    throw new UsageError(
-      `The head name ${JSON.stringify(name)} may only contain letters, digits, ".", "_" and "-".`,
-    );
+    throw new UsageError(`The head name ${JSON.stringify(name)} may only contain letters, digits, ".", "_" and "-".`);
   }
   for (const name of ['maxBatch', 'maxQueue', 'maxBody', 'maxHeld', 'maxPixels', 'timeout'] as const) {
     checkInteger(name, settings[name], { min: 1 });

@@ -40,8 +40,7 @@ export async function addRoutes(app: FastifyInstance, parts: RouteParts): Promis
       },
     };
     const config = { requestBody: schemas.pictureBody };
-    const handler = (request: FastifyRequest<ClassifyRoute>, reply: FastifyReply) =>
-      classify(request, reply, parts);
+    const handler = (request: FastifyRequest<ClassifyRoute>, reply: FastifyReply) => classify(request, reply, parts);
     posts.post<ClassifyRoute>(
       '/v1/classify',
       { config, schema: { ...schema, summary: 'Classify pictures with the default head' } },
@@ -67,15 +66,17 @@ export async function addRoutes(app: FastifyInstance, parts: RouteParts): Promis
       },
     },
     () => ({
-      heads: heads.list().map(({ name, id, loaded, head: { kind, labels, modelId, created } }) => ({
-        name,
-        id,
-        kind,
-        labels,
-        modelId,
-        created,
-        loaded,
-      })),
+      heads: heads
+        .list()
+        .map(({ name, id, loaded, head: { kind, labels, modelId, created } }) => ({
+          name,
+          id,
+          kind,
+          labels,
+          modelId,
+          created,
+          loaded,
+        })),
       similar: similar !== undefined,
     }),
   );
@@ -108,11 +109,7 @@ async function classify(
 ) {
   const head = heads.get(request.params.name);
   if (request.query.similar > 0 && !similar) {
-    throw new HttpError(
-      400,
-      'no_store',
-      'Similar pictures are not available: the server was started without a store.',
-    );
+    throw new HttpError(400, 'no_store', 'Similar pictures are not available: the server was started without a store.');
   }
   const uploads = await uploadsOf(request);
   const results = await withDeadline(reply, timeout, (signal) =>
@@ -129,11 +126,7 @@ async function classify(
  * with the request's body.)
  * @throws {HttpError} 503 as soon as the time is up, even if the work takes a little longer to stop
  */
-async function withDeadline<T>(
-  reply: FastifyReply,
-  ms: number,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
+async function withDeadline<T>(reply: FastifyReply, ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
   const { signal } = controller;
   const timer = setTimeout(() => {

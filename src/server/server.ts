@@ -127,9 +127,7 @@ async function listen(app: FastifyInstance, { host, port, heads }: Settings): Pr
     });
   } catch (error) {
     const reason =
-      codeOf(error) === 'EADDRINUSE'
-        ? 'Another program uses it; choose another one with --port.'
-        : messageOf(error);
+      codeOf(error) === 'EADDRINUSE' ? 'Another program uses it; choose another one with --port.' : messageOf(error);
     throw new LastlayerError(`The server cannot listen on port ${port} of ${host}. ${reason}`);
   }
 }

@@ -72,11 +72,7 @@ export async function uploadsOf(request: FastifyRequest): Promise<Upload[]> {
   const uploads = request.isMultipart() ? await filesOf(request) : [{ bytes: bodyOf(request) }];
   incomingOf(request).complete();
   if (uploads.length > 0) return uploads;
-  throw new HttpError(
-    400,
-    'no_picture',
-    'The form has no file. Send pictures as files: curl -F file=@a.jpg …',
-  );
+  throw new HttpError(400, 'no_picture', 'The form has no file. Send pictures as files: curl -F file=@a.jpg …');
 }
 
 async function filesOf(request: FastifyRequest): Promise<Upload[]> {

@@ -116,17 +116,13 @@ export function chooseDataset(
 ): DatasetRecord {
   const [latest] = records;
   if (!latest) {
-    throw new LastlayerError(
-      `There are no embeddings in ${location}. Run \`npm run embed -- DATASET\` first.`,
-    );
+    throw new LastlayerError(`There are no embeddings in ${location}. Run \`npm run embed -- DATASET\` first.`);
   }
   const wanted = dataset === undefined ? latest.dataset : resolve(dataset);
   const others = [...new Set(records.map((record) => record.dataset))].filter((name) => name !== wanted);
   const ofDataset = records.filter((record) => record.dataset === wanted);
   if (ofDataset.length === 0) {
-    throw new LastlayerError(
-      `${wanted} is not in ${location}, which holds ${others.join(', ')}. Embed it first.`,
-    );
+    throw new LastlayerError(`${wanted} is not in ${location}, which holds ${others.join(', ')}. Embed it first.`);
   }
   if (dataset === undefined && others.length > 0) {
     onNotice?.(
@@ -151,18 +147,7 @@ export function chooseDataset(
   return record;
 }
 
-const COLUMNS = [
-  'path',
-  'label',
-  'labels',
-  'split',
-  'group',
-  'weight',
-  'sha256',
-  'width',
-  'height',
-  'error',
-] as const;
+const COLUMNS = ['path', 'label', 'labels', 'split', 'group', 'weight', 'sha256', 'width', 'height', 'error'] as const;
 
 async function readRows(
   table: EmbeddingTable,

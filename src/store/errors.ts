@@ -4,7 +4,7 @@ import { LastlayerError, messageOf } from '../util/errors.js';
 /**
  * Calls LanceDB, and rewrites its errors for people.
  * @param location of the store
- * @throws {LastlayerError} where it fails
+ * @throws {LastlayerError} if it fails
  */
 export async function inStore<T>(location: string, work: () => Promise<T>): Promise<T> {
   try {
@@ -96,8 +96,7 @@ const LONGEST_WAIT_MS = 10_000;
 export async function retryConflicts<T>(change: () => Promise<T>): Promise<T> {
   return retry(change, {
     tries: TRIES,
-    waitAfter: (error, tried) =>
-      isConflict(error) ? backoff(FIRST_WAIT_MS, tried, LONGEST_WAIT_MS) : undefined,
+    waitAfter: (error, tried) => (isConflict(error) ? backoff(FIRST_WAIT_MS, tried, LONGEST_WAIT_MS) : undefined),
   });
 }
 

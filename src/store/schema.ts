@@ -51,8 +51,7 @@ export const SMALL_COLUMNS: string[] = Object.keys(COLUMNS).filter((name) => nam
 /** The schema of a table whose embeddings have the given width. */
 export function rowSchema(width: number): Schema {
   const plain = Object.entries(COLUMNS).map(
-    ([name, type]) =>
-      new arrow.Field(name, type, !REQUIRED.has(name), KEY.includes(name) ? PRIMARY_KEY : null),
+    ([name, type]) => new arrow.Field(name, type, !REQUIRED.has(name), KEY.includes(name) ? PRIMARY_KEY : null),
   );
   return schemaOf([...plain, new arrow.Field('embedding', embeddingType(width), true)]);
 }

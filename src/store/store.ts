@@ -103,9 +103,7 @@ export class EmbeddingStore {
 
   /** The table of a data set that was embedded. @throws {LastlayerError} if it is of another format */
   async tableOf({ table, model_id, transform_id, width }: DatasetRecord): Promise<EmbeddingTable> {
-    const opened = await inStore(this.location, async () =>
-      this.inFormat(await this.connection.openTable(table)),
-    );
+    const opened = await inStore(this.location, async () => this.inFormat(await this.connection.openTable(table)));
     return new EmbeddingTable(opened, this.location, model_id, transform_id, width);
   }
 

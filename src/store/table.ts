@@ -5,14 +5,7 @@ import { blocksInStore, inStore, retryConflicts } from './errors.js';
 import { conditionOf, isIn, type RowFilter } from './filter.js';
 import { compact } from './maintenance.js';
 import type { EmbeddingRow, KnownRow, RowStore } from './row.js';
-import {
-  decodeEmbeddings,
-  decodeRows,
-  type EmbeddingBlock,
-  encodeRows,
-  KEY,
-  SMALL_COLUMNS,
-} from './schema.js';
+import { decodeEmbeddings, decodeRows, type EmbeddingBlock, encodeRows, KEY, SMALL_COLUMNS } from './schema.js';
 import { throughIndex, VectorIndex } from './vector-index.js';
 
 /** Blocks between two compactions. Until then, each block is a file and a version of its own. */
@@ -169,11 +162,7 @@ export class EmbeddingTable implements RowStore {
   /** Removes the rows of some files of a data set. @param views only these; by default all of them */
   async remove(dataset: string, paths: readonly string[], views?: readonly View[]): Promise<void> {
     if (paths.length === 0) return;
-    const conditions = [
-      isIn('dataset', [dataset]),
-      isIn('path', paths),
-      ...(views ? [isIn('view', views)] : []),
-    ];
+    const conditions = [isIn('dataset', [dataset]), isIn('path', paths), ...(views ? [isIn('view', views)] : [])];
     await inStore(this.location, () => this.table.delete(conditions.join(' AND ')));
   }
 
@@ -204,8 +193,7 @@ export class EmbeddingTable implements RowStore {
 function byPath<Row extends KnownRow>(rows: readonly Row[], dataset: string): Map<string, [Row, ...Row[]]> {
   const found = new Map<string, [Row, ...Row[]]>();
   for (const row of rows) {
-    if (row.view === 'center' && (row.dataset === dataset || !found.has(row.path)))
-      found.set(row.path, [row]);
+    if (row.view === 'center' && (row.dataset === dataset || !found.has(row.path))) found.set(row.path, [row]);
   }
   for (const row of rows) {
     const ofPicture = found.get(row.path);

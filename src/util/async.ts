@@ -24,7 +24,7 @@ export async function abortable<T>(work: Promise<T>, signal: AbortSignal | undef
 interface RetryOptions {
   /** The most tries, the first one included. */
   tries: number;
-  /** Milliseconds to wait after so many failed tries; undefined where trying again is no use. */
+  /** Milliseconds to wait after so many failed tries; undefined if trying again is no use. */
   waitAfter: (error: unknown, tried: number) => number | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -33,10 +33,7 @@ interface RetryOptions {
  * Runs work again when it fails for a reason that may pass.
  * @throws what the last try threw; an AbortError, once the signal aborts during a wait
  */
-export async function retry<T>(
-  work: () => Promise<T>,
-  { tries, waitAfter, signal }: RetryOptions,
-): Promise<T> {
+export async function retry<T>(work: () => Promise<T>, { tries, waitAfter, signal }: RetryOptions): Promise<T> {
   for (let tried = 1; ; tried++) {
     try {
       return await work();

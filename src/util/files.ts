@@ -30,10 +30,7 @@ export async function writeWholeFile(path: string, content: Content): Promise<vo
  * @param beforeNaming called once all files are on the disk, before any is renamed
  * @throws a system error where one cannot be written, or what its content throws; the old files are then as they were
  */
-export async function writeWholeFiles(
-  files: readonly WholeFile[],
-  beforeNaming?: () => Promise<void>,
-): Promise<void> {
+export async function writeWholeFiles(files: readonly WholeFile[], beforeNaming?: () => Promise<void>): Promise<void> {
   const staged: { temporary: string; target: string }[] = [];
   try {
     for (const { path, content } of files) {
@@ -63,7 +60,7 @@ async function write(temporary: string, content: Content, mode: number | undefin
   }
 }
 
-/** The permissions of a file; undefined where there is none. */
+/** The permissions of a file; undefined if there is none. */
 async function modeOf(path: string): Promise<number | undefined> {
   return stat(path).then(
     ({ mode }) => mode,
@@ -125,7 +122,7 @@ const NONBLOCK = (constants as Partial<typeof constants>).O_NONBLOCK ?? 0;
 
 /**
  * Opens a file for reading.
- * @throws {Error} where it cannot be opened, or is a pipe, a device or a folder; the message does not name it
+ * @throws {Error} if it cannot be opened, or is a pipe, a device or a folder; the message does not name it
  */
 export async function openRegularFile(path: string): Promise<FileHandle> {
   const file = await open(path, constants.O_RDONLY | NONBLOCK);
@@ -148,7 +145,7 @@ export async function readRegularFile(path: string): Promise<Buffer> {
   }
 }
 
-/** The SHA-256 digest of a model file, in hexadecimal. @throws {LastlayerError} where it cannot be read */
+/** The SHA-256 digest of a model file, in hexadecimal. @throws {LastlayerError} if it cannot be read */
 export async function sha256OfFile(path: string): Promise<string> {
   const hash = createHash('sha256');
   try {

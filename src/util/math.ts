@@ -8,7 +8,7 @@ export function mean(values: readonly number[]): number | null {
   return ratio(sum(values), values.length);
 }
 
-/** part / whole; null where the whole is 0. */
+/** part / whole; null if the whole is 0. */
 export function ratio(part: number, whole: number): number | null {
   return whole === 0 ? null : part / whole;
 }

@@ -6,10 +6,7 @@ export type WithDefaults<T, D> = Omit<T, keyof D> & {
 };
 
 /** The options, with the default of each one that is absent or undefined. */
-export function withDefaults<T extends object, D extends object>(
-  options: T,
-  defaults: D,
-): WithDefaults<T, D> {
+export function withDefaults<T extends object, D extends object>(options: T, defaults: D): WithDefaults<T, D> {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   return { ...defaults, ...given } as WithDefaults<T, D>;
 }
@@ -39,14 +36,12 @@ export interface CheckOptions extends NumberRange {
 
 /**
  * @param name the option, as its caller knows it
- * @throws {UsageError} where the value is outside the range: `l2 is -1. It must be a number of at least 0, such as 0.1.`
+ * @throws {UsageError} if the value is outside the range: `l2 is -1. It must be a number of at least 0, such as 0.1.`
  */
 export function checkNumber(name: string, value: number, options: CheckOptions = {}): void {
   if (isInRange(value, options)) return;
   const { advice, Failure = UsageError } = options;
-  throw new Failure(
-    `${name} is ${value}. ${requirement(options)}${advice === undefined ? '' : ` ${advice}`}`,
-  );
+  throw new Failure(`${name} is ${value}. ${requirement(options)}${advice === undefined ? '' : ` ${advice}`}`);
 }
 
 /** {@link checkNumber} for whole numbers: `topK is 0. It must be a whole number of at least 1.` */

@@ -5,18 +5,10 @@ import { loadBackbone } from '../../src/backbone/load.js';
 import { quantizeBackbone } from '../../src/backbone/quantize/quantize.js';
 import { encodeSafetensors } from '../../src/formats/safetensors.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
-import {
-  referenceResNet,
-  smallCheckpoint,
-  type SmallResNet,
-  type Tensor,
-} from '../support/reference-resnet.js';
+import { referenceResNet, smallCheckpoint, type SmallResNet, type Tensor } from '../support/reference-resnet.js';
 
 const folder = await temporaryFolder();
-const picture = Float32Array.from(
-  { length: 3 * 224 * 224 },
-  (_, i) => 1.5 * Math.sin(i * 0.11) + Math.cos(i * 0.0007),
-);
+const picture = Float32Array.from({ length: 3 * 224 * 224 }, (_, i) => 1.5 * Math.sin(i * 0.11) + Math.cos(i * 0.0007));
 
 const plain = { blocks: [1, 2, 1, 1], channels: 4, width: 4, groups: 1, classes: 3 };
 const grouped = { ...plain, width: 8, groups: 4 };
@@ -43,9 +35,7 @@ describe('a ResNet of bottleneck blocks', () => {
   });
 
   it('halves its size in the 3 × 3 convolution, not in the 1 × 1 before it', async () => {
-    const layers = await inspectBackbone(
-      await loadBackbone({ model: await save('layers', smallCheckpoint(plain)) }),
-    );
+    const layers = await inspectBackbone(await loadBackbone({ model: await save('layers', smallCheckpoint(plain)) }));
     const shapes = new Map(layers.map(({ path, shape }) => [path.join('.'), shape]));
     expect(shapes.get('layer2.0.conv1')).toEqual([8, 56, 56]);
     expect(shapes.get('layer2.0.conv2')).toEqual([8, 28, 28]);
@@ -66,11 +56,7 @@ describe('a ResNet of bottleneck blocks', () => {
 
 describe('a checkpoint that is no such network', () => {
   it.each<[string, (tensors: Map<string, Tensor>) => unknown, RegExp]>([
-    [
-      'lacks a convolution',
-      (tensors) => tensors.delete('layer2.1.conv3.weight'),
-      /no tensor layer2\.1\.conv3\.weight/,
-    ],
+    ['lacks a convolution', (tensors) => tensors.delete('layer2.1.conv3.weight'), /no tensor layer2\.1\.conv3\.weight/],
     [
       'has more than a ResNet',
       (tensors) => tensors.set('layer1.0.se.fc1.weight', scalar),
@@ -126,7 +112,6 @@ function expectClose(found: ArrayLike<number>, expected: readonly number[]): voi
 }
 
 function cosine(a: Float32Array, b: Float32Array): number {
-  const dot = (x: Float32Array, y: Float32Array) =>
-    x.reduce((sum, value, i) => sum + value * (y[i] ?? NaN), 0);
+  const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, value, i) => sum + value * (y[i] ?? NaN), 0);
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 }

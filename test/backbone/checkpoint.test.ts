@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readCheckpoint } from '../../src/backbone/checkpoint/read.js';
 import { LastlayerError } from '../../src/util/errors.js';
@@ -12,16 +11,14 @@ const path = join(folder, 'model.pth');
 const { text, number, none, dict, tuple, global, stackGlobal, call } = pickle;
 
 async function read(file: Buffer) {
-  await writeFile(path, file);
   return Object.fromEntries(
-    [...(await readCheckpoint(path))].map(([name, { shape, data }]) => [name, [shape, [...data]]]),
+    [...(await readCheckpoint(file, path))].map(([name, { shape, data }]) => [name, [shape, [...data]]]),
   );
 }
 
 /** Reads a file that must be refused, and gives the reason. */
 async function refusal(file: Buffer): Promise<string> {
-  await writeFile(path, file);
-  const error: unknown = await readCheckpoint(path).catch((thrown: unknown) => thrown);
+  const error: unknown = await readCheckpoint(file, path).catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(LastlayerError);
   const { message } = error as LastlayerError;
   expect(message).toContain('model.pth');
@@ -97,8 +94,8 @@ describe('a checkpoint', () => {
 
   it('may use any text as a name', async () => {
     const root = dict(text('__proto__'), tensor('0', [1]), text('constructor'), tensor('0', [1]));
-    await writeFile(path, await torchZip(root, { 0: floats(5) }));
-    const names = [...(await readCheckpoint(path)).keys()];
+    const file = await torchZip(root, { 0: floats(5) });
+    const names = [...(await readCheckpoint(file, path)).keys()];
     expect(names).toEqual(['__proto__', 'constructor']);
     expect(({} as Record<string, unknown>).shape).toBeUndefined();
   });
@@ -148,18 +145,14 @@ describe('a malicious checkpoint', () => {
     );
     const beyond = dict(text('w'), tensor('0', [1], { offset: 3 }));
     expect(await refusal(await torchZip(beyond, storages))).toMatch(/tensor w needs 4 elements/);
-    expect(await refusal(await torchZip(dict(text('w'), tensor('9', [1])), storages))).toMatch(
-      /lacks the storage 9/,
-    );
+    expect(await refusal(await torchZip(dict(text('w'), tensor('9', [1])), storages))).toMatch(/lacks the storage 9/);
   });
 
   it('that would grow without bound is refused', async () => {
     const huge = dict(text('w'), tensor('0', [2 ** 30, 2 ** 20], { elements: 1, strides: [0, 0] }));
     expect(await refusal(await torchZip(huge, { 0: floats(1) }))).toMatch(/storage only 1/);
     const again = Array.from({ length: 100 }, (_, i) => [text(`w${i}`), tensor('0', [4])]).flat();
-    expect(await refusal(await torchZip(dict(...again), { 0: floats(1, 2, 3, 4) }))).toMatch(
-      /again and again/,
-    );
+    expect(await refusal(await torchZip(dict(...again), { 0: floats(1, 2, 3, 4) }))).toMatch(/again and again/);
     // Two elements, one at either end: little to keep, but all of the storage to go through, each time.
     const apart = Array.from({ length: 30 }, (_, i) => [
       text(`w${i}`),
@@ -170,9 +163,7 @@ describe('a malicious checkpoint', () => {
     // A list of pairs that is stored once and made a dict of 1000 times.
     const pair = tuple(text('a'), number(1));
     const list = [Buffer.from(']('), ...Array.from({ length: 500 }, () => pair), Buffer.from('eq\x05')];
-    const copies = Array.from({ length: 1000 }, () =>
-      call(global('collections', 'OrderedDict'), Buffer.from('h\x05')),
-    );
+    const copies = Array.from({ length: 1000 }, () => call(global('collections', 'OrderedDict'), Buffer.from('h\x05')));
     expect(await refusal(await torchZip(tuple(Buffer.concat(list), ...copies)))).toMatch(/again and again/);
     const dimensions = dict(
       text('w'),
@@ -182,9 +173,7 @@ describe('a malicious checkpoint', () => {
       ),
     );
     expect(await refusal(await torchZip(dimensions, { 0: floats(1) }))).toMatch(/make no sense/);
-    expect(await refusal(await torchZip(W, { 0: floats(1, 2, 3, 4) }, { compress: true }))).toMatch(
-      /compressed/,
-    );
+    expect(await refusal(await torchZip(W, { 0: floats(1, 2, 3, 4) }, { compress: true }))).toMatch(/compressed/);
   });
 });
 
@@ -205,9 +194,7 @@ describe('a damaged checkpoint', () => {
     const files = [await torchZip(W, { 0: floats(1, 2, 3, 4) }), torchLegacy(W, { 0: floats(1, 2, 3, 4) })];
     for (const file of files) {
       for (let length = 0; length < file.length; length += 7) {
-        expect(await refusal(file.subarray(0, length))).toMatch(
-          /cut off|not the whole of it|not a checkpoint/,
-        );
+        expect(await refusal(file.subarray(0, length))).toMatch(/cut off|not the whole of it|not a checkpoint/);
       }
     }
   });

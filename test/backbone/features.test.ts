@@ -36,10 +36,7 @@ describe('the features of a network that has no pooling', () => {
     const backbone = await cutAt('patches');
     const { embedding } = await backbone.run(pictures.subarray(0, 3072));
     const all = tokens(pictures.subarray(0, 3072));
-    const mean = Array.from(
-      { length: 6 },
-      (_, c) => all.reduce((sum, token) => sum + (token[c] ?? NaN), 0) / 16,
-    );
+    const mean = Array.from({ length: 6 }, (_, c) => all.reduce((sum, token) => sum + (token[c] ?? NaN), 0) / 16);
     expectClose(embedding, mean);
     expect((await cutAt('/patch/Conv')).id).toBe(backbone.id);
   });
@@ -89,7 +86,7 @@ describe('what a network can be cut at', () => {
     const wrong = await lastlayer(['inspect', '--features'], folder);
     expect(wrong).toMatchObject({
       code: 2,
-      stderr: expect.stringMatching(/name it by --model FILE/) as unknown,
+      stderr: expect.stringMatching(/--features needs --model FILE/) as unknown,
     });
   });
 
@@ -111,13 +108,7 @@ function tokenNetwork(): Uint8Array {
     model({
       name: 'tokens',
       nodes: [
-        node(
-          'Conv',
-          ['image', 'kernel'],
-          ['patches'],
-          { kernel_shape: [8, 8], strides: [8, 8] },
-          '/patch/Conv',
-        ),
+        node('Conv', ['image', 'kernel'], ['patches'], { kernel_shape: [8, 8], strides: [8, 8] }, '/patch/Conv'),
         node('Reshape', ['patches', 'flat'], ['embedding']),
         node('Transpose', ['embedding'], ['tokens'], { perm: [0, 2, 1] }),
         node('Gather', ['tokens', 'first'], ['class_token'], { axis: 1 }),

@@ -6,11 +6,7 @@ import { join } from 'node:path';
 import type { Backbone } from '../../src/backbone/backbone.js';
 import { cachedCheckpoints, fetchModel, type FetchOptions } from '../../src/backbone/fetch/fetch-model.js';
 import { loadBackbone } from '../../src/backbone/load.js';
-import {
-  torchvisionWeights,
-  type TorchvisionWeights,
-  type WeightsName,
-} from '../../src/backbone/torchvision.js';
+import { torchvisionWeights, type TorchvisionWeights, type WeightsName } from '../../src/backbone/torchvision.js';
 import { FileServer } from '../support/file-server.js';
 import { temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
@@ -174,17 +170,13 @@ describe('a source of no use', () => {
   it('is refused, and leaves nothing behind', async () => {
     server.content = Buffer.from('<!DOCTYPE html><html>Not here</html>');
     await expect(fetchTo('page.onnx')).rejects.toThrow(/net\.onnx is not an ONNX model/);
-    await expect(fetchTo('none.onnx', { from: join(folder, 'none.pth') })).rejects.toThrow(
-      /none\.pth cannot be read/,
-    );
+    await expect(fetchTo('none.onnx', { from: join(folder, 'none.pth') })).rejects.toThrow(/none\.pth cannot be read/);
     expect(readdirSync(folder)).toEqual([]);
   });
 
   it('or an option of no use is refused before anything is fetched', async () => {
     await expect(fetchTo('mine.bin')).rejects.toThrow(/--out is .*mine\.bin; a name that ends in \.onnx/);
-    await expect(fetchTo('mine.onnx', { sha256: 'xyz' })).rejects.toThrow(
-      /--sha256 is xyz; 8 to 64 hexadecimal/,
-    );
+    await expect(fetchTo('mine.onnx', { sha256: 'xyz' })).rejects.toThrow(/--sha256 is xyz; 8 to 64 hexadecimal/);
     expect(server.requests).toHaveLength(0);
   });
 
@@ -202,9 +194,7 @@ describe('a source of no use', () => {
     await expect(fetchModel({ model: 'resnet99' })).rejects.toThrow(
       /--model is resnet99; one of resnet18, resnet34, resnet50, resnet101, resnet152, .* is expected/,
     );
-    await expect(fetchModel({ weights: 'IMAGENET1K_V2' })).rejects.toThrow(
-      /no weights IMAGENET1K_V2 of resnet18/,
-    );
+    await expect(fetchModel({ weights: 'IMAGENET1K_V2' })).rejects.toThrow(/no weights IMAGENET1K_V2 of resnet18/);
     await expect(fetchTo('mine.onnx', { model: 'resnet50' })).rejects.toThrow(/name two sources/);
     expect(server.requests).toHaveLength(0);
   });
@@ -223,26 +213,15 @@ describe('how a network wants its pictures', () => {
 
     // A picture of the mean colour becomes all zeros, of which this network, without biases, makes zeros.
     const pixels = Uint8Array.from({ length: 3 * 224 * 224 }, (_, i) => [127.5, 102, 76.5][i % 3] ?? 0);
-    const largest = async (backbone: Backbone) =>
-      Math.max(...(await backbone.run(pixels)).embedding.map(Math.abs));
-    expect(await largest(own)).toBeLessThan(
-      0.05 * (await largest(await loadBackbone({ model: plain.path }))),
-    );
+    const largest = async (backbone: Backbone) => Math.max(...(await backbone.run(pixels)).embedding.map(Math.abs));
+    expect(await largest(own)).toBeLessThan(0.05 * (await largest(await loadBackbone({ model: plain.path }))));
   });
 });
 
 describe('checkpoints that others downloaded', () => {
   it('are found where torch.hub and the Hugging Face hub keep them', async () => {
     const torch = join(folder, '.cache', 'torch', 'hub', 'checkpoints', 'resnet18-f37072fd.pth');
-    const timm = join(
-      folder,
-      '.cache',
-      'huggingface',
-      'hub',
-      'models--timm--resnet18.tv_in1k',
-      'snapshots',
-      'abc',
-    );
+    const timm = join(folder, '.cache', 'huggingface', 'hub', 'models--timm--resnet18.tv_in1k', 'snapshots', 'abc');
     await mkdir(join(torch, '..'), { recursive: true });
     await mkdir(timm, { recursive: true });
     await writeFile(torch, '');

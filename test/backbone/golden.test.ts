@@ -63,16 +63,12 @@ function floats(path: string): Float32Array {
 function expectClose(found: Float32Array, expected: Float32Array): void {
   expect(found.length).toBe(expected.length);
   const largest = expected.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
-  const difference = found.reduce(
-    (max, value, i) => Math.max(max, Math.abs(value - (expected[i] ?? NaN))),
-    0,
-  );
+  const difference = found.reduce((max, value, i) => Math.max(max, Math.abs(value - (expected[i] ?? NaN))), 0);
   expect(largest).toBeGreaterThan(0);
   expect(difference).toBeLessThanOrEqual(1e-4 * largest);
 }
 
 function cosine(a: Float32Array, b: Float32Array): number {
-  const dot = (x: Float32Array, y: Float32Array) =>
-    x.reduce((sum, value, i) => sum + value * (y[i] ?? NaN), 0);
+  const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, value, i) => sum + value * (y[i] ?? NaN), 0);
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 }

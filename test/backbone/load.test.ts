@@ -66,15 +66,11 @@ describe('the backbone that is used', () => {
     await writeFile(join(folder, 'source.onnx'), smallNetwork());
     await fetchModel({ from: join(folder, 'source.onnx'), out: join(folder, 'resnet18.onnx') });
     await writeFile(join(folder, 'resnet18.onnx'), smallNetwork(2));
-    await expect(loadBackbone({ modelsDir: folder })).rejects.toThrow(
-      /is not the file that its card describes/,
-    );
+    await expect(loadBackbone({ modelsDir: folder })).rejects.toThrow(/is not the file that its card describes/);
   });
 
   it('is refused by name where it is missing or no network', async () => {
-    await expect(loadBackbone({ model: join(modelsDir, 'no.onnx') })).rejects.toThrow(
-      /no\.onnx cannot be read/,
-    );
+    await expect(loadBackbone({ model: join(modelsDir, 'no.onnx') })).rejects.toThrow(/no\.onnx cannot be read/);
     const text = join(modelsDir, 'text.onnx');
     await writeFile(text, 'this is no model at all');
     await expect(loadBackbone({ model: text })).rejects.toThrow(/text\.onnx/);
@@ -103,9 +99,7 @@ describe('a network of somebody else', () => {
   ])('that asks for pictures of %s by %s is refused before it is run', async (height, width, reason) => {
     const model = await asksFor(height, width);
     const size = `${typeof width === 'number' ? width : height} × ${height}`;
-    await expect(loadBackbone({ model })).rejects.toThrow(
-      `${path} takes pictures of ${size} pixels, but ${reason}`,
-    );
+    await expect(loadBackbone({ model })).rejects.toThrow(`${path} takes pictures of ${size} pixels, but ${reason}`);
   });
 
   it('that asks for one side alone gets squares of it, and for none 224', async () => {
@@ -194,9 +188,7 @@ describe('a run', () => {
     await expect(backbone.run(new Float32Array(10))).rejects.toThrow(
       /N pictures of 3 × 224 × 224 values is expected; 10 values/,
     );
-    await expect(backbone.run(new Float32Array(3 * 224 * 224), { logits: true })).rejects.toThrow(
-      /no last layer/,
-    );
+    await expect(backbone.run(new Float32Array(3 * 224 * 224), { logits: true })).rejects.toThrow(/no last layer/);
   });
 });
 

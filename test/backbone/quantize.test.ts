@@ -79,9 +79,7 @@ describe('an int8 ResNet-18', () => {
       featureWidth: 512,
       transform: float32.transform,
     });
-    expect(card.source).toMatch(
-      `int8 of ${float32.id} (${float32.source}), calibrated on 4 pictures of ${data}`,
-    );
+    expect(card.source).toMatch(`int8 of ${float32.id} (${float32.source}), calibrated on 4 pictures of ${data}`);
     expect(calibratedOn.every(({ split }) => split === 'train')).toBe(true);
     // Heads know their network by its id, which the models folder is searched for.
     const found = await loadBackbone({ modelsDir, modelId: card.id });
@@ -159,12 +157,8 @@ describe('what makes no sense', () => {
     const files = () => readdirSync(join(root, 'refused')).sort();
     const before = files();
     await expect(quantizeBackbone(quantized.backbone, data)).rejects.toThrow(/computes in integers already/);
-    await expect(quantizeBackbone(small, data, { out: small.source })).rejects.toThrow(
-      /the float32 model itself/,
-    );
-    await expect(quantizeBackbone(small, data, { out: join(root, 'x.bin') })).rejects.toThrow(
-      /ends in \.onnx/,
-    );
+    await expect(quantizeBackbone(small, data, { out: small.source })).rejects.toThrow(/the float32 model itself/);
+    await expect(quantizeBackbone(small, data, { out: join(root, 'x.bin') })).rejects.toThrow(/ends in \.onnx/);
     await expect(quantizeBackbone(small, data, { pictures: 0 })).rejects.toThrow(/pictures is 0/);
     await expect(quantizeBackbone(small, join(root, 'none'))).rejects.toThrow(/no data set at .*none/);
     const controller = new AbortController();
@@ -238,10 +232,7 @@ describe('fidelity', () => {
     const [a, b] = [await embedImages(one, others), await embedImages(two, others)];
     const cosines = others.map((_, i) => cosine(row(a, i, 8), row(b, i, 8)));
     expect(fidelity.pictures).toBe(42 - except.length);
-    expect(fidelity.meanCosine).toBeCloseTo(
-      cosines.reduce((sum, value) => sum + value, 0) / cosines.length,
-      6,
-    );
+    expect(fidelity.meanCosine).toBeCloseTo(cosines.reduce((sum, value) => sum + value, 0) / cosines.length, 6);
     expect(fidelity.lowestCosine).toBeCloseTo(Math.min(...cosines), 6);
     expect(fidelity.heads).toMatchObject({
       classes: 2,
@@ -409,7 +400,6 @@ function row(embeddings: Float32Array, i: number, width: number): Float32Array {
 }
 
 function cosine(a: Float32Array, b: Float32Array): number {
-  const dot = (x: Float32Array, y: Float32Array) =>
-    x.reduce((sum, value, i) => sum + value * (y[i] ?? NaN), 0);
+  const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, value, i) => sum + value * (y[i] ?? NaN), 0);
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 }

@@ -2,12 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadBackbone } from '../../src/backbone/load.js';
-import {
-  TORCHVISION_MODELS,
-  torchvisionUrl,
-  torchvisionWeights,
-  WEIGHTS,
-} from '../../src/backbone/torchvision.js';
+import { TORCHVISION_MODELS, torchvisionUrl, torchvisionWeights, WEIGHTS } from '../../src/backbone/torchvision.js';
 import { temporaryFolder } from '../support/files.js';
 
 /** A Python environment with torch and torchvision. */

@@ -41,17 +41,13 @@ describe('a classifier', () => {
     expect(fromPath.map(({ label }) => label).sort()).toEqual(['flat', 'slanted', 'steep']);
     expect(await classifier.predict(bytes, { topK: 3 })).toEqual(fromPath);
     const { width, height } = info;
-    expect(await classifier.predict({ data: pixels, width, height, channels: 3 }, { topK: 3 })).toEqual(
-      fromPath,
-    );
+    expect(await classifier.predict({ data: pixels, width, height, channels: 3 }, { topK: 3 })).toEqual(fromPath);
   });
 
   it('names a picture that it cannot read, and refuses pixels that do not add up', async () => {
     await expect(classifier.predict(join(folder, 'none.png'))).rejects.toThrow(/none\.png cannot be read/);
     await writeFile(join(folder, 'text.png'), 'text');
-    await expect(classifier.predict(join(folder, 'text.png'))).rejects.toThrow(
-      /text\.png is no readable picture/,
-    );
+    await expect(classifier.predict(join(folder, 'text.png'))).rejects.toThrow(/text\.png is no readable picture/);
     const pixels = { data: new Uint8Array(11), width: 2, height: 2, channels: 3 } as const;
     await expect(classifier.predict(pixels)).rejects.toThrow(/2 × 2 × 3 takes 12 bytes, 11 were given/);
   });
@@ -122,20 +118,14 @@ describe('training', () => {
     const flat = (i: number) => `data/train/flat/${i}.png`;
     await expect(trainOn(`path\n${flat(0)}\n`)).rejects.toThrow(/no labelled pictures \(1 without a label/);
     await expect(trainOn(`path,label\n${flat(0)},a\n${flat(1)},a\n`)).rejects.toThrow(/one class/);
-    await expect(trainOn(`path,label\n${flat(0)},a\n${flat(1)},a\n${flat(2)},b\n`)).rejects.toThrow(
-      /"b" has only one/,
-    );
-    await expect(trainFromStore({ store, dataset: join(folder, 'never') })).rejects.toThrow(
-      /never is not in/,
-    );
+    await expect(trainOn(`path,label\n${flat(0)},a\n${flat(1)},a\n${flat(2)},b\n`)).rejects.toThrow(/"b" has only one/);
+    await expect(trainFromStore({ store, dataset: join(folder, 'never') })).rejects.toThrow(/never is not in/);
   });
 
   it('does not mix the embeddings of two models', async () => {
     const other = await loadBackbone({ model: join(folder, 'other.onnx') });
     await embedDataset(data, { backbone: other, store });
-    await expect(trainFromStore({ store, dataset: data })).rejects.toThrow(
-      /several models.*Choose one: --model/,
-    );
+    await expect(trainFromStore({ store, dataset: data })).rejects.toThrow(/several models.*Choose one: --model/);
     const { head } = await trainFromStore({ store, dataset: data, model: other.id });
     expect(head.modelId).toBe(other.id);
   });

@@ -9,12 +9,7 @@ const root = await temporaryFolder();
 let made = 0;
 
 /** So many pictures: every third shows an ant, every fourth a bee, and what is common to them. */
-function pictures(
-  count: number,
-  seed: number,
-  common: string[] = [],
-  split: string | null = null,
-): PlainRow[] {
+function pictures(count: number, seed: number, common: string[] = [], split: string | null = null): PlainRow[] {
   const random = uniform(seed);
   return Array.from({ length: count }, (_, i) => ({
     path: `/data/${seed}-${String(i).padStart(3, '0')}.jpg`,

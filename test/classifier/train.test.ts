@@ -17,10 +17,7 @@ function pictures(count: number, seed: number, common: Partial<PlainRow> = {}): 
   return Array.from({ length: count }, (_, i) => ({
     path: `/data/${seed}-${String(i).padStart(3, '0')}.jpg`,
     label: i % 3 === 0 ? 'bee' : 'ant',
-    embedding: Float32Array.from(
-      { length: WIDTH },
-      (__, j) => 3 * random() + (j === 0 && i % 3 === 0 ? 1.5 : 0),
-    ),
+    embedding: Float32Array.from({ length: WIDTH }, (__, j) => 3 * random() + (j === 0 && i % 3 === 0 ? 1.5 : 0)),
     ...common,
   }));
 }
@@ -29,9 +26,7 @@ async function train(rows: readonly PlainRow[], options: TrainOptions = {}) {
   const store = join(root, String(made++));
   await writeStore(store, rows, WIDTH);
   const notices: string[] = [];
-  const trained = ofClasses(
-    await trainFromStore({ store, onNotice: (line) => notices.push(line), ...options }),
-  );
+  const trained = ofClasses(await trainFromStore({ store, onNotice: (line) => notices.push(line), ...options }));
   return { ...trained, notices, store };
 }
 
@@ -137,9 +132,7 @@ describe('what the manifest says of a picture', () => {
 
   it('is told where validation pictures are known from training', async () => {
     const rows = [...pictures(60, 1, { split: 'train' }), ...pictures(30, 2, { split: 'val' })];
-    const doubled = rows.map((row, i) =>
-      i === 0 || i === 60 || i === 61 ? { ...row, sha256: 'same' } : row,
-    );
+    const doubled = rows.map((row, i) => (i === 0 || i === 60 || i === 61 ? { ...row, sha256: 'same' } : row));
     expect((await train(doubled)).notices.join('\n')).toMatch(
       /^2 validation pictures of \/data are identical to a training picture, or in a group with one/,
     );
@@ -151,9 +144,7 @@ describe('embeddings', () => {
   it('that would fill the memory are read in blocks and give the same head', async () => {
     const rows = [...pictures(60, 1), ...pictures(5, 2, { label: null })];
     const [small, large] = [await train(rows, { memory: 100 }), await train(rows)];
-    expect(small.notices.join('\n')).toMatch(
-      /take .* of memory, so they are read from the store again and again/,
-    );
+    expect(small.notices.join('\n')).toMatch(/take .* of memory, so they are read from the store again and again/);
     expect(small.head.l2).toBe(large.head.l2);
     expect(small.head.training.loss).toBeCloseTo(large.head.training.loss, 6);
     weightsOf(small).forEach((w, i) => {
@@ -163,9 +154,7 @@ describe('embeddings', () => {
 
   it.each([NaN, Infinity])('that hold %d are refused, by the name of the picture', async (bad) => {
     const rows = pictures(60, 1);
-    const spoilt = rows.map((row, i) =>
-      i === 41 ? { ...row, embedding: row.embedding?.with(2, bad) ?? null } : row,
-    );
+    const spoilt = rows.map((row, i) => (i === 41 ? { ...row, embedding: row.embedding?.with(2, bad) ?? null } : row));
     await expect(train(spoilt)).rejects.toThrow(/NaN or infinite values for \/data\/1-041\.jpg/);
   });
 });

@@ -104,10 +104,7 @@ test('views of a picture never stand on both sides of a fold', async () => {
   expect(withCopies.views).toBe(60);
   expect(withCopies.crossValidation?.evaluation.count).toBe(60);
   // Copies change nothing at all, but for rounding.
-  expect(withCopies.crossValidation?.chosen.logLoss).toBeCloseTo(
-    without.crossValidation?.chosen.logLoss ?? NaN,
-    3,
-  );
+  expect(withCopies.crossValidation?.chosen.logLoss).toBeCloseTo(without.crossValidation?.chosen.logLoss ?? NaN, 3);
   expect(withCopies.crossValidation?.evaluation.accuracy).toBe(without.crossValidation?.evaluation.accuracy);
 });
 

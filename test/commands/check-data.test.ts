@@ -62,9 +62,7 @@ test('what the pictures show is told, and a table by default', async () => {
   expect(pathsOf(result, 'grey')).toEqual([grey]);
   const { stdout } = await lastlayerProcess(['check-data'], root).outcome;
   expect(stdout).toMatch(/leak, 1: a training picture is in validation/);
-  expect(stdout).toMatch(
-    /\n {2}val\/flat\/copy\.jpg: in val, and the same picture .* see train\/flat\/2\.png\n/,
-  );
+  expect(stdout).toMatch(/\n {2}val\/flat\/copy\.jpg: in val, and the same picture .* see train\/flat\/2\.png\n/);
 });
 
 test('no file is opened: what the pictures look like is in the store', async () => {

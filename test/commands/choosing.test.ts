@@ -31,15 +31,7 @@ test('no option is needed: λ is chosen, the head judged by cross-validation, an
 });
 
 test('--json has it all as one object, and options are heeded', async () => {
-  const options = [
-    '--l2-rule',
-    'one-se',
-    '--folds',
-    '3',
-    '--class-weights',
-    '{"flat": 2}',
-    '--learning-curve',
-  ];
+  const options = ['--l2-rule', 'one-se', '--folds', '3', '--class-weights', '{"flat": 2}', '--learning-curve'];
   const { code, stdout } = await run('train-head', ...options, '--label-smoothing', '0.1', '--json');
   expect(code).toBe(0);
   const result: unknown = JSON.parse(stdout);
@@ -61,9 +53,7 @@ test('predict says of a picture that it is unknown, and names the likeliest clas
     const args = ['predict', '--head', 'strict.safetensors', ...model, picture];
     const { stdout } = await run(...args, '--json');
     expect(JSON.parse(stdout)).toMatchObject({
-      predictions: [
-        { path: picture, unknown: isUnknown, predictions: [{ label: 'flat' }, { label: 'steep' }] },
-      ],
+      predictions: [{ path: picture, unknown: isUnknown, predictions: [{ label: 'flat' }, { label: 'steep' }] }],
     });
     expect((await run(...args)).stdout).toMatch(
       isUnknown ? /0\.png: unknown, probably none of the classes\n {2}flat/ : /0\.png\n {2}flat/,

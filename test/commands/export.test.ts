@@ -26,9 +26,7 @@ test('a network is written and checked on the validation pictures of what was em
   expect(stdout).toMatch(
     /classifier\.onnx: network@\w+ with a head of 2 classes, 0\.0 MB\n {2}input +uint8 \[batch, height, width, 3\]/,
   );
-  expect(stdout).toMatch(
-    /checked {2}on 8 pictures of .*data: predict's class for 8 of them, probabilities within /,
-  );
+  expect(stdout).toMatch(/checked {2}on 8 pictures of .*data: predict's class for 8 of them, probabilities within /);
   expect(existsSync(join(root, 'classifier.onnx'))).toBe(true);
   const json = await run(
     'export',
@@ -50,9 +48,7 @@ test('a network is written and checked on the validation pictures of what was em
 test('the layer and the embeddings are written where no file is named, and told of', async () => {
   const layer = await run('export', '--format', 'safetensors', '--calibrated');
   expect(layer).toMatchObject({ code: 0, stderr: '' });
-  expect(layer.stdout).toMatch(
-    /fc\.safetensors: fc\.weight \[2, 8\] and fc\.bias \[2\] for network@\w+\n.*folded in/,
-  );
+  expect(layer.stdout).toMatch(/fc\.safetensors: fc\.weight \[2, 8\] and fc\.bias \[2\] for network@\w+\n.*folded in/);
   for (const format of ['npy', 'parquet', 'json']) {
     const { code, stdout } = await run('export', '--format', format, '--head', 'head.safetensors');
     expect({ code, stdout }).toEqual({

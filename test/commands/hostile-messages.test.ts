@@ -19,10 +19,7 @@ const CONTROL = /[^\P{Cc}\n]/u;
 const UTF8_CONTROL = 'gone\u00c2\u009b2J';
 
 it('what a decoder or a server says of a picture is cut short, and acts on no terminal', async () => {
-  const server = createServer((_, response) => response.writeHead(404, UTF8_CONTROL).end()).listen(
-    0,
-    '127.0.0.1',
-  );
+  const server = createServer((_, response) => response.writeHead(404, UTF8_CONTROL).end()).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const name = 'a'.repeat(40_000);

@@ -156,9 +156,7 @@ function endlessSvg(): string {
 async function decoderOf(pid: number): Promise<number> {
   const command = promisify(execFile);
   for (;;) {
-    const found = await command('pgrep', ['-P', String(pid), '-f', 'isolated-process']).catch(
-      () => undefined,
-    );
+    const found = await command('pgrep', ['-P', String(pid), '-f', 'isolated-process']).catch(() => undefined);
     if (found) return Number(found.stdout);
     await delay(50);
   }

@@ -54,6 +54,8 @@ interface InspectResult {
 }
 
 describe('from the example pictures to a head', () => {
+  let trained: TrainResult;
+
   it('embed takes the bundled backbone and embeds the examples, and says both', async () => {
     const { code, stdout, stderr } = await runProcess('embed');
     expect(code).toBe(0);
@@ -73,14 +75,14 @@ describe('from the example pictures to a head', () => {
 
   it('train-head writes a head that is far better than chance, and leaves the backbone as it is', async () => {
     const frozen = digestOf(BUNDLED);
-    const result = json(await runProcess('train-head', '--json')) as TrainResult;
-    expect(result.labels).toEqual(['butterfly', 'fish', 'flower', 'mushroom']);
-    expect(result.train.count).toBe(96);
-    expect(result.validation.count).toBe(40);
-    expect(result.validation.accuracy).toBeGreaterThan(0.6);
+    trained = json(await runProcess('train-head', '--json')) as TrainResult;
+    expect(trained.labels).toEqual(['butterfly', 'fish', 'flower', 'mushroom']);
+    expect(trained.train.count).toBe(96);
+    expect(trained.validation.count).toBe(40);
+    expect(trained.validation.accuracy).toBeGreaterThan(0.6);
     expect(existsSync(join(folder, 'head.safetensors'))).toBe(true);
     expect(digestOf(BUNDLED)).toBe(frozen);
-    expect(result.modelId).toContain(frozen.slice(0, 12));
+    expect(trained.modelId).toContain(frozen.slice(0, 12));
   });
 
   it('train-head in words names every class with its precision and recall', async () => {
@@ -95,14 +97,13 @@ describe('from the example pictures to a head', () => {
   });
 
   it('evaluate measures what train-head measured', async () => {
-    const trained = json(await run('train-head', '--json')) as TrainResult;
-    const judged = json(await runProcess('evaluate', '--json')) as EvaluateResult;
-    expect(judged.split).toBe('val');
-    expect(judged.metrics.accuracy).toBe(trained.validation.accuracy);
-    expect(judged.metrics.confusion.flat().reduce((sum, n) => sum + n, 0)).toBe(40);
-    // Without the store, the embeddings are computed anew and come to the same.
-    const anew = await run('evaluate', EXAMPLES, '--store', 'no-store', '--json');
-    expect((json(anew) as EvaluateResult).metrics).toEqual(judged.metrics);
+    const stored = json(await runProcess('evaluate', '--json')) as EvaluateResult;
+    expect(stored.split).toBe('val');
+    expect(stored.metrics.accuracy).toBe(trained.validation.accuracy);
+    expect(stored.metrics.confusion.flat().reduce((sum, n) => sum + n, 0)).toBe(40);
+    // Without the store, the embeddings are computed again and come out the same.
+    const computed = await run('evaluate', EXAMPLES, '--store', 'no-store', '--json');
+    expect((json(computed) as EvaluateResult).metrics).toEqual(stored.metrics);
   });
 
   it('predict names the classes of pictures and folders, best first', async () => {

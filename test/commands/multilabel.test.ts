@@ -49,9 +49,7 @@ test('train-head makes a head of any number of labels out of a manifest with lis
   expect({ code, stderr }).toMatchObject({ code: 0 });
   expect(stdout).toContain('trained on 32 pictures with any number of 2 labels');
   expect(stdout).toMatch(/new pictures, by 5-fold cross-validation: mAP [\d.]+ % of 32\n/);
-  expect(stdout).toMatch(
-    /\n {2}label +AP +threshold +precision +recall +F1 +pictures\n {2}flat +[\d.]+ % +0\.\d{3} /,
-  );
+  expect(stdout).toMatch(/\n {2}label +AP +threshold +precision +recall +F1 +pictures\n {2}flat +[\d.]+ % +0\.\d{3} /);
   expect(stdout).toContain('pictures not used: 8 of the test split');
   const json: unknown = JSON.parse((await run('train-head', '--json')).stdout);
   expect(json).toMatchObject({
@@ -111,15 +109,7 @@ test('what is of pictures of one class each is refused', async () => {
   const weights = await run('train-head', '--class-weights', 'balanced');
   expect(weights.code).toBe(2);
   expect(weights.stderr).toMatch(/Class weights are for pictures of one class each.*column weight/);
-  const topK = await run(
-    'evaluate',
-    '--head',
-    'head.safetensors',
-    ...model,
-    '--top-k',
-    '2',
-    'pictures.jsonl',
-  );
+  const topK = await run('evaluate', '--head', 'head.safetensors', ...model, '--top-k', '2', 'pictures.jsonl');
   expect(topK.code).toBe(2);
   expect(topK.stderr).toMatch(/--top-k is for heads with one class.*head\.safetensors is a multilabel head/);
 });

@@ -43,9 +43,7 @@ it.each(['a.tar', 'a.parquet'])('nor in a folder of such files: %s', async (name
 
 it('nor where a head or a source of a network is expected', async () => {
   const path = pipe('pipe');
-  await expect(loadHead(path)).rejects.toThrow(
-    `The head file ${path} cannot be read: it is not a regular file.`,
-  );
+  await expect(loadHead(path)).rejects.toThrow(`The head file ${path} cannot be read: it is not a regular file.`);
   await expect(fetchModel({ from: path, out: join(folder, 'out.onnx') })).rejects.toThrow(
     `The model ${path} cannot be read: it is not a regular file.`,
   );

@@ -19,9 +19,7 @@ async function start(...options: string[]) {
     ['serve', ...flags, '--port', '0', '--json', ...options],
     folder,
   );
-  const [line] = (await Promise.race([once(child.stdout ?? child, 'data'), outcome.then(() => [''])])) as [
-    Buffer,
-  ];
+  const [line] = (await Promise.race([once(child.stdout ?? child, 'data'), outcome.then(() => [''])])) as [Buffer];
   const { url } = JSON.parse(line.toString()) as { url: string };
   return { child, outcome, url };
 }
@@ -53,10 +51,7 @@ test.each([['SIGTERM'], ['SIGINT']] as const)(
 );
 
 test('what it cannot serve is told in plain words', async () => {
-  await saveHead(
-    join(folder, 'other.safetensors'),
-    world.classifier.head.with({ modelId: 'other@0123456789ab' }),
-  );
+  await saveHead(join(folder, 'other.safetensors'), world.classifier.head.with({ modelId: 'other@0123456789ab' }));
   const other = createServer().listen(0, '127.0.0.1');
   await once(other, 'listening');
   const taken = String((other.address() as AddressInfo).port);

@@ -125,10 +125,7 @@ describe('embedding it again', () => {
     const moved = await storedRows(store, join(folder, 'moved'));
     expect(moved.map(({ embedding }) => embedding)).toEqual(before.map(({ embedding }) => embedding));
 
-    await rename(
-      join(folder, 'moved', 'val', 'flat', '0.png'),
-      join(folder, 'moved', 'val', 'steep', '7.png'),
-    );
+    await rename(join(folder, 'moved', 'val', 'flat', '0.png'), join(folder, 'moved', 'val', 'steep', '7.png'));
     expect(await embed(join(folder, 'moved'))).toMatchObject({ unchanged: 11, reused: 1, removed: 1 });
     const relabelled = (await storedRows(store, join(folder, 'moved'))).at(-1);
     expect(relabelled).toMatchObject({ label: 'steep', split: 'val', sha256: before[8]?.sha256 });
@@ -238,9 +235,7 @@ describe('what makes no sense', () => {
     await expect(embed(join(folder, 'none'))).rejects.toThrow(/none/);
     await mkdir(join(folder, 'notes'));
     await writeFile(join(folder, 'notes', 'readme.txt'), 'hello');
-    await expect(embed(join(folder, 'notes'))).rejects.toThrow(
-      /no pictures in .*notes \(1 files of other kinds/,
-    );
+    await expect(embed(join(folder, 'notes'))).rejects.toThrow(/no pictures in .*notes \(1 files of other kinds/);
     await expect(embed(data, { split: 'test' })).rejects.toThrow(/no pictures of the split test/);
     await expect(embed(data, { batchSize: 0 })).rejects.toThrow(UsageError);
     await expect(embed(data, { concurrency: 1.5 })).rejects.toThrow(/concurrency is 1\.5/);

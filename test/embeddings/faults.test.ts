@@ -114,8 +114,6 @@ describe('a store that is moved away while it is written to', () => {
     const store = join(folder, 'read-only');
     await mkdir(store);
     await chmod(store, 0o555);
-    await expect(embed(store)).rejects.toThrow(
-      /The store .*read-only cannot be read or written: .*ermission/,
-    );
+    await expect(embed(store)).rejects.toThrow(/The store .*read-only cannot be read or written: .*ermission/);
   });
 });

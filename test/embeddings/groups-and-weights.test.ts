@@ -13,11 +13,7 @@ const backbone = await loadBackbone({ model: join(root, 'small.onnx') });
 const paths = await stripedDataset(join(root, 'data'), { train: { flat: 3, steep: 3 } });
 const manifest = join(root, 'list.csv');
 
-async function embed(
-  store: string,
-  line: (path: string, i: number) => string,
-  header = 'path,label,group,weight',
-) {
+async function embed(store: string, line: (path: string, i: number) => string, header = 'path,label,group,weight') {
   const lines = paths.map((path, i) => line(relative(root, path), i));
   await writeFile(manifest, `${header}\n${lines.join('\n')}\n`);
   return embedDataset(manifest, { backbone, store });

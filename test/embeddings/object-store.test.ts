@@ -81,23 +81,17 @@ describeWithS3('an object store (LASTLAYER_TEST_S3)', () => {
     await embedDataset(data, { backbone: await loadBackbone({ model }), store: local });
     const onS3 = newStoreOnS3();
     const run = async (store: string, ...args: string[]) => {
-      const { code, stdout, stderr } = await lastlayerProcess([...args, '--store', store, '--json'], folder)
-        .outcome;
+      const { code, stdout, stderr } = await lastlayerProcess([...args, '--store', store, '--json'], folder).outcome;
       if (code !== 0) throw new Error(`${args.join(' ')} ended with ${code}: ${stderr}`);
       return JSON.parse(stdout) as Record<string, unknown>;
     };
     const embed = () => run(onS3, 'embed', data, '--model', model, '--batch-size', '1', '--threads', '1');
-    const search = (store: string) =>
-      run(store, 'search', join(data, 'val', 'flat', '0.png'), '--model', model);
+    const search = (store: string) => run(store, 'search', join(data, 'val', 'flat', '0.png'), '--model', model);
     const both = await Promise.all([embed(), embed()]);
     expect(both).toMatchObject([{ total: 60 }, { total: 60 }]);
     expect(await storedIn(onS3)).toEqual({ ...(await storedIn(local)), rows: 60, paths: 60 });
     expect(await embed()).toMatchObject({ total: 60, unchanged: 60 });
-    const [trained, found, expected] = await Promise.all([
-      run(onS3, 'train-head'),
-      search(onS3),
-      search(local),
-    ]);
+    const [trained, found, expected] = await Promise.all([run(onS3, 'train-head'), search(onS3), search(local)]);
     expect(trained).toMatchObject({ validation: { count: 20 } });
     expect(found).toEqual(expected);
   });

@@ -101,10 +101,8 @@ describe('a tree of odd files', () => {
 
   it('is listed by name, of which no control character reaches the terminal', async () => {
     const store = join(folder, 'store');
-    const { code, stdout, stderr } = await lastlayerProcess(
-      ['embed', data, '--model', model, '--store', store],
-      folder,
-    ).outcome;
+    const { code, stdout, stderr } = await lastlayerProcess(['embed', data, '--model', model, '--store', store], folder)
+      .outcome;
     expect(code).toBe(3);
     expect(stderr).toContain(`${join(odd, 'bad\\xff.png')}: its name is not valid UTF-8`);
     const json = await lastlayer(['embed', data, '--model', model, '--store', store, '--json'], folder);

@@ -18,10 +18,7 @@ function noise(): number {
 function rowsFrom(first: number, count: number): (PlainRow & { embedding: Float32Array })[] {
   return Array.from({ length: count }, (_, i) => ({
     path: `/data/${first + i}.jpg`,
-    embedding: Float32Array.from(
-      { length: WIDTH },
-      (__, j) => Math.sin((1 + (i % 40)) * (j + 1)) + 0.5 * noise(),
-    ),
+    embedding: Float32Array.from({ length: WIDTH }, (__, j) => Math.sin((1 + (i % 40)) * (j + 1)) + 0.5 * noise()),
   }));
 }
 
@@ -37,18 +34,13 @@ async function withTable<Result>(use: (table: EmbeddingTable) => Promise<Result>
 }
 
 const rows = rowsFrom(0, ROWS);
-const queries = rows
-  .filter((_, i) => i % 100 === 7)
-  .map(({ embedding }) => embedding.map((x) => x + 0.1 * noise()));
+const queries = rows.filter((_, i) => i % 100 === 7).map(({ embedding }) => embedding.map((x) => x + 0.1 * noise()));
 
 /** The share of the exact ten nearest rows that a search finds. */
 async function recall(table: EmbeddingTable): Promise<number> {
   let hits = 0;
   for (const query of queries) {
-    const [found, exact] = [
-      await table.nearest(query, 10),
-      await table.nearest(query, 10, {}, { exact: true }),
-    ];
+    const [found, exact] = [await table.nearest(query, 10), await table.nearest(query, 10, {}, { exact: true })];
     const similarities = new Map(exact.map(({ row, similarity }) => [row.path, similarity]));
     for (const { row, similarity } of found) {
       const expected = similarities.get(row.path);

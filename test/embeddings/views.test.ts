@@ -63,9 +63,7 @@ test('views of the training pictures are embedded, and nobody sees them who does
     const { embedding: alone } = await backbone.run(image?.pixels ?? new Uint8Array());
     expect([split, embedding]).toEqual(['train', alone]);
   }
-  expect(await names()).toEqual(
-    TRAIN.flatMap((path) => [...AUGMENTED_VIEWS].sort().map((view) => `${path} ${view}`)),
-  );
+  expect(await names()).toEqual(TRAIN.flatMap((path) => [...AUGMENTED_VIEWS].sort().map((view) => `${path} ${view}`)));
 
   const seen = await storedRows(store);
   expect(seen).toHaveLength(6);

@@ -54,8 +54,7 @@ describeWithBrowser('the example page', () => {
     page.on('console', (message) => complaints.push(message.text()));
     page.on('pageerror', (error) => complaints.push(error.message));
     page.on('request', (request) => {
-      if (!request.url().startsWith(address) && !/^(blob|data):/.test(request.url()))
-        complaints.push(request.url());
+      if (!request.url().startsWith(address) && !/^(blob|data):/.test(request.url())) complaints.push(request.url());
     });
     await page.goto(`${address}examples/browser/`);
     await page.waitForSelector('#file:enabled');

@@ -101,11 +101,7 @@ it.each(['pixels', 'tensor'] as const)('%s: the same pixels give the same probab
 it('several pictures of one size go through together', async () => {
   await exportOnnx(classifier, path, { pictures });
   const images = await Promise.all(pictures.slice(0, 3).map(bytesOf));
-  const together = new Tensor(
-    'uint8',
-    Buffer.concat(images.map(({ data }) => data as Uint8Array)),
-    [3, 64, 80, 3],
-  );
+  const together = new Tensor('uint8', Buffer.concat(images.map(({ data }) => data as Uint8Array)), [3, 64, 80, 3]);
   const { probabilities, unknown, embedding } = await runOnnx(path, together);
   expect([probabilities?.dims, unknown?.dims, embedding?.dims]).toEqual([[3, 3], [3], [3, 8]]);
   const alone = await Promise.all(

@@ -12,9 +12,9 @@ import { madeUpHead } from '../support/made-up-head.js';
 import { describeWithPackages, describeWithPython, runPython } from '../support/python.js';
 
 /** The Python of docs/export.md, a program for each format. */
-const programs = [
-  ...readFileSync(join(ROOT, 'docs', 'export.md'), 'utf8').matchAll(/```python\n(.*?)```/gs),
-].map(([, program = '']) => program);
+const programs = [...readFileSync(join(ROOT, 'docs', 'export.md'), 'utf8').matchAll(/```python\n(.*?)```/gs)].map(
+  ([, program = '']) => program,
+);
 const program = (naming: string) => {
   const found = programs.find((text) => text.includes(naming));
   if (found === undefined) throw new Error(`docs/export.md has no Python that names ${naming}.`);
@@ -64,9 +64,7 @@ import json
 print(json.dumps(sorted([row['path'], y[i].item(), str(X.dtype), X[i].tolist()] for i, row in enumerate(rows))))`,
       folder,
     );
-    expect(found).toEqual(
-      rows.map(({ path, label, embedding }) => [path, label, 'float32', Array.from(embedding)]),
-    );
+    expect(found).toEqual(rows.map(({ path, label, embedding }) => [path, label, 'float32', Array.from(embedding)]));
   });
 
   describeWith('golden', 'a backbone of PyTorch', (golden) => {
@@ -122,8 +120,7 @@ print(json.dumps([labels, temperature, model(batch).tolist(), predict(batch).tol
 });
 
 function cosine(a: Float32Array, b: Float32Array): number {
-  const dot = (x: Float32Array, y: Float32Array) =>
-    x.reduce((sum, value, i) => sum + value * (y[i] ?? NaN), 0);
+  const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, value, i) => sum + value * (y[i] ?? NaN), 0);
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 }
 
@@ -135,7 +132,5 @@ function floats(path: string): Float32Array {
 /** The largest difference of two tables of numbers. */
 function distance(found: number[][], expected: number[][]): number {
   expect(found.map((row) => row.length)).toEqual(expected.map((row) => row.length));
-  return Math.max(
-    ...expected.flatMap((row, i) => row.map((value, n) => Math.abs(value - (found[i]?.[n] ?? NaN)))),
-  );
+  return Math.max(...expected.flatMap((row, i) => row.map((value, n) => Math.abs(value - (found[i]?.[n] ?? NaN)))));
 }

@@ -37,9 +37,7 @@ it('calibrated, it is divided by the temperature', async () => {
   const { tensors, metadata } = await exported(true);
   expect(metadata['temperature']).toBe('1');
   expect(tensors.get('fc.bias')?.data).toEqual(head.bias.map((value) => value / 1.7));
-  expect(tensors.get('fc.weight')?.data).toEqual(
-    Float32Array.from(head.weights.to1DArray(), (value) => value / 1.7),
-  );
+  expect(tensors.get('fc.weight')?.data).toEqual(Float32Array.from(head.weights.to1DArray(), (value) => value / 1.7));
 });
 
 it('a place that cannot be written to is named', async () => {

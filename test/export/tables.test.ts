@@ -37,9 +37,7 @@ const plain = ROWS.map((row) => ({ ...row, embedding: Array.from(row.embedding) 
 
 it('json: every embedding comes back to the bit, with path, label and split', async () => {
   const rows = JSON.parse(readFileSync(await written('json'), 'utf8')) as typeof plain;
-  expect(byPath(rows.map((row) => ({ ...row, embedding: row.embedding.map(Math.fround) })))).toEqual(
-    byPath(plain),
-  );
+  expect(byPath(rows.map((row) => ({ ...row, embedding: row.embedding.map(Math.fround) })))).toEqual(byPath(plain));
 });
 
 it('parquet: another reader finds the same rows, and whose embeddings they are', async () => {
@@ -85,11 +83,7 @@ it('lists of labels are lists', async () => {
   });
   const json = JSON.parse(readFileSync(await written('json', other), 'utf8')) as { labels: string[] }[];
   for (const rows of [parquet, json] as object[][]) {
-    expect(byPath(rows).map((row): unknown => Reflect.get(row, 'labels'))).toEqual([
-      ['ant', 'bee'],
-      ['wasp'],
-      [],
-    ]);
+    expect(byPath(rows).map((row): unknown => Reflect.get(row, 'labels'))).toEqual([['ant', 'bee'], ['wasp'], []]);
   }
   await written('npy', other);
   const lists: DatasetEntry[] = [];

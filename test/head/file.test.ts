@@ -104,12 +104,7 @@ test('a file that is not there is named', async () => {
 
 test('a file cut short, or no safetensors at all, is refused by name', async () => {
   const bytes = await readFile(path);
-  for (const cut of [
-    bytes.subarray(0, 4),
-    bytes.subarray(0, 200),
-    bytes.subarray(0, -1),
-    Buffer.from('head'),
-  ]) {
+  for (const cut of [bytes.subarray(0, 4), bytes.subarray(0, 200), bytes.subarray(0, -1), Buffer.from('head')]) {
     await writeFile(path, cut);
     await expect(loadHead(path)).rejects.toMatchObject({
       name: 'LastlayerError',
@@ -129,19 +124,13 @@ test.each<[string, (file: File) => void]>([
     'PATH is a head of version 3, but this lastlayer reads version 1. Use the lastlayer that wrote it, or train it again.',
     ({ metadata }) => (metadata['version'] = '3'),
   ],
-  [
-    'PATH is damaged: its metadata lack transformId. Train it again.',
-    ({ metadata }) => delete metadata['transformId'],
-  ],
+  ['PATH is damaged: its metadata lack transformId. Train it again.', ({ metadata }) => delete metadata['transformId']],
   ['PATH is damaged: its metadata lack labels. Train it again.', ({ metadata }) => delete metadata['labels']],
   [
     'PATH is damaged: its metadata hold no valid labels. Train it again.',
     ({ metadata }) => (metadata['labels'] = '["ant", 2, "wasp"]'),
   ],
-  [
-    'PATH is damaged: its metadata hold no valid l2. Train it again.',
-    ({ metadata }) => (metadata['l2'] = '"1"'),
-  ],
+  ['PATH is damaged: its metadata hold no valid l2. Train it again.', ({ metadata }) => (metadata['l2'] = '"1"')],
   [
     'PATH is damaged: its metadata hold no valid counts. Train it again.',
     ({ metadata }) => (metadata['counts'] = '{"train":[20,20,20]}'),

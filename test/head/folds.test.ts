@@ -44,8 +44,7 @@ describe('folds', () => {
     const { foldOf, folds } = stratifiedFolds({ strata, groups });
     expect(folds).toBe(5);
     expect(new Set(groups.map((group, i) => `${group} ${foldOf[i] ?? NaN}`)).size).toBe(11);
-    for (const fold of table(foldOf, classes, folds, count))
-      expect(Math.min(...fold)).toBeGreaterThanOrEqual(4);
+    for (const fold of table(foldOf, classes, folds, count)) expect(Math.min(...fold)).toBeGreaterThanOrEqual(4);
   });
 
   it('are fewer where the smallest class has few groups, but not fewer than three', () => {

@@ -114,10 +114,7 @@ test.each<[string, () => unknown]>([
     () => new Head({ ...FIELDS, counts: { train: [1], validation: [0, 0, 0] } }),
   ],
   ['The head names one label twice.', () => new Head({ ...FIELDS, labels: ['ant', 'bee', 'ant'] })],
-  [
-    "The head's temperature is 0. It must be a number above 0.",
-    () => new Head({ ...FIELDS, temperature: 0 }),
-  ],
+  ["The head's temperature is 0. It must be a number above 0.", () => new Head({ ...FIELDS, temperature: 0 })],
   [
     "The head's threshold is 95. It must be a number from -1 to 1.",
     () => new Head({ ...FIELDS, unknown: { means: FIELDS.weights, threshold: 95 } }),

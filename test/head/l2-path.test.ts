@@ -28,9 +28,7 @@ test('what is left of the path is known where log loss rises, and is guessed bef
   expect(expectedLeft(path(0.5, 0.4, 0.3, 0.31, 0.32, 0.33))).toBe(0);
   // While it falls, at least three more come; in the end the path is.
   expect(expectedLeft(path(...Array.from({ length: 12 }, (_, i) => 1 - i / 20)))).toBe(3);
-  expect(
-    expectedLeft(path(...Array.from({ length: [...l2Candidates()].length }, (_, i) => 1 - i / 20))),
-  ).toBe(0);
+  expect(expectedLeft(path(...Array.from({ length: [...l2Candidates()].length }, (_, i) => 1 - i / 20)))).toBe(0);
 });
 
 test('the best λ has the least log loss, or is larger and as good', () => {

@@ -23,13 +23,9 @@ const START = Float64Array.from({ length: 10 }, (_, i) => (i % 2 === 0 ? -1.2 : 
 
 test('finds the minimum of the Rosenbrock function', async () => {
   const { objective, calls } = rosenbrock();
-  const { x, loss, gradientNorm, iterations, evaluations, converged, reason } = await minimizeLbfgs(
-    objective,
-    START,
-    {
-      tolerance: 1e-8,
-    },
-  );
+  const { x, loss, gradientNorm, iterations, evaluations, converged, reason } = await minimizeLbfgs(objective, START, {
+    tolerance: 1e-8,
+  });
   x.forEach((value) => {
     expect(value).toBeCloseTo(1, 7);
   });

@@ -2,11 +2,7 @@ import { searchLine, type Trial } from '../../src/head/lbfgs.js';
 
 type Phi = (step: number) => { loss: number; slope: number };
 
-async function search(
-  phi: Phi,
-  firstStep: number,
-  noise = 0,
-): Promise<{ found: Trial | undefined; trials: number }> {
+async function search(phi: Phi, firstStep: number, noise = 0): Promise<{ found: Trial | undefined; trials: number }> {
   let trials = 0;
   const evaluate = (step: number): Promise<Trial> => {
     trials++;

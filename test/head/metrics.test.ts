@@ -123,9 +123,7 @@ test('labels that the head does not know are counted apart', () => {
 });
 
 test('refuses what makes no sense', () => {
-  expect(() => new Evaluation(LABELS, { topK: 0 })).toThrow(
-    'topK is 0. It must be a whole number of at least 1.',
-  );
+  expect(() => new Evaluation(LABELS, { topK: 0 })).toThrow('topK is 0. It must be a whole number of at least 1.');
   expect(() => new Evaluation(LABELS, { topK: 1.5 })).toThrow('topK is 1.5');
   const evaluation = new Evaluation(LABELS);
   expect(() => {

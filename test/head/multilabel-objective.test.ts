@@ -28,41 +28,36 @@ function reference(x: Float64Array, l2: number, weights: ArrayLike<number>, smoo
   return loss / sumOfWeights + (l2 / 2) * penalty;
 }
 
-test.each([0, 0.2])(
-  'loss and gradient are those of the binary cross-entropies, smoothed by %p',
-  async (smoothing) => {
-    const random = uniform(11);
-    const weights = Float32Array.from({ length: rows }, () => 0.25 + 3 * random());
-    const l2 = 0.3;
-    // Two blocks, the second one larger: targets of the first must not be left in it.
-    const blocks: ExampleBlock[] = [[0, 20] as const, [20, 60] as const].map(([from, to]) => ({
-      features: embeddings.subarray(from * width, to * width),
-      rows: Int32Array.from({ length: to - from }, (_, i) => from + i),
-      targets: targets.subarray(from, to),
-      weights: weights.subarray(from, to),
-    }));
-    const objective = headObjective(graph, blocks, {
-      count,
-      labelSets,
-      width,
-      l2,
-      labelSmoothing: smoothing,
+test.each([0, 0.2])('loss and gradient are those of the binary cross-entropies, smoothed by %p', async (smoothing) => {
+  const random = uniform(11);
+  const weights = Float32Array.from({ length: rows }, () => 0.25 + 3 * random());
+  const l2 = 0.3;
+  // Two blocks, the second one larger: targets of the first must not be left in it.
+  const blocks: ExampleBlock[] = [[0, 20] as const, [20, 60] as const].map(([from, to]) => ({
+    features: embeddings.subarray(from * width, to * width),
+    rows: Int32Array.from({ length: to - from }, (_, i) => from + i),
+    targets: targets.subarray(from, to),
+    weights: weights.subarray(from, to),
+  }));
+  const objective = headObjective(graph, blocks, {
+    count,
+    labelSets,
+    width,
+    l2,
+    labelSmoothing: smoothing,
+  });
+  const x = Float64Array.from({ length: count * (width + 1) }, () => Math.fround(0.05 * (2 * random() - 1)));
+  for (let time = 0; time < 2; time++) {
+    const { loss, gradient } = await objective(x);
+    expect(loss).toBeCloseTo(reference(x, l2, weights, smoothing), 5);
+    gradient.forEach((slope, i) => {
+      const h = 1e-5;
+      const at = (by: number) => reference(x.with(i, (x[i] ?? 0) + by), l2, weights, smoothing);
+      const expected = (at(h) - at(-h)) / (2 * h);
+      expect(Math.abs(slope - expected)).toBeLessThan(2e-5 * Math.max(1, Math.abs(expected)));
     });
-    const x = Float64Array.from({ length: count * (width + 1) }, () =>
-      Math.fround(0.05 * (2 * random() - 1)),
-    );
-    for (let time = 0; time < 2; time++) {
-      const { loss, gradient } = await objective(x);
-      expect(loss).toBeCloseTo(reference(x, l2, weights, smoothing), 5);
-      gradient.forEach((slope, i) => {
-        const h = 1e-5;
-        const at = (by: number) => reference(x.with(i, (x[i] ?? 0) + by), l2, weights, smoothing);
-        const expected = (at(h) - at(-h)) / (2 * h);
-        expect(Math.abs(slope - expected)).toBeLessThan(2e-5 * Math.max(1, Math.abs(expected)));
-      });
-    }
-  },
-);
+  }
+});
 
 test('huge logits neither overflow nor lose the loss', async () => {
   const block = {

@@ -82,9 +82,7 @@ test('the figures are scikit-learn’s', async () => {
   expect(result.subsetAccuracy).toBeCloseTo(0.4, 10);
   expect(result.logLoss).toBeCloseTo(1.59365019021989, 5);
   expect(result.perLabel.map(({ averagePrecision }) => averagePrecision)).toEqual(
-    [0.7665112209775203, 0.6491250941442758, 0.4841677070912437].map(
-      (value) => expect.closeTo(value, 10) as number,
-    ),
+    [0.7665112209775203, 0.6491250941442758, 0.4841677070912437].map((value) => expect.closeTo(value, 10) as number),
   );
   expect(result.perLabel[1]).toMatchObject({
     ...{ label: 'bee', support: 20, recall: 0.4 },
@@ -111,12 +109,11 @@ describe('cross-validation', () => {
   it('chooses λ, and thresholds low enough to find a rare label, and judges every row', async () => {
     const { labels, embeddings } = rare();
     const graph = await HeadGraph.create(multilabelTask);
-    const { head, crossValidation } = await tuneHead(
-      multilabelTask,
-      graph,
-      examplesOf(labels, embeddings, 5),
-      { ...IDS, mask: () => true, groups: labels.map((_, i) => `picture ${i}`) },
-    );
+    const { head, crossValidation } = await tuneHead(multilabelTask, graph, examplesOf(labels, embeddings, 5), {
+      ...IDS,
+      mask: () => true,
+      groups: labels.map((_, i) => `picture ${i}`),
+    });
     await graph.release();
     expect(crossValidation).toMatchObject({
       folds: 5,
@@ -184,11 +181,7 @@ const sparse = (few: number): string[][] => DATA.labels.map((_, i) => (i < few ?
 
 const REFUSED: [string, typeof LastlayerError, Partial<TrainHeadOptions>][] = [
   ['The label "moth" is on 1 of 60 training rows: too few positives.', LastlayerError, { labels: sparse(1) }],
-  [
-    'The label "moth" is on 60 of 60 training rows: too few negatives.',
-    LastlayerError,
-    { labels: sparse(60) },
-  ],
+  ['The label "moth" is on 60 of 60 training rows: too few negatives.', LastlayerError, { labels: sparse(60) }],
   ['None of the 60 training rows has a label,', LastlayerError, { labels: sparse(0) }],
   ['There are 60 embeddings but 1 labels.', LastlayerError, { labels: [[]] }],
   [

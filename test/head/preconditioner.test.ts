@@ -15,9 +15,7 @@ function correlated() {
   const features = new Float32Array(ROWS * WIDTH);
   const classes = Int32Array.from({ length: ROWS }, (_, i) => i % CLASSES);
   for (let i = 0; i < ROWS; i++) {
-    const hidden = [random(), random(), random()].map(
-      (z, k) => 4 * (z - 0.5) + ((classes[i] ?? 0) === k ? 1 : 0),
-    );
+    const hidden = [random(), random(), random()].map((z, k) => 4 * (z - 0.5) + ((classes[i] ?? 0) === k ? 1 : 0));
     for (let j = 0; j + 1 < WIDTH; j++) {
       const shared = hidden.reduce((sum, z, k) => sum + z * (mixing[k * WIDTH + j] ?? 0), 0);
       features[i * WIDTH + j] = shared + 0.05 * (random() - 0.5);
@@ -49,9 +47,7 @@ test('a head of many rows and classes is trained with it, to the optimum that th
   const centres = Float32Array.from({ length: classes * width }, () => 2 * random());
   const features = Float32Array.from({ length: rows * width }, (_, k) => {
     const c = Math.floor(k / width) % classes;
-    return (
-      (centres[c * width + (k % width)] ?? 0) + random() - 0.5 + (k % width > 0 ? 3 * ((k / width) % 1) : 0)
-    );
+    return (centres[c * width + (k % width)] ?? 0) + random() - 0.5 + (k % width > 0 ? 3 * ((k / width) % 1) : 0);
   });
   const y = Int32Array.from({ length: rows }, (_, i) => i % classes);
   const labels = Array.from(y, (c) => `class ${String(c).padStart(3, '0')}`);

@@ -58,9 +58,7 @@ test('folded weights give the same logits on raw features as the standardised on
   const { embeddings, width } = overlapping();
   const scaling = fitScaling(embeddings, width);
   const random = uniform(3);
-  const W = new Matrix(
-    Array.from({ length: 3 }, () => Array.from({ length: width }, () => 4 * random() - 2)),
-  );
+  const W = new Matrix(Array.from({ length: 3 }, () => Array.from({ length: width }, () => 4 * random() - 2)));
   const b = Float64Array.of(0.5, -0.25, 0);
   const folded = foldScaling(W, b, scaling);
 

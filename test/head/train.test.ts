@@ -60,17 +60,13 @@ test('with standardisation the optimum is scikit-learn’s on standardised featu
   expectClose(centred(head.bias), [0.905549, -0.677159, -0.22839], 1e-4);
 
   const proba = head.predictProba(DATA.embeddings).to2DArray();
-  const right = proba.filter(
-    (row, i) => row.indexOf(Math.max(...row)) === head.indexOf(DATA.labels[i] ?? ''),
-  );
+  const right = proba.filter((row, i) => row.indexOf(Math.max(...row)) === head.indexOf(DATA.labels[i] ?? ''));
   expect(right.length / 60).toBeCloseTo(0.6166666666666667, 12);
 });
 
 /** Of the classes, 20, 10 and 5 rows, with the weights ½, 1, 1½, 2, 2½ in turn. */
 function imbalanced() {
-  const kept = DATA.labels
-    .map((_, i) => i)
-    .filter((i) => i % 3 === 0 || (i % 3 === 1 && i % 2 === 0) || i % 12 === 5);
+  const kept = DATA.labels.map((_, i) => i).filter((i) => i % 3 === 0 || (i % 3 === 1 && i % 2 === 0) || i % 12 === 5);
   return {
     ...IDS,
     width: 4,
@@ -246,11 +242,7 @@ const CHANGED: [string, typeof LastlayerError, Partial<TrainHeadOptions>][] = [
     LastlayerError,
     { embeddings: DATA.embeddings.with(239, -Infinity) },
   ],
-  [
-    'There are 60 embeddings but 59 labels. Pass one label a row.',
-    LastlayerError,
-    { labels: DATA.labels.slice(1) },
-  ],
+  ['There are 60 embeddings but 59 labels. Pass one label a row.', LastlayerError, { labels: DATA.labels.slice(1) }],
   [
     '240 numbers do not make whole embeddings of 7 each. Pass the rows one after another.',
     LastlayerError,
@@ -272,11 +264,7 @@ const CHANGED: [string, typeof LastlayerError, Partial<TrainHeadOptions>][] = [
     UsageError,
     { classWeights: { moth: 2 } },
   ],
-  [
-    'The weight of the class "bee" is -1. It must be a number above 0.',
-    UsageError,
-    { classWeights: { bee: -1 } },
-  ],
+  ['The weight of the class "bee" is -1. It must be a number above 0.', UsageError, { classWeights: { bee: -1 } }],
   [
     'labelSmoothing is 1. It must be a number of at least 0 and below 1, such as 0.1.',
     UsageError,

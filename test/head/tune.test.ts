@@ -60,10 +60,7 @@ test('one-se takes a larger or equal λ', async () => {
 test('two runs give the same bits', async () => {
   const [first, second] = [await tune(), await tune()];
   expect(second.head.weights).toEqual(first.head.weights);
-  expect([second.head.temperature, second.head.unknown]).toEqual([
-    first.head.temperature,
-    first.head.unknown,
-  ]);
+  expect([second.head.temperature, second.head.unknown]).toEqual([first.head.temperature, first.head.unknown]);
   expect(second.crossValidation?.path).toEqual(first.crossValidation?.path);
 });
 
@@ -80,9 +77,7 @@ test('equal rows are never on both sides of a fold', async () => {
   // Each row four times under a random label: with copies in training, each would be known by heart.
   const random = uniform(8);
   const copies = Array.from({ length: ROWS }, (_, i) => Math.floor(i / 4));
-  const features = Float32Array.from(
-    copies.flatMap((i) => [...DATA.features.subarray(WIDTH * i, WIDTH * (i + 1))]),
-  );
+  const features = Float32Array.from(copies.flatMap((i) => [...DATA.features.subarray(WIDTH * i, WIDTH * (i + 1))]));
   const labels = copies.map(() => 0);
   copies.forEach((i, row) => {
     labels[row] = row % 4 === 0 ? Math.floor(2 * random()) : (labels[4 * i] ?? 0);
@@ -154,10 +149,7 @@ test('features that are read anew each time give the same head', async () => {
 test('of features without room, cross-validation takes as many as there is room for, of every class', async () => {
   const rows = 7000;
   const classes = Int32Array.from({ length: rows }, (_, i) => (i % 1000 === 0 ? 2 : i % 2));
-  const features = Float32Array.from(
-    { length: rows * 2 },
-    (_, k) => Math.sin(k * k) + (classes[k >> 1] ?? 0),
-  );
+  const features = Float32Array.from({ length: rows * 2 }, (_, k) => Math.sin(k * k) + (classes[k >> 1] ?? 0));
   const source = { ...featuresInMemory(features, 2), inMemory: false, room: 6000 };
   const groups = Array.from({ length: rows }, (_, i) => `picture-${i}`);
   const found = await tune({ groups, l2: 0.1, folds: 2 }, { ...DATA, source, targets: classes });

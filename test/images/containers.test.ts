@@ -47,10 +47,7 @@ function labelOf(path: string): string {
 }
 
 /** A .tar of these members. */
-async function writeTar(
-  path: string,
-  members: readonly [name: string, content: Buffer | string][],
-): Promise<void> {
+async function writeTar(path: string, members: readonly [name: string, content: Buffer | string][]): Promise<void> {
   const archive = pack();
   for (const [name, content] of members) archive.entry({ name }, content);
   archive.finalize();
@@ -99,9 +96,7 @@ describe('WebDataset shards', () => {
     await pipeline(createReadStream(join(shards, '00000.tar'), { end: 9_999 }), createWriteStream(torn));
     await expect(embed(torn, 'torn')).rejects.toThrow(/torn\.tar cannot be read as a \.tar: Unexpected end/);
     await writeFile(join(root, 'text.tar'), 'no archive at all '.repeat(100));
-    await expect(embed(join(root, 'text.tar'), 'torn')).rejects.toThrow(
-      /text\.tar cannot be read as a \.tar/,
-    );
+    await expect(embed(join(root, 'text.tar'), 'torn')).rejects.toThrow(/text\.tar cannot be read as a \.tar/);
   });
 });
 
@@ -125,9 +120,7 @@ describe('tables with pictures', () => {
         { name: 'image', data: images },
         { name: 'label', data: files.map((path) => BigInt(names.indexOf(labelOf(path)))) },
       ],
-      kvMetadata: [
-        { key: 'huggingface', value: JSON.stringify({ info: { features: { label: { names } } } }) },
-      ],
+      kvMetadata: [{ key: 'huggingface', value: JSON.stringify({ info: { features: { label: { names } } } }) }],
     });
     await writeFile(file, Buffer.from(buffer));
     expect(await embed(file, 'parquet')).toMatchObject({
@@ -205,9 +198,7 @@ describe('pictures behind URLs', () => {
     expect(await embed(manifest, 'url')).toMatchObject({ total: 8, embedded: 7, failed: 1 });
     const rows = await storedRows(join(root, 'url-store'));
     expect(essence(rows.filter(({ error }) => error === null))).toEqual(expected);
-    expect(rows.find(({ path }) => path.endsWith('missing.png'))?.error).toBe(
-      'the server says 404 Not Found',
-    );
+    expect(rows.find(({ path }) => path.endsWith('missing.png'))?.error).toBe('the server says 404 Not Found');
     expect(asked.filter((line) => line === 'GET /busy.png')).toHaveLength(3);
     asked.length = 0;
     expect(await embed(manifest, 'url')).toMatchObject({ unchanged: 7, failed: 1 });

@@ -82,8 +82,7 @@ describe('a folder', () => {
 
 describe('a manifest', () => {
   it('in CSV gives paths relative to itself, labels and splits', async () => {
-    const csv =
-      '\uFEFFpath,label,split,note\r\na/1.jpg,cat,train,x\r\n"b, c.jpg","say ""hi""",VAL,\r\n/abs.jpg,,,\r\n';
+    const csv = '\uFEFFpath,label,split,note\r\na/1.jpg,cat,train,x\r\n"b, c.jpg","say ""hi""",VAL,\r\n/abs.jpg,,,\r\n';
     const path = await folder([], { 'set.csv': csv });
     expect(await listed(join(path, 'set.csv'))).toEqual({
       'a/1.jpg': 'cat train',
@@ -114,8 +113,7 @@ describe('a manifest', () => {
 
   it('gives lists of labels where it has them, sorted and each once; an empty one is a list, too', async () => {
     const csv = 'path,labels\n1.jpg,dog; cat;dog\n2.jpg,\n';
-    const jsonl =
-      '{"path": "1.jpg", "labels": ["dog", 7]}\n{"path": "2.jpg", "labels": []}\n{"path": "3.jpg"}\n';
+    const jsonl = '{"path": "1.jpg", "labels": ["dog", 7]}\n{"path": "2.jpg", "labels": []}\n{"path": "3.jpg"}\n';
     const both = 'path,label,labels\n1.jpg,cat,\n2.jpg,,cat\n';
     const path = await folder([], { 'set.csv': csv, 'set.jsonl': jsonl, 'both.csv': both });
     const entriesOf = async (name: string) => {
@@ -151,24 +149,9 @@ describe('a manifest', () => {
     ],
     ['labels that are no list', 'set.jsonl', '{"path": "1.jpg", "labels": {}}\n', /line 1: labels is \{\}/],
     ['no path', 'set.csv', 'file,label\n1.jpg,a\n', /line 2: no path.*this row has file, label/],
-    [
-      'an unknown split',
-      'set.csv',
-      'path,split\n1.jpg,train\n2.jpg,dev\n',
-      /line 3: unknown split "dev". Use train/,
-    ],
-    [
-      'a weight of 0',
-      'set.csv',
-      'path,weight\n1.jpg,0\n',
-      /line 2: the weight is "0". It must be a number above 0/,
-    ],
-    [
-      'a weight that is none',
-      'set.jsonl',
-      '{"path": "1.jpg", "weight": "much"}',
-      /line 1: the weight is "much"/,
-    ],
+    ['an unknown split', 'set.csv', 'path,split\n1.jpg,train\n2.jpg,dev\n', /line 3: unknown split "dev". Use train/],
+    ['a weight of 0', 'set.csv', 'path,weight\n1.jpg,0\n', /line 2: the weight is "0". It must be a number above 0/],
+    ['a weight that is none', 'set.jsonl', '{"path": "1.jpg", "weight": "much"}', /line 1: the weight is "much"/],
     ['a path twice', 'set.csv', 'path\n1.jpg\n./1.jpg\n', /line 3: .*1\.jpg is already listed on line 2/],
     ['ragged rows', 'set.csv', 'path,label\n1.jpg\n', /set\.csv: .*columns/i],
     ['no JSON', 'set.jsonl', '{"path": "1.jpg"}\n{oops\n', /set\.jsonl, line 2: /],
@@ -182,9 +165,7 @@ describe('a manifest', () => {
 
 describe('what is no data set', () => {
   it('is refused by name', async () => {
-    await expect(openDataset(join(root, 'missing'))).rejects.toThrow(
-      /no data set at .*missing: no such file/,
-    );
+    await expect(openDataset(join(root, 'missing'))).rejects.toThrow(/no data set at .*missing: no such file/);
     const path = await folder(['set.xlsx']);
     await expect(openDataset(join(path, 'set.xlsx'))).rejects.toThrow(/set\.xlsx is not a data set/);
   });

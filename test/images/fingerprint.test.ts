@@ -48,13 +48,10 @@ it('a picture in CMYK, of which the colours are the printer’s, looks much like
 });
 
 // Networks of small pictures have such crops.
-it.each([1, 2, 8, 15, 16, 20, 28, 31, 32, 33, 224])(
-  'squares of %d pixels a side have no empty cell',
-  (side) => {
-    const red = Uint8Array.from({ length: 3 * side * side }, (_, i) => (i % 3 === 0 ? 255 : 0));
-    expect(rangesOf(fingerprintOf(red))).toEqual({ luma: [76, 76], chroma: 255 });
-  },
-);
+it.each([1, 2, 8, 15, 16, 20, 28, 31, 32, 33, 224])('squares of %d pixels a side have no empty cell', (side) => {
+  const red = Uint8Array.from({ length: 3 * side * side }, (_, i) => (i % 3 === 0 ? 255 : 0));
+  expect(rangesOf(fingerprintOf(red))).toEqual({ luma: [76, 76], chroma: 255 });
+});
 
 it('a square as large as the fingerprint is the fingerprint', () => {
   const pixels = Uint8Array.from({ length: 3 * 256 }, (_, i) => Math.floor(i / 3));

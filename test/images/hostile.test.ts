@@ -101,9 +101,7 @@ describe('a picture that claims much', () => {
 
   it('waits for others where all of them would take more than 1 GiB, decoded', async () => {
     const [bytes, size] = [await red(8500), 3 * 8500 ** 2];
-    const { most, results } = await inThisProcess(() =>
-      Array.from({ length: 7 }, () => decodeImage(bytes, transform)),
-    );
+    const { most, results } = await inThisProcess(() => Array.from({ length: 7 }, () => decodeImage(bytes, transform)));
     expect(most * size).toBeLessThanOrEqual(2 ** 30);
     // It is a bound, not one after another.
     expect(most).toBeGreaterThan(1);

@@ -5,8 +5,7 @@ import { headerOf } from '../../src/image/render.js';
 const WIDTH = 301;
 const HEIGHT = 70;
 
-const blank = () =>
-  sharp({ create: { width: WIDTH, height: HEIGHT, channels: 3, background: 'rgb(10, 200, 90)' } });
+const blank = () => sharp({ create: { width: WIDTH, height: HEIGHT, channels: 3, background: 'rgb(10, 200, 90)' } });
 
 const jpeg = (picture: Sharp, options: JpegOptions = {}) => picture.jpeg(options).toBuffer();
 

@@ -15,8 +15,7 @@ import { describeWith } from '../support/files.js';
 /** An RGB picture whose pixels follow a formula. */
 function drawn(width: number, height: number, colour: (x: number, y: number) => number[]): Uint8Array {
   const pixels = [];
-  for (let y = 0; y < height; y++)
-    for (let x = 0; x < width; x++) pixels.push(...colour(x, y).map((v) => v % 256));
+  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) pixels.push(...colour(x, y).map((v) => v % 256));
   return Uint8Array.from(pixels);
 }
 
@@ -50,11 +49,11 @@ describe('pixels', () => {
     const { pixels } = await decodeImage({ data, width: 5, height: 4, channels: 3 }, transform);
     // Made with torchvision 0.28 on Pillow: Resize(8), CenterCrop(6).
     const expected = [
-      40, 18, 238, 65, 31, 228, 90, 50, 218, 115, 76, 208, 140, 109, 198, 165, 148, 188, 43, 33, 233, 68, 46,
-      223, 93, 65, 213, 118, 91, 203, 143, 124, 193, 168, 163, 183, 47, 49, 224, 72, 62, 214, 97, 81, 204,
-      122, 107, 194, 147, 140, 184, 172, 163, 174, 50, 64, 211, 75, 77, 201, 100, 96, 191, 125, 122, 181, 150,
-      155, 171, 175, 146, 161, 54, 80, 193, 79, 93, 183, 104, 112, 173, 129, 138, 163, 154, 171, 153, 179,
-      146, 143, 57, 95, 170, 82, 108, 160, 107, 127, 150, 132, 153, 140, 157, 186, 130, 182, 161, 120,
+      40, 18, 238, 65, 31, 228, 90, 50, 218, 115, 76, 208, 140, 109, 198, 165, 148, 188, 43, 33, 233, 68, 46, 223, 93,
+      65, 213, 118, 91, 203, 143, 124, 193, 168, 163, 183, 47, 49, 224, 72, 62, 214, 97, 81, 204, 122, 107, 194, 147,
+      140, 184, 172, 163, 174, 50, 64, 211, 75, 77, 201, 100, 96, 191, 125, 122, 181, 150, 155, 171, 175, 146, 161, 54,
+      80, 193, 79, 93, 183, 104, 112, 173, 129, 138, 163, 154, 171, 153, 179, 146, 143, 57, 95, 170, 82, 108, 160, 107,
+      127, 150, 132, 153, 140, 157, 186, 130, 182, 161, 120,
     ];
     expect(Array.from(pixels)).toEqual(expected);
   });
@@ -65,9 +64,9 @@ describe('pixels', () => {
     const { pixels } = await decodeImage({ data, width: 40, height: 30, channels: 3 }, transform);
     // Made with torchvision 0.28 on Pillow: Resize(16), CenterCrop(4).
     const expected = [
-      121, 143, 133, 129, 159, 147, 109, 130, 119, 128, 120, 139, 127, 137, 109, 118, 121, 149, 127, 130, 123,
-      112, 114, 110, 112, 115, 118, 130, 126, 149, 115, 111, 148, 124, 127, 128, 114, 125, 142, 114, 123, 163,
-      133, 142, 127, 113, 124, 145,
+      121, 143, 133, 129, 159, 147, 109, 130, 119, 128, 120, 139, 127, 137, 109, 118, 121, 149, 127, 130, 123, 112, 114,
+      110, 112, 115, 118, 130, 126, 149, 115, 111, 148, 124, 127, 128, 114, 125, 142, 114, 123, 163, 133, 142, 127, 113,
+      124, 145,
     ];
     expect(largestDifference(pixels, expected)).toBeLessThanOrEqual(2);
   });
@@ -120,12 +119,7 @@ describe('kinds of pictures', () => {
     const [grey] = await corners(await picture().greyscale().png().toBuffer());
     expect(new Set(grey).size).toBe(1);
     expect(await corners(await picture().png({ palette: true }).toBuffer())).toEqual([red, blue, red, blue]);
-    expect(await corners(await picture().toColourspace('rgb16').png().toBuffer())).toEqual([
-      red,
-      blue,
-      red,
-      blue,
-    ]);
+    expect(await corners(await picture().toColourspace('rgb16').png().toBuffer())).toEqual([red, blue, red, blue]);
   });
 
   it('are read from WebP, AVIF, TIFF, GIF and SVG', async () => {
@@ -156,13 +150,9 @@ describe('kinds of pictures', () => {
 
   it('are refused where they are truncated, empty or something else', async () => {
     const whole = await picture().resize(400, 400).jpeg().toBuffer();
-    await expect(decodeImage(whole.subarray(0, whole.length / 2), transform)).rejects.toThrow(
-      /premature end/,
-    );
+    await expect(decodeImage(whole.subarray(0, whole.length / 2), transform)).rejects.toThrow(/premature end/);
     await expect(decodeImage(new Uint8Array(), transform)).rejects.toThrow(/empty/i);
-    await expect(decodeImage(Buffer.from('just text'), transform)).rejects.toThrow(
-      /unsupported image format/,
-    );
+    await expect(decodeImage(Buffer.from('just text'), transform)).rejects.toThrow(/unsupported image format/);
     const short = { data: new Uint8Array(10), width: 2, height: 2, channels: 3 } as const;
     await expect(decodeImage(short, transform)).rejects.toThrow(/takes 12 bytes, 10 were given/);
   });
@@ -177,9 +167,7 @@ describe('kinds of pictures', () => {
       [jpeg, ''],
     ];
     const many = Array.from({ length: 25 }, () => pictures).flat();
-    const reasons = await Promise.all(
-      many.map(([bytes]) => decodeImage(bytes, transform).then(() => '', messageOf)),
-    );
+    const reasons = await Promise.all(many.map(([bytes]) => decodeImage(bytes, transform).then(() => '', messageOf)));
     expect(reasons).toEqual(many.map(([, reason]) => reason));
   });
 });

@@ -43,32 +43,27 @@ test.each([
   [640, 480],
   [300, 700],
   [256, 256],
-])(
-  'of a %d × %d picture, views are what sharp cuts out by itself, and the center is as ever',
-  async (...size) => {
-    const picture = await photograph(...size);
-    const [center, flip, topLeft, , , bottomRight] = await decodeViews(picture, IMAGENET_TRANSFORM, ALL);
-    expect(center).toEqual(await decodeImage(picture, IMAGENET_TRANSFORM));
+])('of a %d × %d picture, views are what sharp cuts out by itself, and the center is as ever', async (...size) => {
+  const picture = await photograph(...size);
+  const [center, flip, topLeft, , , bottomRight] = await decodeViews(picture, IMAGENET_TRANSFORM, ALL);
+  expect(center).toEqual(await decodeImage(picture, IMAGENET_TRANSFORM));
 
-    const scale = 256 / Math.min(...size);
-    const [width, height] = size.map((side) => Math.floor(side * scale));
-    const resized = sharp(picture).resize(width, height, {
-      ...{ fit: 'fill', kernel: 'linear', fastShrinkOnLoad: false },
-    });
-    const corner = (left: number, top: number) =>
-      resized.clone().extract({ left, top, width: 224, height: 224 }).removeAlpha().raw().toBuffer();
-    expect(Buffer.from(topLeft?.pixels ?? [])).toEqual(await corner(0, 0));
-    expect(Buffer.from(bottomRight?.pixels ?? [])).toEqual(
-      await corner((width ?? 0) - 224, (height ?? 0) - 224),
-    );
-    const raw = { width: 224, height: 224, channels: 3 } as const;
-    const flopped = await sharp(Buffer.from(center?.pixels ?? []), { raw })
-      .flop()
-      .raw()
-      .toBuffer();
-    expect(Buffer.from(flip?.pixels ?? [])).toEqual(flopped);
-  },
-);
+  const scale = 256 / Math.min(...size);
+  const [width, height] = size.map((side) => Math.floor(side * scale));
+  const resized = sharp(picture).resize(width, height, {
+    ...{ fit: 'fill', kernel: 'linear', fastShrinkOnLoad: false },
+  });
+  const corner = (left: number, top: number) =>
+    resized.clone().extract({ left, top, width: 224, height: 224 }).removeAlpha().raw().toBuffer();
+  expect(Buffer.from(topLeft?.pixels ?? [])).toEqual(await corner(0, 0));
+  expect(Buffer.from(bottomRight?.pixels ?? [])).toEqual(await corner((width ?? 0) - 224, (height ?? 0) - 224));
+  const raw = { width: 224, height: 224, channels: 3 } as const;
+  const flopped = await sharp(Buffer.from(center?.pixels ?? []), { raw })
+    .flop()
+    .raw()
+    .toBuffer();
+  expect(Buffer.from(flip?.pixels ?? [])).toEqual(flopped);
+});
 
 test('mirrored corners are there where both sets of views are', () => {
   expect(augmentedViews([])).toEqual([]);

@@ -76,21 +76,15 @@ describeWith('golden', 'torchvision’s Resize and CenterCrop', (golden) => {
   };
 
   // JPEGs are left out: another decoder makes slightly other pixels of them.
-  it.each(images.filter((name) => name.endsWith('.png')))(
-    '%s: within 0.05 grey levels on average',
-    async (name) => {
-      const picture = sharp(join(golden, 'images', name))
-        .toColourspace('srgb')
-        .removeAlpha()
-        .raw();
-      const { data, info } = await picture.toBuffer({ resolveWithObject: true });
-      expect(info.channels).toBe(3);
-      const found = (await run(data, [1, info.height, info.width])).data as Uint8Array;
-      const total = found.reduce(
-        (sum, value, i) => sum + Math.abs(value - expected(images.indexOf(name), i)),
-        0,
-      );
-      expect(total / found.length).toBeLessThan(0.05);
-    },
-  );
+  it.each(images.filter((name) => name.endsWith('.png')))('%s: within 0.05 grey levels on average', async (name) => {
+    const picture = sharp(join(golden, 'images', name))
+      .toColourspace('srgb')
+      .removeAlpha()
+      .raw();
+    const { data, info } = await picture.toBuffer({ resolveWithObject: true });
+    expect(info.channels).toBe(3);
+    const found = (await run(data, [1, info.height, info.width])).data as Uint8Array;
+    const total = found.reduce((sum, value, i) => sum + Math.abs(value - expected(images.indexOf(name), i)), 0);
+    expect(total / found.length).toBeLessThan(0.05);
+  });
 });

@@ -28,9 +28,7 @@ async function run(network: ModelProto): Promise<Record<string, number[]>> {
     [1, 4, 2, 2],
   );
   const outputs = await session.run({ x });
-  return Object.fromEntries(
-    Object.entries(outputs).map(([name, { data }]) => [name, [...(data as Float32Array)]]),
-  );
+  return Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, [...(data as Float32Array)]]));
 }
 
 it.each([13, 17])('a network for version %d gives the same in version 18', async (version) => {

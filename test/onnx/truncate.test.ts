@@ -6,11 +6,7 @@ import { cutAtPooling } from '../../src/formats/onnx/cut.js';
 import { decodeModel, encodeModel, graphOf, inputSize, outputWidth } from '../../src/formats/onnx/model.js';
 
 /** A convolution to 4 channels, a pooling as given, and a classifier on top, with the input as given. */
-function network(
-  pooling: NodeProto[],
-  input = tensorInfo('x', ['n', 3, 'h', 'w']),
-  pooledName = 'pooled',
-): ModelProto {
+function network(pooling: NodeProto[], input = tensorInfo('x', ['n', 3, 'h', 'w']), pooledName = 'pooled'): ModelProto {
   return model({
     name: 'test',
     nodes: [
@@ -44,14 +40,8 @@ describe('a network is truncated at its pooled features', () => {
     ['GlobalAveragePool', [node('GlobalAveragePool', ['relu'], ['pooled'])]],
     ['GlobalMaxPool', [node('GlobalMaxPool', ['relu'], ['pooled'])]],
     ['AveragePool', [node('AveragePool', ['relu'], ['pooled'], { kernel_shape: [5, 5] })]],
-    [
-      'ReduceMean over an attribute',
-      [node('ReduceMean', ['relu'], ['pooled'], { axes: [2, 3], keepdims: 1 })],
-    ],
-    [
-      'ReduceMax over negative axes',
-      [node('ReduceMax', ['relu'], ['pooled'], { axes: [-1, -2], keepdims: 0 })],
-    ],
+    ['ReduceMean over an attribute', [node('ReduceMean', ['relu'], ['pooled'], { axes: [2, 3], keepdims: 1 })]],
+    ['ReduceMax over negative axes', [node('ReduceMax', ['relu'], ['pooled'], { axes: [-1, -2], keepdims: 0 })]],
   ])('after %s', async (_, pooling) => {
     const backbone = cutAtPooling(network(pooling), 'test.onnx', { keepLogits: true });
     const { embedding, logits } = await run(backbone, 3);
@@ -133,9 +123,7 @@ describe('a network of no use is refused', () => {
       key: 'location',
       value: '../../etc/passwd',
     });
-    expect(() => decodeModel(encodeModel(outside), 'split.onnx')).toThrow(
-      /weights of kernel in another file/,
-    );
+    expect(() => decodeModel(encodeModel(outside), 'split.onnx')).toThrow(/weights of kernel in another file/);
     // A constant in the graph of a branch is no initializer, and yet onnxruntime would look for its file.
     const constant = node('Constant', [], ['inner']);
     const values = initializer('inner', [1], Float32Array.of(1));

@@ -28,10 +28,7 @@ function rowsOf(count: number): (PlainRow & { embedding: Float32Array })[] {
       split: i % 5 === 0 ? 'val' : 'train',
       width: 300,
       height: 200,
-      embedding: Float32Array.from(
-        { length: WIDTH },
-        (__, j) => (j % LABELS.length === c ? 1.5 : 0) + noise(),
-      ),
+      embedding: Float32Array.from({ length: WIDTH }, (__, j) => (j % LABELS.length === c ? 1.5 : 0) + noise()),
     };
   });
 }
@@ -50,9 +47,7 @@ test('data without faults are left in peace', async () => {
   const result = await check('clean', rowsOf(90));
   expect(result.findings).toEqual([]);
   expect(result.warnings).toEqual([]);
-  expect(result.classes).toEqual(
-    LABELS.map((label) => ({ label, count: 30, splits: { train: 24, val: 6 } })),
-  );
+  expect(result.classes).toEqual(LABELS.map((label) => ({ label, count: 30, splits: { train: 24, val: 6 } })));
 });
 
 test('swapped labels are found, with the right one suggested', async () => {
@@ -169,9 +164,7 @@ test('labels that lists lack or have too many of are found, with the right list 
     rows.map((row, i) => ({ ...row, labels: JSON.stringify(faults.get(i) ?? listOf(i)) })),
   );
   const errors = result.findings.filter(({ issue }) => issue === 'label error');
-  expect(errors.map(({ path }) => Number(path.slice(6, -4))).sort((a, b) => a - b)).toEqual([
-    ...faults.keys(),
-  ]);
+  expect(errors.map(({ path }) => Number(path.slice(6, -4))).sort((a, b) => a - b)).toEqual([...faults.keys()]);
   for (const { path, suggestedLabels } of errors) {
     expect(suggestedLabels).toEqual(listOf(Number(path.slice(6, -4))));
   }

@@ -18,9 +18,12 @@ import { smallNetwork } from '../support/small-network.js';
 import { storedRows } from '../support/store.js';
 
 const folder = await temporaryFolder();
-const [model, other, data, whole] = ['small.onnx', 'other.onnx', 'data', 'whole'].map((name) =>
-  join(folder, name),
-) as [string, string, string, string];
+const [model, other, data, whole] = ['small.onnx', 'other.onnx', 'data', 'whole'].map((name) => join(folder, name)) as [
+  string,
+  string,
+  string,
+  string,
+];
 await writeFile(model, smallNetwork());
 await writeFile(other, smallNetwork(2));
 await stripedDataset(data, { train: { flat: 80, steep: 80 }, val: { flat: 20, steep: 20 } });
@@ -104,9 +107,7 @@ describeWithRedis('embedding through a queue (redis-server)', () => {
       expect(summary.unchanged).toBeGreaterThanOrEqual(39);
       expect(summary.unchanged + summary.embedded).toBe(COUNT - 1);
       expect(await storedIn(store)).toEqual(await storedIn(whole));
-      expect(stranger.log).toMatch(
-        /left to other workers: they are of network@.* and this worker has network@/,
-      );
+      expect(stranger.log).toMatch(/left to other workers: they are of network@.* and this worker has network@/);
       expect(await worker.end('SIGTERM')).toBe(0);
       expect(worker.log).toContain('Stopping after the jobs in progress');
     } finally {
@@ -137,10 +138,7 @@ describeWithRedis('embedding through a queue (redis-server)', () => {
       expect(await embedThroughQueue(manifest, options)).toMatchObject({ total: 2, embedded: 1, failed: 1 });
       expect(deaths).toBe(4);
       const [bad, good] = await storedRows(store);
-      expect([bad?.path, bad?.error]).toEqual([
-        `${origin}/bad.png`,
-        expect.stringMatching(/^it crashed two workers/),
-      ]);
+      expect([bad?.path, bad?.error]).toEqual([`${origin}/bad.png`, expect.stringMatching(/^it crashed two workers/)]);
       expect(good?.error).toBeNull();
     } finally {
       server.close();

@@ -32,11 +32,7 @@ beforeAll(async () => {
   });
   await writeFile(join(root, 'data.csv'), ['path,label,split', ...rows].join('\n'));
   await writeLists(paths);
-  for (const args of [
-    ['embed', 'data.csv', '--model', 'small.onnx'],
-    ['train-head', '--learning-curve'],
-    ['report'],
-  ]) {
+  for (const args of [['embed', 'data.csv', '--model', 'small.onnx'], ['train-head', '--learning-curve'], ['report']]) {
     const { code, stderr } = await run(...args);
     expect({ code, stderr }).toMatchObject({ code: 0 });
   }
@@ -85,15 +81,7 @@ test('labels are text and never markup, and nothing is loaded from elsewhere', a
 test('without a validation split, pictures are evaluated by heads that have not seen them', async () => {
   expect((await run('embed', join(data, 'train'), '--model', 'small.onnx', '--store', 'other')).code).toBe(0);
   expect((await run('train-head', '--store', 'other', '--out', 'other.safetensors')).code).toBe(0);
-  const { code, stdout } = await run(
-    'report',
-    '--store',
-    'other',
-    '--head',
-    'other.safetensors',
-    '--out',
-    'o.html',
-  );
+  const { code, stdout } = await run('report', '--store', 'other', '--head', 'other.safetensors', '--out', 'o.html');
   expect(code).toBe(0);
   expect(stdout).toMatch(/of 42, on 5-fold cross-validation: each picture by a head that has not seen it/);
 });
@@ -132,9 +120,7 @@ describe('on a head of any number of labels', () => {
     const { code, stderr } = await run('report', '--head', 'lists.safetensors');
     expect({ code, stderr }).toEqual({
       code: 1,
-      stderr: expect.stringMatching(
-        /predicts any number of labels per picture, and .* have one label each/,
-      ) as string,
+      stderr: expect.stringMatching(/predicts any number of labels per picture, and .* have one label each/) as string,
     });
   });
 });

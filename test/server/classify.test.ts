@@ -106,9 +106,7 @@ describe('several pictures as a form', () => {
 
 test('many requests at the same time each get the answer to their own picture', async () => {
   const answers = await Promise.all(
-    world.pictures.map(
-      async (path) => [path, await post(`${classify}?topK=3`, await bytesOf(path))] as const,
-    ),
+    world.pictures.map(async (path) => [path, await post(`${classify}?topK=3`, await bytesOf(path))] as const),
   );
   for (const [path, { body }] of answers) expect(body.results[0]).toMatchObject(await expected(path, 3));
   // Else an answer that was mixed up could not be told.
@@ -123,17 +121,10 @@ test('many requests at the same time each get the answer to their own picture', 
 
 describe('what is no picture is refused:', () => {
   const bomb = sharp({ create: { width: 8000, height: 8000, channels: 3, background: '#777' } });
-  const svg =
-    '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="300"><rect width="9" height="9"/></svg>';
+  const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="300"><rect width="9" height="9"/></svg>';
   test.each<[string, () => Promise<Uint8Array | string>, string, number, RegExp]>([
     ['a text', async () => Promise.resolve('hello'), 'image/png', 422, /not a readable picture/],
-    [
-      'half a picture',
-      async () => (await bytesOf(first)).slice(0, 900),
-      'image/png',
-      422,
-      /not a readable picture/,
-    ],
+    ['half a picture', async () => (await bytesOf(first)).slice(0, 900), 'image/png', 422, /not a readable picture/],
     [
       'a decompression bomb',
       async () => bomb.png().toBuffer(),

@@ -25,17 +25,12 @@ async function slowClient(url: string, length: number, sent: number, headers = '
 test('more than the server takes on is refused at once, with when to come again; all else is answered rightly', async () => {
   // The three that it takes on wait for more than all others take to come.
   const { url } = await serve(world, { maxQueue: 3, maxWait: 1000 });
-  const answers = await Promise.all(
-    Array.from({ length: 40 }, () => post(`${url}/v1/classify?topK=1`, bytes)),
-  );
-  const [refused, answered] = [429, 200].map((status) =>
-    answers.filter((answer) => answer.status === status),
-  );
+  const answers = await Promise.all(Array.from({ length: 40 }, () => post(`${url}/v1/classify?topK=1`, bytes)));
+  const [refused, answered] = [429, 200].map((status) => answers.filter((answer) => answer.status === status));
   expect((refused?.length ?? 0) + (answered?.length ?? 0)).toBe(40);
   expect(answered?.length).toBeGreaterThanOrEqual(3);
   expect(refused?.length).toBeGreaterThan(0);
-  for (const { headers } of refused ?? [])
-    expect(Number(headers.get('Retry-After'))).toBeGreaterThanOrEqual(1);
+  for (const { headers } of refused ?? []) expect(Number(headers.get('Retry-After'))).toBeGreaterThanOrEqual(1);
   for (const { body } of answered ?? []) {
     expect(body.results[0]?.predictions[0]?.label).toBe(right[0]?.label);
     expect(body.results[0]?.predictions[0]?.probability).toBeCloseTo(right[0]?.probability ?? NaN, 5);

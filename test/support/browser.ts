@@ -8,9 +8,7 @@ const USUAL = [
 ];
 
 /** A Chromium, named by $CHROMIUM or at one of the usual places; undefined where there is none. */
-export const CHROMIUM = [process.env.CHROMIUM ?? '', ...USUAL].find(
-  (path) => path !== '' && existsSync(path),
-);
+export const CHROMIUM = [process.env.CHROMIUM ?? '', ...USUAL].find((path) => path !== '' && existsSync(path));
 
 /** Runs a group of tests where there is a browser, and shows them as skipped where there is none. */
 export const describeWithBrowser = CHROMIUM === undefined ? describe.skip : describe;

@@ -56,10 +56,7 @@ export async function stripes(angle: number, seed: number, width = 80, height = 
 }
 
 /** Writes a data set of stripes: for each split and class so many pictures, `0.png`, `1.png`, … */
-export async function stripedDataset(
-  root: string,
-  counts: Record<string, Record<string, number>>,
-): Promise<string[]> {
+export async function stripedDataset(root: string, counts: Record<string, Record<string, number>>): Promise<string[]> {
   const angles: Record<string, number> = { flat: 90, steep: 0, slanted: 45 };
   const paths: string[] = [];
   let seed = 0;

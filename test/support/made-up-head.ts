@@ -2,15 +2,7 @@ import { Matrix } from 'ml-matrix';
 import { Head } from '../../src/head/head.js';
 
 /** A head of three classes with a temperature of 1.7, for a backbone; it was never trained. */
-export function madeUpHead({
-  id,
-  transformId,
-  width,
-}: {
-  id: string;
-  transformId: string;
-  width: number;
-}): Head {
+export function madeUpHead({ id, transformId, width }: { id: string; transformId: string; width: number }): Head {
   return new Head({
     weights: Matrix.from1DArray(
       3,

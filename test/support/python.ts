@@ -7,8 +7,7 @@ import { promisify } from 'node:util';
 const PYTHON = join(process.env.PEERS ?? '', 'bin', 'python');
 
 /** Runs a group of tests where there is such a Python, and shows them as skipped where there is none. */
-export const describeWithPython =
-  process.env.PEERS !== undefined && existsSync(PYTHON) ? describe : describe.skip;
+export const describeWithPython = process.env.PEERS !== undefined && existsSync(PYTHON) ? describe : describe.skip;
 
 /** As {@link describeWithPython}, where it has further packages as well. */
 export function describeWithPackages(...packages: string[]): typeof describe.skip {

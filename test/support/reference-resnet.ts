@@ -25,22 +25,13 @@ export interface SmallResNet {
 }
 
 /** A checkpoint in torchvision's names with made-up weights and BatchNorm statistics. */
-export function smallCheckpoint({
-  blocks,
-  channels,
-  width,
-  groups,
-  classes,
-}: SmallResNet): Map<string, Tensor> {
+export function smallCheckpoint({ blocks, channels, width, groups, classes }: SmallResNet): Map<string, Tensor> {
   const tensors = new Map<string, Tensor>();
   let seed = 0;
   const put = (name: string, shape: number[], from: number, to: number) => {
     const length = shape.reduce((product, n) => product * n, 1);
     const middle = (from + to) / 2;
-    const data = Float32Array.from(
-      { length },
-      () => middle + ((to - from) / 2) * Math.sin(++seed * seed * 0.7),
-    );
+    const data = Float32Array.from({ length }, () => middle + ((to - from) / 2) * Math.sin(++seed * seed * 0.7));
     tensors.set(name, { shape, data });
   };
   const conv = (name: string, norm: string, [out, fan, kernel]: [number, number, number]) => {

@@ -105,9 +105,7 @@ export async function post(
 }
 
 /** A form of files: field, file name and content of each. */
-export function form(
-  ...files: [field: string, filename: string, bytes: Uint8Array<ArrayBuffer>][]
-): FormData {
+export function form(...files: [field: string, filename: string, bytes: Uint8Array<ArrayBuffer>][]): FormData {
   const data = new FormData();
   for (const [field, filename, bytes] of files) data.append(field, new Blob([bytes]), filename);
   return data;

@@ -11,13 +11,7 @@ export function smallNetwork(scale = 1, { width = 8, stride = 4 } = {}): Uint8Ar
     model({
       name: 'small',
       nodes: [
-        node(
-          'Conv',
-          ['image', 'kernel'],
-          ['conv'],
-          { kernel_shape: [7, 7], strides: [stride, stride] },
-          'stem/conv',
-        ),
+        node('Conv', ['image', 'kernel'], ['conv'], { kernel_shape: [7, 7], strides: [stride, stride] }, 'stem/conv'),
         node('Relu', ['conv'], ['relu'], {}, 'stem/relu'),
         node('GlobalAveragePool', ['relu'], ['pooled'], {}, 'pool'),
         node('Flatten', ['pooled'], ['flat'], {}, 'flatten'),

@@ -15,7 +15,7 @@ import {
  * name on a list, and calling one builds one of the values of values.ts. Opcodes are as in Python's pickletools.
  * @param start where in the bytes the pickle begins
  * @param path named in errors
- * @throws {LastlayerError} where the bytes are cut off, or need anything else; the message says what, and where
+ * @throws {LastlayerError} if the bytes are cut off, or need anything else; the message says what, and where
  */
 export function readPickle(bytes: Buffer, start: number, path: string): Unpickled {
   return new PickleReader(bytes, start, path).read();
@@ -271,9 +271,7 @@ class PickleReader {
   }
 
   private cutOff(): LastlayerError {
-    return new LastlayerError(
-      `${this.path} is cut off in the middle of its pickle, after ${this.bytes.length} bytes.`,
-    );
+    return new LastlayerError(`${this.path} is cut off in the middle of its pickle, after ${this.bytes.length} bytes.`);
   }
 
   private refusal(what: string): LastlayerError {

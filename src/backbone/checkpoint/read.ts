@@ -1,6 +1,5 @@
 import { readSafetensors, type TensorData } from '../../formats/safetensors.js';
-import { LastlayerError, messageOf } from '../../util/errors.js';
-import { readRegularFile } from '../../util/files.js';
+import { LastlayerError } from '../../util/errors.js';
 import { readTorchLegacy, readTorchZip } from './torch.js';
 
 /** A model's weights by name, as in PyTorch's `state_dict()`, all as float32. */
@@ -9,32 +8,28 @@ export type Checkpoint = Map<string, TensorData>;
 type CheckpointFormat = 'torch-zip' | 'torch-legacy' | 'safetensors';
 
 /**
- * Reads a checkpoint: a .pth file in the zip format of PyTorch 1.6 and later or in the earlier one, or a .safetensors file.
+ * Reads the bytes of a checkpoint: .pth in the zip format of PyTorch 1.6 and later or in the earlier one, or .safetensors.
  * Opens the `state_dict` or `model` of a training checkpoint, and strips the prefixes that DataParallel (`module.`) and
  * torch.compile (`_orig_mod.`) put before each name. Code in the file is never run.
- * @param source what to call the file in errors
- * @throws {LastlayerError} where it cannot be read, or is not a plain state_dict
+ * @param path named in errors
+ * @throws {LastlayerError} if it is not a checkpoint, or more than a plain state_dict
  */
-export async function readCheckpoint(path: string, source = path): Promise<Checkpoint> {
-  const bytes = await readRegularFile(path).catch((error: unknown) => {
-    throw new LastlayerError(`The checkpoint ${source} cannot be read: ${messageOf(error)}.`);
-  });
+export async function readCheckpoint(bytes: Buffer, path: string): Promise<Checkpoint> {
   const format = detectCheckpointFormat(bytes);
   if (!format) {
-    throw new LastlayerError(`${source} is not a checkpoint: neither a .pth nor a .safetensors file.`);
+    throw new LastlayerError(`${path} is not a checkpoint: neither a .pth nor a .safetensors file.`);
   }
-  const tensors = await READERS[format](bytes, source);
-  if (tensors.size === 0) throw new LastlayerError(`${source} holds no tensors.`);
+  const tensors = await READERS[format](bytes, path);
+  if (tensors.size === 0) throw new LastlayerError(`${path} holds no tensors.`);
   return withoutPrefix(tensors);
 }
 
-/** The format of a checkpoint, by its first 16 bytes; undefined where it is not one. */
+/** The format of a checkpoint, by its first 16 bytes; undefined if it is not one. */
 export function detectCheckpointFormat(head: Uint8Array): CheckpointFormat | undefined {
   if (startsWith(head, ZIP_MAGIC)) return 'torch-zip';
   if (startsWith(head, LEGACY_MAGIC)) return 'torch-legacy';
   // The length of the header, below 100 MB, then the header: a JSON object.
-  const isSafetensors =
-    head.length > 8 && head[8] === 0x7b && head.subarray(4, 8).every((byte) => byte === 0);
+  const isSafetensors = head.length > 8 && head[8] === 0x7b && head.subarray(4, 8).every((byte) => byte === 0);
   return isSafetensors ? 'safetensors' : undefined;
 }
 
@@ -47,19 +42,16 @@ function startsWith(bytes: Uint8Array, magic: readonly number[]): boolean {
   return magic.every((byte, i) => bytes[i] === byte);
 }
 
-const READERS: Record<CheckpointFormat, (bytes: Buffer, source: string) => Checkpoint | Promise<Checkpoint>> =
-  {
-    'torch-zip': readTorchZip,
-    'torch-legacy': readTorchLegacy,
-    safetensors: (bytes, source) => readSafetensors(bytes, source).tensors,
-  };
+const READERS: Record<CheckpointFormat, (bytes: Buffer, path: string) => Checkpoint | Promise<Checkpoint>> = {
+  'torch-zip': readTorchZip,
+  'torch-legacy': readTorchLegacy,
+  safetensors: (bytes, path) => readSafetensors(bytes, path).tensors,
+};
 
 const PREFIXES = ['module.', '_orig_mod.'];
 
 function withoutPrefix(tensors: Checkpoint): Checkpoint {
-  const prefix = PREFIXES.find((candidate) =>
-    [...tensors.keys()].every((name) => name.startsWith(candidate)),
-  );
+  const prefix = PREFIXES.find((candidate) => [...tensors.keys()].every((name) => name.startsWith(candidate)));
   if (prefix === undefined) return tensors;
   return withoutPrefix(new Map([...tensors].map(([name, tensor]) => [name.slice(prefix.length), tensor])));
 }

@@ -8,7 +8,7 @@ const MAX_DEPTH = 2;
 /**
  * The tensors of a pickled checkpoint: the state_dict itself, or the `state_dict` or `model` of a training checkpoint.
  * Ignores everything else.
- * @throws {LastlayerError} where there is no dict
+ * @throws {LastlayerError} if there is no dict
  */
 export function tensorsOf(root: PickleValue, path: string, depth = 0): Map<string, TensorReference> {
   if (!(root instanceof PickleDict)) {
@@ -30,7 +30,7 @@ const MAX_SPAN = 4;
  * Reads the values of all tensors from the bytes of their storages.
  * @param storages bytes by the storages' keys
  * @param fileBytes length of the file; several of its storages may be the same bytes
- * @throws {LastlayerError} where a storage is missing or too short, or where tensors share elements far more often than
+ * @throws {LastlayerError} if a storage is missing or too short, or where tensors share elements far more often than
  *   weights do, as a small file could then grow without bound
  */
 export function materializeAll(
@@ -75,9 +75,7 @@ function extentOf(
     );
   }
   if (count > available) {
-    throw new LastlayerError(
-      `${path}: the tensor ${name} has ${count} elements, its storage only ${available}.`,
-    );
+    throw new LastlayerError(`${path}: the tensor ${name} has ${count} elements, its storage only ${available}.`);
   }
   return { count, last };
 }

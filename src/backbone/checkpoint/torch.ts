@@ -12,21 +12,17 @@ const MAX_PICKLE_BYTES = 100 * 2 ** 20;
  * Reads what torch.save has written since PyTorch 1.6 (caffe2/serialize/inline_container.h): an uncompressed zip archive
  * with one folder, of any name, that holds `data.pkl`, the bytes of each storage as `data/KEY`, and `byteorder`.
  * @param path named in errors
- * @throws {LastlayerError} where the bytes break the format, or need more than a state_dict does
+ * @throws {LastlayerError} if the bytes break the format, or need more than a state_dict does
  */
 export async function readTorchZip(bytes: Buffer, path: string): Promise<Map<string, TensorData>> {
   const archive = await TorchArchive.open(bytes, path);
   const byteOrder = (await archive.read('byteorder'))?.toString().trim() ?? 'little';
   if (byteOrder !== 'little') {
-    throw new LastlayerError(
-      `${path} was written on a big-endian machine. Save it again on a little-endian one.`,
-    );
+    throw new LastlayerError(`${path} was written on a big-endian machine. Save it again on a little-endian one.`);
   }
   const pickle = await archive.read('data.pkl');
   if (!pickle || pickle.length > MAX_PICKLE_BYTES) {
-    throw new LastlayerError(
-      `${path} has a data.pkl of ${pickle?.length ?? 0} bytes, so it is not a state_dict.`,
-    );
+    throw new LastlayerError(`${path} has a data.pkl of ${pickle?.length ?? 0} bytes, so it is not a state_dict.`);
   }
   const { value, storages } = readPickle(pickle, 0, path);
   const contents = new Map<string, Uint8Array>();
@@ -66,7 +62,7 @@ class TorchArchive {
     }
   }
 
-  /** The bytes of a file; undefined where there is none. */
+  /** The bytes of a file; undefined if there is none. */
   async read(name: string): Promise<Buffer | undefined> {
     const entry = this.entries.get(this.folder + name);
     if (!entry) return undefined;
@@ -96,7 +92,7 @@ const PROTOCOL = 1001;
 /**
  * Reads what torch.save wrote before PyTorch 1.6 (torch/serialization.py, _legacy_save): pickles of a magic number, a
  * protocol number, properties of the machine, the checkpoint and the storages' keys; then the length and bytes of each storage.
- * @throws {LastlayerError} where the bytes break the format, or need more than a state_dict does
+ * @throws {LastlayerError} if the bytes break the format, or need more than a state_dict does
  */
 export function readTorchLegacy(bytes: Buffer, path: string): Map<string, TensorData> {
   const magic = readPickle(bytes, 0, path);
@@ -106,9 +102,7 @@ export function readTorchLegacy(bytes: Buffer, path: string): Map<string, Tensor
   }
   const system = readPickle(bytes, protocol.end, path);
   if (system.value instanceof PickleDict && system.value.entries.get('little_endian') === false) {
-    throw new LastlayerError(
-      `${path} was written on a big-endian machine. Save it again on a little-endian one.`,
-    );
+    throw new LastlayerError(`${path} was written on a big-endian machine. Save it again on a little-endian one.`);
   }
   const checkpoint = readPickle(bytes, system.end, path);
   const keys = readPickle(bytes, checkpoint.end, path);

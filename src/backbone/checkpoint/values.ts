@@ -63,7 +63,7 @@ const STORAGES = new Map<string, Dtype>([
   ['torch.BoolStorage', 'BOOL'],
 ]);
 
-/** The functions and classes that a state_dict is made with. Each returns undefined where its arguments make no sense. */
+/** The functions and classes that a state_dict is made with. Each returns undefined if its arguments make no sense. */
 const CALLABLES = new Map<string, (args: readonly PickleValue[]) => PickleValue | undefined>([
   ['collections.OrderedDict', orderedDict],
   ['torch._utils._rebuild_tensor', rebuildTensor],
@@ -77,7 +77,7 @@ export function isAllowed(name: string): boolean {
   return STORAGES.has(name) || CALLABLES.has(name);
 }
 
-/** The result of calling a global; undefined where it cannot be called, or not with these arguments. */
+/** The result of calling a global; undefined if it cannot be called, or not with these arguments. */
 export function call(callable: PickleValue, args: PickleValue): PickleValue | undefined {
   const rebuild = callable instanceof Global ? CALLABLES.get(callable.name) : undefined;
   return Array.isArray(args) ? rebuild?.(args) : undefined;
@@ -94,13 +94,9 @@ function orderedDict([pairs = []]: readonly PickleValue[]): PickleDict | undefin
   return dict;
 }
 
-function rebuildTensor([storage, offset, shape, strides]: readonly PickleValue[]):
-  TensorReference | undefined {
-  const isTensor =
-    storage instanceof StorageReference && isSize(offset) && isSizes(shape) && isSizes(strides);
-  return isTensor && shape.length === strides.length
-    ? new TensorReference(storage, offset, shape, strides)
-    : undefined;
+function rebuildTensor([storage, offset, shape, strides]: readonly PickleValue[]): TensorReference | undefined {
+  const isTensor = storage instanceof StorageReference && isSize(offset) && isSizes(shape) && isSizes(strides);
+  return isTensor && shape.length === strides.length ? new TensorReference(storage, offset, shape, strides) : undefined;
 }
 
 /**

@@ -25,7 +25,7 @@ export interface DownloadOptions {
 /**
  * Downloads a file. Resumes what an earlier, interrupted call left at `path`, provided the server still has the very same file
  * (RFC 9110, section 13.1.5, If-Range); its validator is kept in a file beside it.
- * @throws {LastlayerError} where the server refuses, the connection keeps failing, or the file cannot be written
+ * @throws {LastlayerError} if the server refuses, the connection keeps failing, or the file cannot be written
  * @throws the signal's reason, once it aborts; the bytes so far are kept
  */
 export async function download(url: string, path: string, options: DownloadOptions = {}): Promise<void> {
@@ -156,7 +156,7 @@ export class PartialDownload {
   /**
    * Takes over what an earlier process left, or starts afresh.
    * @param base a path beside which to put the folder
-   * @throws {LastlayerError} where nothing can be written there
+   * @throws {LastlayerError} if nothing can be written there
    */
   static async claim(base: string): Promise<PartialDownload> {
     const partial = new PartialDownload(`${base}.${KIND}`, temporaryName(base, KIND));

@@ -50,8 +50,8 @@ export interface FetchedModel {
  *
  * The SHA-256 must match `sha256`, or the digits in the file's name (`-[0-9a-f]{8,}.`, torch.hub's convention). The model is
  * written only after it has run on a trial batch.
- * @throws {LastlayerError} where it cannot be had, has another digest, or is unusable
- * @throws {UsageError} where an option makes no sense
+ * @throws {LastlayerError} if it cannot be had, has another digest, or is unusable
+ * @throws {UsageError} if an option makes no sense
  */
 export async function fetchModel(options: FetchOptions = {}): Promise<FetchedModel> {
   const { from, sha256 } = options;
@@ -70,9 +70,7 @@ export async function fetchModel(options: FetchOptions = {}): Promise<FetchedMod
 
 function pretrainedOf({ from, model, weights }: FetchOptions): TorchvisionWeights {
   if (from !== undefined && (model ?? weights) !== undefined) {
-    throw new UsageError(
-      `--from ${from} and --${model ? 'model' : 'weights'} name two sources; leave one out.`,
-    );
+    throw new UsageError(`--from ${from} and --${model ? 'model' : 'weights'} name two sources; leave one out.`);
   }
   const name = model ?? DEFAULT_MODEL;
   const found = torchvisionWeights(name, weights ?? 'IMAGENET1K_V1');

@@ -32,8 +32,8 @@ export interface CalibrationOptions {
  * @param names the activations
  * @param dataset folder or manifest
  * @returns statistics by name, and the pictures
- * @throws {LastlayerError} where there is no readable picture, or the backbone does not run
- * @throws {UsageError} where an option is out of range
+ * @throws {LastlayerError} if there is no readable picture, or the backbone does not run
+ * @throws {UsageError} if an option is out of range
  * @throws the signal's reason, once it aborts
  */
 export async function calibrate(
@@ -97,7 +97,7 @@ export interface Activation {
  * @param names results of operators, or the model's input
  * @param batches RGB bytes, each [N, crop, crop, 3]
  * @returns the statistics by name, of those that are float32
- * @throws {LastlayerError} where the backbone does not run, or its values are not finite
+ * @throws {LastlayerError} if the backbone does not run, or its values are not finite
  * @throws what the batches throw
  */
 async function observe(
@@ -175,7 +175,7 @@ export class Histogram {
     return this.highest;
   }
 
-  /** Counts the values. @throws {LastlayerError} where one is NaN or infinite */
+  /** Counts the values. @throws {LastlayerError} if one is NaN or infinite */
   add(values: Float32Array): void {
     const [min, max] = extremesOf(values);
     this.lowest = Math.min(this.lowest, min);

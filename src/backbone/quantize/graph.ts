@@ -71,7 +71,7 @@ class Writer {
     );
   }
 
-  /** Writes the weights and bias of a convolution and returns their names; undefined where it stays float32. */
+  /** Writes the weights and bias of a convolution and returns their names; undefined if it stays float32. */
   private integerWeights(operator: NodeProto): [weight: string, bias: string] | undefined {
     if (operator.opType !== 'Conv') return undefined;
     const [input = '', weightName = '', biasName = ''] = operator.input;
@@ -95,16 +95,10 @@ class Writer {
   }
 
   /** Writes an integer constant with a scale for each entry of its first axis. Returns the name of its real values. */
-  private dequantize(
-    name: string,
-    shape: number[],
-    values: Int8Array | Int32Array,
-    scales: Float32Array,
-  ): string {
+  private dequantize(name: string, shape: number[], values: Int8Array | Int32Array, scales: Float32Array): string {
     const channels = [scales.length];
     // All zero, which is the default, but some of onnxruntime's optimisations need them to be there.
-    const zeroPoints =
-      values instanceof Int8Array ? new Int8Array(scales.length) : new Int32Array(scales.length);
+    const zeroPoints = values instanceof Int8Array ? new Int8Array(scales.length) : new Int32Array(scales.length);
     const parameters = [`${name}.scale`, `${name}.zero_point`] as const;
     this.constants.push(
       initializer(name, shape, values),

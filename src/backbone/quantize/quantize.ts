@@ -37,8 +37,8 @@ export interface QuantizedBackbone {
  * an id and a card of its own; its embeddings are close to the float32 ones but never mix with them. On one machine, the same
  * pictures give the same bytes.
  * @param dataset folder or manifest; see {@link calibrate} for which pictures are used
- * @throws {LastlayerError} where the data set or the model cannot be used, or the new model cannot be written
- * @throws {UsageError} where an option is out of range
+ * @throws {LastlayerError} if the data set or the model cannot be used, or the new model cannot be written
+ * @throws {UsageError} if an option is out of range
  * @throws the signal's reason, once it aborts; nothing is written then
  */
 export async function quantizeBackbone(
@@ -125,7 +125,7 @@ export interface SpeedOptions {
 /**
  * How many times as fast one backbone is as another, on made-up pictures. The two take turns, and the best time of each counts,
  * as it was disturbed the least by other programs.
- * @throws {LastlayerError} where one does not run
+ * @throws {LastlayerError} if one does not run
  * @throws the signal's reason, once it aborts
  */
 export async function speedRatio(
@@ -134,10 +134,7 @@ export async function speedRatio(
   { batchSize = 8, rounds = 8, signal }: SpeedOptions = {},
 ): Promise<number> {
   const { crop } = fast.transform;
-  const pixels = Uint8Array.from(
-    { length: batchSize * 3 * crop * crop },
-    (_, i) => 128 + 100 * Math.sin(0.37 * i),
-  );
+  const pixels = Uint8Array.from({ length: batchSize * 3 * crop * crop }, (_, i) => 128 + 100 * Math.sin(0.37 * i));
   const timed = async (backbone: Backbone) => {
     signal?.throwIfAborted();
     const started = performance.now();
@@ -195,9 +192,7 @@ export async function existingInt8(
 
 async function make(float32: Backbone, dataset: string, options: QuantizeOptions): Promise<Backbone> {
   const { source, id } = float32;
-  options.onNotice?.(
-    `There is no int8 model of ${id} at ${int8Path(source)}. Making one, calibrated on ${dataset}.`,
-  );
+  options.onNotice?.(`There is no int8 model of ${id} at ${int8Path(source)}. Making one, calibrated on ${dataset}.`);
   const { backbone, card } = await quantizeBackbone(float32, dataset, options);
   options.onNotice?.(asCalled(`Made ${card.id}. \`npm run quantize\` shows how close it is to ${id}.`));
   return backbone;

@@ -275,9 +275,5 @@ async function* chunksOf(entries: AsyncIterable<DatasetEntry>, size: number): As
 function halvesOf(job: JobData): JobData[] {
   const { entries } = job;
   const middle = Math.ceil(entries.length / 2);
-  return [entries.slice(0, middle), entries.slice(middle)].map((half) => ({
-    ...job,
-    entries: half,
-    suspect: true,
-  }));
+  return [entries.slice(0, middle), entries.slice(middle)].map((half) => ({ ...job, entries: half, suspect: true }));
 }

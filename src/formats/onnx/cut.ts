@@ -16,7 +16,7 @@ import { constantInts, dimensionsOf, graphOf, pictureInput, subgraphsOf } from '
  * [batch, width]. The batch size becomes dynamic. A model that already has an output `embedding` is returned as it is.
  * @param options.keepLogits keep what follows the pooling too, with its first output named `logits`; not where the model
  *   was exported for a fixed batch size, as what follows may not work for others
- * @throws {LastlayerError} where the input is not a picture, or the model does not end in one global pooling
+ * @throws {LastlayerError} if the input is not a picture, or the model does not end in one global pooling
  */
 export function cutAtPooling(model: ModelProto, path: string, options: { keepLogits: boolean }): ModelProto {
   const graph = graphOf(model, path);
@@ -54,9 +54,7 @@ function globalPooling(graph: GraphProto, path: string): NodeProto {
   const [pooling] = found;
   if (!pooling || found.size > 1) {
     const last = graph.node.slice(-4).map(({ opType }) => opType);
-    const what = pooling
-      ? `${found.size} global poolings side by side`
-      : 'no global pooling before its output';
+    const what = pooling ? `${found.size} global poolings side by side` : 'no global pooling before its output';
     throw new LastlayerError(
       `${path} has ${what} (its last operators are ${last.join(', ')}). Use a model that ends in one global pooling, ` +
         `such as a ResNet, or choose the features: \`npm run inspect -- --model FILE --features\` lists them, and ` +
@@ -69,15 +67,14 @@ function globalPooling(graph: GraphProto, path: string): NodeProto {
 function isGlobalPooling({ opType, attribute, input }: NodeProto, graph: GraphProto): boolean {
   if (['GlobalAveragePool', 'GlobalMaxPool', 'AveragePool'].includes(opType)) return true;
   if (opType !== 'ReduceMean' && opType !== 'ReduceMax') return false;
-  const axes =
-    attribute.find(({ name }) => name === 'axes')?.ints.map(Number) ?? constantInts(input[1] ?? '', graph);
+  const axes = attribute.find(({ name }) => name === 'axes')?.ints.map(Number) ?? constantInts(input[1] ?? '', graph);
   const spatial = axes?.map((axis) => (axis < 0 ? axis + 4 : axis)).sort((a, b) => a - b);
   return spatial?.join() === '2,3';
 }
 
 /**
  * Finds a tensor by its own name, or by the name of the operator that computes it.
- * @throws {LastlayerError} where there is none of that name
+ * @throws {LastlayerError} if there is none of that name
  */
 export function findTensor(model: ModelProto, path: string, name: string): string {
   const { node: operators } = graphOf(model, path);
@@ -98,7 +95,7 @@ export function findTensor(model: ModelProto, path: string, name: string): strin
  * maps [N, channels, height, width] averaged over their positions. The batch size becomes dynamic.
  * @param tensor as {@link findTensor} returns it
  * @param dimensions how many the tensor has
- * @throws {LastlayerError} where that is neither two nor four, or the model's input is not a picture
+ * @throws {LastlayerError} if that is neither two nor four, or the model's input is not a picture
  */
 export function cutAtTensor(model: ModelProto, path: string, tensor: string, dimensions: number): ModelProto {
   if (dimensions !== 2 && dimensions !== 4) {
@@ -142,7 +139,7 @@ function withDynamicBatch(input: ValueInfoProto): ValueInfoProto {
 
 /**
  * The same model with only the named outputs, and only the operators and constants that they need.
- * @throws {LastlayerError} where it has no such output
+ * @throws {LastlayerError} if it has no such output
  */
 export function keepOutputs(model: ModelProto, path: string, names: readonly string[]): ModelProto {
   const graph = graphOf(model, path);
@@ -218,8 +215,6 @@ function outputOf(n: NodeProto): string {
 export function exposeTensors(model: ModelProto, path: string, names: readonly string[]): ModelProto {
   const graph = graphOf(model, path);
   const present = new Set(graph.output.map(({ name }) => name));
-  const inner = names
-    .filter((name) => !present.has(name))
-    .map((name) => create(ValueInfoProtoSchema, { name }));
+  const inner = names.filter((name) => !present.has(name)).map((name) => create(ValueInfoProtoSchema, { name }));
   return { ...model, graph: { ...graph, output: [...graph.output, ...inner] } };
 }

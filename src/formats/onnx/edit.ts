@@ -104,7 +104,7 @@ const REDUCTIONS = new Set([
 
 /**
  * The same model for version 18 of ONNX's operators. A model for a later version is returned as it is.
- * @throws {LastlayerError} where it is for a version below 13
+ * @throws {LastlayerError} if it is for a version below 13
  */
 export function raiseOpset(model: ModelProto, path: string): ModelProto {
   const version = opsetOf(model);

@@ -7,7 +7,7 @@ import { graphOf, pictureInput } from './model.js';
  * Makes a model take RGB bytes: `pixels` uint8 [batch, height, width, 3] become planes of (value / 255 − mean) / std inside
  * the graph, where that is faster than in JavaScript.
  * @param normalization mean and std of each channel, on a scale from 0 to 1
- * @throws {LastlayerError} where the model's input is not a picture
+ * @throws {LastlayerError} if the model's input is not a picture
  */
 export function takePixels(
   model: ModelProto,
@@ -15,8 +15,7 @@ export function takePixels(
   { mean, std }: { mean: readonly number[]; std: readonly number[] },
 ): ModelProto {
   const input = pictureInput(graphOf(model, path), path);
-  const perChannel = (name: string, values: number[]) =>
-    initializer(name, [values.length], Float32Array.from(values));
+  const perChannel = (name: string, values: number[]) => initializer(name, [values.length], Float32Array.from(values));
   // As a BatchNormalization with these statistics: onnxruntime takes ten times as long for Sub and Div with broadcasting.
   const statistics = ['pixels.one', 'pixels.zero', 'pixels.mean', 'pixels.variance'];
   const means = mean.map((m) => 255 * m);

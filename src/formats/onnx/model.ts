@@ -21,7 +21,7 @@ export function encodeModel(model: ModelProto): Uint8Array {
 /**
  * Reads the bytes of an .onnx file.
  * @param path named in errors
- * @throws {LastlayerError} where the bytes are not an ONNX model, or its weights are in other files
+ * @throws {LastlayerError} if the bytes are not an ONNX model, or its weights are in other files
  */
 export function decodeModel(bytes: Uint8Array, path: string): ModelProto {
   const model = parse(bytes, path);
@@ -44,7 +44,7 @@ function parse(bytes: Uint8Array, path: string): ModelProto {
   }
 }
 
-/** The graph of a model. @throws {LastlayerError} where there is none */
+/** The graph of a model. @throws {LastlayerError} if there is none */
 export function graphOf(model: ModelProto, path: string): GraphProto {
   if (!model.graph || model.graph.node.length === 0) {
     throw new LastlayerError(`${path} is not an ONNX model: it holds no graph.`);
@@ -92,7 +92,7 @@ export function withMetadata(model: ModelProto, key: string, value: string): Mod
   return { ...model, metadataProps: [...others, create(StringStringEntryProtoSchema, { key, value })] };
 }
 
-/** One entry of a model's metadata; undefined where there is none. */
+/** One entry of a model's metadata; undefined if there is none. */
 export function metadataOf({ metadataProps }: ModelProto, key: string): string | undefined {
   return metadataProps.find((entry) => entry.key === key)?.value;
 }
@@ -114,7 +114,7 @@ export function inputSize(model: ModelProto, path: string): { height: number; wi
   return one === undefined || other === undefined ? undefined : { height: one, width: other };
 }
 
-/** The width of an output [N, width]; undefined where there is no such output, or it does not declare its width. */
+/** The width of an output [N, width]; undefined if there is no such output, or it does not declare its width. */
 export function outputWidth(model: ModelProto, output: string): number | undefined {
   const info = model.graph?.output.find(({ name }) => name === output);
   const width = info && dimensionsOf(info)?.[1];
@@ -123,7 +123,7 @@ export function outputWidth(model: ModelProto, output: string): number | undefin
 
 /**
  * The model's only input, a picture: float32 [N, 3, H, W].
- * @throws {LastlayerError} where it is something else, or there are several
+ * @throws {LastlayerError} if it is something else, or there are several
  */
 export function pictureInput(graph: GraphProto, path: string): ValueInfoProto {
   const constants = new Set(graph.initializer.map(({ name }) => name));
@@ -131,9 +131,7 @@ export function pictureInput(graph: GraphProto, path: string): ValueInfoProto {
   const [input] = inputs;
   if (!input || inputs.length > 1) {
     const names = inputs.map(({ name }) => name).join(', ');
-    throw new LastlayerError(
-      `${path} takes ${inputs.length} inputs (${names}) where one picture is expected.`,
-    );
+    throw new LastlayerError(`${path} takes ${inputs.length} inputs (${names}) where one picture is expected.`);
   }
   const shape = dimensionsOf(input);
   const type = input.type?.value.case === 'tensorType' ? input.type.value.value.elemType : undefined;
@@ -147,7 +145,7 @@ export function pictureInput(graph: GraphProto, path: string): ValueInfoProto {
   return input;
 }
 
-/** A tensor's dimensions, dynamic ones by their name; undefined where none are declared. */
+/** A tensor's dimensions, dynamic ones by their name; undefined if none are declared. */
 export function dimensionsOf(info: ValueInfoProto): (number | string)[] | undefined {
   if (info.type?.value.case !== 'tensorType') return undefined;
   return info.type.value.value.shape?.dim.map(({ value }) =>
@@ -160,7 +158,7 @@ export function dimensionsOf(info: ValueInfoProto): (number | string)[] | undefi
 const FLOAT: number = DataType.FLOAT;
 const INT64: number = DataType.INT64;
 
-/** The values of a constant int64 tensor; undefined where there is no such constant. */
+/** The values of a constant int64 tensor; undefined if there is no such constant. */
 export function constantInts(name: string, graph: GraphProto): number[] | undefined {
   const tensor = constantTensor(name, graph);
   if (tensor) return intsOf(tensor);
@@ -173,28 +171,22 @@ function intsOf({ dataType, rawData, int64Data }: TensorProto): number[] | undef
   if (dataType !== INT64) return undefined;
   if (int64Data.length > 0) return int64Data.map(Number);
   const view = new DataView(rawData.buffer, rawData.byteOffset, rawData.byteLength);
-  return Array.from({ length: Math.floor(rawData.byteLength / 8) }, (_, i) =>
-    Number(view.getBigInt64(8 * i, true)),
-  );
+  return Array.from({ length: Math.floor(rawData.byteLength / 8) }, (_, i) => Number(view.getBigInt64(8 * i, true)));
 }
 
-/** The shape of a constant tensor; undefined where there is no such constant. */
+/** The shape of a constant tensor; undefined if there is no such constant. */
 export function constantShape(name: string, graph: GraphProto): number[] | undefined {
   return constantTensor(name, graph)?.dims.map(Number);
 }
 
-/** Shape and values of a constant float32 tensor; undefined where there is no such constant. */
-export function constantFloats(
-  name: string,
-  graph: GraphProto,
-): { shape: number[]; values: Float32Array } | undefined {
+/** Shape and values of a constant float32 tensor; undefined if there is no such constant. */
+export function constantFloats(name: string, graph: GraphProto): { shape: number[]; values: Float32Array } | undefined {
   const tensor = constantTensor(name, graph);
   if (tensor?.dataType !== FLOAT) return undefined;
   const { dims, floatData, rawData } = tensor;
   if (rawData.length % Float32Array.BYTES_PER_ELEMENT !== 0) return undefined;
   // A copy is aligned, wherever in the file the bytes lie.
-  const values =
-    floatData.length > 0 ? Float32Array.from(floatData) : new Float32Array(new Uint8Array(rawData).buffer);
+  const values = floatData.length > 0 ? Float32Array.from(floatData) : new Float32Array(new Uint8Array(rawData).buffer);
   return { shape: dims.map(Number), values };
 }
 
