@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Argument } from 'commander';
 import { Backbone } from '../src/backbone/backbone.js';
-import { untrainedCheckpoint } from '../src/backbone/untrained.js';
+import { untrainedCheckpoint } from './support/untrained.js';
 import { describeModel } from '../src/backbone/model.js';
 import { quantizeBackbone, speedRatio } from '../src/backbone/quantize/quantize.js';
 import { resNet, resNetGraph, type ResNetShape } from '../src/backbone/resnet.js';

@@ -1,6 +1,6 @@
 import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join, sep } from 'node:path';
-import { untrainedCheckpoint } from '../../src/backbone/untrained.js';
+import { untrainedCheckpoint } from '../support/untrained.js';
 import { resNet } from '../../src/backbone/resnet.js';
 import { encodeSafetensors } from '../../src/formats/safetensors.js';
 import { messageOf, UsageError } from '../../src/util/errors.js';

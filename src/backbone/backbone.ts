@@ -136,10 +136,7 @@ export class Backbone {
   }
 }
 
-/**
- * How many pictures a batch holds.
- * @throws {LastlayerError} if that is not a whole number of at least 1
- */
+/** How many pictures a batch holds. @throws {LastlayerError} if that is not a whole number of at least 1 */
 export function picturesIn({ length }: ArrayLike<number>, crop: number): number {
   const count = length / (3 * crop * crop);
   if (Number.isInteger(count) && count > 0) return count;

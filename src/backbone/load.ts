@@ -4,10 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { asCalled, LastlayerError } from '../util/errors.js';
 import { fileExists } from '../util/files.js';
 import { Backbone } from './backbone.js';
-import { readCard, writeModel } from './model-card.js';
-import { describeModel, type Model, readModel } from './model.js';
+import { readCard } from './model-card.js';
+import { type Model, readModel } from './model.js';
 import type { SessionOptions } from './session.js';
-import { UNTRAINED, untrainedResNet18 } from './untrained.js';
 
 /** Name of the backbone that ships with the project, pretrained on generated pictures; see models/README.md. */
 export const BUNDLED = 'resnet18-bundled.int8';
@@ -137,21 +136,4 @@ function checkEmbeddings(alone: Float32Array, together: Float32Array, path: stri
         `Call model.eval() before the export.`,
     );
   }
-}
-
-/** Width of its embedding. */
-const UNTRAINED_WIDTH = 512;
-
-/**
- * An untrained ResNet-18, the baseline for any trained features. It is built on first use and written to the models folder.
- * @throws {LastlayerError} if it cannot be written
- */
-export async function untrainedBackbone(
-  options: SessionOptions & Pick<BackboneOptions, 'modelsDir'> = {},
-): Promise<Backbone> {
-  const path = join(folderOf(options.modelsDir), `${UNTRAINED}.onnx`);
-  if (await fileExists(path)) return backboneOf(path, options);
-  const model = { ...describeModel(untrainedResNet18(), path), width: UNTRAINED_WIDTH };
-  await writeModel(path, model, { source: 'drawn from a fixed seed', licence: 'MIT' });
-  return new Backbone(model, path, options);
 }

@@ -18,7 +18,9 @@ import { detectCheckpointFormat, readCheckpoint } from './checkpoint/read.js';
 import { resNetGraph } from './resnet.js';
 import { tensorsOfOnePicture } from './session.js';
 import { torchvisionWeightsOf } from './torchvision.js';
-import { UNTRAINED } from './untrained.js';
+
+/** Names of models whose features were never trained begin with this. */
+export const UNTRAINED = 'resnet18-untrained';
 
 /** A model cut at its features: an ONNX graph with an output `embedding` [N, width] and possibly `logits`. */
 export interface Model {
@@ -65,10 +67,7 @@ export async function readModel(path: string, options: ReadOptions = {}): Promis
   return describeModel(final, source, final === model ? bytes : undefined);
 }
 
-/**
- * Describes a model with an output `embedding`.
- * @param bytes the encoded model, where the caller has it
- */
+/** Describes a model with an output `embedding`. @param bytes the encoded model, where the caller has it */
 export function describeModel(model: ModelProto, path: string, bytes = encodeModel(model)): Model {
   const { output, node } = graphOf(model, path);
   const sha256 = sha256Of(bytes);

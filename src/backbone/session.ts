@@ -21,10 +21,7 @@ interface Settings extends SessionOptions {
   widen?: boolean | undefined;
 }
 
-/**
- * Loads an ONNX model.
- * @throws {LastlayerError} if onnxruntime rejects it, or lacks the device
- */
+/** Loads an ONNX model. @throws {LastlayerError} if onnxruntime rejects it, or lacks the device */
 export async function createSession(
   onnx: Uint8Array,
   source: string,

@@ -147,10 +147,7 @@ export function requireFloat32({ quantized, id, source }: Backbone): void {
   );
 }
 
-/**
- * Writes the file of --out, whole or not at all.
- * @throws {LastlayerError} if it cannot be written
- */
+/** Writes the file of --out, whole or not at all. @throws {LastlayerError} if it cannot be written */
 export async function writeOut(path: string, text: string): Promise<void> {
   try {
     await writeWholeFile(path, text);

@@ -67,10 +67,7 @@ export class Preconditioner {
     return new Preconditioner(graph, { Q, sigma }, chosen.slice(0, ROWS_FOR_CURVATURE * width));
   }
 
-  /**
-   * (c S + λI)⁻¹ for W, and 1 / c for b.
-   * @param x W [N × width] then b [N], at which the curvature c is taken
-   */
+  /** (c S + λI)⁻¹ for W, and 1 / c for b. @param x W [N × width] then b [N], at which the curvature c is taken */
   async at(x: Float64Array, count: number, l2: number): Promise<Precondition> {
     const { graph } = this;
     const { Q, sigma } = this.axes;

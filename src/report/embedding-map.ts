@@ -5,7 +5,7 @@ import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { UMAP } from 'umap-js';
 import type { FeatureSource } from '../head/examples.js';
 import { sum } from '../util/math.js';
-import { count, percent } from '../util/text.js';
+import { count, htmlPercent as percent } from '../util/format.js';
 import { figure } from './figures.js';
 import { details, html, type Html, type Section } from './html.js';
 import type { ListedPicture } from './page-data.js';

@@ -5,7 +5,7 @@ import type { Head } from '../head/head.js';
 import type { CurvePoint } from '../head/learning-curve.js';
 import type { Calibration } from '../head/metrics.js';
 import { asCalled } from '../util/errors.js';
-import { interval, percent } from '../util/text.js';
+import { htmlInterval as interval, htmlPercent as percent } from '../util/format.js';
 import type { ReportEvaluation, TrainingMetrics } from './evaluate.js';
 import { details, html, Html, table, type Section } from './html.js';
 

@@ -3,7 +3,7 @@ import { nameOf } from '../check/finding.js';
 import type { Head } from '../head/head.js';
 import { sha256Of } from '../util/hash.js';
 import { pageFile } from '../util/page-files.js';
-import { count } from '../util/text.js';
+import { count } from '../util/format.js';
 import { confusionSection } from './confusion.js';
 import { mapSection, type EmbeddingMap } from './embedding-map.js';
 import { trainingMetrics, type EvaluatedPicture, type ReportEvaluation } from './evaluate.js';

@@ -4,7 +4,7 @@ import { loadHead } from '../head/file.js';
 import type { Head } from '../head/head.js';
 import { withDatasetEmbeddings, type DatasetEmbeddings, type Selection } from '../store/dataset-rows.js';
 import { LastlayerError } from '../util/errors.js';
-import { time } from '../util/text.js';
+import { time } from '../util/format.js';
 import { ownVersion } from '../util/version.js';
 import { mapEmbeddings } from './embedding-map.js';
 import { evaluateForReport } from './evaluate.js';

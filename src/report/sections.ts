@@ -3,7 +3,7 @@ import { ISSUE_MEANINGS, ISSUES, nameOf, type Finding } from '../check/finding.j
 import type { Head } from '../head/head.js';
 import { asCalled } from '../util/errors.js';
 import { sum } from '../util/math.js';
-import { count, interval, percent, sentence, time } from '../util/text.js';
+import { count, htmlInterval as interval, htmlPercent as percent, sentence, time } from '../util/format.js';
 import type { EvaluatedPicture, ReportEvaluation, TrainingMetrics } from './evaluate.js';
 import { breakable, definitions, html, table, type Html, type Section } from './html.js';
 import { isRight, type LossGroup, type Thumbnails } from './pictures.js';

@@ -5,27 +5,15 @@ import { checkInteger, type WithDefaults, withDefaults } from '../util/validate.
 export interface ServerOptions extends Omit<BackboneOptions, 'modelId' | 'onNotice'> {
   /** Head files by the names that they are served under. The first one is the default of requests that name none. */
   heads: Readonly<Record<string, string>>;
-  /**
-   * Address to listen on. Other machines cannot reach the default.
-   * @default '127.0.0.1'
-   */
+  /** Address to listen on. Other machines cannot reach the default. @default '127.0.0.1' */
   host?: string | undefined;
-  /**
-   * 0 takes any free port.
-   * @default 8080
-   */
+  /** 0 takes any free port. @default 8080 */
   port?: number | undefined;
   /** What clients have to send as `Authorization: Bearer KEY` or `X-API-Key: KEY`; at least 8 characters. */
   apiKey?: string | undefined;
-  /**
-   * false: listen without a key even where other machines reach the server, and answer to any host name.
-   * @default true
-   */
+  /** false: listen without a key even where other machines reach the server, and answer to any host name. @default true */
   auth?: boolean | undefined;
-  /**
-   * The store whose pictures are searched for similar ones.
-   * @default `embeddings` if it exists, else none
-   */
+  /** The store whose pictures are searched for similar ones. @default `embeddings` if it exists, else none */
   store?: string | undefined;
   /** The data set of the store. @default the one that the backbone embedded last */
   dataset?: string | undefined;

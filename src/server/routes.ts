@@ -66,17 +66,15 @@ export async function addRoutes(app: FastifyInstance, parts: RouteParts): Promis
       },
     },
     () => ({
-      heads: heads
-        .list()
-        .map(({ name, id, loaded, head: { kind, labels, modelId, created } }) => ({
-          name,
-          id,
-          kind,
-          labels,
-          modelId,
-          created,
-          loaded,
-        })),
+      heads: heads.list().map(({ name, id, loaded, head: { kind, labels, modelId, created } }) => ({
+        name,
+        id,
+        kind,
+        labels,
+        modelId,
+        created,
+        loaded,
+      })),
       similar: similar !== undefined,
     }),
   );

@@ -43,10 +43,7 @@ export class BlockWriter {
     if (isDue && !this.writing) void this.startWriting();
   }
 
-  /**
-   * Writes what was put so far.
-   * @throws what the writing threw; the rows are kept for the next `flush`
-   */
+  /** Writes what was put so far. @throws what the writing threw; the rows are kept for the next `flush` */
   async flush(): Promise<void> {
     await this.writing?.done;
     this.failure = undefined;

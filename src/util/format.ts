@@ -7,3 +7,22 @@ export function percent(fraction: number | null | undefined, digits = 1): string
 export function interval(bounds: readonly [number, number] | null): string {
   return bounds ? `${bounds.map((fraction) => (100 * fraction).toFixed(1)).join(' – ')} %` : '–';
 }
+
+/** `percent` and `interval` for HTML, with a no-break space before the sign. */
+export const htmlPercent = (fraction: number | null | undefined) => percent(fraction).replace(' %', '\u00a0%');
+export const htmlInterval = (bounds: readonly [number, number] | null) => interval(bounds).replace(' %', '\u00a0%');
+
+/** 1234 as `1,234`. */
+export function count(n: number): string {
+  return n.toLocaleString('en');
+}
+
+/** `label error` as `Label error`. */
+export function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** A time in ISO 8601, `2026-05-01T12:30:59.123Z`, as `2026-05-01 12:30 UTC`. */
+export function time(iso: string): string {
+  return `${iso.slice(0, 16).replace('T', ' ')} UTC`;
+}

@@ -1,6 +1,6 @@
 /** Makes the report interactive: cells of the confusion matrix open their pictures, points of the maps show theirs. */
 import type { ListedPicture, PageData } from '../../report/page-data.js';
-import { percent } from '../../util/text.js';
+import { htmlPercent as percent } from '../../util/format.js';
 import { find, make } from '../dom.js';
 
 const { labels, pictures, cells, points } = JSON.parse(find('pictures', HTMLScriptElement).text) as PageData;

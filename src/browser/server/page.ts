@@ -1,5 +1,5 @@
 /** Sends the pictures that are dropped, chosen or pasted to the server, a few at a time, and shows the answers. */
-import { percent } from '../../util/text.js';
+import { htmlPercent as percent } from '../../util/format.js';
 import { find, make } from '../dom.js';
 
 const CONCURRENCY = 3;

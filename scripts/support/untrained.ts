@@ -1,14 +1,17 @@
+import { join } from 'node:path';
 import type { ModelProto } from 'onnx-buf';
 import { uniformFloat32 } from 'pure-rand/distribution/uniformFloat32';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
-import type { Checkpoint } from './checkpoint/read.js';
-import { convolutionsOf, resNet, type ResNetArchitecture, resNetGraph } from './resnet.js';
-
-/** Name of the untrained backbone. The features of a model with this name were never trained. */
-export const UNTRAINED = 'resnet18-untrained';
+import { Backbone } from '../../src/backbone/backbone.js';
+import type { Checkpoint } from '../../src/backbone/checkpoint/read.js';
+import { loadBackbone } from '../../src/backbone/load.js';
+import { writeModel } from '../../src/backbone/model-card.js';
+import { describeModel, UNTRAINED } from '../../src/backbone/model.js';
+import { convolutionsOf, resNet, type ResNetArchitecture, resNetGraph } from '../../src/backbone/resnet.js';
+import { fileExists } from '../../src/util/files.js';
 
 /** An untrained ResNet-18, made in about a second. It is the same on every machine. */
-export function untrainedResNet18(): ModelProto {
+function untrainedResNet18(): ModelProto {
   const architecture = resNet({ block: 'basic', blocks: [2, 2, 2, 2] });
   return resNetGraph(untrainedCheckpoint(architecture), UNTRAINED, UNTRAINED);
 }
@@ -37,4 +40,19 @@ export function untrainedCheckpoint(architecture: ResNetArchitecture): Checkpoin
     checkpoint.set(`${norm}.running_var`, constant(1));
   }
   return checkpoint;
+}
+
+/** Width of its embedding. */
+const UNTRAINED_WIDTH = 512;
+
+/**
+ * An untrained ResNet-18, the baseline for any trained features. It is built on first use and written to the models folder.
+ * @throws {LastlayerError} if it cannot be written
+ */
+export async function untrainedBackbone({ modelsDir }: { modelsDir: string }): Promise<Backbone> {
+  const path = join(modelsDir, `${UNTRAINED}.onnx`);
+  if (await fileExists(path)) return loadBackbone({ model: path });
+  const model = { ...describeModel(untrainedResNet18(), path), width: UNTRAINED_WIDTH };
+  await writeModel(path, model, { source: 'drawn from a fixed seed', licence: 'MIT' });
+  return new Backbone(model, path, {});
 }
