@@ -1,6 +1,6 @@
 import { evaluationBlocks, type Examples } from './examples.js';
 import type { Head } from './head.js';
-import type { HeadGraph, Parameters } from './objective.js';
+import type { HeadGraph } from './objective.js';
 import type { Evaluator, RowMask } from './task.js';
 
 /** What a head is trained on, and what it is evaluated on. The two have no row in common. */
@@ -26,7 +26,7 @@ export async function evaluateHead(
   evaluator: Evaluator<unknown>,
 ): Promise<void> {
   const { task, labelSets } = examples;
-  const parameters = parametersOf(head);
+  const parameters = { W: Float32Array.from(head.weights.to1DArray()), b: head.bias };
   const probabilities = new Float64Array(head.labels.length);
   for await (const { features, targets } of evaluationBlocks(examples, mask)) {
     const logits = await graph.logits(features, parameters);
@@ -35,9 +35,4 @@ export async function evaluateHead(
       evaluator.add(labelSets[target]!, probabilities);
     });
   }
-}
-
-/** W and b as the graph takes them. */
-function parametersOf({ weights, bias }: Head): Parameters {
-  return { W: Float32Array.from(weights.to1DArray()), b: bias };
 }

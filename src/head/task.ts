@@ -242,9 +242,7 @@ export const softmaxTask: Task<EvaluationResult, Baselines> = {
       add: ([c = -1], probabilities) => {
         evaluation.add(c, probabilities);
       },
-      addUnknown: (label) => {
-        evaluation.addUnknown(label);
-      },
+      addUnknown: evaluation.addUnknown.bind(evaluation),
       result: () => evaluation.result(),
     };
   },
@@ -255,13 +253,10 @@ export const softmaxTask: Task<EvaluationResult, Baselines> = {
     const probabilities = new Float64Array(names.length);
     for await (const { logits, at, labels, similarity } of rows()) {
       const [c = -1] = labels;
-      for (const [evaluation, T] of [
-        [calibrated, temperature],
-        [plain, 1],
-      ] as const) {
-        softmaxInto(probabilities, logits, at, T);
-        evaluation.add(c, probabilities);
-      }
+      softmaxInto(probabilities, logits, at, temperature);
+      calibrated.add(c, probabilities);
+      softmaxInto(probabilities, logits, at, 1);
+      plain.add(c, probabilities);
       similarities.push(similarity);
       isRight.push(argmax(logits, at, names.length) === c);
     }
@@ -395,9 +390,7 @@ export const multilabelTask: Task<MultilabelResult, MultilabelBaselines> = {
       add: (labels, probabilities) => {
         evaluation.add(labels, probabilities, decided);
       },
-      addUnknown: (label) => {
-        evaluation.addUnknown(label);
-      },
+      addUnknown: evaluation.addUnknown.bind(evaluation),
       result: () => evaluation.result(),
     };
   },

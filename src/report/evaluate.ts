@@ -146,13 +146,39 @@ function targetsOf({ kind, labels: names }: Head, known: readonly (readonly numb
     : { names, labelSets: known, targets: Int32Array.from(known.keys()) };
 }
 
-/** What `train-head` measured, see `trainingJson`. A head that was made otherwise has none of it. */
+/** What `train-head` measured, see `trainingJson`. */
 export interface TrainingMetrics {
   baselines?: Baselines | MultilabelBaselines | null;
   learningCurve?: CurvePoint[] | null;
   crossValidation?: { path: PathPoint[] } | null;
 }
 
-export function trainingMetrics({ metrics }: Head): TrainingMetrics {
-  return (metrics ?? {}) as unknown as TrainingMetrics;
+/** Anything that is missing, or not as `train-head` writes it, is left out: a head file may come from anywhere. */
+export function trainingMetrics({ kind, metrics }: Head): TrainingMetrics {
+  const { baselines, learningCurve, crossValidation } = fieldsOf(metrics);
+  const [{ nearestCentroid, nearestNeighbours }, { path }] = [fieldsOf(baselines), fieldsOf(crossValidation)];
+  const has = (value: unknown, names: string[]) =>
+    names.map((name) => fieldsOf(value)[name]).every((found) => found === null || Number.isFinite(found));
+  const isScore = (value: unknown) => {
+    const { accuracyInterval: bounds } = fieldsOf(value);
+    return has(value, ['accuracy']) && (bounds === null || (Array.isArray(bounds) && bounds.every(Number.isFinite)));
+  };
+  const isList = (value: unknown, isItem: (item: unknown) => boolean) => Array.isArray(value) && value.every(isItem);
+  const isSoftmax = kind === 'softmax';
+  const isPoint = (point: unknown) =>
+    has(point, ['share', 'rows']) && (isSoftmax ? isScore(point) : has(point, ['meanAveragePrecision']));
+  const keepBaselines = isSoftmax
+    ? isScore(nearestCentroid) && isScore(nearestNeighbours)
+    : has(baselines, ['chance', 'nearestNeighbours', 'k']);
+  return {
+    baselines: keepBaselines ? baselines : null,
+    learningCurve: isList(learningCurve, isPoint) ? learningCurve : null,
+    crossValidation: isList(path, (point) => has(point, ['l2', 'logLoss', 'standardError', 'accuracy']))
+      ? crossValidation
+      : null,
+  } as TrainingMetrics;
+}
+
+function fieldsOf(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : {};
 }
