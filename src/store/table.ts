@@ -102,7 +102,7 @@ export class EmbeddingTable implements RowStore {
       .select([...NEAREST_COLUMNS, '_distance'])
       .limit(k);
     const found: { row: KnownRow; similarity: number }[] = [];
-    const searched = exact ? query.bypassVectorIndex() : throughIndex(query);
+    const searched = exact ? query.bypassVectorIndex() : throughIndex(query, k);
     for await (const batch of blocksInStore(this.location, searched)) {
       decodeRows(batch).forEach((row, i) => {
         const distance: unknown = batch.getChild('_distance')?.get(i);

@@ -10,9 +10,10 @@ const INDEX_FROM = 50_000;
 /** Rows that are not in the index yet are compared one by one. Once they exceed this fraction of the table, they are added to it. */
 const UNINDEXED = 0.1;
 
-/** Groups of the index to search, and candidates to compare exactly for each row that is wanted. */
+/** Groups of the index to search; candidates to compare exactly per row that is wanted, and at least in all. */
 const PROBES = 40;
 const REFINE = 20;
+const LEAST_CANDIDATES = 200;
 
 /**
  * An index on the embeddings (LanceDB's IVF-PQ). Within the most similar groups of rows, a search compares codes of one byte for
@@ -70,7 +71,7 @@ function codeBytes(width: number): number {
   return bytes;
 }
 
-/** Has a query use the index, if there is one. */
-export function throughIndex(query: VectorQuery): VectorQuery {
-  return query.nprobes(PROBES).refineFactor(REFINE);
+/** Has a query for the `k` nearest rows use the index, if there is one. */
+export function throughIndex(query: VectorQuery, k: number): VectorQuery {
+  return query.nprobes(PROBES).refineFactor(Math.max(REFINE, Math.ceil(LEAST_CANDIDATES / k)));
 }
