@@ -58,7 +58,7 @@ export class Backbone {
     return this.model.hasLogits;
   }
 
-  /** False where the weights were never trained. */
+  /** False if the weights were never trained. */
   get pretrained(): boolean {
     return this.model.pretrained;
   }

@@ -27,7 +27,7 @@ export interface BackboneOptions extends SessionOptions {
   modelsDir?: string | undefined;
   /** Without `model`: the id of the model to prefer, if the models folder has it. */
   modelId?: string | undefined;
-  /** Receives a line for the user where the features are the bundled ones, or untrained. */
+  /** Receives a line for the user if the features are the bundled ones, or untrained. */
   onNotice?: ((line: string) => void) | undefined;
 }
 

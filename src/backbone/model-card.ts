@@ -17,7 +17,7 @@ export interface ModelCard {
   featureWidth: number;
   /** Classes of the model's own last layer; null if it has none. */
   classes: number | null;
-  /** False where the weights were never trained. */
+  /** False if the weights were never trained. */
   pretrained: boolean;
   /** The file or address that the weights came from, and that file's sha256. */
   source: string;

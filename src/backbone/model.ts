@@ -67,7 +67,7 @@ export async function readModel(path: string, options: ReadOptions = {}): Promis
   return describeModel(final, source, final === model ? bytes : undefined);
 }
 
-/** Describes a model with an output `embedding`. @param bytes the encoded model, where the caller has it */
+/** Describes a model with an output `embedding`. @param bytes the encoded model, if the caller has it */
 export function describeModel(model: ModelProto, path: string, bytes = encodeModel(model)): Model {
   const { output, node } = graphOf(model, path);
   const sha256 = sha256Of(bytes);
@@ -90,7 +90,7 @@ export function describeModel(model: ModelProto, path: string, bytes = encodeMod
  * Reads a model file as it is, uncut. The file's bytes decide what it is, not its name. The graph of a ResNet's checkpoint is
  * built; torchvision's checkpoints are recognised by their digest, and get their own transform.
  * @param source what to call the file in errors
- * @returns the model, and the file's bytes where it is an .onnx file
+ * @returns the model, and the file's bytes if it is an .onnx file
  * @throws {LastlayerError} if it cannot be read, or is something else
  */
 export async function readWholeModel(

@@ -213,7 +213,7 @@ interface Block {
   name: string;
   /** In sequence, with a ReLU between each two. */
   convolutions: Convolution[];
-  /** The 1 × 1 convolution of the shortcut, where the block changes size or width. */
+  /** The 1 × 1 convolution of the shortcut, if the block changes size or width. */
   downsample?: Convolution | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** The element with an id. @throws where the page has none of that kind */
+/** The element with an id. @throws if the page has none of that kind */
 export function find<T extends Element>(id: string, kind: new () => T): T {
   const found = document.getElementById(id);
   if (found instanceof kind) return found;

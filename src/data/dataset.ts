@@ -29,7 +29,7 @@ export interface DatasetEntry {
   /** Where to find the bytes of a picture without a file of its own. */
   source?: PictureSource | undefined;
   label?: string | undefined;
-  /** The picture's labels where it can have any number of them: distinct, in code unit order. */
+  /** The picture's labels if it can have any number of them: distinct, in code unit order. */
   labels?: readonly string[] | undefined;
   split?: Split | undefined;
   /** Pictures of one group, such as one subject, stay on one side of every split. */

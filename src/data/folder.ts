@@ -45,7 +45,7 @@ export async function openFolder(root: string): Promise<Dataset> {
   };
 }
 
-/** False where the file merely cannot be seen, for lack of rights, say. */
+/** False if the file merely cannot be seen, for lack of rights, say. */
 async function isGone(path: string): Promise<boolean> {
   try {
     await access(path);

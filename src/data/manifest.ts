@@ -16,7 +16,7 @@ type Fields = Record<string, unknown>;
  * - `group`: pictures of one group, such as one subject, stay on one side of every split
  * - `weight`: how much the picture counts in training, above 0; 1 by default
  *
- * `entries` throws a LastlayerError that names the line where a row is wrong or repeats a path. To find repeats it keeps all
+ * `entries` throws a LastlayerError that names the line if a row is wrong or repeats a path. To find repeats it keeps all
  * paths in memory.
  */
 export function openManifest(path: string, format: 'csv' | 'jsonl'): Dataset {

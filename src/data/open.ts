@@ -57,7 +57,7 @@ function openContainers(root: string, ending: keyof typeof CONTAINERS, container
 }
 
 /**
- * Opens the .tar or .parquet files of a folder or, where it has folders, of its train, val and test. Undefined where there are
+ * Opens the .tar or .parquet files of a folder or, if it has folders, of its train, val and test. Undefined if there are
  * none: then it is a folder of pictures.
  */
 async function openFolderOfContainers(root: string): Promise<Dataset | undefined> {

@@ -189,7 +189,7 @@ function openLance(path: string): Promise<Table> {
   return cached(tables, path, async () => (await connect(dirname(path))).openTable(basename(path, '.lance')));
 }
 
-/** What a map holds under a key. Makes it where it is absent, and forgets it if that fails. */
+/** What a map holds under a key. Makes it if it is absent, and forgets it if that fails. */
 function cached<T>(map: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
   let made = map.get(key);
   if (!made) {

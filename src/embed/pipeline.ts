@@ -62,7 +62,7 @@ export type PictureOptions<Row> = PipelineOptions & {
   );
 
 /**
- * Puts the rows of a data set's pictures into the table, and runs the backbone only where it must.
+ * Puts the rows of a data set's pictures into the table, and runs the backbone only if it must.
  * @throws {UsageError} if an option is out of range
  * @throws the signal's reason, once it aborts
  */

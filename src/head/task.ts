@@ -46,7 +46,7 @@ export interface LogitRow {
 /** A row that was held out, as the head sees it that was trained without its fold. */
 export interface HeldOutRow extends LogitRow {
   fold: number;
-  /** Cosine to the nearest class mean; NaN where the task does not use it. */
+  /** Cosine to the nearest class mean; NaN if the task does not use it. */
   similarity: number;
 }
 
@@ -126,8 +126,8 @@ export interface CurveFigures {
 }
 
 /**
- * Everything that differs between one class per picture and any number of labels. All other code of a head, from the
- * objective to the report, is written once and asks the task.
+ * How training differs between one class per picture and any number of labels. The objective, cross-validation, calibration
+ * and evaluation are written once and ask the task.
  */
 export interface Task<Result = unknown, Simple = unknown> {
   readonly kind: HeadKind;

@@ -75,7 +75,7 @@ export function chromaOf(fingerprint: Fingerprint): number {
 
 /**
  * How alike two pictures look, −1 … 1: the correlation of their brightness, or of one with the other's mirror image, whichever is
- * larger; 0 where one of them has a single colour.
+ * larger; 0 if one of them has a single colour.
  */
 export function likeness(a: Fingerprint, b: Fingerprint): number {
   const [one, other] = [momentsOf(a), momentsOf(b)];

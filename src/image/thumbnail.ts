@@ -24,7 +24,7 @@ function shrunk(bytes: Uint8Array, side: number) {
     .resize(side, side, { fit: 'inside', withoutEnlargement: true });
 }
 
-/** For what may take any time, such as SVG: it is decoded where it can be stopped. */
+/** For what may take any time, such as SVG: it is decoded in a process that can be stopped. */
 async function rendered(bytes: Uint8Array, side: number) {
   const { data, ...raw } = await decodeWhole(bytes, BACKGROUND, side);
   return sharp(data, { raw });

@@ -9,7 +9,7 @@ export interface PageData {
 }
 
 export interface ListedPicture {
-  /** A data URI; empty where there is no thumbnail. */
+  /** A data URI; empty if there is no thumbnail. */
   uri: string;
   name: string;
   /** Indices into `labels`. */

@@ -28,7 +28,7 @@ export async function writeWholeFile(path: string, content: Content): Promise<vo
  * Own code, because write-file-atomic 7 and atomically 2 do not check how much was written: on a full disk, both replace the old
  * file by a truncated one and report success.
  * @param beforeNaming called once all files are on the disk, before any is renamed
- * @throws a system error where one cannot be written, or what its content throws; the old files are then as they were
+ * @throws a system error if one cannot be written, or what its content throws; the old files are then as they were
  */
 export async function writeWholeFiles(files: readonly WholeFile[], beforeNaming?: () => Promise<void>): Promise<void> {
   const staged: { temporary: string; target: string }[] = [];
@@ -43,7 +43,7 @@ export async function writeWholeFiles(files: readonly WholeFile[], beforeNaming?
     await beforeNaming?.();
     for (const { temporary, target } of staged) await rename(temporary, target);
   } finally {
-    // Renamed files are gone from here; where removing fails, there was nothing.
+    // Renamed files are gone from here; if removing fails, there was nothing.
     for (const { temporary } of staged) await rm(temporary, { force: true }).catch(() => undefined);
   }
 }

@@ -55,7 +55,7 @@ export function sigmoid(z: number): number {
   return z >= 0 ? 1 / (1 + Math.exp(-z)) : Math.exp(z) / (1 + Math.exp(z));
 }
 
-/** −log σ(z) where the label is present, else −log(1 − σ(z)), in nats, without overflow. */
+/** −log σ(z) if the label is present, else −log(1 − σ(z)), in nats, without overflow. */
 export function binaryCrossEntropy(z: number, isPresent: boolean): number {
   return Math.max(isPresent ? -z : z, 0) + Math.log1p(Math.exp(-Math.abs(z)));
 }
@@ -86,7 +86,7 @@ export function difference(a: Float64Array, b: Float64Array): Float64Array {
   return result;
 }
 
-/** maxᵢ |aᵢ|; NaN where a holds one. */
+/** maxᵢ |aᵢ|; NaN if a holds one. */
 export function infinityNorm(a: Float64Array): number {
   let norm = 0;
   for (let i = 0; i < a.length; i++) norm = Math.max(norm, Math.abs(a[i]!));

@@ -34,7 +34,7 @@ export class FileServer {
     const body = this.content.subarray(start);
     response.writeHead(start > 0 ? 206 : 200, { ETag: this.etag, 'Content-Length': body.length });
     if (cutAfter !== undefined) {
-      response.write(body.subarray(0, cutAfter), () => setTimeout(() => request.socket.destroy(), 50));
+      response.write(body.subarray(0, cutAfter), () => setTimeout(() => request.socket.destroy(), 200));
     } else if (stallAfter !== undefined) {
       response.write(body.subarray(0, stallAfter));
       void goOn?.then(() => response.end(body.subarray(stallAfter)));

@@ -101,7 +101,7 @@ function rebuildTensor([storage, offset, shape, strides]: readonly PickleValue[]
 
 /**
  * The storage that a persistent id stands for: ('storage', class, key, location, length) and, in the legacy format, a sixth
- * entry for a view, which is None since PyTorch 0.4 (torch/serialization.py, persistent_id). Undefined where it is not one.
+ * entry for a view, which is None since PyTorch 0.4 (torch/serialization.py, persistent_id). Undefined if it is not one.
  */
 export function storageOf(id: PickleValue): StorageReference | undefined {
   const [kind, storageClass, key, , length, view = null] = Array.isArray(id) ? id : [];

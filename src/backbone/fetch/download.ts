@@ -1,8 +1,5 @@
-import { createWriteStream } from 'node:fs';
-import { mkdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { retry } from '../../util/async.js';
 import { codeOf, LastlayerError, messageOf } from '../../util/errors.js';
 import { abandonedBeside, temporaryName } from '../../util/files.js';
@@ -78,19 +75,18 @@ async function attemptDownload(url: string, path: string, options: DownloadOptio
     const length = response.headers.get('content-length');
     const total = length === null ? undefined : received + Number(length);
     if (!resumed) await rememberValidator(path, response);
-    await pipeline(
-      Readable.from(response.body ?? []),
-      async function* (chunks: AsyncIterable<Uint8Array>) {
-        for await (const chunk of chunks) {
-          watchdog.refresh();
-          received += chunk.length;
-          options.onProgress?.(received, total);
-          yield chunk;
-        }
-      },
-      createWriteStream(path, { flags: resumed ? 'a' : 'w' }),
-      { signal },
-    );
+    // Each chunk is written before the next one is read: a stream would drop what it holds when the connection breaks.
+    const file = await open(path, resumed ? 'a' : 'w');
+    try {
+      for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+        watchdog.refresh();
+        await file.writeFile(chunk);
+        received += chunk.length;
+        options.onProgress?.(received, total);
+      }
+    } finally {
+      await file.close();
+    }
     if (total !== undefined && received !== total) {
       throw new Error(`${received} of ${total} bytes came`);
     }
@@ -99,7 +95,7 @@ async function attemptDownload(url: string, path: string, options: DownloadOptio
   }
 }
 
-/** Retrying helps where the server is overloaded or failing, not where it has no such file. */
+/** Retrying helps if the server is overloaded or failing, not if it has no such file. */
 function refuseFailure(response: Response, url: string): void {
   if (response.ok) return;
   const message = `the server answered ${response.status} ${response.statusText}`.trimEnd();
@@ -161,7 +157,7 @@ export class PartialDownload {
   static async claim(base: string): Promise<PartialDownload> {
     const partial = new PartialDownload(`${base}.${KIND}`, temporaryName(base, KIND));
     for (const left of [partial.shared, ...(await abandonedBeside(base, KIND))]) {
-      // Fails where there is none, or where another process was faster.
+      // Fails if there is none, or if another process was faster.
       const isClaimed = await rename(left, partial.own).then(
         () => true,
         () => false,

@@ -47,7 +47,7 @@ class Writer {
     return { ...this.graph, node: this.nodes, initializer };
   }
 
-  /** Writes an operator, which reads rounded activations where there are any, and rounds its results. */
+  /** Writes an operator, which reads rounded activations if there are any, and rounds its results. */
   add(operator: NodeProto): void {
     const input = operator.input.map((name) => (this.roundings.has(name) ? dequantized(name) : name));
     const weights = this.integerWeights(operator);

@@ -156,7 +156,7 @@ export async function speedRatio(
  * The int8 version of a float32 backbone: the model beside it, if it was made from this very one, else a new one, which is
  * written there. Where int8 is slower than float32 on this machine, the float32 backbone itself.
  * @param dataset folder or manifest to calibrate a new model on
- * @param options.onNotice receives a line where a model is made, or where float32 is kept
+ * @param options.onNotice receives a line when a model is made, or float32 is kept
  * @throws as {@link quantizeBackbone} does
  */
 export async function int8Backbone(

@@ -83,7 +83,7 @@ function listen(): void {
   });
 }
 
-/** Asks for the heads and, where the server wants a key that the page does not have, for the key. */
+/** Asks for the heads and, if the server wants a key that the page does not have, for the key. */
 async function start(): Promise<void> {
   try {
     const response = await request('/v1/heads');

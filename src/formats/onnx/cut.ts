@@ -14,7 +14,7 @@ import { constantInts, dimensionsOf, graphOf, pictureInput, subgraphsOf } from '
 /**
  * Cuts a model at its global pooling, the last one before the output. The flattened result becomes the output `embedding`
  * [batch, width]. The batch size becomes dynamic. A model that already has an output `embedding` is returned as it is.
- * @param options.keepLogits keep what follows the pooling too, with its first output named `logits`; not where the model
+ * @param options.keepLogits keep what follows the pooling too, with its first output named `logits`; not if the model
  *   was exported for a fixed batch size, as what follows may not work for others
  * @throws {LastlayerError} if the input is not a picture, or the model does not end in one global pooling
  */

@@ -5,7 +5,7 @@ import { graphOf, pictureInput } from './model.js';
 
 /**
  * Makes a model take RGB bytes: `pixels` uint8 [batch, height, width, 3] become planes of (value / 255 − mean) / std inside
- * the graph, where that is faster than in JavaScript.
+ * the graph, if that is faster than in JavaScript.
  * @param normalization mean and std of each channel, on a scale from 0 to 1
  * @throws {LastlayerError} if the model's input is not a picture
  */

@@ -97,7 +97,7 @@ export function metadataOf({ metadataProps }: ModelProto, key: string): string |
   return metadataProps.find((entry) => entry.key === key)?.value;
 }
 
-/** The version of the default operator set that a model needs; 0 where it does not say. */
+/** The version of the default operator set that a model needs; 0 if it does not say. */
 export function opsetOf({ opsetImport }: ModelProto): number {
   return Number(opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version ?? 0);
 }

@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import sharp from 'sharp';
-import { model, node, tensorInfo } from '../../src/formats/onnx/build.js';
-import { raiseOpset } from '../../src/formats/onnx/edit.js';
-import { takeImages } from '../../src/formats/onnx/images.js';
-import { encodeModel } from '../../src/formats/onnx/model.js';
-import { IMAGENET_TRANSFORM } from '../../src/image/transform.js';
-import { describeWith, stripes } from '../support/files.js';
+import { model, node, tensorInfo } from '../../../src/formats/onnx/build.js';
+import { raiseOpset } from '../../../src/formats/onnx/edit.js';
+import { takeImages } from '../../../src/formats/onnx/images.js';
+import { encodeModel } from '../../../src/formats/onnx/model.js';
+import { IMAGENET_TRANSFORM } from '../../../src/image/transform.js';
+import { describeWith, stripes } from '../../support/files.js';
 
 /** A network that hands the bytes on. */
 const identity = model({

@@ -1,9 +1,9 @@
 import { create } from '@bufbuild/protobuf';
 import { AttributeProtoSchema, type ModelProto, type NodeProto, TensorProto_DataLocation } from 'onnx-buf';
 import * as ort from 'onnxruntime-node';
-import { initializer, model, node, tensorInfo } from '../../src/formats/onnx/build.js';
-import { cutAtPooling } from '../../src/formats/onnx/cut.js';
-import { decodeModel, encodeModel, graphOf, inputSize, outputWidth } from '../../src/formats/onnx/model.js';
+import { initializer, model, node, tensorInfo } from '../../../src/formats/onnx/build.js';
+import { cutAtPooling } from '../../../src/formats/onnx/cut.js';
+import { decodeModel, encodeModel, graphOf, inputSize, outputWidth } from '../../../src/formats/onnx/model.js';
 
 /** A convolution to 4 channels, a pooling as given, and a classifier on top, with the input as given. */
 function network(pooling: NodeProto[], input = tensorInfo('x', ['n', 3, 'h', 'w']), pooledName = 'pooled'): ModelProto {
@@ -121,7 +121,7 @@ describe('a network of no use is refused', () => {
     tensor?.externalData.push({
       $typeName: 'onnx.StringStringEntryProto',
       key: 'location',
-      value: '../../etc/passwd',
+      value: '../../../etc/passwd',
     });
     expect(() => decodeModel(encodeModel(outside), 'split.onnx')).toThrow(/weights of kernel in another file/);
     // A constant in the graph of a branch is no initializer, and yet onnxruntime would look for its file.

@@ -1,14 +1,14 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { hasRedis, RedisServer } from '../../scripts/queue/redis-server.js';
-import { storedIn } from '../../scripts/queue/stored.js';
-import { WorkerProcess } from '../../scripts/queue/worker-process.js';
-import { loadBackbone } from '../../src/backbone/load.js';
-import { embedDataset } from '../../src/embed/embed.js';
-import { embedThroughQueue } from '../../src/embed/queue/producer.js';
-import { stripedDataset, temporaryFolder } from '../support/files.js';
-import { commitGate, describeWithS3, listen, newStoreOnS3 } from '../support/object-store.js';
-import { smallNetwork } from '../support/small-network.js';
+import { hasRedis, RedisServer } from '../../../scripts/queue/redis-server.js';
+import { storedIn } from '../../../scripts/queue/stored.js';
+import { WorkerProcess } from '../../../scripts/queue/worker-process.js';
+import { loadBackbone } from '../../../src/backbone/load.js';
+import { embedDataset } from '../../../src/embed/embed.js';
+import { embedThroughQueue } from '../../../src/embed/queue/producer.js';
+import { stripedDataset, temporaryFolder } from '../../support/files.js';
+import { commitGate, describeWithS3, listen, newStoreOnS3 } from '../../support/object-store.js';
+import { smallNetwork } from '../../support/small-network.js';
 
 const folder = await temporaryFolder();
 const COUNT = 80;

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeWholeFile, writeWholeFiles } from '../src/util/files.js';
-import { ROOT, temporaryFolder } from './support/files.js';
+import { writeWholeFile, writeWholeFiles } from '../../src/util/files.js';
+import { ROOT, temporaryFolder } from '../support/files.js';
 
 const root = await temporaryFolder();
 

@@ -1,8 +1,8 @@
 import * as ort from 'onnxruntime-node';
-import { model, node, tensorInfo } from '../../src/formats/onnx/build.js';
-import { takePixels } from '../../src/formats/onnx/images.js';
-import { encodeModel } from '../../src/formats/onnx/model.js';
-import { IMAGENET_TRANSFORM } from '../../src/image/transform.js';
+import { model, node, tensorInfo } from '../../../src/formats/onnx/build.js';
+import { takePixels } from '../../../src/formats/onnx/images.js';
+import { encodeModel } from '../../../src/formats/onnx/model.js';
+import { IMAGENET_TRANSFORM } from '../../../src/image/transform.js';
 
 /** A network that hands its input on. */
 const identity = model({

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { hasRedis, RedisServer } from '../../scripts/queue/redis-server.js';
-import { RedisLock } from '../../src/embed/queue/lock.js';
-import { temporaryFolder } from '../support/files.js';
+import { hasRedis, RedisServer } from '../../../scripts/queue/redis-server.js';
+import { RedisLock } from '../../../src/embed/queue/lock.js';
+import { temporaryFolder } from '../../support/files.js';
 
 const folder = await temporaryFolder();
 const describeWithRedis = hasRedis() ? describe : describe.skip;

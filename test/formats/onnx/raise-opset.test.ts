@@ -1,8 +1,8 @@
 import type { ModelProto } from 'onnx-buf';
 import * as ort from 'onnxruntime-node';
-import { model, node, tensorInfo } from '../../src/formats/onnx/build.js';
-import { raiseOpset } from '../../src/formats/onnx/edit.js';
-import { encodeModel, opsetOf } from '../../src/formats/onnx/model.js';
+import { model, node, tensorInfo } from '../../../src/formats/onnx/build.js';
+import { raiseOpset } from '../../../src/formats/onnx/edit.js';
+import { encodeModel, opsetOf } from '../../../src/formats/onnx/model.js';
 
 /** A network whose operators are written otherwise in version 18. */
 function network(version: number): ModelProto {
