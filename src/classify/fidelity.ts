@@ -216,7 +216,8 @@ function joined(rows: readonly Row[], side: 'reference' | 'other'): Float32Array
 
 /** a · b / (‖a‖ ‖b‖); 1 for two zero vectors, 0 for a zero vector and another one. */
 function cosine(a: Float32Array, b: Float32Array): number {
-  const [aa, bb] = [dot(a, a), dot(b, b)];
-  if (aa === 0 || bb === 0) return aa === bb ? 1 : 0;
-  return dot(a, b) / Math.sqrt(aa * bb);
+  const [x, y] = [Float64Array.from(a), Float64Array.from(b)];
+  const [xx, yy] = [dot(x, x), dot(y, y)];
+  if (xx === 0 || yy === 0) return xx === yy ? 1 : 0;
+  return dot(x, y) / Math.sqrt(xx * yy);
 }

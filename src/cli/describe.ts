@@ -51,7 +51,7 @@ function describeFit({ converged, iterations, loss, gradientNorm, reason }: Trai
 }
 
 /** How the λ did that were tried. */
-function describePath({ folds, rule, path, chosen, rows }: HeldOutResult<Result>, train: Result): string {
+function describePath({ folds, rule, path, givenUp, chosen, rows }: HeldOutResult<Result>, train: Result): string {
   const points = path.map((point) => [
     `  ${point === chosen ? '→' : ' '} ${point.l2}`,
     `${point.logLoss.toFixed(3)} ± ${point.standardError.toFixed(3)}`,
@@ -62,6 +62,7 @@ function describePath({ folds, rule, path, chosen, rows }: HeldOutResult<Result>
   return [
     `  λ ${chosen.l2}, ${how} in ${folds}-fold cross-validation${of}:`,
     table([['    λ', 'log loss', 'perLabel' in train ? 'all right' : 'accuracy'], ...points]),
+    ...(givenUp.length > 0 ? [`    clearly worse: ${givenUp.join(', ')}`] : []),
   ].join('\n');
 }
 

@@ -8,15 +8,12 @@ import {
   type ExampleBlock,
   type Examples,
 } from './examples.js';
-import { fit } from './fit.js';
-import { toParameters, type HeadGraph } from './objective.js';
+import { minimizeHeads } from './fit.js';
+import { HeadObjective, toParameters, type HeadGraph } from './objective.js';
 import { preconditionerFor, type Preconditioner } from './preconditioner.js';
 import { shuffledRows, stratifiedFolds, subsetOf } from './split.js';
 import { Moments, noScaling, type Scaling } from './standardize.js';
 import type { FoldScore, RowMask } from './task.js';
-
-/** Coarser than for the final fit: it changes log losses by less than 0.0001, and takes half as long. */
-const TOLERANCE = 1e-4;
 
 export interface CrossValidationOptions {
   mask: RowMask;
@@ -29,18 +26,18 @@ export interface CrossValidationOptions {
   rule?: L2Rule | undefined;
   labelSmoothing?: number | undefined;
   standardize?: boolean | undefined;
-  /** Converged once the gradient's largest entry is at most this. @default 1e-4 */
+  /** Converged once the gradient's largest entry is at most this. @default once the log loss on held-out rows has settled */
   tolerance?: number | undefined;
   signal?: AbortSignal | undefined;
-  /** Called before each fit. */
+  /** Called before each λ. */
   onFit?: ((progress: FitProgress) => void) | undefined;
 }
 
 export interface FitProgress {
   l2: number;
-  /** Fits that are done. */
+  /** Fits that are done: one for each fold and λ. */
   fits: number;
-  /** Fits that are still to be done, this one included, as far as one can tell. */
+  /** Fits that are still to be done, these included, as far as one can tell. */
   left: number;
 }
 
@@ -49,8 +46,6 @@ interface FoldModel {
   fold: number;
   /** W [N × D] then b [N], for features standardised by `scaling`. */
   x: Float64Array;
-  /** Of the fold's training rows. */
-  scaling: Scaling;
 }
 
 export interface CrossValidation {
@@ -62,90 +57,271 @@ export interface CrossValidation {
   rule: L2Rule;
   /** The λ that were tried, largest first. */
   path: PathPoint[];
+  /** The λ that were given up, since held-out rows are told much worse with them. */
+  givenUp: number[];
+  /** How many heads were trained. */
+  fits: number;
   chosen: PathPoint;
   /** The heads of the chosen λ. */
   models: FoldModel[];
+  /** Of all rows. */
+  scaling: Scaling;
   /** What sped up the fits, if the data are large enough. */
   preconditioner: Preconditioner | undefined;
 }
 
+/** A λ that was tried. */
+interface Tried extends PathPoint {
+  /** Its heads by fold; of the first fold alone while `isWhole` is false. */
+  models: FoldModel[];
+  /** Whether all folds were trained on until their log loss settled, so that the figures are those of cross-validation. */
+  isWhole: boolean;
+}
+
 /**
- * Evaluates values of λ by K-fold cross-validation: for each fold, a head is trained on all the others, along a path from
- * the largest λ to smaller ones until these do no better. Each fit starts from the previous optimum.
- * @throws as {@link fit} does
+ * Chooses λ by K-fold cross-validation: for each fold, a head is trained on all the others, and log loss is measured on the fold.
+ * Where there are many rows and classes, the first fold alone finds the λ that may be the best, roughly, and only these are
+ * cross-validated. All features are standardised alike, which is faster, but each head's penalty is on the weights of features
+ * standardised by its own rows.
+ * @throws as {@link minimizeHeads} does
  */
 export async function crossValidate(
   graph: HeadGraph,
   examples: Examples,
   options: CrossValidationOptions,
 ): Promise<CrossValidation> {
-  const { folds, foldOf, mask, rule = 'best', signal, onFit } = options;
-  const { labelSmoothing = 0, tolerance = TOLERANCE } = options;
-  const { labelSets, names, source } = examples;
-  const scalings = await scalingsOf(examples, options);
-  const preconditioner = await preconditionerFor(graph, examples, mask, scalings[0]);
-  const path: PathPoint[] = [];
-  const models: FoldModel[][] = [];
-  for (const l2 of options.l2 === undefined ? l2Candidates() : [options.l2]) {
-    const scores: FoldScore[] = [];
-    const ofL2: FoldModel[] = [];
-    for (const [fold, scaling] of scalings.entries()) {
-      const further = options.l2 === undefined ? Math.max(0, expectedLeft(path) - 1) : 0;
-      onFit?.({ l2, fits: path.length * folds + fold, left: folds - fold + further * folds });
-      const blocks = await trainingBlocks(examples, (row) => mask(row) && foldOf[row] !== fold, scaling);
-      const { x } = await fit(graph, blocks, {
-        count: names.length,
-        labelSets,
-        width: source.width,
-        l2,
-        labelSmoothing,
-        tolerance,
-        allowSeparable: true,
-        start: models.at(-1)?.[fold]?.x,
-        preconditioner,
-        signal,
-      });
-      const model = { fold, x, scaling };
-      ofL2.push(model);
-      scores.push(await scoreOf(graph, { examples, mask, foldOf, models: [model] }));
+  const { folds, mask, rule = 'best', onFit } = options;
+  const fits = await FoldFits.create(graph, examples, options);
+  const tried: Tried[] = [];
+  let done = 0;
+  const progress = (l2: number, now: number, left: number) => {
+    onFit?.({ l2, fits: done, left });
+    done += now;
+  };
+  const wholeFits = (l2: number, start?: Tried, best = lowest(tried)) => fits.crossValidate(l2, start, best);
+  if (options.l2 !== undefined) {
+    progress(options.l2, folds, folds);
+    tried.push(await wholeFits(options.l2));
+  } else {
+    for (let l2 = nextL2(tried, rule); l2 !== undefined; l2 = nextL2(tried, rule)) {
+      const later = Math.max(1, USUAL_LENGTH - tried.length);
+      const [now, left] = fits.areMany ? [1, later + USUAL_CONTENDERS * folds] : [folds, later * folds];
+      progress(l2, now, left);
+      const start = nearest(tried, l2);
+      tried.push(fits.areMany ? await fits.explore(l2, start, lowest(tried)) : await wholeFits(l2, start));
     }
-    path.push(toPathPoint(l2, scores));
-    models.push(ofL2);
-    if (isPastBest(path)) break;
+    const contenders = tried.filter((each) => !each.isWhole && each.logLoss <= lowest(tried) + CONTENDER);
+    for (const [i, each] of contenders.entries()) {
+      progress(each.l2, folds, (contenders.length - i) * folds);
+      const whole = contenders.slice(0, i).filter(({ isWhole }) => isWhole);
+      Object.assign(each, await wholeFits(each.l2, nearest(whole, each.l2) ?? each, lowest(whole)));
+    }
   }
+  const whole = tried.filter(({ isWhole }) => isWhole).sort((a, b) => b.l2 - a.l2);
+  const path = whole.map(({ l2, logLoss, standardError, accuracy }) => ({ l2, logLoss, standardError, accuracy }));
   const index = chooseL2(path, rule);
   return {
     examples,
     mask,
-    foldOf,
+    foldOf: options.foldOf,
     folds,
     rule,
     path,
+    givenUp: tried
+      .filter(({ isWhole }) => !isWhole)
+      .map(({ l2 }) => l2)
+      .sort((a, b) => b - a),
+    fits: done,
     chosen: path[index]!,
-    models: models[index]!,
-    preconditioner,
+    models: whole[index]!.models,
+    scaling: fits.scaling,
+    preconditioner: fits.preconditioner,
   };
 }
 
-/** For each fold, the scaling of the rows that are not in it. */
+/** A λ whose log loss on the first fold is within this of the best one's is cross-validated, in nats. */
+const CONTENDER = 0.02;
+
+/** With fewer held-out rows, one fold alone tells too little. */
+const LEAST_TO_EXPLORE = 1_000;
+
+/** How many λ are cross-validated for most data. */
+const USUAL_CONTENDERS = 2;
+
+function lowest(tried: readonly Tried[]): number {
+  return Math.min(...tried.map(({ logLoss }) => logLoss));
+}
+
+/** Of the λ that were not given up, the nearest one: its optima are a good start. */
+function nearest(tried: readonly Tried[], l2: number): Tried | undefined {
+  const distance = (other: number) => Math.abs(Math.log(other / l2));
+  return tried.filter(({ logLoss }) => logLoss < Infinity).sort((a, b) => distance(a.l2) - distance(b.l2))[0];
+}
+
+/** Trains heads that leave out a fold each. */
+class FoldFits {
+  private constructor(
+    private readonly graph: HeadGraph,
+    private readonly examples: Examples,
+    private readonly options: CrossValidationOptions,
+    private readonly blocks: Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>,
+    private readonly penalties: readonly Float64Array[],
+    /** Of all rows. */
+    readonly scaling: Scaling,
+    /** If there are so many rows and classes that it pays. */
+    readonly preconditioner: Preconditioner | undefined,
+  ) {}
+
+  static async create(graph: HeadGraph, examples: Examples, options: CrossValidationOptions): Promise<FoldFits> {
+    const { scaling, penalties } = await scalingsOf(examples, options);
+    const preconditioner = await preconditionerFor(graph, examples, options.mask, scaling, options.folds);
+    const blocks = await trainingBlocks(examples, options.mask, scaling, options.folds);
+    return new FoldFits(graph, examples, options, blocks, penalties, scaling, preconditioner);
+  }
+
+  /** Whether it pays to try a λ on the first fold before all of them, and that has enough rows to tell. */
+  get areMany(): boolean {
+    const { foldOf, mask } = this.options;
+    const rows = countRows(this.examples, (row) => foldOf[row] === 0 && mask(row));
+    return this.preconditioner !== undefined && rows >= LEAST_TO_EXPLORE;
+  }
+
+  /** Trains on the first fold, until its log loss has roughly settled. */
+  async explore(l2: number, start: Tried | undefined, best: number): Promise<Tried> {
+    const [model, watch] = await this.fit(l2, [0], start, { settled: ROUGHLY_SETTLED, hopeless: best + CONTENDER });
+    const logLoss = watch.isAbove(best + CONTENDER) ? Infinity : watch.last;
+    return { l2, logLoss, standardError: 0, accuracy: 0, models: model, isWhole: false };
+  }
+
+  /** Trains on all folds. */
+  async crossValidate(l2: number, start: Tried | undefined, best: number): Promise<Tried> {
+    const { graph, examples, scaling } = this;
+    const { folds, foldOf, mask } = this.options;
+    const heads = headsAtOnce(folds, examples.names.length, examples.source.width);
+    const models: FoldModel[] = [];
+    for (let fold = 0; fold < folds; fold += heads) {
+      const some = Array.from({ length: Math.min(heads, folds - fold) }, (_, i) => fold + i);
+      const hopeless = some.length === folds ? best + HOPELESS : Infinity;
+      const [found, watch] = await this.fit(l2, some, start, { settled: SETTLED, hopeless });
+      if (watch.isAbove(hopeless)) {
+        return { l2, logLoss: Infinity, standardError: 0, accuracy: 0, models: found, isWhole: false };
+      }
+      models.push(...found);
+    }
+    const scores: FoldScore[] = [];
+    for (const model of models) {
+      scores.push(await scoreOf(graph, { examples, mask, foldOf, models: [model], scaling }));
+    }
+    return { ...toPathPoint(l2, scores), models, isWhole: true };
+  }
+
+  private async fit(
+    l2: number,
+    folds: readonly number[],
+    start: Tried | undefined,
+    { settled, hopeless }: { settled: number; hopeless: number },
+  ): Promise<[FoldModel[], HeldOutLoss]> {
+    const { graph, examples, preconditioner } = this;
+    const { foldOf, labelSmoothing, tolerance, signal } = this.options;
+    const [count, { width }] = [examples.names.length, examples.source];
+    const objective = await HeadObjective.create(graph, this.blocks, {
+      count,
+      labelSets: examples.labelSets,
+      width,
+      labelSmoothing,
+      leftOut: { foldOf, folds, penalties: folds.map((fold) => this.penalties[fold]!) },
+    });
+    const watch = new HeldOutLoss();
+    const from = (fold: number) => start?.models.find((model) => model.fold === fold) ?? start?.models[0];
+    const found = await minimizeHeads(objective, {
+      l2,
+      starts: folds.map((fold) => from(fold)?.x ?? new Float64Array(count * (width + 1))),
+      tolerance: tolerance ?? TOLERANCE,
+      preconditioner,
+      onHeldOut: (losses) => {
+        watch.add(losses);
+      },
+      isEnough: () => (tolerance === undefined && this.areMany && watch.hasSettled(settled)) || watch.isAbove(hopeless),
+      signal,
+    });
+    return [found.map(({ x }, i) => ({ fold: folds[i]!, x })), watch];
+  }
+}
+
+/** Bytes that the optimiser's vectors of all heads together may take. */
+const OPTIMISER_BYTES = 2 ** 28;
+
+/** About how many vectors of parameters the optimiser keeps for a head. */
+const OPTIMISER_VECTORS = 24;
+
+/** How many heads are trained at once: as many as there is memory for. */
+function headsAtOnce(folds: number, count: number, width: number): number {
+  const bytes = OPTIMISER_VECTORS * 8 * count * (width + 1);
+  return Math.max(1, Math.min(folds, Math.floor(OPTIMISER_BYTES / bytes)));
+}
+
+/** Coarser than for the final fit: the gradient's largest entry. Mostly the held-out log loss settles first. */
+const TOLERANCE = 1e-4;
+
+/** Held-out log loss has settled once it changes by no more than this, in nats or relatively, over several evaluations. */
+const RELATIVELY = 0.01;
+const SETTLED = 1.5e-3;
+const ROUGHLY_SETTLED = 5e-3;
+const LEAST_EVALUATIONS = 8;
+const SHARE_OF_EVALUATIONS = 0.3;
+
+/** A λ is given up once held-out log loss is this much above the best one's, in nats, and still rising. */
+const HOPELESS = 0.01;
+const RISING = 5;
+
+/** The mean log loss on held-out rows as the optimiser goes on. */
+class HeldOutLoss {
+  private readonly losses: number[] = [];
+
+  add(ofHeads: readonly number[]): void {
+    this.losses.push(ofHeads.reduce((sum, loss) => sum + loss, 0) / ofHeads.length);
+  }
+
+  get last(): number {
+    return this.losses.at(-1)!;
+  }
+
+  hasSettled(within: number): boolean {
+    const recent = Math.max(LEAST_EVALUATIONS, Math.ceil(SHARE_OF_EVALUATIONS * this.losses.length));
+    const last = this.losses.slice(-recent);
+    return last.length === recent && Math.max(...last) - Math.min(...last) <= Math.min(within, RELATIVELY * this.last);
+  }
+
+  isAbove(loss: number): boolean {
+    const { losses } = this;
+    if (losses.length < LEAST_EVALUATIONS) return false;
+    const last = losses.slice(-RISING);
+    return last.every((each, i) => each > loss && (i === 0 || each > last[i - 1]!));
+  }
+}
+
+/** The scaling of all rows and, for each fold, what its own scaling makes of the penalty: the squares of its scale to that one. */
 async function scalingsOf(
   { source, targets }: Examples,
   { mask, foldOf, folds, standardize = true }: CrossValidationOptions,
-): Promise<Scaling[]> {
-  if (!standardize) return Array.from({ length: folds }, () => noScaling(source.width));
+): Promise<{ scaling: Scaling; penalties: Float64Array[] }> {
+  if (!standardize) {
+    const ones = new Float64Array(source.width).fill(1);
+    return { scaling: noScaling(source.width), penalties: Array.from({ length: folds }, () => ones) };
+  }
   // Rows that are never held out make one more group.
   const groupOf = (row: number): number => {
     if (targets[row]! < 0 || !mask(row)) return -1;
     return foldOf[row]! < 0 ? folds : foldOf[row]!;
   };
   const moments = await momentsOf(source, folds + 1, groupOf);
-  return Array.from({ length: folds }, (_, fold) => {
-    const others = new Moments(source.width);
-    moments.forEach((each, k) => {
-      if (k !== fold) others.join(each);
-    });
-    return others.scaling();
-  });
+  const join = (chosen: readonly Moments[]) =>
+    chosen.reduce((sum, each) => sum.join(each), new Moments(source.width)).scaling();
+  const scaling = join(moments);
+  const penalties = Array.from({ length: folds }, (_, fold) =>
+    join(moments.filter((_each, k) => k !== fold)).scale.map((scale, j) => (scale / scaling.scale[j]!) ** 2),
+  );
+  return { scaling, penalties };
 }
 
 async function scoreOf(graph: HeadGraph, heldOut: Parameters<typeof heldOutLogits>[1]): Promise<FoldScore> {
@@ -170,9 +346,15 @@ export interface HeldOutBlock extends ExampleBlock {
 /** The logits of every row that was held out, each from the head that has not seen it, fold by fold. */
 export async function* heldOutLogits(
   graph: HeadGraph,
-  { examples, mask, foldOf, models }: Pick<CrossValidation, 'examples' | 'mask' | 'foldOf' | 'models'>,
+  {
+    examples,
+    mask,
+    foldOf,
+    models,
+    scaling,
+  }: Pick<CrossValidation, 'examples' | 'mask' | 'foldOf' | 'models' | 'scaling'>,
 ): AsyncGenerator<HeldOutBlock> {
-  for (const { fold, x, scaling } of models) {
+  for (const { fold, x } of models) {
     const parameters = toParameters(x, examples.names.length);
     const isHeldOut = (row: number) => mask(row) && foldOf[row] === fold;
     for await (const block of evaluationBlocks(examples, isHeldOut, scaling)) {
@@ -196,45 +378,46 @@ export interface PathPoint {
 export type L2Rule = 'best' | 'one-se';
 export const L2_RULES = ['best', 'one-se'] as const;
 
-/** λ goes from 10 down by half powers of ten, to this at most. */
-const LARGEST_EXPONENT = 1;
-const SMALLEST_EXPONENT = -7;
+/** λ is a power of √10, of these exponents at the ends. */
+const SMALLEST_EXPONENT = -14;
+const FIRST_EXPONENT = -2;
+const LARGEST_EXPONENT = 8;
 
 /** A log loss has to fall by this many nats to count as better. Less makes no difference to anyone. */
 const BETTER = 1e-3;
 
-/** The path ends after this many λ that are no better than an earlier one. */
-const PATIENCE = 3;
-
 /** How many λ are tried for most data. */
-const USUAL_LENGTH = 9;
+const USUAL_LENGTH = 6;
 
-/** The λ to try, largest first: each optimum is a good start for the next one, and the first are found at once. */
-export function* l2Candidates(): Generator<number> {
-  for (let half = 2 * LARGEST_EXPONENT; half >= 2 * SMALLEST_EXPONENT; half--) {
-    yield Number((10 ** (half / 2)).toPrecision(3));
+/**
+ * The λ to try next. First come powers of ten from 0.1 on, until the best has a worse one on both sides, as log loss has one valley
+ * along λ; then the half powers on both sides of the best and of the one that the rule chooses.
+ * @param tried in any order; a log loss of Infinity is one that was given up
+ * @returns undefined if there is none
+ */
+export function nextL2(tried: readonly PathPoint[], rule: L2Rule): number | undefined {
+  if (tried.length === 0) return lambda(FIRST_EXPONENT);
+  const exponents = new Set(tried.map(({ l2 }) => exponentOf(l2)));
+  const isOpen = (exponent: number) =>
+    exponent >= SMALLEST_EXPONENT && exponent <= LARGEST_EXPONENT && !exponents.has(exponent);
+  for (const [step, by] of [
+    [2, 'best'],
+    [1, 'best'],
+    [1, rule],
+  ] as const) {
+    const chosen = exponentOf(tried[chooseL2(tried, by)]!.l2);
+    const open = [chosen - step, chosen + step].find(isOpen);
+    if (open !== undefined) return lambda(open);
   }
+  return undefined;
 }
 
-/** Whether smaller λ are not worth trying: log loss has one valley along the path, and it is behind. */
-export function isPastBest(path: readonly PathPoint[]): boolean {
-  return triedSinceBest(path) >= PATIENCE;
+function lambda(exponent: number): number {
+  return Number((10 ** (exponent / 2)).toPrecision(3));
 }
 
-/** How many λ of an unfinished path are still to be tried, as far as one can tell. */
-export function expectedLeft(path: readonly PathPoint[]): number {
-  const since = triedSinceBest(path);
-  const expected = since > 0 ? PATIENCE - since : Math.max(PATIENCE, USUAL_LENGTH - path.length);
-  return Math.max(0, Math.min(expected, [...l2Candidates()].length - path.length));
-}
-
-function triedSinceBest(path: readonly PathPoint[]): number {
-  let [best, since] = [Infinity, 0];
-  for (const { logLoss } of path) {
-    since = logLoss < best - BETTER ? 0 : since + 1;
-    best = Math.min(best, logLoss);
-  }
-  return since;
+function exponentOf(l2: number): number {
+  return Math.round(2 * Math.log10(l2));
 }
 
 /**

@@ -35,7 +35,7 @@ export interface AugmentedViews {
   blocks(): AsyncIterable<FeatureBlock>;
 }
 
-const BLOCK_ROWS = 1024;
+const BLOCK_ROWS = 3072;
 
 /** Features that are in memory. @param features [M × width], row-major */
 export function featuresInMemory(features: Float32Array, width: number): FeatureSource {
@@ -130,8 +130,8 @@ export function countViews({ source, targets }: Examples, mask: RowMask): number
  * the second time, which is a third faster than one pass over 50,000 rows. With many classes a block is smaller, as its
  * logits are held a few times over: 2²⁰ of them take 4 MiB.
  */
-const MOST_ROWS = 1024;
-const MOST_LOGITS = 2 ** 20;
+const MOST_ROWS = 3072;
+const MOST_LOGITS = 2 ** 21;
 
 /**
  * The masked rows to train on, standardised, in blocks. Rows without a target are left out. A row's augmented views stand
@@ -142,12 +142,13 @@ export async function trainingBlocks(
   examples: Examples,
   mask: RowMask,
   scaling: Scaling,
+  heads = 1,
 ): Promise<Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>> {
   const { source, targets, weights } = examples;
   const views = source.views?.counts;
   const shared = views && Float64Array.from(targets, (_, row) => (weights?.[row] ?? 1) / (1 + views[row]!));
   const weighted: Examples = shared ? { ...examples, weights: shared } : examples;
-  const generate = () => blocksFrom(rowsAndViews(source), weighted, mask, scaling);
+  const generate = () => blocksFrom(rowsAndViews(source), weighted, mask, scaling, heads);
   if (!source.inMemory) return { [Symbol.asyncIterator]: generate };
   const blocks: ExampleBlock[] = [];
   for await (const block of generate()) blocks.push(block);
@@ -173,8 +174,9 @@ async function* blocksFrom(
   { source, names, targets, weights }: Examples,
   mask: RowMask,
   scaling: Scaling,
+  heads = 1,
 ): AsyncGenerator<ExampleBlock> {
-  const most = Math.max(16, Math.min(MOST_ROWS, Math.floor(MOST_LOGITS / names.length)));
+  const most = Math.max(16, Math.min(MOST_ROWS, Math.floor(MOST_LOGITS / (names.length * heads))));
   for await (const { rows, features } of blocks) {
     const chosen = positionsOf(rows, (row) => targets[row]! >= 0 && mask(row));
     for (let start = 0; start < chosen.length; start += most) {

@@ -200,7 +200,7 @@ function isCounts(value: unknown): value is HeadFields['counts'] {
 function isTrainingReport(value: unknown): value is TrainingReport {
   if (typeof value !== 'object' || value === null) return false;
   const entries = new Map<string, unknown>(Object.entries(value));
-  const reasons: unknown[] = ['gradient', 'max-iterations', 'line-search'];
+  const reasons: unknown[] = ['gradient', 'max-iterations', 'enough', 'line-search'];
   return (
     ['iterations', 'loss', 'gradientNorm', 'tolerance', 'labelSmoothing'].every((key) => isNumber(entries.get(key))) &&
     ['converged', 'standardize'].every((key) => typeof entries.get(key) === 'boolean') &&

@@ -1,10 +1,11 @@
 import { Matrix } from 'ml-matrix';
 import { LastlayerError } from '../util/errors.js';
+import { addScaled, dot, infinityNorm } from '../util/math.js';
 import { checkInteger, checkNumber } from '../util/validate.js';
 import { countLabels, momentsOf, trainingBlocks, type ExampleBlock, type Examples } from './examples.js';
 import { Head } from './head.js';
-import { minimizeLbfgs, type Iteration, type LbfgsResult } from './lbfgs.js';
-import { headObjective, toParameters, type HeadGraph, type ObjectiveOptions } from './objective.js';
+import { minimizeTogether, type Iteration, type LbfgsResult } from './lbfgs.js';
+import { HeadObjective, toParameters, type HeadGraph, type ObjectiveOptions } from './objective.js';
 import { preconditionerFor, type Preconditioner } from './preconditioner.js';
 import { foldScaling, noScaling } from './standardize.js';
 import type { LogitRow, RowMask } from './task.js';
@@ -30,6 +31,12 @@ export const DEFAULT_L2 = 0.1;
  */
 const DEFAULT_TOLERANCE = 1e-6;
 
+/**
+ * An estimate of how far the objective is above its optimum, relative to it. The distance is up to four times as large, and less
+ * than what float32 adds to the objective.
+ */
+const DEFAULT_GAP = 2e-7;
+
 const DEFAULT_MAX_ITERATIONS = 1000;
 
 /** How to fit a head, whatever the data. */
@@ -48,7 +55,10 @@ export interface FitHeadOptions {
    * @default true
    */
   standardize?: boolean | undefined;
-  /** Converged once the gradient's largest entry is at most this. @default 1e-6 */
+  /**
+   * Converged once the gradient's largest entry is at most this.
+   * @default 1e-6, or once the objective is within about 4e-7 of its optimum, relative to it, if there are many rows and classes
+   */
   tolerance?: number | undefined;
   /** @default 1000 */
   maxIterations?: number | undefined;
@@ -74,6 +84,7 @@ export async function fitHead(
 ): Promise<Head> {
   const { task, source, names, labelSets, targets } = examples;
   const { l2 = DEFAULT_L2, tolerance = DEFAULT_TOLERANCE, standardize = true } = options;
+  const gap = options.tolerance === undefined ? DEFAULT_GAP : 0;
   const { mask = () => true, labelSmoothing = 0, modelId, transformId } = options;
   const [count, width] = [names.length, source.width];
   const [moments] = standardize ? await momentsOf(source, 1, (row) => (targets[row]! >= 0 && mask(row) ? 0 : -1)) : [];
@@ -86,6 +97,7 @@ export async function fitHead(
     width,
     l2,
     tolerance,
+    gap,
   });
   const { iterations, converged, reason, loss, gradientNorm } = found;
   const W = Matrix.from1DArray(count, width, found.x.subarray(0, count * width));
@@ -116,26 +128,93 @@ export function checkFitOptions({
   checkInteger('maxIterations', maxIterations, { min: 1 });
 }
 
-/** The rounding error to expect of a loss summed from float32 terms, in nats. */
-const LOSS_NOISE = 1e-7;
+/** The rounding error to expect of a loss, in nats: a difference of large sums of float32 terms. */
+const LOSS_NOISE = 1e-6;
 
-export interface FitOptions extends ObjectiveOptions {
-  /** Where to start: W [N × width] then b [N]. A neighbour's optimum saves iterations. @default zero */
-  start?: Float64Array | undefined;
+/** How to minimise objectives of heads. */
+export interface MinimizeOptions {
+  l2: number;
+  /** Where to start: each head's W [N × width] then b [N]. A neighbour's optimum saves iterations. */
+  starts: readonly Float64Array[];
   /** Converged once ‖∇f‖∞ is at most this. */
   tolerance: number;
+  /** With a preconditioner, converged once the objective is about this near its optimum, relative to it. @default 0 */
+  gap?: number | undefined;
   /** @default 1000 */
   maxIterations?: number | undefined;
-  /** Accept whatever is found if there is no finite optimum, as for a subset of the data. @default false */
-  allowSeparable?: boolean | undefined;
   /** Made from these rows or ones like them: fewer evaluations to the same optimum. */
   preconditioner?: Preconditioner | undefined;
+  /** Called after each evaluation with the mean log loss of each head on the rows that it leaves out. */
+  onHeldOut?: ((heldOut: readonly number[]) => void) | undefined;
+  /** Asked before each iteration whether the points are good enough. */
+  isEnough?: (() => boolean) | undefined;
   signal?: AbortSignal | undefined;
   onIteration?: ((progress: Iteration) => void) | undefined;
 }
 
 /**
- * Minimises {@link headObjective} on blocks of standardised rows. The same input gives the same bits on one machine.
+ * Minimises the objectives of several heads on the same rows, together.
+ * @returns for each head, its optimum
+ * @throws {LastlayerError} if the features are too large for float32
+ * @throws the signal's reason, once it is aborted
+ */
+export async function minimizeHeads(
+  objective: HeadObjective,
+  { l2, starts, tolerance, gap = 0, maxIterations = DEFAULT_MAX_ITERATIONS, ...options }: MinimizeOptions,
+): Promise<LbfgsResult[]> {
+  const { preconditioner, onHeldOut, isEnough, signal, onIteration } = options;
+  const coordinates = await preconditioner?.at(starts[0]!, objective.count, l2);
+  let isNear = false;
+  const toParameters = async (points: readonly Float64Array[]): Promise<readonly Float64Array[]> => {
+    const moved = (await coordinates?.toParameters(points)) ?? points;
+    return moved.map((x, h) => {
+      const sum = starts[h]!.slice();
+      addScaled(sum, 1, x);
+      return sum;
+    });
+  };
+  const evaluate = async (points: readonly Float64Array[]) => {
+    const values = await objective.at(await toParameters(points), l2);
+    onHeldOut?.(values.map(({ heldOut }) => heldOut));
+    const gradients = values.map(({ gradient }) => gradient);
+    const moved = (await coordinates?.toGradients(gradients)) ?? gradients;
+    // In these coordinates the objective is about ½ ‖u − u*‖² above its optimum, and ∇f about u − u*.
+    isNear = coordinates !== undefined && moved.every((g, h) => dot(g, g) / 2 <= gap * values[h]!.loss);
+    return values.map(({ loss, gradient }, h) => ({
+      loss,
+      gradient: moved[h]!,
+      gradientNorm: infinityNorm(gradient),
+    }));
+  };
+  const found = await minimizeTogether(
+    evaluate,
+    starts.map((x) => new Float64Array(x.length)),
+    {
+      tolerance,
+      maxIterations,
+      noise: LOSS_NOISE,
+      isEnough: () => isNear || isEnough?.() === true,
+      signal,
+      onIteration,
+    },
+  ).catch((error: unknown) => {
+    if (!(error instanceof RangeError)) throw error;
+    throw new LastlayerError(
+      'The embeddings are too large to train on: their products exceed the range of float32. Train with standardised ' +
+        'features.',
+    );
+  });
+  const optima = await toParameters(found.map(({ x }) => x));
+  return found.map((result, h) => ({ ...result, x: optima[h]! }));
+}
+
+export interface FitOptions extends Omit<MinimizeOptions, 'starts' | 'onHeldOut' | 'isEnough'>, ObjectiveOptions {
+  /** Where to start: W [N × width] then b [N]. @default zero */
+  start?: Float64Array | undefined;
+}
+
+/**
+ * Minimises the objective of one head on blocks of standardised rows. The same input gives the same bits on one machine.
  * @throws {LastlayerError} if the features are too large for float32, or there is no finite optimum: no penalty, no
  *   smoothing, and classes (or one label's two sides) that a plane separates
  * @throws the signal's reason, once it is aborted
@@ -145,34 +224,20 @@ export async function fit(
   blocks: Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>,
   options: FitOptions,
 ): Promise<LbfgsResult> {
-  const { count, labelSets, width, l2, labelSmoothing = 0, allowSeparable = false } = options;
-  const { start, tolerance, maxIterations = DEFAULT_MAX_ITERATIONS, signal, onIteration } = options;
-  const from = start ?? new Float64Array(count * (width + 1));
-  const precondition = await options.preconditioner?.at(from, count, l2);
-  const found = await minimizeLbfgs(headObjective(graph, blocks, options), from, {
-    tolerance,
-    maxIterations,
-    noise: LOSS_NOISE,
-    precondition,
-    signal,
-    onIteration,
-  }).catch((error: unknown) => {
-    if (!(error instanceof RangeError)) throw error;
-    throw new LastlayerError(
-      'The embeddings are too large to train on: their products exceed the range of float32. Train with standardised ' +
-        'features.',
-    );
-  });
-  const mayBeInfinite = l2 === 0 && labelSmoothing === 0 && !allowSeparable;
+  const { count, labelSets, width, l2, labelSmoothing = 0, start } = options;
+  const objective = await HeadObjective.create(graph, blocks, options);
+  const starts = [start ?? new Float64Array(count * (width + 1))];
+  const [found] = await minimizeHeads(objective, { ...options, starts });
+  const mayBeInfinite = l2 === 0 && labelSmoothing === 0;
   const { task } = graph;
-  if (mayBeInfinite && (await task.separates(logitRows(graph, blocks, found.x, labelSets, count), count))) {
+  if (mayBeInfinite && (await task.separates(logitRows(graph, blocks, found!.x, labelSets, count), count))) {
     throw new LastlayerError(
       `There is no finite optimum: the training examples separate ${task.hasClasses ? 'the classes' : 'a label'} without a ` +
         'mistake, so with l2 = 0 larger weights are always better. Leave --l2 out to have it chosen, or give a value above ' +
         '0, such as 0.001.',
     );
   }
-  return found;
+  return found!;
 }
 
 async function* logitRows(

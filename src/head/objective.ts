@@ -1,9 +1,8 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { initializer, model, node, tensorInfo } from '../formats/onnx/build.js';
 import { encodeModel } from '../formats/onnx/model.js';
-import { addScaled, dot, scale } from '../util/math.js';
+import { addFloats, addScaled } from '../util/math.js';
 import type { ExampleBlock } from './examples.js';
-import type { Objective } from './lbfgs.js';
 import type { Task, Targets } from './task.js';
 
 export interface ObjectiveOptions {
@@ -13,10 +12,38 @@ export interface ObjectiveOptions {
   count: number;
   /** D, the number of features. */
   width: number;
-  /** λ ≥ 0 */
-  l2: number;
   /** ε, 0 ≤ ε < 1. @default 0 */
   labelSmoothing?: number | undefined;
+}
+
+/** Several heads that are trained on the same blocks, each without the rows of one fold. */
+export interface LeftOut {
+  /** Each row's fold; [M]. */
+  foldOf: Int32Array;
+  /** The fold that each head leaves out. */
+  folds: readonly number[];
+  /** For each head, how much the square of a feature's weight counts in the penalty, [D]. @default 1 each */
+  penalties?: readonly Float64Array[] | undefined;
+}
+
+/** The objective of one head at a point. */
+export interface Evaluated {
+  loss: number;
+  gradient: Float64Array;
+  /** The mean log loss on the fold that the head leaves out; NaN if it leaves out none. */
+  heldOut: number;
+}
+
+/** Sums over rows: Σ wᵢ tᵢ xᵢᵀ [N × D], then Σ wᵢ tᵢ [N]; and Σ wᵢ. */
+interface TargetSums {
+  sums: Float64Array;
+  weight: number;
+}
+
+/** Of the rows that a head is trained on, and of those that it leaves out. */
+interface HeadSums {
+  inside: TargetSums;
+  outside: TargetSums;
 }
 
 /**
@@ -24,41 +51,164 @@ export interface ObjectiveOptions {
  *   f(W, b) = 1/Σw Σᵢ wᵢ H(tᵢ, softmax(W xᵢ + b)) + λ/2 ‖W‖²,
  * and its gradient. H is the cross-entropy; tᵢ is 1 − ε on the row's class, and ε/N more on every class (Szegedy et al.
  * 2016, "Rethinking the Inception Architecture", section 7). The mean is weighted as in scikit-learn's LogisticRegression
- * with sample_weight; the bias is not penalised. Blocks, and the losses of rows, are summed in float64. Large logits do
- * no harm, since LogSoftmax subtracts the largest one first.
+ * with sample_weight; the bias is not penalised. For several labels, it is the sum of one logistic regression per label: H is
+ * the sum of the binary cross-entropies of σ(W xᵢ + b), whose targets are (1 − ε) tᵢ + ε/2.
  *
- * For several labels, it is the sum of one logistic regression per label: H is the sum of the binary cross-entropies of
- * σ(W xᵢ + b), whose targets are (1 − ε) tᵢ + ε/2.
- * @param blocks the data, at least one row; read by each evaluation
- * @returns f of the parameters W [N × width] row-major, then b [N], which are rounded to float32 for the products
+ * Both are exponential families (Bishop, Pattern Recognition and Machine Learning, section 2.4): H(t, z) = A(z) − tᵀz, where A
+ * is the log-partition function, and ∇A is the vector of probabilities. So the targets enter only through Σ wᵢ tᵢ xᵢᵀ, which
+ * is summed once, and a pass over the data computes A and ∇A. Heads that leave out one fold each are evaluated in the same pass:
+ * one product of matrices with all their weights side by side uses the processor better than one for each. Blocks, and the values
+ * of A, are summed in float64.
  */
-export function headObjective(
-  graph: HeadGraph,
-  blocks: Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>,
-  { count, labelSets, width, l2, labelSmoothing = 0 }: ObjectiveOptions,
-): Objective {
-  const fillTargets = targetMatrix(graph.task, labelSets, count, labelSmoothing);
-  return async (x) => {
-    const weights = x.subarray(0, count * width);
-    const parameters = toParameters(x, count);
-    const gradient = new Float64Array(x.length);
-    const gradientOfW = gradient.subarray(0, count * width);
-    const gradientOfB = gradient.subarray(count * width);
-    let [loss, sumOfWeights] = [0, 0];
-    for await (const { features, targets, weights: w = new Float32Array(targets.length).fill(1) } of blocks) {
-      const { crossEntropy, dW, db } = await graph.gradient(features, fillTargets(targets), w, parameters);
-      for (let i = 0; i < targets.length; i++) {
-        loss += w[i]! * crossEntropy[i]!;
-        sumOfWeights += w[i]!;
+export class HeadObjective {
+  private constructor(
+    private readonly graph: HeadGraph,
+    private readonly blocks: Blocks,
+    private readonly options: ObjectiveOptions & { leftOut?: LeftOut | undefined },
+    private readonly sums: readonly HeadSums[],
+  ) {}
+
+  /**
+   * Reads the data once.
+   * @param blocks the data, at least one row; read by each evaluation
+   * @param options.leftOut @default one head, which leaves out no rows
+   */
+  static async create(
+    graph: HeadGraph,
+    blocks: Blocks,
+    options: ObjectiveOptions & { leftOut?: LeftOut | undefined },
+  ): Promise<HeadObjective> {
+    return new HeadObjective(graph, blocks, options, await sumTargets(graph.task, blocks, options));
+  }
+
+  /** N */
+  get count(): number {
+    return this.options.count;
+  }
+
+  /**
+   * Evaluates all heads.
+   * @param points each head's W [N × D] row-major, then b [N], which are rounded to float32 for the products
+   * @param l2 λ ≥ 0
+   */
+  async at(points: readonly Float64Array[], l2: number): Promise<Evaluated[]> {
+    const { count, width, leftOut } = this.options;
+    const heads = points.length;
+    const size = count * width;
+    const W = new Float32Array(heads * size);
+    const b = new Float32Array(heads * count);
+    points.forEach((x, h) => {
+      W.set(x.subarray(0, size), h * size);
+      b.set(x.subarray(size), h * count);
+    });
+    const [dW, db] = [new Float64Array(W.length), new Float64Array(b.length)];
+    const [inside, outside] = [new Float64Array(heads), new Float64Array(heads)];
+    for await (const block of this.blocks) {
+      const weights = this.weightsOf(block, heads);
+      const found = await this.graph.gradient(block.features, weights, { W, b }, count);
+      for (let k = 0; k < weights.length; k++) {
+        const h = k % heads;
+        if (weights[k]! > 0) inside[h]! += weights[k]! * found.A[k]!;
+        else outside[h]! += (block.weights?.[(k - h) / heads] ?? 1) * found.A[k]!;
       }
-      addScaled(gradientOfW, 1, dW);
-      addScaled(gradientOfB, 1, db);
+      addFloats(dW, 1, found.dW);
+      addFloats(db, 1, found.db);
     }
-    scale(gradient, 1 / sumOfWeights);
-    addScaled(gradientOfW, l2, weights);
-    return { loss: loss / sumOfWeights + (l2 / 2) * dot(weights, weights), gradient };
-  };
+    return points.map((x, h) => {
+      const { inside: train, outside: held } = this.sums[h]!;
+      const penalties = leftOut?.penalties?.[h];
+      const gradient = new Float64Array(x.length);
+      let [loss, penalty, heldOut] = [inside[h]!, 0, outside[h]!];
+      const { sums: ofTrain } = train;
+      const { sums: ofHeld } = held;
+      const perWeight = 1 / train.weight;
+      for (let k = 0, j = 0, at = h * size; k < size; k++, at++) {
+        const slope = l2 * (penalties ? penalties[j]! : 1) * x[k]!;
+        penalty += slope * x[k]!;
+        // Of the parameters as they were rounded, as those of A are.
+        loss -= ofTrain[k]! * W[at]!;
+        heldOut -= ofHeld[k]! * W[at]!;
+        gradient[k] = (dW[at]! - ofTrain[k]!) * perWeight + slope;
+        if (++j === width) j = 0;
+      }
+      for (let n = 0; n < count; n++) {
+        const bias = b[h * count + n]!;
+        loss -= train.sums[size + n]! * bias;
+        heldOut -= held.sums[size + n]! * bias;
+        gradient[size + n] = (db[h * count + n]! - train.sums[size + n]!) / train.weight;
+      }
+      if (this.graph.task.hasClasses) centre(gradient.subarray(size));
+      return { loss: loss / train.weight + penalty / 2, gradient, heldOut: heldOut / held.weight };
+    });
+  }
+
+  /** Each row's weight for each head, 0 if the head leaves it out; [rows × heads]. */
+  private weightsOf({ rows, weights }: ExampleBlock, heads: number): Float32Array {
+    const { leftOut } = this.options;
+    const result = new Float32Array(rows.length * heads);
+    for (let i = 0; i < rows.length; i++) {
+      const fold = leftOut?.foldOf[rows[i]!];
+      for (let h = 0; h < heads; h++) {
+        result[i * heads + h] = fold !== undefined && fold === leftOut?.folds[h] ? 0 : (weights?.[i] ?? 1);
+      }
+    }
+    return result;
+  }
 }
+
+async function sumTargets(
+  task: Task,
+  blocks: Blocks,
+  { count, width, labelSets, labelSmoothing = 0, leftOut }: ObjectiveOptions & { leftOut?: LeftOut | undefined },
+): Promise<HeadSums[]> {
+  const none = (): TargetSums => ({ sums: new Float64Array(count * (width + 1)), weight: 0 });
+  const folds = leftOut?.folds ?? [NaN];
+  // Of each fold that a head leaves out, then of all other rows.
+  const all = [...folds, NaN].map(() => ({ ...none(), features: new Float64Array(width) }));
+  for await (const { rows, features, targets, weights } of blocks) {
+    for (let i = 0; i < rows.length; i++) {
+      const at = folds.indexOf(leftOut?.foldOf[rows[i]!] ?? NaN);
+      const found = all[at < 0 ? folds.length : at]!;
+      const weight = weights?.[i] ?? 1;
+      found.weight += weight;
+      const x = features.subarray(i * width, (i + 1) * width);
+      if (labelSmoothing > 0) addFloats(found.features, weight, x);
+      for (const n of labelSets[targets[i]!]!) {
+        addFloats(found.sums.subarray(n * width, (n + 1) * width), weight * (1 - labelSmoothing), x);
+        found.sums[count * width + n]! += weight * (1 - labelSmoothing);
+      }
+    }
+  }
+  if (labelSmoothing > 0) {
+    const everywhere = task.smoothing(labelSmoothing, count);
+    for (const { sums, weight, features } of all) {
+      for (let n = 0; n < count; n++) {
+        addScaled(sums.subarray(n * width, (n + 1) * width), everywhere, features);
+        sums[count * width + n]! += everywhere * weight;
+      }
+    }
+  }
+  return folds.map((_, h) => {
+    const inside = none();
+    all.forEach(({ sums, weight }, k) => {
+      if (k === h) return;
+      addScaled(inside.sums, 1, sums);
+      inside.weight += weight;
+    });
+    return { inside, outside: all[h]! };
+  });
+}
+
+/**
+ * Takes the mean from the gradient by the biases of classes. It is 0 but for the rounding of probabilities, and the optimiser would
+ * follow it for ever, as nothing changes if all biases do alike.
+ */
+function centre(gradient: Float64Array): void {
+  const mean = gradient.reduce((sum, value) => sum + value, 0) / gradient.length;
+  for (let n = 0; n < gradient.length; n++) gradient[n]! -= mean;
+}
+
+type Blocks = Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>;
 
 /** W and b in float32 from the vector of parameters, W [N × width] then b [N]. */
 export function toParameters(x: Float64Array, count: number): Parameters {
@@ -66,37 +216,13 @@ export function toParameters(x: Float64Array, count: number): Parameters {
   return { W: new Float32Array(x.subarray(0, split)), b: new Float32Array(x.subarray(split)) };
 }
 
-/** Returns a function that makes the target matrix [rows × N] of one block after another, in the same memory. */
-function targetMatrix(
-  task: Task,
-  labelSets: Targets['labelSets'],
-  count: number,
-  epsilon: number,
-): (targets: Int32Array) => Float32Array {
-  const everywhere = task.smoothing(epsilon, count);
-  let memory = new Float32Array(0);
-  let set: number[] = [];
-  return (targets) => {
-    for (const place of set) memory[place] = everywhere;
-    set = [];
-    for (const [i, target] of targets.entries()) {
-      for (const n of labelSets[target]!) set.push(i * count + n);
-    }
-    if (memory.length < targets.length * count) {
-      memory = new Float32Array(targets.length * count).fill(everywhere);
-    }
-    for (const place of set) memory[place] = 1 - epsilon + everywhere;
-    return memory.subarray(0, targets.length * count);
-  };
-}
-
-/** What one block of rows adds to the objective. */
+/** What one block of rows adds to the objectives of some heads. */
 export interface BlockGradient {
-  /** Each row's cross-entropy in nats, summed over labels if there are several; [rows]. */
-  crossEntropy: Float32Array;
-  /** Σ wᵢ (pᵢ − tᵢ) xᵢᵀ; [N × width], row-major. */
+  /** Each row's log-partition for each head, in nats; [rows × heads]. */
+  A: Float32Array;
+  /** Σ wᵢ pᵢ xᵢᵀ; [heads × N × width], row-major. */
   dW: Float32Array;
-  /** Σ wᵢ (pᵢ − tᵢ); [N]. */
+  /** Σ wᵢ pᵢ; [heads × N]. */
   db: Float32Array;
 }
 
@@ -106,8 +232,15 @@ export interface Parameters {
   b: Float32Array;
 }
 
+const SESSION_OPTIONS: InferenceSession.SessionOptions = {
+  // Each task leaves one of the graph's constants unused, which onnxruntime warns of.
+  logSeverityLevel: 3,
+  // Threads that spin after a run would keep the next session's from the processor; denormal floats are slow.
+  extra: { session: { intra_op: { allow_spinning: '0' }, set_denormal_as_zero: '1' } },
+};
+
 /**
- * The arithmetic of a head as two small ONNX graphs, in float32. The same input gives the same bits on one machine:
+ * The arithmetic of heads as small ONNX graphs, in float32. The same input gives the same bits on one machine:
  * onnxruntime's threads divide rows and columns among them, never the terms of one sum.
  */
 export class HeadGraph {
@@ -115,14 +248,16 @@ export class HeadGraph {
     readonly task: Task,
     private readonly gradientSession: InferenceSession,
     private readonly logitsSession: InferenceSession,
+    private readonly rotationSession: InferenceSession,
   ) {}
 
   /** Builds the graphs, which work for any number of labels and features. */
   static async create(task: Task): Promise<HeadGraph> {
     return new HeadGraph(
       task,
-      await InferenceSession.create(gradientGraph(task)),
-      await InferenceSession.create(logitsGraph()),
+      await InferenceSession.create(gradientGraph(task), SESSION_OPTIONS),
+      await InferenceSession.create(logitsGraph(), SESSION_OPTIONS),
+      await InferenceSession.create(rotationGraph(), SESSION_OPTIONS),
     );
   }
 
@@ -137,27 +272,28 @@ export class HeadGraph {
   }
 
   /**
-   * The cross-entropies of a block's rows, and the gradient of their weighted sum.
+   * The log-partitions of a block's rows, and the gradient of their weighted sums.
    * @param features X [rows × width], row-major
-   * @param targets T [rows × N]: the probabilities that each row should have
-   * @param weights w [rows]
+   * @param weights w [rows × heads]
+   * @param parameters of all heads: W [heads × N × width] and b [heads × N]
+   * @param count N
    */
   async gradient(
     features: Float32Array,
-    targets: Float32Array,
     weights: Float32Array,
     { W, b }: Parameters,
+    count: number,
   ): Promise<BlockGradient> {
-    const [rows, count] = [weights.length, b.length];
-    const width = W.length / count;
-    const { crossEntropy, dW, db } = await this.gradientSession.run({
+    const width = W.length / b.length;
+    const [rows, heads] = [features.length / width, b.length / count];
+    const { A, dW, db } = await this.gradientSession.run({
       X: new Tensor('float32', features, [rows, width]),
-      T: new Tensor('float32', targets, [rows, count]),
-      w: new Tensor('float32', weights, [rows, 1]),
-      W: new Tensor('float32', W, [count, width]),
-      b: new Tensor('float32', b, [count]),
+      w: new Tensor('float32', weights, [rows, heads, 1]),
+      W: new Tensor('float32', W, [b.length, width]),
+      b: new Tensor('float32', b, [b.length]),
+      shape: new Tensor('int64', BigInt64Array.of(BigInt(rows), BigInt(heads), BigInt(count)), [3]),
     });
-    return { crossEntropy: floats(crossEntropy), dW: floats(dW), db: floats(db) };
+    return { A: floats(A), dW: floats(dW), db: floats(db) };
   }
 
   /**
@@ -175,8 +311,25 @@ export class HeadGraph {
     return floats(logits);
   }
 
+  /**
+   * L Vₕ R for each head.
+   * @param left L [N × N]
+   * @param values V [heads × N × width]
+   * @param right R [width × width]
+   */
+  async rotate(left: Float32Array, values: Float32Array, right: Float32Array): Promise<Float32Array> {
+    const [count, width] = [Math.sqrt(left.length), Math.sqrt(right.length)];
+    const { rotated } = await this.rotationSession.run({
+      L: new Tensor('float32', left, [count, count]),
+      V: new Tensor('float32', values, [values.length / (count * width), count, width]),
+      R: new Tensor('float32', right, [width, width]),
+    });
+    return floats(rotated);
+  }
+
   /** Frees the sessions. Nothing can be computed any more. */
   async release(): Promise<void> {
+    await this.rotationSession.release();
     await this.gradientSession.release();
     await this.logitsSession.release();
   }
@@ -187,35 +340,37 @@ function floats(tensor: Tensor | undefined): Float32Array {
   return tensor.data;
 }
 
-/**
- * The cross-entropy of each row, and its gradient summed over rows with their weights. The gradient by the logits is p − t
- * for both tasks (Bishop, Pattern Recognition and Machine Learning, equations 4.109, which holds for any targets that sum
- * to 1, and 4.91).
- */
-function gradientGraph({ lossNodes }: Task): Uint8Array {
+/** The log-partition of each row for each head, and its gradient summed over rows with their weights. */
+function gradientGraph({ partitionNodes }: Task): Uint8Array {
   return encodeModel(
     model({
       name: 'head-gradient',
       inputs: [
         tensorInfo('X', ['rows', 'width']),
-        tensorInfo('T', ['rows', 'classes']),
-        tensorInfo('w', ['rows', 1]),
-        tensorInfo('W', ['classes', 'width']),
-        tensorInfo('b', ['classes']),
+        tensorInfo('w', ['rows', 'heads', 1]),
+        tensorInfo('W', ['columns', 'width']),
+        tensorInfo('b', ['columns']),
+        tensorInfo('shape', [3], 'int64'),
       ],
-      initializers: [initializer('rowAxis', [1], [0]), initializer('classAxis', [1], [1])],
+      initializers: [
+        initializer('rowAxis', [1], [0]),
+        initializer('classAxis', [1], [2]),
+        initializer('first', [], [0]),
+        initializer('flat', [2], [0, -1]),
+      ],
       nodes: [
-        node('Gemm', ['X', 'W', 'b'], ['logits'], { transB: 1 }),
-        ...lossNodes,
-        node('Sub', ['P', 'T'], ['difference']),
-        node('Mul', ['difference', 'w'], ['residual']),
+        node('Gemm', ['X', 'W', 'b'], ['columns'], { transB: 1 }),
+        node('Reshape', ['columns', 'shape'], ['logits']),
+        ...partitionNodes,
+        node('Mul', ['P', 'w'], ['weighted']),
+        node('Reshape', ['weighted', 'flat'], ['residual']),
         node('Gemm', ['residual', 'X'], ['dW'], { transA: 1 }),
         node('ReduceSum', ['residual', 'rowAxis'], ['db'], { keepdims: 0 }),
       ],
       outputs: [
-        tensorInfo('crossEntropy', ['rows']),
-        tensorInfo('dW', ['classes', 'width']),
-        tensorInfo('db', ['classes']),
+        tensorInfo('A', ['rows', 'heads']),
+        tensorInfo('dW', ['columns', 'width']),
+        tensorInfo('db', ['columns']),
       ],
     }),
   );
@@ -230,6 +385,23 @@ function logitsGraph(): Uint8Array {
       initializers: [],
       nodes: [node('Gemm', ['X', 'W', 'b'], ['logits'], { transB: 1 })],
       outputs: [tensorInfo('logits', ['rows', 'classes'])],
+    }),
+  );
+}
+
+/** L V R. */
+function rotationGraph(): Uint8Array {
+  return encodeModel(
+    model({
+      name: 'head-rotation',
+      inputs: [
+        tensorInfo('L', ['classes', 'classes']),
+        tensorInfo('V', ['heads', 'classes', 'width']),
+        tensorInfo('R', ['width', 'width']),
+      ],
+      initializers: [],
+      nodes: [node('MatMul', ['L', 'V'], ['left']), node('MatMul', ['left', 'R'], ['rotated'])],
+      outputs: [tensorInfo('rotated', ['heads', 'classes', 'width'])],
     }),
   );
 }

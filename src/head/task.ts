@@ -139,8 +139,8 @@ export interface Task<Result = unknown, Simple = unknown> {
    * @throws {LastlayerError} if these are too few to train on
    */
   encode(labels: readonly (readonly string[])[], mask: RowMask): Targets;
-  /** ONNX operators from `logits` and targets `T` [rows, N] to `crossEntropy` [rows] and the probabilities `P`. */
-  readonly lossNodes: readonly NodeProto[];
+  /** ONNX operators from `logits` [rows, heads, N] to the log-partition `A` [rows, heads] and the probabilities `P`, its gradient. */
+  readonly partitionNodes: readonly NodeProto[];
   /** What label smoothing ε puts on each of N labels. */
   smoothing(epsilon: number, count: number): number;
   /** Probabilities from the row of logits at `at`. @param into [N], overwritten */
@@ -190,12 +190,12 @@ export const softmaxTask: Task<EvaluationResult, Baselines> = {
     };
   },
 
-  // −Σₙ Tₙ log softmax(z)ₙ
-  lossNodes: [
-    node('LogSoftmax', ['logits'], ['logP'], { axis: 1 }),
-    node('Mul', ['logP', 'T'], ['logPOfTarget']),
-    node('ReduceSum', ['logPOfTarget', 'classAxis'], ['logLikelihood'], { keepdims: 0 }),
-    node('Neg', ['logLikelihood'], ['crossEntropy']),
+  // A(z) = log Σₙ exp(zₙ), which is z₀ − log softmax(z)₀
+  partitionNodes: [
+    node('LogSoftmax', ['logits'], ['logP'], { axis: 2 }),
+    node('Gather', ['logits', 'first'], ['firstLogit'], { axis: 2 }),
+    node('Gather', ['logP', 'first'], ['firstLogP'], { axis: 2 }),
+    node('Sub', ['firstLogit', 'firstLogP'], ['A']),
     node('Exp', ['logP'], ['P']),
   ],
 
@@ -323,16 +323,14 @@ export const multilabelTask: Task<MultilabelResult, MultilabelBaselines> = {
     return { names, labelSets, targets };
   },
 
-  // −Σₙ Tₙ log σ(z)ₙ + (1 − Tₙ) log(1 − σ(z)ₙ), computed as Σₙ max(z, 0) − T z + softplus(−|z|), which cannot overflow.
-  lossNodes: [
+  // A(z) = Σₙ log(1 + exp(zₙ)), computed as Σₙ max(zₙ, 0) + softplus(−|zₙ|), which cannot overflow
+  partitionNodes: [
     node('Relu', ['logits'], ['positive']),
-    node('Mul', ['logits', 'T'], ['ofTarget']),
-    node('Sub', ['positive', 'ofTarget'], ['linear']),
     node('Abs', ['logits'], ['magnitude']),
     node('Neg', ['magnitude'], ['decay']),
     node('Softplus', ['decay'], ['rest']),
-    node('Add', ['linear', 'rest'], ['losses']),
-    node('ReduceSum', ['losses', 'classAxis'], ['crossEntropy'], { keepdims: 0 }),
+    node('Add', ['positive', 'rest'], ['partitions']),
+    node('ReduceSum', ['partitions', 'classAxis'], ['A'], { keepdims: 0 }),
     node('Sigmoid', ['logits'], ['P']),
   ],
 

@@ -108,7 +108,7 @@ export interface TuneOptions extends FitHeadOptions {
   l2Rule?: L2Rule | undefined;
   /** K of K-fold cross-validation, 2 or more, or 0 for none. @default 5, 4 or 3, as the smallest class allows */
   folds?: number | undefined;
-  /** Called before each of the many fits. */
+  /** Called before each λ of cross-validation and before the final fit. */
   onFit?: ((progress: TuneProgress) => void) | undefined;
 }
 
@@ -121,7 +121,10 @@ export interface HeldOutResult<Result> extends HeldOutEvaluation<Result> {
   folds: number;
   /** Undefined if λ was given. */
   rule: L2Rule | undefined;
+  /** The λ that were tried, largest first. */
   path: PathPoint[];
+  /** The λ that were given up, as they were clearly worse. */
+  givenUp: number[];
   chosen: PathPoint;
   /** Rows that took part: all training rows, or as many as fit in memory. */
   rows: number;
@@ -159,7 +162,7 @@ export async function tuneHead<Result>(
   const { mask, onFit } = options;
   const found = await crossValidateRows(graph, examples, options);
   const l2 = options.l2 ?? found?.chosen.l2 ?? DEFAULT_L2;
-  onFit?.({ phase: 'final fit', l2, fits: found ? found.path.length * found.folds : 0, left: 1 });
+  onFit?.({ phase: 'final fit', l2, fits: found?.fits ?? 0, left: 1 });
   const head = await fitHead(graph, examples, {
     ...options,
     l2,
@@ -187,6 +190,7 @@ export async function tuneHead<Result>(
       folds: found.folds,
       rule: options.l2 === undefined ? found.rule : undefined,
       path: found.path,
+      givenUp: found.givenUp,
       chosen: found.chosen,
       rows: countRows(found.examples, found.mask),
       neverHeld: countRows(found.examples, found.mask) - held,

@@ -63,14 +63,27 @@ export function binaryCrossEntropy(z: number, isPresent: boolean): number {
 // Vectors. Over thousands of parameters, plain loops are several times faster than map and reduce.
 
 /** Σ aᵢ bᵢ */
-export function dot(a: Float64Array | Float32Array, b: Float64Array | Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
-  return sum;
+export function dot(a: Float64Array, b: Float64Array): number {
+  // Four sums at once: each addition to one has to wait for the one before.
+  let [sum, second, third, fourth] = [0, 0, 0, 0];
+  let i = 0;
+  for (; i + 3 < a.length; i += 4) {
+    sum += a[i]! * b[i]!;
+    second += a[i + 1]! * b[i + 1]!;
+    third += a[i + 2]! * b[i + 2]!;
+    fourth += a[i + 3]! * b[i + 3]!;
+  }
+  for (; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum + second + third + fourth;
 }
 
 /** a ← a + factor · b, in place. */
-export function addScaled(a: Float64Array, factor: number, b: Float64Array | Float32Array): void {
+export function addScaled(a: Float64Array, factor: number, b: Float64Array): void {
+  for (let i = 0; i < a.length; i++) a[i]! += factor * b[i]!;
+}
+
+/** {@link addScaled} for float32. One function for both would take twice as long. */
+export function addFloats(a: Float64Array, factor: number, b: Float32Array): void {
   for (let i = 0; i < a.length; i++) a[i]! += factor * b[i]!;
 }
 

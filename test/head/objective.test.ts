@@ -1,5 +1,5 @@
 import { evaluationBlocks, featuresInMemory, type ExampleBlock } from '../../src/head/examples.js';
-import { HeadGraph, headObjective, type ObjectiveOptions } from '../../src/head/objective.js';
+import { HeadGraph, HeadObjective, type ObjectiveOptions } from '../../src/head/objective.js';
 import { softmaxTask } from '../../src/head/task.js';
 import { overlapping, uniform } from './data.js';
 
@@ -18,9 +18,14 @@ afterAll(() => graph.release());
 
 type Blocks = Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>;
 
-function objectiveOf(blocks: Blocks, options: Omit<ObjectiveOptions, 'labelSets'>) {
+async function objectiveOf(blocks: Blocks, { l2, ...options }: Omit<ObjectiveOptions, 'labelSets'> & { l2: number }) {
   const labelSets = Array.from({ length: options.count }, (_, n) => [n]);
-  return headObjective(graph, blocks, { ...options, labelSets });
+  const objective = await HeadObjective.create(graph, blocks, { ...options, labelSets });
+  return async (x: Float64Array) => {
+    const [value] = await objective.at([x], l2);
+    if (!value) throw new Error('There is no value.');
+    return value;
+  };
 }
 
 /** The objective in plain float64 loops. */
@@ -54,7 +59,7 @@ function randomParameters(seed: number, scale: number): Float64Array {
 
 test('loss and gradient are those of mean cross-entropy + λ/2 ‖W‖², the bias unpenalised', async () => {
   const l2 = 0.3;
-  const objective = objectiveOf([block(0, 60)], { count: 3, width, l2 });
+  const objective = await objectiveOf([block(0, 60)], { count: 3, width, l2 });
   const x = randomParameters(1, 0.05);
   const { loss, gradient } = await objective(x);
   expect(loss).toBeCloseTo(reference(x, l2), 6);
@@ -71,7 +76,7 @@ test('with sample weights and label smoothing, too', async () => {
   const weights = Float32Array.from(classes, () => 0.25 + 3 * random());
   const [l2, smoothing] = [0.3, 0.2];
   const whole = { ...block(0, 60), weights };
-  const objective = objectiveOf([whole], { count: 3, width, l2, labelSmoothing: smoothing });
+  const objective = await objectiveOf([whole], { count: 3, width, l2, labelSmoothing: smoothing });
   const x = randomParameters(6, 0.05);
   const { loss, gradient } = await objective(x);
   const at = (moved: Float64Array): number => reference(moved, l2, { weights, smoothing });
@@ -99,11 +104,11 @@ test('a block of more classes has fewer rows, so that logits do not fill the mem
       break;
     }
   }
-  expect(sizes).toEqual([1024, 1024, 104]);
+  expect(sizes).toEqual([1024, 1024, 209]);
 });
 
 test('the loss follows its gradient (float32 finite differences along a direction)', async () => {
-  const objective = objectiveOf([block(0, 60)], { count: 3, width, l2: 0.1 });
+  const objective = await objectiveOf([block(0, 60)], { count: 3, width, l2: 0.1 });
   const [x, direction] = [randomParameters(2, 0.02), randomParameters(3, 1)];
   const { gradient } = await objective(x);
   const h = 2 ** -10;
@@ -124,8 +129,8 @@ test('blocks add up to the whole, be they an array or an asynchronous source', a
       yield block(40, 60);
     },
   };
-  const whole = objectiveOf([block(0, 60)], options);
-  const parts = objectiveOf(source, options);
+  const whole = await objectiveOf([block(0, 60)], options);
+  const parts = await objectiveOf(source, options);
   const x = randomParameters(4, 0.05);
   const expected = await whole(x);
   for (let time = 0; time < 2; time++) {
@@ -138,7 +143,7 @@ test('blocks add up to the whole, be they an array or an asynchronous source', a
 });
 
 test('huge logits neither overflow nor lose the loss', async () => {
-  const objective = objectiveOf([blockOf(Float32Array.of(1000, -1000), Int32Array.of(0, 0))], {
+  const objective = await objectiveOf([blockOf(Float32Array.of(1000, -1000), Int32Array.of(0, 0))], {
     count: 2,
     width: 1,
     l2: 0,
@@ -153,7 +158,7 @@ test('the same input gives the same bits', async () => {
   const random = uniform(5);
   const features = Float32Array.from({ length: 1000 * 64 }, random);
   const y = Int32Array.from({ length: 1000 }, (_, i) => i % 10);
-  const objective = objectiveOf([blockOf(features, y)], {
+  const objective = await objectiveOf([blockOf(features, y)], {
     count: 10,
     width: 64,
     l2: 0.1,
@@ -161,4 +166,39 @@ test('the same input gives the same bits', async () => {
   const x = Float64Array.from({ length: 10 * 65 }, random);
   const first = await objective(x);
   for (let time = 0; time < 20; time++) expect(await objective(x)).toEqual(first);
+});
+
+test('heads that leave out a fold each are evaluated at once, as they would be alone', async () => {
+  const foldOf = Int32Array.from(classes, (_, i) => i % 3);
+  const random = uniform(21);
+  const penalties = [0, 1, 2].map(() => Float64Array.from({ length: width }, () => 0.5 + random()));
+  const options = { count: 3, width, labelSets: [[0], [1], [2]], labelSmoothing: 0.1 };
+  const blocks = [block(0, 25), { ...block(25, 60), rows: Int32Array.from({ length: 35 }, (_, i) => 25 + i) }];
+  const together = await HeadObjective.create(graph, blocks, {
+    ...options,
+    leftOut: { foldOf, folds: [0, 1, 2], penalties },
+  });
+  const points = [7, 8, 9].map((seed) => randomParameters(seed, 0.05));
+  const found = await together.at(points, 0.3);
+  for (const [fold, x] of points.entries()) {
+    const rowsOf = (isHeld: boolean) => {
+      const rows = [...classes.keys()].filter((i) => (i % 3 === fold) === isHeld);
+      const features = Float32Array.from(rows.flatMap((i) => [...embeddings.subarray(i * width, (i + 1) * width)]));
+      return blockOf(
+        features,
+        Int32Array.from(rows, (i) => classes[i] ?? 0),
+      );
+    };
+    const alone = await HeadObjective.create(graph, [rowsOf(false)], {
+      ...options,
+      leftOut: { foldOf: new Int32Array(60), folds: [-1], penalties: [penalties[fold] ?? new Float64Array()] },
+    });
+    const held = await HeadObjective.create(graph, [rowsOf(true)], options);
+    const [[expected], [heldOut]] = [await alone.at([x], 0.3), await held.at([x], 0)];
+    expect(found[fold]?.loss).toBeCloseTo(expected?.loss ?? NaN, 6);
+    expect(found[fold]?.heldOut).toBeCloseTo(heldOut?.loss ?? NaN, 6);
+    expected?.gradient.forEach((value, i) => {
+      expect(found[fold]?.gradient[i]).toBeCloseTo(value, 5);
+    });
+  }
 });

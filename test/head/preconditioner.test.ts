@@ -1,5 +1,4 @@
 import { fit } from '../../src/head/fit.js';
-import { minimizeLbfgs, type Objective } from '../../src/head/lbfgs.js';
 import { HeadGraph } from '../../src/head/objective.js';
 import { Preconditioner } from '../../src/head/preconditioner.js';
 import { softmaxTask, taskOf } from '../../src/head/task.js';
@@ -66,32 +65,4 @@ test('a head of many rows and classes is trained with it, to the optimum that th
   expect([head.training.converged, plain.converged]).toEqual([true, true]);
   expect(head.training.loss).toBeCloseTo(plain.loss, 6);
   expect(head.training.iterations).not.toBe(plain.iterations);
-});
-
-test('an exact inverse of the Hessian makes one step of a quadratic function', async () => {
-  const scales = Float64Array.from({ length: 20 }, (_, i) => 10 ** (i % 7));
-  const objective: Objective = (x) =>
-    Promise.resolve({
-      loss: x.reduce((sum, value, i) => sum + ((scales[i] ?? 0) / 2) * (value - 1) ** 2, 0),
-      gradient: x.map((value, i) => (scales[i] ?? 0) * (value - 1)),
-    });
-  const start = new Float64Array(20);
-  const found = await minimizeLbfgs(objective, start, {
-    precondition: (v) => Promise.resolve(v.map((value, i) => value / (scales[i] ?? 1))),
-  });
-  expect(found).toMatchObject({ converged: true, iterations: 1, evaluations: 2 });
-  expect(found.x).toEqual(new Float64Array(20).fill(1));
-  expect((await minimizeLbfgs(objective, start)).iterations).toBeGreaterThan(10);
-});
-
-test('one that is of no use does not keep the optimiser from the optimum', async () => {
-  const objective: Objective = (x) =>
-    Promise.resolve({
-      loss: x.reduce((sum, value) => sum + (value - 1) ** 2, 0),
-      gradient: x.map((v) => 2 * (v - 1)),
-    });
-  const found = await minimizeLbfgs(objective, new Float64Array(3), {
-    precondition: (v) => Promise.resolve(v.map((value) => -value)),
-  });
-  expect(found.converged).toBe(true);
 });

@@ -1,0 +1,73 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { writeTrainingStore } from './bench/training-data.js';
+import { removeWorktree, type Side, workingTree, worktreeOf } from './compare-commits/checkout.js';
+import { runProcess } from './support/run-process.js';
+import { count, existingPath, run, script } from './support/script.js';
+import { median } from './support/statistics.js';
+
+export const command = script(
+  'bench-training',
+  'Measure what train-head does with no option: reading the store, choosing λ, training, baselines. Compares the working tree ' +
+    'with another commit; both take turns, and every run has a process of its own.',
+  ['--base HEAD~1', '--base HEAD~1 --embeddings embeddings.f32 --labels labels.json --rounds 3'],
+)
+  .option('--embeddings <file>', 'little-endian float32 rows of 512; made up by default', existingPath)
+  .option('--labels <file>', 'JSON list of class numbers', existingPath)
+  .option('--rows <n>', 'how many embeddings to make up', count, 5000)
+  .option('--classes <n>', 'of how many classes', count, 10)
+  .option('--base <commit>', 'the commit to compare with')
+  .option('--rounds <n>', 'how often each runs', count, 1)
+  .action(benchTraining);
+await run(import.meta.url, command);
+
+interface Options {
+  embeddings?: string | undefined;
+  labels?: string | undefined;
+  rows: number;
+  classes: number;
+  base?: string | undefined;
+  rounds: number;
+}
+
+/** What bench/run-training.ts prints. */
+interface Trained {
+  seconds: number;
+  l2: number;
+  outOfFoldLogLoss: number;
+  objective: number;
+  peakMiB: number;
+}
+
+async function benchTraining({ base, rounds, ...data }: Options): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'lastlayer-bench-training-'));
+  const sides: Side[] = [];
+  try {
+    if (base !== undefined) sides.push(await worktreeOf(base, join(folder, 'base')));
+    sides.push(await workingTree(join(folder, 'work')));
+    const store = join(folder, 'store');
+    await writeTrainingStore(store, data);
+    const child = fileURLToPath(new URL('./bench/run-training.ts', import.meta.url));
+    const times = sides.map((): number[] => []);
+    for (let round = 1; round <= rounds; round++) {
+      for (const [i, { name, checkout }] of sides.entries()) {
+        const output = await runProcess(process.execPath, ['--import', 'tsx', child, checkout, store]);
+        const { seconds, l2, outOfFoldLogLoss, objective, peakMiB } = JSON.parse(output) as Trained;
+        times[i]!.push(seconds);
+        console.log(
+          `${name}: ${seconds.toFixed(2)} s, λ ${l2}, out-of-fold log loss ${outOfFoldLogLoss.toFixed(4)}, ` +
+            `objective ${objective.toFixed(7)}, peak ${peakMiB.toFixed(0)} MiB`,
+        );
+      }
+    }
+    const [first, second] = times.map(median);
+    if (first !== undefined && second !== undefined) {
+      console.log(`The working tree takes 1/${(first / second).toFixed(1)} of the time.`);
+    }
+  } finally {
+    for (const side of sides) await removeWorktree(side);
+    await rm(folder, { recursive: true, force: true });
+  }
+}
