@@ -134,12 +134,19 @@ async function train<Result, Simple>(
     const evaluatedOn = isHeldOut
       ? { examples, folds: [{ train: trainMask, validation: heldOut }] }
       : tuned.evaluatedOn;
+    const validated = isHeldOut ? await evaluate(heldOut) : crossValidation?.evaluation;
     const result = {
       train: await evaluate(trainMask),
-      validation: isHeldOut ? await evaluate(heldOut) : crossValidation?.evaluation,
+      validation: validated,
       validatedOn: !isHeldOut && crossValidation ? ('cross-validation' as const) : from,
       crossValidation,
-      baselines: evaluatedOn && (await baselines(task, graph, evaluatedOn.examples, evaluatedOn.folds)),
+      baselines:
+        evaluatedOn && validated
+          ? await baselines(task, graph, evaluatedOn.examples, evaluatedOn.folds, {
+              result: validated,
+              counts: head.counts.train,
+            })
+          : undefined,
       learningCurve:
         options.learningCurve && evaluatedOn
           ? await learningCurve(task, graph, evaluatedOn.examples, {

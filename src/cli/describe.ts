@@ -2,7 +2,7 @@ import type { TrainedHead } from '../classify/train.js';
 import type { TrainingReport } from '../head/head.js';
 import type { CurvePoint } from '../head/learning-curve.js';
 import type { EvaluationResult, MultilabelResult } from '../head/metrics.js';
-import type { Baselines, MultilabelBaselines } from '../head/task.js';
+import { type Baselines, isClearlyBetter, type MultilabelBaselines } from '../head/task.js';
 import type { HeldOutResult } from '../head/train.js';
 import { interval, percent } from '../util/format.js';
 import { graded, number, styled, table } from './terminal.js';
@@ -15,6 +15,7 @@ export function describeTraining(trained: TrainedHead): string {
   const { labels, width, thresholds } = head;
   const on = trained.kind === 'softmax' ? `of ${labels.length} classes` : `with any number of ${labels.length} labels`;
   const lines = [
+    ...verdict(baselines),
     `${dataset.dataset}, embedded by ${dataset.model_id}`,
     `Linear(${width}, ${labels.length}) trained on ${train.count} pictures ${on}` +
       (views > 0 ? `, and ${views} augmented views of them` : ''),
@@ -44,6 +45,17 @@ export function describeTraining(trained: TrainedHead): string {
   return lines.join('\n');
 }
 
+/** Says so if the head is not clearly better than one that never looks at the pictures. */
+function verdict(baselines: Baselines | MultilabelBaselines | undefined): string[] {
+  if (!baselines || !('mostCommon' in baselines) || isClearlyBetter(baselines)) return [];
+  const { label, accuracy, wins, losses } = baselines.mostCommon;
+  const text =
+    `NOT clearly better than always answering ${JSON.stringify(label)}, which is right for ${percent(accuracy)}: of the pictures ` +
+    `where just one of the two is right, the head is on ${wins} and that on ${losses}. Try --class-weights balanced, more ` +
+    `pictures of the other classes, or another backbone.`;
+  return [`${styled('red', text)}\n`];
+}
+
 function describeFit({ converged, iterations, loss, gradientNorm, reason }: TrainingReport): string {
   return converged
     ? `  converged in ${iterations} iterations: loss ${loss.toFixed(4)}, gradient ${gradientNorm.toExponential(1)}`
@@ -68,10 +80,13 @@ function describePath({ folds, rule, path, givenUp, chosen, rows }: HeldOutResul
 
 function describeCalibration(found: HeldOutResult<Result>): string[] {
   const { temperature, unknown, evaluation, uncalibrated, neverHeld } = found;
-  const lines = [
-    `  temperature ${temperature.toFixed(2)}: calibration error ${percent(uncalibrated.ece)} without, ` +
-      `${percent(evaluation.calibration.ece)} with it`,
-  ];
+  const lines: string[] = [];
+  if (temperature !== 1) {
+    lines.push(
+      `  temperature ${temperature.toFixed(2)}: calibration error ${percent(uncalibrated.ece)} without, ` +
+        `${percent(evaluation.calibration.ece)} with it`,
+    );
+  }
   if (unknown) {
     lines.push(
       `  unknown below a similarity of ${unknown.threshold.toFixed(2)} to every class: ${percent(1 - unknown.keptRight)} of right ` +
@@ -90,7 +105,8 @@ function describeBaselines(baselines: Baselines | MultilabelBaselines): string {
   const simple =
     'chance' in baselines
       ? `mAP of ${baselines.k} nearest neighbours ${percent(baselines.nearestNeighbours)}, of chance ${percent(baselines.chance)}`
-      : `nearest class mean ${percent(baselines.nearestCentroid.accuracy)}, ` +
+      : `always ${JSON.stringify(baselines.mostCommon.label)} ${percent(baselines.mostCommon.accuracy)} (log loss of the classes' ` +
+        `shares ${number(baselines.mostCommon.logLoss)}), nearest class mean ${percent(baselines.nearestCentroid.accuracy)}, ` +
         `${baselines.nearestNeighbours.k} nearest neighbours ${percent(baselines.nearestNeighbours.accuracy)}`;
   return `for comparison, without training: ${simple}`;
 }

@@ -13,12 +13,14 @@ const MOST_QUERIES = 2_000;
 /**
  * What can be had without training, on the same rows: a head that does no better is not worth its weights. If there are
  * many rows, evenly spaced ones are compared: up to 20,000 training rows and 2,000 validation rows per fold.
+ * @param head how good the head is on all of these rows, and how many training rows each class or label has
  */
-export async function baselines<Simple>(
-  task: Task<unknown, Simple>,
+export async function baselines<Result, Simple>(
+  task: Task<Result, Simple>,
   graph: HeadGraph,
   examples: Examples,
   folds: readonly Fold[],
+  head: { result: Result; counts: readonly number[] },
 ): Promise<Simple> {
   const { names, labelSets } = examples;
   const collected = task.baselines(names, K);
@@ -43,7 +45,7 @@ export async function baselines<Simple>(
       });
     }
   }
-  return collected.result();
+  return collected.result(head.result, head.counts);
 }
 
 /** Rows scaled to length 1. */

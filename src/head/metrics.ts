@@ -364,3 +364,15 @@ export function wilsonInterval(successes: number, trials: number): [number, numb
   const shrink = 1 + Z ** 2 / trials;
   return [Math.max(0, (centre - half) / shrink), Math.min(1, (centre + half) / shrink)];
 }
+
+/** The probability of at least so many wins if wins and losses are equally likely: Σₖ C(n, k) / 2ⁿ over k = wins … n. */
+export function signTest(wins: number, losses: number): number {
+  const n = wins + losses;
+  let [term, total] = [-n * Math.LN2, 0];
+  // From k = n down, as log C(n, k).
+  for (let k = n; k >= wins; k--) {
+    total += Math.exp(term);
+    term += Math.log(k) - Math.log(n - k + 1);
+  }
+  return Math.min(1, total);
+}

@@ -1,12 +1,13 @@
 import type { NodeProto } from 'onnx-buf';
 import { node } from '../formats/onnx/build.js';
 import { LastlayerError } from '../util/errors.js';
-import { argmax, binaryCrossEntropy, logSumExp, sigmoid, softmaxInto } from '../util/math.js';
+import { argmax, binaryCrossEntropy, logSumExp, sigmoid, softmaxInto, sum } from '../util/math.js';
 import {
   bestThreshold,
   DEFAULT_THRESHOLD,
   Evaluation,
   MultilabelEvaluation,
+  signTest,
   wilsonInterval,
   type EvaluationResult,
   type MultilabelResult,
@@ -91,11 +92,30 @@ export interface Baseline {
   count: number;
 }
 
+/** Always the class that is the most common in training. */
+export interface MostCommonClass extends Baseline {
+  label: string;
+  /** Of always answering with the classes' shares in training; their entropy if the evaluated rows have the same ones. */
+  logLoss: number | null;
+  /** Rows on which the head is right and this is wrong. */
+  wins: number;
+  /** The other way round. */
+  losses: number;
+  /** Of so many wins or more if the head were no better: the sign test, which for two classifiers is McNemar's, exact and one-sided. */
+  pValue: number;
+}
+
 export interface Baselines {
+  mostCommon: MostCommonClass;
   /** The class with the nearest mean embedding, by cosine. */
   nearestCentroid: Baseline;
   /** The majority of the k nearest training rows by cosine; in a tie, the class whose rows are nearer in sum. */
   nearestNeighbours: Baseline & { k: number };
+}
+
+/** Whether a head does better than the most common class by more than chance would have it, at 5 %. */
+export function isClearlyBetter({ mostCommon: { pValue } }: Pick<Baselines, 'mostCommon'>): boolean {
+  return pValue < 0.05;
 }
 
 export interface MultilabelBaselines {
@@ -172,7 +192,14 @@ export interface Task<Result = unknown, Simple = unknown> {
     names: readonly string[],
     temperature: number,
   ): Promise<HeldOutEvaluation<Result>>;
-  baselines(names: readonly string[], k: number): { add(query: NeighbourQuery): void; result(): Simple };
+  baselines(
+    names: readonly string[],
+    k: number,
+  ): {
+    add(query: NeighbourQuery): void;
+    /** @param counts training rows of each class; [N] */
+    result(ofHead: Result, counts: readonly number[]): Simple;
+  };
   curveFigures(result: Result): CurveFigures;
 }
 
@@ -290,19 +317,46 @@ export const softmaxTask: Task<EvaluationResult, Baselines> = {
         if (vote(nearest) === c) neighbours++;
         count++;
       },
-      result() {
+      result(ofHead, counts) {
         const baseline = (right: number): Baseline => ({
           accuracy: count === 0 ? null : right / count,
           accuracyInterval: wilsonInterval(right, count),
           count,
         });
-        return { nearestCentroid: baseline(centroid), nearestNeighbours: { k, ...baseline(neighbours) } };
+        return {
+          mostCommon: mostCommonClass(ofHead, names, counts),
+          nearestCentroid: baseline(centroid),
+          nearestNeighbours: { k, ...baseline(neighbours) },
+        };
       },
     };
   },
 
   curveFigures: ({ accuracy, accuracyInterval }) => ({ accuracy, accuracyInterval }),
 };
+
+function mostCommonClass(
+  { confusion, count }: EvaluationResult,
+  names: readonly string[],
+  counts: readonly number[],
+): MostCommonClass {
+  const most = counts.indexOf(Math.max(...counts));
+  const total = sum(counts);
+  const supports = names.map((_, n) => sum(confusion.getRow(n)));
+  const [right, both] = [supports[most]!, confusion.get(most, most)];
+  const [wins, losses] = [sum(confusion.diagonal()) - both, right - both];
+  const surprise = supports.map((support, n) => (support === 0 ? 0 : -support * Math.log(counts[n]! / total)));
+  return {
+    label: names[most]!,
+    accuracy: count === 0 ? null : right / count,
+    accuracyInterval: wilsonInterval(right, count),
+    count,
+    logLoss: count === 0 ? null : sum(surprise) / count,
+    wins,
+    losses,
+    pValue: signTest(wins, losses),
+  };
+}
 
 export const multilabelTask: Task<MultilabelResult, MultilabelBaselines> = {
   kind: 'multilabel',

@@ -156,7 +156,10 @@ export interface TrainingMetrics {
 /** Anything that is missing, or not as `train-head` writes it, is left out: a head file may come from anywhere. */
 export function trainingMetrics({ kind, metrics }: Head): TrainingMetrics {
   const { baselines, learningCurve, crossValidation } = fieldsOf(metrics);
-  const [{ nearestCentroid, nearestNeighbours }, { path }] = [fieldsOf(baselines), fieldsOf(crossValidation)];
+  const [{ mostCommon, nearestCentroid, nearestNeighbours }, { path }] = [
+    fieldsOf(baselines),
+    fieldsOf(crossValidation),
+  ];
   const has = (value: unknown, names: string[]) =>
     names.map((name) => fieldsOf(value)[name]).every((found) => found === null || Number.isFinite(found));
   const isScore = (value: unknown) => {
@@ -168,7 +171,10 @@ export function trainingMetrics({ kind, metrics }: Head): TrainingMetrics {
   const isPoint = (point: unknown) =>
     has(point, ['share', 'rows']) && (isSoftmax ? isScore(point) : has(point, ['meanAveragePrecision']));
   const keepBaselines = isSoftmax
-    ? isScore(nearestCentroid) && isScore(nearestNeighbours)
+    ? isScore(mostCommon) &&
+      has(mostCommon, ['wins', 'losses', 'pValue']) &&
+      isScore(nearestCentroid) &&
+      isScore(nearestNeighbours)
     : has(baselines, ['chance', 'nearestNeighbours', 'k']);
   return {
     baselines: keepBaselines ? baselines : null,

@@ -1,6 +1,7 @@
 import type { DataCheck } from '../check/check-data.js';
 import { ISSUE_MEANINGS, ISSUES, nameOf, type Finding } from '../check/finding.js';
 import type { Head } from '../head/head.js';
+import { isClearlyBetter } from '../head/task.js';
 import { asCalled } from '../util/errors.js';
 import { sum } from '../util/math.js';
 import { count, htmlInterval as interval, htmlPercent as percent, sentence, time } from '../util/format.js';
@@ -35,6 +36,14 @@ export function summarySection(evaluation: ReportEvaluation, { baselines }: Trai
           ? html`<p>Evaluated on ${on}.</p>`
           : html`<p class="warning">Evaluated on ${on}. How good it is on new pictures is unknown.</p>`
       }
+      ${
+        baselines && 'mostCommon' in baselines && !isClearlyBetter(baselines)
+          ? html`<p class="warning">
+              When trained, it was not clearly better than always answering “${baselines.mostCommon.label}”. Balanced
+              class weights, more pictures of the other classes or another backbone may help.
+            </p>`
+          : undefined
+      }
       <ul class="bars">
         ${scores.map(bar)}
       </ul>
@@ -46,10 +55,15 @@ export function summarySection(evaluation: ReportEvaluation, { baselines }: Trai
 function scoresOf({ kind, result }: ReportEvaluation, baselines: TrainingMetrics['baselines']): [Score, ...Score[]] {
   if (kind === 'softmax') {
     const own = { name: 'this head', value: result.accuracy, interval: result.accuracyInterval };
-    if (!baselines || !('nearestCentroid' in baselines)) return [own];
-    const { nearestNeighbours, nearestCentroid } = baselines;
+    if (!baselines || !('mostCommon' in baselines)) return [own];
+    const { mostCommon, nearestNeighbours, nearestCentroid } = baselines;
     return [
       own,
+      {
+        name: `always “${mostCommon.label}”`,
+        value: mostCommon.accuracy,
+        interval: mostCommon.accuracyInterval,
+      },
       {
         name: `${nearestNeighbours.k} nearest neighbours`,
         value: nearestNeighbours.accuracy,

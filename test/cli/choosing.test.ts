@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadHead, saveHead } from '../../src/head/file.js';
 import { lastlayer } from '../support/command-line.js';
@@ -89,4 +89,26 @@ test('λ = 0 on classes that can be told apart has no optimum, which is no crash
   const { code, stderr } = await run('train-head', '--l2', '0', '--folds', '0');
   expect(code).toBe(1);
   expect(stderr).toMatch(/There is no finite optimum: .* Leave --l2 out to have it chosen/);
+});
+
+test('a head that is no better than the most common class is said to be so, in the first line', async () => {
+  const random = join(root, 'random');
+  await stripedDataset(random, { '.': { cat: 14, dog: 6 } });
+  const store = ['--store', 'random-store'];
+  expect((await run('embed', random, ...store, ...model)).code).toBe(0);
+  const { code, stdout } = await run('train-head', ...store, '--out', 'random.safetensors');
+  expect(code).toBe(0);
+  expect(stdout).toMatch(
+    /^NOT clearly better than always answering "cat", which is right for 70\.0 %: .*--class-weights/,
+  );
+  expect(stdout).toMatch(
+    /for comparison, without training: always "cat" 70\.0 % \(log loss of the classes' shares 0\.611\)/,
+  );
+  const better = await run('train-head');
+  expect(better.stdout).not.toContain('NOT clearly better');
+  const html = join(root, 'report.html');
+  expect((await run('report', ...store, '--head', 'random.safetensors', '--out', html)).code).toBe(0);
+  const report = await readFile(html, 'utf8');
+  expect(report).toMatch(/not clearly better than always answering\s+“cat”/);
+  expect(report).toContain('always “cat”');
 });

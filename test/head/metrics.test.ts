@@ -1,4 +1,4 @@
-import { Evaluation } from '../../src/head/metrics.js';
+import { Evaluation, signTest } from '../../src/head/metrics.js';
 
 const LABELS = ['ant', 'bee', 'fly', 'wasp'];
 const TRUE = [0, 0, 0, 1, 1, 2, 2, 2, 3, 3];
@@ -132,4 +132,14 @@ test('refuses what makes no sense', () => {
   expect(() => {
     evaluation.add(0, [0.5, 0.5]);
   }).toThrow(RangeError);
+});
+
+test.each([
+  [8, 2, 0.0546875],
+  [3, 2, 0.5],
+  [60, 40, 0.028443966820490385],
+  [0, 5, 1],
+  [0, 0, 1],
+])('%d wins and %d losses have the p-value of the sign test', (wins, losses, expected) => {
+  expect(signTest(wins, losses)).toBeCloseTo(expected, 12);
 });

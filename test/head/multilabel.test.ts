@@ -139,7 +139,9 @@ test('neighbours and chance are judged as scikit-learn would, on rows that they 
   const { labels, embeddings, width } = DATA;
   const graph = await HeadGraph.create(multilabelTask);
   const folds = [{ train: (row: number) => row % 5 !== 0, validation: (row: number) => row % 5 === 0 }];
-  const found = await baselines(multilabelTask, graph, examplesOf(labels, embeddings, width), folds);
+  const result = multilabelTask.evaluator([]).result();
+  const head = { result, counts: [] };
+  const found = await baselines(multilabelTask, graph, examplesOf(labels, embeddings, width), folds, head);
   await graph.release();
   // Made with scikit-learn 1.9: NearestNeighbors(10, metric='cosine'), labels weighted by the cosine, and the mean of
   // average_precision_score over labels.

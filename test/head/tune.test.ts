@@ -239,6 +239,7 @@ test.each([1, 2.5, -1])('%d folds are refused', async (folds) => {
 });
 
 describe('beside the head', () => {
+  const HEAD = { result: softmaxTask.evaluator(['a', 'b']).result(), counts: [20, 20] };
   const folds = [{ train: (row: number) => row % 2 === 0, validation: (row: number) => row % 2 === 1 }];
 
   it('neighbours and centroids go by the angle alone', async () => {
@@ -253,7 +254,7 @@ describe('beside the head', () => {
     });
     const classes = Int32Array.from({ length: 40 }, (_, i) => (i % 4 < 2 ? 0 : 1));
     const data = { ...DATA, names: ['a', 'b'], targets: classes, source: featuresInMemory(features, 2) };
-    const { nearestCentroid, nearestNeighbours } = await baselines(softmaxTask, graph, data, folds);
+    const { nearestCentroid, nearestNeighbours } = await baselines(softmaxTask, graph, data, folds, HEAD);
     expect(nearestCentroid).toMatchObject({ accuracy: 1, count: 20 });
     expect(nearestNeighbours).toMatchObject({ k: 10, accuracy: 1, count: 20 });
   });
@@ -265,8 +266,35 @@ describe('beside the head', () => {
       graph,
       { ...DATA, names: ['a', 'b'], targets: classes },
       [{ train: (row) => row % 2 === 0, validation: (row) => row === 0 || row === 2 }],
+      HEAD,
     );
     expect(nearestNeighbours).toMatchObject({ accuracy: 0, count: 2 });
+  });
+
+  it('the most common class is judged on the rows that the head is, and compared with it', async () => {
+    const evaluator = softmaxTask.evaluator(['a', 'b', 'c']);
+    // True class, predicted class, how often: the head is right on 50 of 60, "always b" on 30.
+    const predictions: [number, number, number][] = [
+      [0, 0, 18],
+      [0, 1, 2],
+      [1, 1, 26],
+      [1, 2, 4],
+      [2, 2, 6],
+      [2, 0, 4],
+    ];
+    for (const [c, predicted, times] of predictions) {
+      for (let i = 0; i < times; i++)
+        evaluator.add(
+          [c],
+          Float64Array.from([0, 1, 2], (n) => (n === predicted ? 0.8 : 0.1)),
+        );
+    }
+    const head = { result: evaluator.result(), counts: [30, 50, 20] };
+    const { mostCommon } = await baselines(softmaxTask, graph, DATA, folds, head);
+    expect(mostCommon).toMatchObject({ label: 'b', accuracy: 0.5, count: 60, wins: 24, losses: 4 });
+    expect(mostCommon.logLoss).toBeCloseTo(-(20 * Math.log(0.3) + 30 * Math.log(0.5) + 10 * Math.log(0.2)) / 60, 12);
+    // Σ C(28, k) / 2²⁸ over k = 24 … 28.
+    expect(mostCommon.pValue).toBeCloseTo(8.999556303024292e-5, 12);
   });
 
   it('the learning curve learns from ever more rows of each class, and ends with all', async () => {

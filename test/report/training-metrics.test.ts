@@ -4,7 +4,11 @@ import { madeUpHead } from '../support/made-up-head.js';
 const head = madeUpHead({ id: 'network@0123456789ab', transformId: 'v1', width: 4 });
 const baseline = { accuracy: 0.5, accuracyInterval: [0.25, 0.75], count: 8 };
 const written = {
-  baselines: { nearestCentroid: baseline, nearestNeighbours: { k: 10, ...baseline } },
+  baselines: {
+    mostCommon: { label: 'a', logLoss: 0.7, wins: 3, losses: 1, pValue: 0.3, ...baseline },
+    nearestCentroid: baseline,
+    nearestNeighbours: { k: 10, ...baseline },
+  },
   learningCurve: [{ share: 1, rows: 8, accuracy: 0.5, accuracyInterval: null }],
   crossValidation: { folds: 5, path: [{ l2: 1, logLoss: 0.5, standardError: 0.1, accuracy: 0.5 }] },
 };
