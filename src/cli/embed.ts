@@ -205,6 +205,7 @@ function describe(
   if (views > 0) print(`  views      ${views} more embeddings, of augmented views of the training pictures`);
   else if (wantsViews) say('There are no training pictures, so no augmented views were embedded.');
   if (removed > 0) print(`  removed    ${removed}, whose files are gone`);
+  for (const remark of skipped.remarks) say(onOneLine(remark));
   if (skipped.count > 0) {
     say(
       `${skipped.count} files were skipped, as their names do not end like a picture's: ${skipped.examples.slice(0, 3).map(onOneLine).join(', ')}`,

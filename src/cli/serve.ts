@@ -106,7 +106,7 @@ function sayMessage(line: string): void {
 function namedHead(text: string, earlier: Record<string, string>): Record<string, string> {
   const [, name = basename(text, extname(text)), file = text] = /^([\w.-]+)=(.+)$/.exec(text) ?? [];
   const heads = earlier === DEFAULT_HEAD ? {} : earlier;
-  if (name in heads) {
+  if (Object.hasOwn(heads, name)) {
     throw new UsageError(`Two heads are named ${name}. Give them different names: --head NAME=FILE.`);
   }
   return { ...heads, [name]: file };

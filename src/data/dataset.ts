@@ -20,6 +20,17 @@ export interface SkippedFiles {
   count: number;
   /** The first few. */
   examples: string[];
+  /** What else was passed over: folders of operating systems, class folders without pictures, columns that are not read. */
+  remarks: string[];
+}
+
+export function nothingSkipped(): SkippedFiles {
+  return { count: 0, examples: [], remarks: [] };
+}
+
+/** Before everything is listed anew. */
+export function forgetSkipped(skipped: SkippedFiles): void {
+  skipped.count = skipped.examples.length = skipped.remarks.length = 0;
 }
 
 /** One picture of a data set. */
@@ -68,6 +79,15 @@ const SPLIT_NAMES = new Map<string, Split>([
   ['test', 'test'],
 ]);
 
+/** Names that mean a split but are written differently, such as test_set, seg_train, Testing, dev, eval. */
+const LIKE_SPLITS =
+  /^(\w+[_-])?(train(ing)?|test(ing)?|val(id(ation)?)?|dev|eval(uation)?)([_-]?(set|data|images|imgs|split|folder))?$/i;
+
+/** Whether a folder's name reads like a split. */
+export function readsLikeSplit(name: string): boolean {
+  return LIKE_SPLITS.test(name.trim());
+}
+
 /** The split that a folder or a manifest names, in any case; undefined for any other name. */
 export function splitNamed(name: string): Split | undefined {
   return SPLIT_NAMES.get(name.trim().toLowerCase());
@@ -79,17 +99,17 @@ export function listedDataset(
   layout: string,
   list: (skipped: SkippedFiles) => AsyncIterable<DatasetEntry>,
 ): Dataset {
-  const skipped: SkippedFiles = { count: 0, examples: [] };
+  const skipped = nothingSkipped();
   let paths: Promise<Set<string>> | undefined;
   return {
     root,
     layout,
     skipped,
     entries: () => {
-      skipped.count = skipped.examples.length = 0;
+      forgetSkipped(skipped);
       return list(skipped);
     },
-    contains: async (path) => (await (paths ??= pathsOf(list({ count: 0, examples: [] })))).has(path),
+    contains: async (path) => (await (paths ??= pathsOf(list(nothingSkipped())))).has(path),
   };
 }
 

@@ -2,13 +2,21 @@ import type { Dirent } from 'node:fs';
 import { access, lstat, opendir, readdir, realpath, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
-import { type Dataset, type DatasetEntry, type SkippedFiles, splitNamed } from './dataset.js';
+import {
+  type Dataset,
+  type DatasetEntry,
+  forgetSkipped,
+  nothingSkipped,
+  readsLikeSplit,
+  type SkippedFiles,
+  splitNamed,
+} from './dataset.js';
 
 /**
  * Opens a folder of pictures: `train|val|test/class/…`, `class/…` as torchvision's ImageFolder reads it, or a flat folder
  * without labels. Class folders may be nested to any depth. Links are followed, but each linked folder is visited once. Hidden
- * files and folders are ignored. A folder that cannot be listed, or a name that is not UTF-8, is listed as an entry with a problem.
- * @throws {LastlayerError} if the folder cannot be listed, or holds split folders beside others
+ * files and folders, and those that operating systems and file servers make, are ignored. A folder that cannot be listed, or a name that is not UTF-8, is listed as an entry with a problem.
+ * @throws {LastlayerError} if the folder cannot be listed, or it is not clear which folders are splits and which are classes
  */
 export async function openFolder(root: string): Promise<Dataset> {
   const folders = await visibleFolders(root).catch((error: unknown) => {
@@ -22,7 +30,8 @@ export async function openFolder(root: string): Promise<Dataset> {
         `which folders are classes. Keep either train, val and test, or one folder a class.`,
     );
   }
-  const skipped: SkippedFiles = { count: 0, examples: [] };
+  if (splits.length === 0) await checkClasses(root, folders);
+  const skipped = nothingSkipped();
   const problems = new Set<string>();
   return {
     root,
@@ -35,7 +44,7 @@ export async function openFolder(root: string): Promise<Dataset> {
     skipped,
     contains: async (path) => problems.has(path) || !(await isGone(path)),
     entries: async function* () {
-      skipped.count = skipped.examples.length = 0;
+      forgetSkipped(skipped);
       problems.clear();
       for await (const entry of entriesOf(root, splits, skipped)) {
         if (entry.problem !== undefined) problems.add(entry.path);
@@ -43,6 +52,49 @@ export async function openFolder(root: string): Promise<Dataset> {
       }
     },
   };
+}
+
+/**
+ * @throws {LastlayerError} if the folders read like splits, or hold folders that are the classes
+ */
+async function checkClasses(root: string, folders: readonly string[]): Promise<void> {
+  if (folders.length > 0 && folders.every(readsLikeSplit)) {
+    throw new LastlayerError(
+      `${root} holds the folders ${someOf(folders)}, which read like splits. Rename them to train, val and test, or pass one ` +
+        'of them.',
+    );
+  }
+  const inside = await Promise.all(folders.map((name) => contentOf(join(root, name))));
+  if (inside.length === 0 || inside.some(({ hasPictures }) => hasPictures)) return;
+  const [first] = inside;
+  const shared = first!.folders.filter((name) => inside.every((each) => each.folders.includes(name)));
+  if (folders.length === 1 && first!.folders.length > 1) {
+    throw new LastlayerError(
+      `The only folder of ${root} is ${folders[0]!}, which holds ${someOf(first!.folders)}. If those are the classes, pass ` +
+        `${join(root, folders[0]!)}.`,
+    );
+  }
+  if (folders.length > 1 && shared.length > 1) {
+    throw new LastlayerError(
+      `The folders of ${root}, ${someOf(folders)}, all hold ${someOf(shared)}, and no pictures themselves. If ` +
+        `${someOf(shared)} are the classes, rename the folders above them to train, val and test, or pass one of them.`,
+    );
+  }
+}
+
+/** Whether a folder holds pictures itself, and which folders it holds; nothing if it cannot be listed. */
+async function contentOf(folder: string): Promise<{ hasPictures: boolean; folders: string[] }> {
+  try {
+    const entries = await readdir(folder, { withFileTypes: true });
+    const hasPictures = entries.some((entry) => !entry.isDirectory() && isPicture(entry.name, nothingSkipped()));
+    return { hasPictures, folders: await visibleFolders(folder) };
+  } catch {
+    return { hasPictures: true, folders: [] };
+  }
+}
+
+function someOf(names: readonly string[]): string {
+  return names.length > 5 ? `${names.slice(0, 5).join(', ')}, …` : names.join(', ');
 }
 
 /** False if the file merely cannot be seen, for lack of rights, say. */
@@ -66,6 +118,8 @@ async function* entriesOf(
     yield* picturesOfClasses(root, {}, skipped);
     return;
   }
+  // Those of the system are told.
+  await visibleFolders(root, skipped).catch(() => []);
   for (const name of splits) {
     yield* picturesOfClasses(join(root, name), { split: splitNamed(name) }, skipped);
   }
@@ -75,17 +129,43 @@ async function* entriesOf(
 
 async function* picturesOfClasses(folder: string, common: Common, skipped: SkippedFiles): AsyncGenerator<DatasetEntry> {
   // If the folder cannot be listed, picturesIn reports it.
-  for (const label of await visibleFolders(folder).catch(() => [])) {
-    yield* picturesBelow(join(folder, label), { ...common, label }, skipped);
+  for (const name of await visibleFolders(folder, skipped).catch(() => [])) {
+    let isEmpty = true;
+    // macOS writes an accented letter as two characters, others as one: both are the same class.
+    for await (const entry of picturesBelow(join(folder, name), { ...common, label: name.normalize() }, skipped)) {
+      isEmpty = false;
+      yield entry;
+    }
+    if (isEmpty) skipped.remarks.push(`${join(folder, name)} holds no pictures, so it is no class.`);
   }
   yield* picturesIn(folder, common, skipped);
 }
 
-async function visibleFolders(folder: string): Promise<string[]> {
+/** Folders that macOS, Windows, Linux and Synology make: of resource forks, thumbnails and deleted files. */
+const SYSTEM_FOLDERS = new Set([
+  '__macosx',
+  '@eadir',
+  '#recycle',
+  '#snapshot',
+  '$recycle.bin',
+  'system volume information',
+  'lost+found',
+]);
+
+/** Whether a folder was made by an operating system; if so, that is told. */
+function isOfSystem(name: string, path: string, skipped: SkippedFiles): boolean {
+  if (!SYSTEM_FOLDERS.has(name.toLowerCase())) return false;
+  if (skipped.remarks.length < MAX_REMARKS)
+    skipped.remarks.push(`${path} is a folder of the system, so it was passed over.`);
+  return true;
+}
+
+async function visibleFolders(folder: string, skipped = nothingSkipped()): Promise<string[]> {
   const names: string[] = [];
   for await (const entry of await opendir(folder)) {
     const path = join(folder, entry.name);
     if (entry.name.startsWith('.') || (await isMangled(entry.name, path))) continue;
+    if (isOfSystem(entry.name, path, skipped)) continue;
     if (await isFolder(entry, path)) names.push(entry.name);
   }
   return names.sort();
@@ -120,8 +200,9 @@ async function* picturesIn(
       const path = join(folder, entry.name);
       if (entry.name.startsWith('.')) continue;
       if (await isMangled(entry.name, path)) anyMangled = true;
-      else if (await isFolder(entry, path)) await onFolder?.(entry, path);
-      else if (isPicture(path, skipped)) yield { path, ...common };
+      else if (await isFolder(entry, path)) {
+        if (onFolder && !isOfSystem(entry.name, path, skipped)) await onFolder(entry, path);
+      } else if (isPicture(path, skipped)) yield { path, ...common };
     }
     if (!anyMangled) return;
     for (const { name, isDirectory } of await namesNotUtf8(folder)) {
@@ -145,6 +226,7 @@ const PICTURE_ENDINGS = new Set(
 );
 
 const MAX_EXAMPLES = 5;
+const MAX_REMARKS = 20;
 
 /** Whether a file's name ends like a picture's; if not, counts it as skipped. */
 export function isPicture(path: string, skipped: SkippedFiles): boolean {

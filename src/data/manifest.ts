@@ -1,15 +1,24 @@
+import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
 import { parse } from 'csv-parse';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { isInRange, requirement } from '../util/validate.js';
-import { type Dataset, type DatasetEntry, listedDataset, type Split, splitNamed } from './dataset.js';
+import {
+  type Dataset,
+  type DatasetEntry,
+  listedDataset,
+  type SkippedFiles,
+  type Split,
+  splitNamed,
+} from './dataset.js';
 
 type Fields = Record<string, unknown>;
 
 /**
- * Opens a manifest: a CSV file with a header, or JSON Lines. All columns but the path are optional:
+ * Opens a manifest in UTF-8: a CSV file with a header, also with semicolons or tabs, or JSON Lines. The case of column names
+ * does not matter. All columns but the path are optional:
  * - `path`: relative to the manifest's own folder, absolute, or an http(s) URL
  * - `label`: the picture's class; or `labels`: any number of them, as a list or as text separated by `;`, empty for none
  * - `split`: train, val or test
@@ -21,13 +30,23 @@ type Fields = Record<string, unknown>;
  */
 export function openManifest(path: string, format: 'csv' | 'jsonl'): Dataset {
   return format === 'csv'
-    ? listedDataset(path, 'CSV manifest', () => entriesOf(path, csvRows(path)))
-    : listedDataset(path, 'JSONL manifest', () => entriesOf(path, jsonRows(path)));
+    ? listedDataset(path, 'CSV manifest', (skipped) => entriesOf(path, csvRows(path), skipped))
+    : listedDataset(path, 'JSONL manifest', (skipped) => entriesOf(path, jsonRows(path), skipped));
 }
 
 async function* csvRows(path: string): AsyncGenerator<[number, Fields]> {
-  const parser = parse({ columns: true, bom: true, skip_empty_lines: true, trim: true, info: true });
-  const source = createReadStream(path);
+  const source = Readable.from(textOfFile(path));
+  const parser = parse({
+    columns: (header: string[]) => {
+      const twice = header.find((name, i) => name !== '' && header.indexOf(name) !== i);
+      if (twice !== undefined) throw new LastlayerError(`${path}: there are two columns ${twice}. Remove one.`);
+      return header;
+    },
+    delimiter: await delimiterOf(path),
+    skip_empty_lines: true,
+    trim: true,
+    info: true,
+  });
   source.on('error', (error) => parser.destroy(error));
   try {
     for await (const { record, info } of source.pipe(parser) as AsyncIterable<{
@@ -43,12 +62,75 @@ async function* csvRows(path: string): AsyncGenerator<[number, Fields]> {
   }
 }
 
+/** What separates the columns: Excel writes semicolons where a comma is the decimal point, and tabs as "Text". */
+async function delimiterOf(path: string): Promise<string> {
+  for await (const text of textOfFile(path)) {
+    const [header = ''] = text.split(/\r?\n/, 1);
+    const count = (delimiter: string) => header.split(delimiter).length;
+    return [';', '\t'].reduce((best, each) => (count(each) > count(best) ? each : best), ',');
+  }
+  return ',';
+}
+
 async function* jsonRows(path: string): AsyncGenerator<[number, Fields]> {
   let line = 0;
-  for await (const row of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {
-    line++;
-    if (row.trim() !== '') yield [line, parseObject(row, `${path}, line ${line}`)];
+  for await (const text of textOfFile(path)) {
+    const rows = text.split('\n');
+    // What follows the last line feed is the beginning of nothing.
+    if (rows.at(-1) === '') rows.pop();
+    for (const row of rows) {
+      line++;
+      if (row.trim() !== '') yield [line, parseObject(row.trimEnd(), `${path}, line ${line}`)];
+    }
   }
+}
+
+/**
+ * A file's text in whole lines, without a byte order mark.
+ * @throws {LastlayerError} if it is not UTF-8, with the line and the bytes
+ */
+async function* textOfFile(path: string): AsyncGenerator<string> {
+  let [rest, line, isFirst] = [Buffer.alloc(0), 1, true];
+  const decode = (bytes: Buffer): string => {
+    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: !isFirst });
+    isFirst = false;
+    try {
+      return decoder.decode(bytes);
+    } catch {
+      throw new LastlayerError(notUtf8(path, bytes, line));
+    }
+  };
+  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+    const bytes = Buffer.concat([rest, chunk]);
+    const end = bytes.lastIndexOf(0x0a) + 1;
+    rest = bytes.subarray(end);
+    if (end === 0) continue;
+    const text = decode(bytes.subarray(0, end));
+    yield text;
+    line += text.split('\n').length - 1;
+  }
+  if (rest.length > 0) yield decode(rest);
+}
+
+/** Says where bytes are not UTF-8, and what they may be. @param line number of the first line */
+function notUtf8(path: string, bytes: Buffer, line: number): string {
+  const advice = 'Save the manifest as UTF-8 (in Excel: "CSV UTF-8"; in PowerShell: -Encoding utf8).';
+  const [first = 0, second = 0] = bytes;
+  if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) return `${path} is UTF-16. ${advice}`;
+  for (let start = 0; start < bytes.length; line++) {
+    const end = bytes.indexOf(0x0a, start) < 0 ? bytes.length : bytes.indexOf(0x0a, start);
+    const row = bytes.subarray(start, end);
+    if (!isUtf8(row)) {
+      let at = 0;
+      while (isUtf8(row.subarray(0, at + 1)) || isUtf8(row.subarray(0, at + 2)) || isUtf8(row.subarray(0, at + 4)))
+        at++;
+      const byte = row[at] ?? 0;
+      const shown = new TextDecoder('windows-1252').decode(row).trim();
+      return `${path}, line ${line}: the byte ${byte.toString(16)} is not UTF-8; as Windows-1252, the line is ${JSON.stringify(shown)}. ${advice}`;
+    }
+    start = end + 1;
+  }
+  return `${path} is not UTF-8. ${advice}`;
 }
 
 function parseObject(row: string, place: string): Fields {
@@ -62,29 +144,109 @@ function parseObject(row: string, place: string): Fields {
   throw new LastlayerError(`${place}: an object such as {"path": "a.jpg"} is expected, not ${row}.`);
 }
 
-async function* entriesOf(manifest: string, rows: AsyncIterable<[number, Fields]>): AsyncGenerator<DatasetEntry> {
+async function* entriesOf(
+  manifest: string,
+  rows: AsyncIterable<[number, Fields]>,
+  skipped: SkippedFiles,
+): AsyncGenerator<DatasetEntry> {
   const lineOf = new Map<string, number>();
-  for await (const [line, fields] of rows) {
+  const columns = new Columns(manifest, skipped);
+  let [anySemicolon, doubtful]: [boolean, string | undefined] = [false, undefined];
+  for await (const [line, row] of rows) {
     const place = `${manifest}, line ${line}`;
+    const fields = columns.read(row, place);
+    if (textOf(fields, 'path', place) === undefined) {
+      throw new LastlayerError(
+        `${place}: no path. A manifest has the columns ${COLUMNS.join(', ')}; this row has ${Object.keys(row).join(', ') || 'none'}.`,
+      );
+    }
     const entry = toEntry(fields, manifest, place);
     const earlier = lineOf.get(entry.path);
     if (earlier !== undefined) {
       throw new LastlayerError(`${place}: ${entry.path} is already listed on line ${earlier}.`);
     }
     lineOf.set(entry.path, line);
+    if (typeof fields['labels'] === 'string') {
+      if (fields['labels'].includes(';')) anySemicolon = true;
+      else doubtful ??= entry.labels?.find((label) => /[|,]/.test(label));
+    }
     yield entry;
+  }
+  if (doubtful !== undefined && !anySemicolon) {
+    skipped.remarks.push(
+      `${manifest}: the label ${JSON.stringify(doubtful)} counts as one. Write ; between labels if it is several.`,
+    );
+  }
+}
+
+/** Columns that are read. */
+const COLUMNS = ['path', 'label', 'labels', 'split', 'group', 'weight'];
+
+/** What people call them elsewhere. */
+const OTHER_NAMES = new Map([
+  ['filename', 'path'],
+  ['file_name', 'path'],
+  ['file', 'path'],
+  ['filepath', 'path'],
+  ['image', 'path'],
+  ['image_path', 'path'],
+  ['class', 'label'],
+  ['class_name', 'label'],
+  ['category', 'label'],
+  ['target', 'label'],
+  ['subset', 'split'],
+  ['partition', 'split'],
+]);
+
+/** Columns that check-data writes beside those, for people to read. */
+const OF_CHECK_DATA = ['issue', 'suggested_label', 'related', 'detail'];
+
+/** Finds the columns of a manifest, whatever their case, and tells which are not read. */
+class Columns {
+  private readonly names = new Map<string, string | undefined>();
+
+  constructor(
+    private readonly manifest: string,
+    private readonly skipped: SkippedFiles,
+  ) {}
+
+  /** The fields that are read, under their names in lower case. */
+  read(row: Fields, place: string): Fields {
+    const fields = new Map<string, unknown>();
+    for (const [given, value] of Object.entries(row)) {
+      const name = this.names.has(given) ? this.names.get(given) : this.find(given, Object.keys(row));
+      if (name === undefined) continue;
+      if (fields.has(name)) {
+        throw new LastlayerError(`${place}: there are two columns ${name}, which differ in case. Remove one.`);
+      }
+      fields.set(name, value);
+    }
+    return Object.fromEntries(fields);
+  }
+
+  private find(given: string, all: readonly string[]): string | undefined {
+    const name = given.trim().toLowerCase();
+    const isRead = COLUMNS.includes(name);
+    this.names.set(given, isRead ? name : undefined);
+    if (isRead || name === '' || OF_CHECK_DATA.includes(name)) return isRead ? name : undefined;
+    const meant = OTHER_NAMES.get(name);
+    const others = all.map((each) => each.trim().toLowerCase());
+    if (meant !== undefined && !others.includes(meant) && !(meant === 'label' && others.includes('labels'))) {
+      throw new LastlayerError(
+        `${this.manifest}: there is a column ${given} but none named ${meant}. If it is that, rename it to ${meant}; if not, ` +
+          `to something else. The columns that are read are ${COLUMNS.join(', ')}.`,
+      );
+    }
+    this.skipped.remarks.push(
+      `${this.manifest}: the column ${given} is not read; the columns that are read are ${COLUMNS.join(', ')}.`,
+    );
+    return undefined;
   }
 }
 
 /** @param place named in errors */
 function toEntry(fields: Fields, manifest: string, place: string): DatasetEntry {
-  const path = textOf(fields, 'path', place);
-  if (path === undefined) {
-    throw new LastlayerError(
-      `${place}: no path. A manifest has the columns path, label or labels, split, group and weight; this row has ` +
-        `${Object.keys(fields).join(', ') || 'none'}.`,
-    );
-  }
+  const path = textOf(fields, 'path', place)!;
   return {
     ...locate(path, manifest, place),
     ...labelsOf(textOf(fields, 'label', place), fields['labels'], place),
@@ -97,8 +259,9 @@ function toEntry(fields: Fields, manifest: string, place: string): DatasetEntry 
 /** A field's text; undefined if it is absent, null or empty. A number becomes its digits. */
 function textOf(fields: Fields, name: string, place: string): string | undefined {
   const value = fields[name];
-  if (value === undefined || value === null || value === '') return undefined;
-  if (typeof value === 'string') return value;
+  if (value === undefined || value === null) return undefined;
+  // A path may begin or end with a space; of anything else, nobody sees it.
+  if (typeof value === 'string') return (name === 'path' ? value : value.trim()) || undefined;
   if (typeof value === 'number') return String(value);
   throw new LastlayerError(`${place}: ${name} is ${JSON.stringify(value)}, but text is expected.`);
 }
@@ -126,7 +289,12 @@ function labelsOf(label: string | undefined, labels: unknown, place: string): Pi
           `a picture has exactly one class, and labels where it can show any number of things.`,
       );
     }
-    return { label: withoutNul(label, place) };
+    if (/^\[.*\]$/.test(label)) {
+      throw new LastlayerError(
+        `${place}: the label ${JSON.stringify(label)} is a list. Name the column labels, and write ${label.replace(/["'[\]]/g, '').replaceAll(', ', ';')}.`,
+      );
+    }
+    return { label: cleaned(label, place) };
   }
   if (labels === undefined || labels === null) return {};
   return { labels: [...new Set(listOf(labels, place))].sort() };
@@ -134,8 +302,9 @@ function labelsOf(label: string | undefined, labels: unknown, place: string): Pi
 
 function listOf(labels: unknown, place: string): string[] {
   if (typeof labels === 'string') {
+    if (/^\s*\[.*\]\s*$/.test(labels)) return listOf(listInText(labels, place), place);
     const texts = labels.split(';').map((text) => text.trim());
-    return texts.filter((text) => text !== '').map((text) => withoutNul(text, place));
+    return texts.filter((text) => text !== '').map((text) => cleaned(text, place));
   }
   if (!Array.isArray(labels)) {
     throw new LastlayerError(
@@ -144,15 +313,30 @@ function listOf(labels: unknown, place: string): string[] {
   }
   return labels.map((label: unknown) => {
     if (typeof label === 'number') return String(label);
-    if (typeof label === 'string' && label !== '') return withoutNul(label, place);
+    if (typeof label === 'string' && label.trim() !== '') return cleaned(label.trim(), place);
     throw new LastlayerError(
       `${place}: labels holds ${JSON.stringify(label)}, but text is expected. Write an empty list, [], for a picture without labels.`,
     );
   });
 }
 
-function withoutNul(label: string, place: string): string {
-  if (!label.includes('\0')) return label;
+/** A list as JSON or, as pandas writes it, as Python has it. */
+function listInText(text: string, place: string): unknown {
+  for (const json of [text, text.replaceAll("'", '"')]) {
+    try {
+      return JSON.parse(json);
+    } catch {
+      // The next one may do.
+    }
+  }
+  throw new LastlayerError(
+    `${place}: labels is ${text}, which is no list that can be read. Write cat;dog or ["cat", "dog"].`,
+  );
+}
+
+/** In the one form that Unicode has for a text, so that an accented letter as one character and as two are the same label. */
+function cleaned(label: string, place: string): string {
+  if (!label.includes('\0')) return label.normalize();
   throw new LastlayerError(`${place}: the label ${JSON.stringify(label)} holds a NUL character. Remove it.`);
 }
 

@@ -135,8 +135,15 @@ async function feed(
   const { size } = await file.stat();
   const write = (chunk: Buffer) =>
     new Promise<void>((resolve) => {
-      if (members.write(chunk)) resolve();
-      else members.once('drain', resolve).once('close', resolve);
+      if (members.write(chunk)) {
+        resolve();
+        return;
+      }
+      const goOn = () => {
+        members.off('drain', goOn).off('close', goOn);
+        resolve();
+      };
+      members.on('drain', goOn).on('close', goOn);
     });
   for (let at = 0; at < size && !members.destroyed;) {
     if (at >= skip.from && at < skip.to) {

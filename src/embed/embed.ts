@@ -52,8 +52,8 @@ export interface EmbedSummary extends Omit<EmbedProgress, 'phase' | 'done'> {
   removed: number;
   /** Augmented views in the store, of all pictures of the data set together. */
   views: number;
-  /** Files whose names do not end like a picture's: how many, and the first few. */
-  skipped: { count: number; examples: string[] };
+  /** Files whose names do not end like a picture's: how many, and the first few; and what else was passed over, in words. */
+  skipped: { count: number; examples: string[]; remarks: string[] };
 }
 
 /**

@@ -294,5 +294,6 @@ function givenWeights(names: readonly string[], given: Readonly<Record<string, n
     }
     checkNumber(`The weight of the class ${JSON.stringify(label)}`, weight, { above: 0 });
   }
-  return names.map((name) => given[name] ?? 1);
+  // A class may be named constructor, which every object has.
+  return names.map((name) => (Object.hasOwn(given, name) ? given[name]! : 1));
 }

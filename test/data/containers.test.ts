@@ -11,6 +11,7 @@ import { pack } from 'tar-stream';
 import { loadBackbone } from '../../src/backbone/load.js';
 import { embedDataset } from '../../src/embed/embed.js';
 import type { EmbeddingRow } from '../../src/store/row.js';
+import { lastlayerProcess } from '../support/command-line.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 import { storedRows } from '../support/store.js';
@@ -89,6 +90,20 @@ describe('WebDataset shards', () => {
     expect(await embed(shards, 'tar')).toMatchObject({ unchanged: 4, reused: 3, embedded: 0 });
     await rm(shard);
     expect(await embed(shards, 'tar')).toMatchObject({ total: 4, unchanged: 4, removed: 3 });
+  });
+
+  it('of several megabytes are read without a warning', async () => {
+    const large = join(root, 'large.tar');
+    const picture = await readFile(files[0] ?? '');
+    const content = Buffer.concat([picture, Buffer.alloc(60_000)]);
+    await writeTar(
+      large,
+      Array.from({ length: 40 }, (_, i) => [`${i}.png`, content]),
+    );
+    const { outcome } = lastlayerProcess(['embed', large, '--store', 'large-store'], root);
+    const { stdout, stderr } = await outcome;
+    expect(stdout).toContain('40 pictures (WebDataset shards)');
+    expect(stderr).not.toContain('Warning');
   });
 
   it('that end too early, or are none, are named', async () => {

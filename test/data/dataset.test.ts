@@ -56,12 +56,71 @@ describe('a folder', () => {
     const paths = [];
     for await (const { path: file } of dataset.entries()) paths.push(file);
     expect(paths).toHaveLength(2);
-    expect(dataset.skipped).toEqual({ count: 1, examples: [join(path, 'notes.txt')] });
+    expect(dataset.skipped).toEqual({ count: 1, examples: [join(path, 'notes.txt')], remarks: [] });
   });
 
   it('that mixes splits and classes is refused, with the names of both', async () => {
     const path = await folder(['train/a/1.jpg', 'cat/2.jpg']);
     await expect(openDataset(path)).rejects.toThrow(/split folders \(train\) beside others \(cat\)/);
+  });
+
+  it.each([
+    [['training_set/a/1.jpg', 'test_set/a/2.jpg'], /test_set, training_set, which read like splits/],
+    [['seg_train/a/1.jpg', 'seg_test/a/2.jpg', 'seg_pred_test/3.jpg'], /read like splits. Rename them to train/],
+    [['Dev/a/1.jpg', 'Testing/a/2.jpg'], /Dev, Testing, which read like splits/],
+    [['hymenoptera/ants/1.jpg', 'hymenoptera/bees/2.jpg'], /only folder .* is hymenoptera, which holds ants, bees/],
+    [['known/a/1.jpg', 'known/b/2.jpg', 'new/a/3.jpg', 'new/b/4.jpg'], /known, new, all hold a, b, and no pictures/],
+  ])('of %j is refused, as it is not clear which folders are the classes', async (files, message) => {
+    const path = await folder(files);
+    await expect(openDataset(path)).rejects.toThrow(message);
+  });
+
+  it.each([
+    [
+      ['a/x/1.jpg', 'b/y/2.jpg'],
+      ['a', 'b'],
+    ],
+    [
+      ['a/x/1.jpg', 'a/y/1.jpg', 'b/x/2.jpg', 'b/y/2.jpg', 'b/3.jpg'],
+      ['a', 'b'],
+    ],
+    [['test/a/1.jpg'], ['a']],
+    [
+      ['train tracks/1.jpg', 'tests/2.jpg', 'device/3.jpg'],
+      ['device', 'tests', 'train tracks'],
+    ],
+    [['only/1.jpg', 'only/x/1.jpg', 'only/y/2.jpg'], ['only']],
+  ])('of %j is taken, as it is clear', async (files, classes) => {
+    const found = Object.values(await listed(await folder(files))).map((text) => text.slice(0, text.lastIndexOf(' ')));
+    expect([...new Set(found)].sort()).toEqual(classes);
+  });
+
+  it('passes over what systems put there, and classes without pictures, and tells', async () => {
+    const path = await folder([
+      ...['ant/1.jpg', 'ant/@eaDir/1.jpg/thumb.png', 'bee/2.jpg', 'wasp/notes.txt'],
+      ...['@eaDir/3.jpg', '#recycle/4.jpg', '$RECYCLE.BIN/5.jpg', '__MACOSX/ant/._1.jpg', 'lost+found/6.jpg'],
+    ]);
+    expect(await listed(path)).toEqual({ 'ant/1.jpg': 'ant -', 'bee/2.jpg': 'bee -' });
+    const dataset = await openDataset(path);
+    for (let time = 0; time < 2; time++) {
+      let count = 0;
+      for await (const { label } of dataset.entries()) if (label) count++;
+      expect(count).toBe(2);
+      expect([...dataset.skipped.remarks].sort()).toEqual([
+        ...['#recycle', '$RECYCLE.BIN', '@eaDir', '__MACOSX', 'ant/@eaDir', 'lost+found'].map(
+          (name) => `${join(path, name)} is a folder of the system, so it was passed over.`,
+        ),
+        `${join(path, 'wasp')} holds no pictures, so it is no class.`,
+      ]);
+    }
+    const split = await openDataset(await folder(['train/a/1.jpg', '__MACOSX/train/a/1.jpg']));
+    for await (const { path: file } of split.entries()) expect(file).not.toContain('__MACOSX');
+    expect(split.skipped.remarks).toEqual([expect.stringMatching(/__MACOSX is a folder of the system/)]);
+  });
+
+  it('of one name in two forms of Unicode is one class', async () => {
+    const path = await folder(['train/M\u00e4use/1.jpg', 'val/Ma\u0308use/2.jpg']);
+    expect(Object.values(await listed(path)).sort()).toEqual(['M\u00e4use train', 'M\u00e4use val']);
   });
 
   it('is walked once, whatever links there are', async () => {
@@ -95,6 +154,52 @@ describe('a manifest', () => {
     const jsonl = '{"path": "1.jpg", "label": 7}\n\n{"path": "2.jpg", "label": null, "split": "test"}\n';
     const path = await folder([], { 'set.jsonl': jsonl });
     expect(await listed(join(path, 'set.jsonl'))).toEqual({ '1.jpg': '7 -', '2.jpg': '- test' });
+  });
+
+  it.each([
+    ['semicolons', 'set.csv', 'path;label;split\n"a;b.jpg";cat;train\n'],
+    ['tabs', 'set.csv', 'path\tlabel\tsplit\na;b.jpg\tcat\ttrain\n'],
+    ['column names in another case', 'set.csv', ' Path ,LABEL,Split\na;b.jpg,cat,train\n'],
+    ['a byte order mark', 'set.jsonl', '\uFEFF{"path": "a;b.jpg", "label": "cat", "split": "train"}\r\n'],
+    ['spaces around texts', 'set.jsonl', '{"path": "a;b.jpg", "label": " cat ", "split": " train"}'],
+    ['spaces within quotes', 'set.csv', 'path,label,split\na;b.jpg,"cat ","train "\n'],
+  ])('may have %s', async (_, name, text) => {
+    const path = await folder([], { [name]: text });
+    expect(await listed(join(path, name))).toEqual({ 'a;b.jpg': 'cat train' });
+  });
+
+  it.each(['constructor', 'toString', '__proto__', 'hasOwnProperty'])('may have the label %s', async (label) => {
+    const path = await folder([], { 'set.csv': `path,label\n1.jpg,${label}\n` });
+    expect(await listed(join(path, 'set.csv'))).toEqual({ '1.jpg': `${label} -` });
+  });
+
+  it('tells which columns are not read, and labels that look like several', async () => {
+    const csv = 'path,labels,width,issue\n1.jpg,cat|dog,5,\n2.jpg,"[""cat"", ""dog""]",5,\n3.jpg,"[\'cat\']",5,\n';
+    const path = join(await folder([], { 'set.csv': csv }), 'set.csv');
+    const dataset = await openDataset(path);
+    const labels = [];
+    for await (const entry of dataset.entries()) labels.push(entry.labels);
+    expect(labels).toEqual([['cat|dog'], ['cat', 'dog'], ['cat']]);
+    expect(dataset.skipped.remarks).toEqual([
+      `${path}: the column width is not read; the columns that are read are path, label, labels, split, group, weight.`,
+      `${path}: the label "cat|dog" counts as one. Write ; between labels if it is several.`,
+    ]);
+  });
+
+  it.each([
+    [
+      'set.csv',
+      'path,label\n1.jpg,Biene\n2.jpg,M\u00e4use\n',
+      'latin1',
+      /line 3: the byte e4 is not UTF-8.*2\.jpg,Mäuse.*CSV UTF-8/,
+    ],
+    ['set.jsonl', '{"path": "1.jpg", "label": "M\u00f6we"}\n', 'latin1', /line 1: the byte f6 is not UTF-8.*Möwe/],
+    ['set.csv', '\uFEFFpath,label\n1.jpg,a\n', 'utf16le', /set\.csv is UTF-16\. Save the manifest as UTF-8/],
+  ] as const)('that is not UTF-8 is refused: %s, %j in %s', async (name, text, encoding, message) => {
+    const path = join(await folder([]), name);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, text, encoding);
+    await expect(listed(path)).rejects.toThrow(message);
   });
 
   it('gives groups and weights where it has them', async () => {
@@ -148,7 +253,24 @@ describe('a manifest', () => {
       /line 1: labels holds null, but text is expected/,
     ],
     ['labels that are no list', 'set.jsonl', '{"path": "1.jpg", "labels": {}}\n', /line 1: labels is \{\}/],
-    ['no path', 'set.csv', 'file,label\n1.jpg,a\n', /line 2: no path.*this row has file, label/],
+    ['no path', 'set.csv', 'where,label\n1.jpg,a\n', /line 2: no path.*this row has where, label/],
+    ['an empty path', 'set.jsonl', '{"path": "", "label": "a"}\n', /line 1: no path/],
+    ['another name of a column', 'set.csv', 'file_name,label\n1.jpg,a\n', /a column file_name but none named path/],
+    ['another name of the split', 'set.jsonl', '{"path": "1.jpg", "Subset": "val"}\n', /Subset but none named split/],
+    ['a column twice', 'set.csv', 'path,label,label\n1.jpg,a,b\n', /set\.csv: there are two columns label/],
+    [
+      'a column twice but for case',
+      'set.jsonl',
+      '{"path": "1.jpg", "label": "a", "Label": "b"}\n',
+      /line 1: .*two columns label/,
+    ],
+    [
+      'a list as the text of a label',
+      'set.csv',
+      `path,label\n1.jpg,"['a', 'b']"\n`,
+      /line 2: .*is a list.*labels.*a;b/,
+    ],
+    ['a broken list', 'set.csv', 'path,labels\n1.jpg,"[a, b]"\n', /line 2: labels is \[a, b\], which is no list/],
     ['an unknown split', 'set.csv', 'path,split\n1.jpg,train\n2.jpg,dev\n', /line 3: unknown split "dev". Use train/],
     ['a weight of 0', 'set.csv', 'path,weight\n1.jpg,0\n', /line 2: the weight is "0". It must be a number above 0/],
     ['a weight that is none', 'set.jsonl', '{"path": "1.jpg", "weight": "much"}', /line 1: the weight is "much"/],

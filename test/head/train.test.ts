@@ -115,6 +115,13 @@ test('a whole weight is so many copies of the row', async () => {
   expect(byClass.weights).toEqual(byRow.weights);
 });
 
+test('a class may have the name of what every object has', async () => {
+  const labels = DATA.labels.map((label) => (label === 'bee' ? 'constructor' : label));
+  const weighted = await trainHead({ ...DATA, labels, classWeights: { ant: 2 } });
+  const plain = await trainHead({ ...DATA, classWeights: { ant: 2 } });
+  expect(weighted.training.loss).toBe(plain.training.loss);
+});
+
 test('the head knows what it was made of', async () => {
   const head = await trainHead(DATA);
   expect(head).toMatchObject({ ...IDS, labels: ['ant', 'bee', 'wasp'], l2: DEFAULT_L2, metrics: null });
