@@ -57,11 +57,27 @@ export function sessionOptions({
 
 /** The error for a model that cannot be loaded. */
 export function loadError(source: string, device: Device = 'cpu', reason: string): LastlayerError {
+  const version = tooNew(reason);
+  if (version !== undefined) return new LastlayerError(`${source} cannot be loaded: ${version}`);
   const hint =
     device === 'cpu'
       ? 'Is it a whole ONNX file?'
       : `Is onnxruntime-node installed with ${device}? See docs/performance.md#gpu.`;
   return new LastlayerError(`onnxruntime cannot load ${source} on ${device}: ${reason}. ${hint}`);
+}
+
+/** What onnxruntime says of a model that is newer than itself, in plain words. */
+function tooNew(reason: string): string | undefined {
+  const [, ir, mostIr] = /IR version: (\d+), max supported IR version: (\d+)/.exec(reason) ?? [];
+  if (ir !== undefined) {
+    return (
+      `it was written for ONNX IR version ${ir}; this onnxruntime reads up to ${mostIr!}. Save it with a lower one (in Python: ` +
+      'model.ir_version = 10; onnx.save(model, path)), or export it again with opset 17.'
+    );
+  }
+  const [, opset, mostOpset] = /Opset (\d+) is under development[^]*till opset (\d+)/.exec(reason) ?? [];
+  if (opset === undefined) return undefined;
+  return `it uses opset ${opset}; this onnxruntime reads up to ${mostOpset!}. Export it again with opset 17.`;
 }
 
 /**

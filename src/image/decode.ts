@@ -1,5 +1,6 @@
 import { Semaphore } from 'async-mutex';
 import { LastlayerError, messageOf } from '../util/errors.js';
+import { otherKind } from '../util/file-kind.js';
 import { isolated, reasonIn, tooSlow } from './isolated.js';
 import { type Header, headerOf, type Recipe, render } from './render.js';
 import { enlargeAndCrop, resizedSize, type Transform } from './transform.js';
@@ -152,7 +153,9 @@ async function openPicture(
   image: Uint8Array | RawPixels,
   { maxPixels, svg = true, seconds = DECODE_SECONDS }: DecodeOptions,
 ): Promise<Header & { render: (recipe: Recipe) => Promise<Uint8Array> }> {
-  const header = await readHeader(image, svg, seconds);
+  const header = await readHeader(image, svg, seconds).catch((error: unknown) => {
+    throw explained(error, image);
+  });
   const { width, height, bytes } = header;
   if (maxPixels !== undefined && width * height > maxPixels) {
     throw new LastlayerError(
@@ -168,9 +171,22 @@ async function openPicture(
   const shares = Math.min(Math.ceil(bytes / SHARE), SHARES);
   return {
     ...header,
-    render: (recipe) =>
-      elsewhere ? isolated.render(image, recipe) : decodeHere(() => render(image, recipe), shares, recipe.seconds),
+    render: async (recipe) => {
+      try {
+        return await (elsewhere
+          ? isolated.render(image, recipe)
+          : decodeHere(() => render(image, recipe), shares, recipe.seconds));
+      } catch (error) {
+        throw explained(error, image);
+      }
+    },
   };
+}
+
+/** The error for a picture, in words that help if it is of a kind that is known but not read. */
+function explained(error: unknown, image: Uint8Array | RawPixels): unknown {
+  const kind = error instanceof LastlayerError && image instanceof Uint8Array ? otherKind(image, 'picture') : undefined;
+  return kind === undefined ? error : new LastlayerError(`it is ${kind}`);
 }
 
 async function readHeader(image: Uint8Array | RawPixels, svg: boolean, seconds: number): Promise<Header> {

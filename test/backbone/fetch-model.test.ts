@@ -169,7 +169,7 @@ describe('a digest', () => {
 describe('a source of no use', () => {
   it('is refused, and leaves nothing behind', async () => {
     server.content = Buffer.from('<!DOCTYPE html><html>Not here</html>');
-    await expect(fetchTo('page.onnx')).rejects.toThrow(/net\.onnx is not an ONNX model/);
+    await expect(fetchTo('page.onnx')).rejects.toThrow(/net\.onnx is not a model\. It is a web page/);
     await expect(fetchTo('none.onnx', { from: join(folder, 'none.pth') })).rejects.toThrow(/none\.pth cannot be read/);
     expect(readdirSync(folder)).toEqual([]);
   });

@@ -70,6 +70,18 @@ describe('the backbone that is used', () => {
     await expect(loadBackbone({ modelsDir: folder })).rejects.toThrow(/is not the file that its card describes/);
   });
 
+  it.each([
+    ['IR version', 99n, undefined, /IR version 99; this onnxruntime reads up to \d+\. Save it with a lower one/],
+    ['opset', undefined, 99n, /uses opset 99; this onnxruntime reads up to \d+\. Export it again with opset 17/],
+  ])('is refused in plain words where its %s is newer than onnxruntime', async (_, irVersion, opset, message) => {
+    const path = join(modelsDir, 'newer.onnx');
+    const network = decodeModel(smallNetwork(), path);
+    if (irVersion !== undefined) network.irVersion = irVersion;
+    for (const each of network.opsetImport) each.version = opset ?? each.version;
+    await writeFile(path, encodeModel(network));
+    await expect(loadBackbone({ model: path })).rejects.toThrow(message);
+  });
+
   it('is refused by name where it is missing or no network', async () => {
     await expect(loadBackbone({ model: join(modelsDir, 'no.onnx') })).rejects.toThrow(/no\.onnx cannot be read/);
     const text = join(modelsDir, 'text.onnx');

@@ -12,6 +12,7 @@ import {
   type ValueInfoProto,
 } from 'onnx-buf';
 import { LastlayerError, messageOf } from '../../util/errors.js';
+import { otherKind } from '../../util/file-kind.js';
 
 /** The bytes of a model, as an .onnx file holds them. The same model always gives the same bytes. */
 export function encodeModel(model: ModelProto): Uint8Array {
@@ -40,7 +41,12 @@ function parse(bytes: Uint8Array, path: string): ModelProto {
   try {
     return fromBinary(ModelProtoSchema, bytes);
   } catch (error) {
-    throw new LastlayerError(`${path} is not an ONNX model: ${messageOf(error)}.`);
+    const kind = otherKind(bytes, 'model');
+    throw new LastlayerError(
+      kind === undefined
+        ? `${path} is not an ONNX model, or is damaged: ${messageOf(error)}.`
+        : `${path} is not a model. It is ${kind}.`,
+    );
   }
 }
 

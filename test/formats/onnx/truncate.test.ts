@@ -109,9 +109,7 @@ describe('a network of no use is refused', () => {
   });
 
   it('whose bytes are no ONNX', () => {
-    expect(() => decodeModel(Buffer.from('<!DOCTYPE html><html></html>'), 'page.onnx')).toThrow(
-      /page\.onnx is not an ONNX model/,
-    );
+    expect(() => decodeModel(Buffer.from('just text'), 'text.onnx')).toThrow(/text\.onnx is not an ONNX model/);
     expect(() => decodeModel(new Uint8Array(), 'none.onnx')).toThrow(/none\.onnx is not an ONNX model/);
   });
 

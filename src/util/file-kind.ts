@@ -1,0 +1,53 @@
+/** Kinds of files that come in place of a picture or a model: how they begin, and what to do with one. */
+const KINDS: readonly { begins: RegExp | string; is: string; picture?: string; model?: string }[] = [
+  {
+    begins: /^version https:\/\/git-lfs/,
+    is: 'a Git LFS pointer in place of the file itself',
+    picture: 'run `git lfs pull`',
+    model: 'run `git lfs pull`',
+  },
+  {
+    begins: /^\s*(?:<!doctype html|<html|<head)/i,
+    is: 'a web page',
+    picture: 'download the picture itself',
+    model: 'use the address of the file itself, with /resolve/ or /raw/ in place of /blob/',
+  },
+  { begins: '\x1f\x8b', is: 'compressed by gzip', picture: 'unpack it', model: 'unpack it' },
+  { begins: 'PK\x03\x04', is: 'a ZIP archive', picture: 'unpack it' },
+  {
+    begins: /^\x89HDF\r\n/,
+    is: 'HDF5, as Keras writes it',
+    model: 'export the model to ONNX, with tf2onnx for example',
+  },
+  { begins: /^[^]{4}TFL3/, is: 'TensorFlow Lite', model: 'export the model to ONNX, with tf2onnx for example' },
+  { begins: /^BM[^]{12}/, is: 'BMP, which is not read', picture: 'convert it to PNG' },
+  { begins: /^P[1-7]\s/, is: 'a Netpbm picture (PPM), which is not read', picture: 'convert it to PNG' },
+  {
+    begins: /^(?:[^]{4}jP {2}\r\n|\xff\x4f\xff\x51)/,
+    is: 'JPEG 2000, which is not read',
+    picture: 'convert it to JPEG',
+  },
+  { begins: /^[^]{4}JXL \r\n/, is: 'JPEG XL, which is not read', picture: 'convert it to JPEG' },
+  { begins: '\xff\x0a', is: 'JPEG XL, which is not read', picture: 'convert it to JPEG' },
+  {
+    begins: /^[^]{4}ftyp(?:hei[cxms]|hev[cxms]|(?:mif1|msf1)[^]{4,24}hei[cxms])/,
+    is: 'HEIC, which is not read',
+    picture: 'convert it to JPEG (an iPhone takes JPEGs with Settings, Camera, Formats, Most Compatible)',
+  },
+  { begins: /^[^]{4}ftyp(?:isom|iso\d|mp4\d|qt {2}|M4V )/, is: 'a video', picture: 'take its frames as pictures' },
+  { begins: /^%PDF-/, is: 'a PDF', picture: 'save its pages as pictures' },
+  { begins: /^8BPS/, is: 'a Photoshop file, which is not read', picture: 'save it as PNG or JPEG' },
+];
+
+/**
+ * What a file is that was to be a picture or a model, and what to do.
+ * @param bytes its first 64 bytes or more
+ * @returns such as `BMP, which is not read; convert it to PNG`; undefined if it is none of the kinds that are known
+ */
+export function otherKind(bytes: Uint8Array, wanted: 'picture' | 'model'): string | undefined {
+  const beginning = Buffer.from(bytes.subarray(0, 64)).toString('latin1');
+  const matches = (begins: RegExp | string) =>
+    typeof begins === 'string' ? beginning.startsWith(begins) : begins.test(beginning);
+  const kind = KINDS.find((each) => each[wanted] !== undefined && matches(each.begins));
+  return kind && `${kind.is}; ${kind[wanted]!}`;
+}
