@@ -182,12 +182,13 @@ function groupsOf(checkpoint: Checkpoint, width: number, path: string): number {
 /** A tensor that the graph would not use means another architecture, so the features would be wrong. */
 function refuseUnknownTensors(checkpoint: Checkpoint, architecture: ResNetArchitecture, path: string): void {
   const parameters = ['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked'];
-  const known = new Set(['fc.weight', 'fc.bias']);
+  const known = new Set<string>();
   for (const { name, norm } of convolutionsOf(architecture)) {
     known.add(`${name}.weight`);
     for (const parameter of parameters) known.add(`${norm}.${parameter}`);
   }
-  const unknown = [...checkpoint.keys()].filter((name) => !known.has(name));
+  // Whatever is under fc is the last layer, which is replaced.
+  const unknown = [...checkpoint.keys()].filter((name) => !known.has(name) && !name.startsWith('fc.'));
   if (unknown.length > 0) {
     throw new LastlayerError(
       `${path} holds ${unknown.length} tensors that ${architecture.name} does not have (${unknown.slice(0, 3).join(', ')}` +

@@ -84,6 +84,23 @@ describe('a checkpoint that is no such network', () => {
   });
 });
 
+test('what a training script makes of the names and the last layer does not matter to the embeddings', async () => {
+  const pixels = Uint8Array.from({ length: 3 * 224 * 224 }, (_, i) => (i * i) % 251);
+  const expected = await (await loadBackbone({ model: await save('plain', smallCheckpoint(plain)) })).run(pixels);
+  const tensors = smallCheckpoint(plain);
+  for (const name of ['fc.weight', 'fc.bias']) {
+    const moved = tensors.get(name);
+    if (moved) tensors.set(name.replace('fc', 'fc.1'), moved);
+    tensors.delete(name);
+  }
+  const wrapped = new Map<string, Tensor>();
+  for (const [name, each] of tensors) wrapped.set(`model.backbone.${name}`, each);
+  wrapped.set('head.weight', scalar);
+  const backbone = await loadBackbone({ model: await save('wrapped', wrapped) });
+  expect(backbone.hasLogits).toBe(false);
+  expect((await backbone.run(pixels)).embedding).toEqual(expected.embedding);
+});
+
 describe('a checkpoint with a value that is not finite', () => {
   it.each([
     ['conv1.weight', NaN],

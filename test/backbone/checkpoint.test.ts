@@ -86,10 +86,50 @@ describe('a checkpoint', () => {
     });
   });
 
-  it('of a training run is opened, and the names that wrappers gave are mended', async () => {
-    const wrapped = dict(text('module._orig_mod.w'), tensor('0', [1]));
-    const run = dict(text('epoch'), number(3), text('lr'), none, text('state_dict'), wrapped);
-    expect(await read(await torchZip(run, { 0: floats(5) }))).toEqual({ w: [[1], [5]] });
+  /** The first tensors of a ResNet, under names with a prefix, and others. */
+  const network = (prefix: string, ...others: string[]): Buffer =>
+    dict(
+      ...['conv1.weight', 'layer1.0.conv1.weight'].flatMap((name) => [text(prefix + name), tensor('0', [1])]),
+      ...others.flatMap((name) => [text(name), tensor('0', [1])]),
+    );
+  const RESNET = { 'conv1.weight': [[1], [5]], 'layer1.0.conv1.weight': [[1], [5]] };
+
+  it.each([
+    ['PyTorch’s ImageNet example', 'state_dict', 'module.'],
+    ['torch.compile', 'model', 'module._orig_mod.'],
+    ['the tutorial on checkpoints', 'model_state_dict', ''],
+    ['a net', 'net', 'module.'],
+    ['Lightning', 'state_dict', 'model.'],
+    ['a moving average', 'ema', 'backbone.'],
+  ])('of %s is opened, and the names that wrappers gave are mended', async (_, key, prefix) => {
+    const run = dict(
+      ...[text('epoch'), number(3), text('lr'), none, text('best_acc1'), tensor('0', [1])],
+      ...[text('optimizer'), dict(text('momentum'), tensor('0', [1])), text(key), network(prefix)],
+    );
+    expect(await read(await torchZip(run, { 0: floats(5) }))).toEqual(RESNET);
+  });
+
+  it('is read without what is beside the network', async () => {
+    const averaged = network('module.', 'n_averaged', 'queue');
+    expect(await read(await torchZip(averaged, { 0: floats(5) }))).toEqual(RESNET);
+    const nested = dict(text('state_dict'), dict(text('model'), network('backbone.', 'head.weight')));
+    expect(await read(await torchZip(nested, { 0: floats(5) }))).toEqual(RESNET);
+    // What has no prefix is whole, whatever else there is.
+    const own = await read(await torchZip(network('', 'ema.conv1.weight', 'fc.1.weight'), { 0: floats(5) }));
+    expect(Object.keys(own)).toEqual([...Object.keys(RESNET), 'ema.conv1.weight', 'fc.1.weight']);
+  });
+
+  it('of several networks is refused with their names, as are dicts of other names', async () => {
+    const two = ['encoder_q.', 'encoder_k.'].flatMap((prefix) =>
+      Object.keys(RESNET).flatMap((name) => [text(prefix + name), tensor('0', [1])]),
+    );
+    expect(await refusal(await torchZip(dict(...two), { 0: floats(5) }))).toMatch(
+      /several networks, under encoder_q\., encoder_k\.\. .*name\[10:\].*startswith\("encoder_q\."\)/,
+    );
+    const other = dict(text('my_weights'), network(''), text('optimizer'), dict(text('momentum'), tensor('0', [1])));
+    expect(await refusal(await torchZip(other, { 0: floats(5) }))).toMatch(
+      /no tensors itself, but dicts of tensors named my_weights, optimizer\. .*\["my_weights"\]/,
+    );
   });
 
   it('may use any text as a name', async () => {

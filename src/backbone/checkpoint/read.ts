@@ -9,10 +9,11 @@ type CheckpointFormat = 'torch-zip' | 'torch-legacy' | 'safetensors';
 
 /**
  * Reads the bytes of a checkpoint: .pth in the zip format of PyTorch 1.6 and later or in the earlier one, or .safetensors.
- * Opens the `state_dict` or `model` of a training checkpoint, and strips the prefixes that DataParallel (`module.`) and
- * torch.compile (`_orig_mod.`) put before each name. Code in the file is never run.
+ * Opens the `state_dict`, `model` or the like of a training checkpoint, and strips what wrappers put before each name, such as
+ * DataParallel (`module.`), torch.compile (`_orig_mod.`) and Lightning (`model.`); what is beside the network is left out. Code in
+ * the file is never run.
  * @param path named in errors
- * @throws {LastlayerError} if it is not a checkpoint, or more than a plain state_dict
+ * @throws {LastlayerError} if it is not a checkpoint, more than a plain state_dict, or holds several networks
  */
 export async function readCheckpoint(bytes: Buffer, path: string): Promise<Checkpoint> {
   const format = detectCheckpointFormat(bytes);
@@ -21,7 +22,7 @@ export async function readCheckpoint(bytes: Buffer, path: string): Promise<Check
   }
   const tensors = await READERS[format](bytes, path);
   if (tensors.size === 0) throw new LastlayerError(`${path} holds no tensors.`);
-  return withoutPrefix(tensors);
+  return withoutPrefix(tensors, path);
 }
 
 /** The format of a checkpoint, by its first 16 bytes; undefined if it is not one. */
@@ -48,10 +49,27 @@ const READERS: Record<CheckpointFormat, (bytes: Buffer, path: string) => Checkpo
   safetensors: (bytes, path) => readSafetensors(bytes, path).tensors,
 };
 
-const PREFIXES = ['module.', '_orig_mod.'];
+/** Every ResNet has both. */
+const FIRST_NAMES = ['conv1.weight', 'layer1.0.conv1.weight'] as const;
 
-function withoutPrefix(tensors: Checkpoint): Checkpoint {
-  const prefix = PREFIXES.find((candidate) => [...tensors.keys()].every((name) => name.startsWith(candidate)));
-  if (prefix === undefined) return tensors;
-  return withoutPrefix(new Map([...tensors].map(([name, tensor]) => [name.slice(prefix.length), tensor])));
+function withoutPrefix(tensors: Checkpoint, path: string): Checkpoint {
+  const [first, second] = FIRST_NAMES;
+  const prefixes = [...tensors.keys()]
+    .filter((name) => name === first || name.endsWith(`.${first}`))
+    .map((name) => name.slice(0, -first.length))
+    .filter((prefix) => tensors.has(prefix + second));
+  const [prefix, ...others] = prefixes;
+  if (prefix === undefined || prefixes.includes('')) return tensors;
+  if (others.length > 0) {
+    throw new LastlayerError(
+      `${path} holds several networks, under ${prefixes.join(', ')}. Save the one to use alone, in Python ` +
+        `torch.save({name[${prefix.length}:]: x for name, x in state_dict.items() if name.startswith(${JSON.stringify(prefix)})}, ` +
+        'new_path), and pass that.',
+    );
+  }
+  return new Map(
+    [...tensors].flatMap(([name, tensor]) =>
+      name.startsWith(prefix) ? [[name.slice(prefix.length), tensor] as const] : [],
+    ),
+  );
 }

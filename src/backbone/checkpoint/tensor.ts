@@ -5,22 +5,50 @@ import { PickleDict, type PickleValue, TensorReference } from './values.js';
 /** How deep a training checkpoint is searched. */
 const MAX_DEPTH = 2;
 
+/** Where training scripts keep the weights, in the order in which they are looked for. */
+const HOLDERS = [
+  ...['state_dict', 'model_state_dict', 'model', 'net', 'network', 'weights', 'params'],
+  ...['state_dict_ema', 'model_ema', 'ema', 'teacher', 'student', 'backbone', 'encoder'],
+];
+
 /**
- * The tensors of a pickled checkpoint: the state_dict itself, or the `state_dict` or `model` of a training checkpoint.
+ * The tensors of a pickled checkpoint: those of a training checkpoint's `state_dict`, `model` or the like, or the dict itself.
  * Ignores everything else.
- * @throws {LastlayerError} if there is no dict
+ * @throws {LastlayerError} if there is no dict, or the tensors are in dicts of other names
  */
-export function tensorsOf(root: PickleValue, path: string, depth = 0): Map<string, TensorReference> {
+export function tensorsOf(root: PickleValue, path: string): Map<string, TensorReference> {
   if (!(root instanceof PickleDict)) {
     throw new LastlayerError(`${path} holds no dict of tensors. Save model.state_dict() and try again.`);
   }
+  const found = heldTensors(root) ?? ownTensors(root);
+  if (found.size > 0) return found;
+  const others = [...root.entries].flatMap(([name, value]) =>
+    typeof name === 'string' && value instanceof PickleDict && ownTensors(value).size > 0 ? [name] : [],
+  );
+  if (others.length === 0) return found;
+  throw new LastlayerError(
+    `${path} holds no tensors itself, but dicts of tensors named ${others.slice(0, 5).join(', ')}. Save the one with the ` +
+      `weights alone, in Python torch.save(torch.load(path)[${JSON.stringify(others[0])}], new_path), and pass that.`,
+  );
+}
+
+/** The tensors in a dict that is named as training scripts do; undefined if there is none. */
+function heldTensors(dict: PickleDict, depth = 0): Map<string, TensorReference> | undefined {
+  for (const name of depth < MAX_DEPTH ? HOLDERS : []) {
+    const value = dict.entries.get(name);
+    if (!(value instanceof PickleDict)) continue;
+    const found = heldTensors(value, depth + 1) ?? ownTensors(value);
+    if (found.size > 0) return found;
+  }
+  return undefined;
+}
+
+function ownTensors(dict: PickleDict): Map<string, TensorReference> {
   const tensors = new Map<string, TensorReference>();
-  for (const [name, value] of root.entries) {
+  for (const [name, value] of dict.entries) {
     if (typeof name === 'string' && value instanceof TensorReference) tensors.set(name, value);
   }
-  if (tensors.size > 0) return tensors;
-  const nested = root.entries.get('state_dict') ?? root.entries.get('model');
-  return nested instanceof PickleDict && depth < MAX_DEPTH ? tensorsOf(nested, path, depth + 1) : tensors;
+  return tensors;
 }
 
 /** Elements that all tensors together may span, for each byte of the storages. Some are tied, or views of one another. */
