@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { UsageError } from '../src/util/errors.js';
 import { writeTrainingStore } from './bench/training-data.js';
 import { removeWorktree, type Side, workingTree, worktreeOf } from './compare-commits/checkout.js';
 import { runProcess } from './support/run-process.js';
@@ -42,6 +43,9 @@ interface Trained {
 }
 
 async function benchTraining({ base, rounds, ...data }: Options): Promise<void> {
+  if ((data.embeddings === undefined) !== (data.labels === undefined)) {
+    throw new UsageError('--embeddings and --labels belong together. Give both, or neither.');
+  }
   const folder = await mkdtemp(join(tmpdir(), 'lastlayer-bench-training-'));
   const sides: Side[] = [];
   try {

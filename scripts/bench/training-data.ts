@@ -35,9 +35,10 @@ export async function writeTrainingStore(
   location: string,
   data: { embeddings?: string | undefined; labels?: string | undefined; rows: number; classes: number },
 ): Promise<void> {
-  const { embeddings, labels } = data.embeddings
-    ? await readTrainingData(data.embeddings, data.labels ?? '')
-    : makeUp(data.rows, data.classes);
+  const { embeddings, labels } =
+    data.embeddings !== undefined && data.labels !== undefined
+      ? await readTrainingData(data.embeddings, data.labels)
+      : makeUp(data.rows, data.classes);
   const model = { model_id: 'bench@000000000000', transform_id: 'v1-resize256-crop224' };
   const dataset = '/bench';
   const store = await EmbeddingStore.open(location, { create: true });

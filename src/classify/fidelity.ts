@@ -216,7 +216,7 @@ function joined(rows: readonly Row[], side: 'reference' | 'other'): Float32Array
 
 /** a · b / (‖a‖ ‖b‖); 1 for two zero vectors, 0 for a zero vector and another one. */
 function cosine(a: Float32Array, b: Float32Array): number {
-  const [x, y] = [Float64Array.from(a), Float64Array.from(b)];
+  const [x, y] = [new Float64Array(a), new Float64Array(b)];
   const [xx, yy] = [dot(x, x), dot(y, y)];
   if (xx === 0 || yy === 0) return xx === yy ? 1 : 0;
   return dot(x, y) / Math.sqrt(xx * yy);

@@ -24,6 +24,14 @@ export interface SkippedFiles {
   remarks: string[];
 }
 
+const MOST_REMARKS = 20;
+
+/** Notes what else was passed over, up to a number that one reads. */
+export function remark({ remarks }: SkippedFiles, text: string): void {
+  if (remarks.length < MOST_REMARKS) remarks.push(text);
+  else if (remarks.length === MOST_REMARKS) remarks.push('… and more of the kind.');
+}
+
 export function nothingSkipped(): SkippedFiles {
   return { count: 0, examples: [], remarks: [] };
 }
@@ -81,11 +89,13 @@ const SPLIT_NAMES = new Map<string, Split>([
 
 /** Names that mean a split but are written differently, such as test_set, seg_train, Testing, dev, eval. */
 const LIKE_SPLITS =
-  /^(\w+[_-])?(train(ing)?|test(ing)?|val(id(ation)?)?|dev|eval(uation)?)([_-]?(set|data|images|imgs|split|folder))?$/i;
+  /^(\w+[_-])?(?:train(?:ing)?|test(?:ing)?|val(?:id(?:ation)?)?|dev|eval(?:uation)?)(?:[_-]?(?:set|data|images|imgs|split|folder))?$/i;
 
-/** Whether a folder's name reads like a split. */
-export function readsLikeSplit(name: string): boolean {
-  return LIKE_SPLITS.test(name.trim());
+/** Whether a folder's name reads like a split; `perhaps` if something stands before it, as in seg_train and steam-train. */
+export function readsLikeSplit(name: string): 'yes' | 'perhaps' | 'no' {
+  const match = LIKE_SPLITS.exec(name.trim());
+  if (!match) return 'no';
+  return match[1] === undefined ? 'yes' : 'perhaps';
 }
 
 /** The split that a folder or a manifest names, in any case; undefined for any other name. */

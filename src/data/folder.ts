@@ -8,6 +8,7 @@ import {
   forgetSkipped,
   nothingSkipped,
   readsLikeSplit,
+  remark,
   type SkippedFiles,
   splitNamed,
 } from './dataset.js';
@@ -58,13 +59,16 @@ export async function openFolder(root: string): Promise<Dataset> {
  * @throws {LastlayerError} if the folders read like splits, or hold folders that are the classes
  */
 async function checkClasses(root: string, folders: readonly string[]): Promise<void> {
-  if (folders.length > 0 && folders.every(readsLikeSplit)) {
+  const inside = await Promise.all(folders.map((name) => contentOf(join(root, name))));
+  const like = folders.map(readsLikeSplit);
+  // A class may be steam-train; but one that holds no pictures itself is none.
+  const isSplit = (answer: string, i: number) => answer === 'yes' || !inside[i]!.hasPictures;
+  if (!like.includes('no') && like.some(isSplit)) {
     throw new LastlayerError(
       `${root} holds the folders ${someOf(folders)}, which read like splits. Rename them to train, val and test, or pass one ` +
         'of them.',
     );
   }
-  const inside = await Promise.all(folders.map((name) => contentOf(join(root, name))));
   if (inside.length === 0 || inside.some(({ hasPictures }) => hasPictures)) return;
   const [first] = inside;
   const shared = first!.folders.filter((name) => inside.every((each) => each.folders.includes(name)));
@@ -136,7 +140,7 @@ async function* picturesOfClasses(folder: string, common: Common, skipped: Skipp
       isEmpty = false;
       yield entry;
     }
-    if (isEmpty) skipped.remarks.push(`${join(folder, name)} holds no pictures, so it is no class.`);
+    if (isEmpty) remark(skipped, `${join(folder, name)} holds no pictures, so it is no class.`);
   }
   yield* picturesIn(folder, common, skipped);
 }
@@ -155,8 +159,7 @@ const SYSTEM_FOLDERS = new Set([
 /** Whether a folder was made by an operating system; if so, that is told. */
 function isOfSystem(name: string, path: string, skipped: SkippedFiles): boolean {
   if (!SYSTEM_FOLDERS.has(name.toLowerCase())) return false;
-  if (skipped.remarks.length < MAX_REMARKS)
-    skipped.remarks.push(`${path} is a folder of the system, so it was passed over.`);
+  remark(skipped, `${path} is a folder of the system, so it was passed over.`);
   return true;
 }
 
@@ -226,7 +229,6 @@ const PICTURE_ENDINGS = new Set(
 );
 
 const MAX_EXAMPLES = 5;
-const MAX_REMARKS = 20;
 
 /** Whether a file's name ends like a picture's; if not, counts it as skipped. */
 export function isPicture(path: string, skipped: SkippedFiles): boolean {

@@ -9,6 +9,7 @@ import {
   type Dataset,
   type DatasetEntry,
   listedDataset,
+  remark,
   type SkippedFiles,
   type Split,
   splitNamed,
@@ -122,8 +123,8 @@ function notUtf8(path: string, bytes: Buffer, line: number): string {
     const row = bytes.subarray(start, end);
     if (!isUtf8(row)) {
       let at = 0;
-      while (isUtf8(row.subarray(0, at + 1)) || isUtf8(row.subarray(0, at + 2)) || isUtf8(row.subarray(0, at + 4)))
-        at++;
+      // A character takes up to four bytes.
+      while ([1, 2, 3, 4].some((bytes) => isUtf8(row.subarray(0, at + bytes)))) at++;
       const byte = row[at] ?? 0;
       const shown = new TextDecoder('windows-1252').decode(row).trim();
       return `${path}, line ${line}: the byte ${byte.toString(16)} is not UTF-8; as Windows-1252, the line is ${JSON.stringify(shown)}. ${advice}`;
@@ -155,12 +156,7 @@ async function* entriesOf(
   for await (const [line, row] of rows) {
     const place = `${manifest}, line ${line}`;
     const fields = columns.read(row, place);
-    if (textOf(fields, 'path', place) === undefined) {
-      throw new LastlayerError(
-        `${place}: no path. A manifest has the columns ${COLUMNS.join(', ')}; this row has ${Object.keys(row).join(', ') || 'none'}.`,
-      );
-    }
-    const entry = toEntry(fields, manifest, place);
+    const entry = toEntry(fields, Object.keys(row), manifest, place);
     const earlier = lineOf.get(entry.path);
     if (earlier !== undefined) {
       throw new LastlayerError(`${place}: ${entry.path} is already listed on line ${earlier}.`);
@@ -173,7 +169,8 @@ async function* entriesOf(
     yield entry;
   }
   if (doubtful !== undefined && !anySemicolon) {
-    skipped.remarks.push(
+    remark(
+      skipped,
       `${manifest}: the label ${JSON.stringify(doubtful)} counts as one. Write ; between labels if it is several.`,
     );
   }
@@ -237,16 +234,22 @@ class Columns {
           `to something else. The columns that are read are ${COLUMNS.join(', ')}.`,
       );
     }
-    this.skipped.remarks.push(
+    remark(
+      this.skipped,
       `${this.manifest}: the column ${given} is not read; the columns that are read are ${COLUMNS.join(', ')}.`,
     );
     return undefined;
   }
 }
 
-/** @param place named in errors */
-function toEntry(fields: Fields, manifest: string, place: string): DatasetEntry {
-  const path = textOf(fields, 'path', place)!;
+/** @param names those of all the row's columns. @param place named in errors */
+function toEntry(fields: Fields, names: readonly string[], manifest: string, place: string): DatasetEntry {
+  const path = textOf(fields, 'path', place);
+  if (path === undefined) {
+    throw new LastlayerError(
+      `${place}: no path. A manifest has the columns ${COLUMNS.join(', ')}; this row has ${names.join(', ') || 'none'}.`,
+    );
+  }
   return {
     ...locate(path, manifest, place),
     ...labelsOf(textOf(fields, 'label', place), fields['labels'], place),

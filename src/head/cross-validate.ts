@@ -1,3 +1,4 @@
+import { sum } from '../util/math.js';
 import {
   countRows,
   countViews,
@@ -20,13 +21,16 @@ export interface CrossValidationOptions {
   /** Each row's fold, below 0 for rows that are never held out; [M]. */
   foldOf: Int32Array;
   folds: number;
-  /** The only λ to evaluate. @default a path of them, from large to small */
+  /** The only λ to evaluate. @default those that {@link nextL2} gives */
   l2?: number | undefined;
   /** @default 'best' */
   rule?: L2Rule | undefined;
   labelSmoothing?: number | undefined;
   standardize?: boolean | undefined;
-  /** Converged once the gradient's largest entry is at most this. @default once the log loss on held-out rows has settled */
+  /**
+   * Converged once the gradient's largest entry is at most this.
+   * @default 1e-4, or, with many rows and classes, once the log loss on held-out rows has settled
+   */
   tolerance?: number | undefined;
   signal?: AbortSignal | undefined;
   /** Called before each λ. */
@@ -170,20 +174,21 @@ class FoldFits {
     readonly scaling: Scaling,
     /** If there are so many rows and classes that it pays. */
     readonly preconditioner: Preconditioner | undefined,
+    /** Whether it pays to try a λ on the first fold before all of them, and that has enough rows to tell. */
+    readonly areMany: boolean,
   ) {}
 
-  static async create(graph: HeadGraph, examples: Examples, options: CrossValidationOptions): Promise<FoldFits> {
-    const { scaling, penalties } = await scalingsOf(examples, options);
-    const preconditioner = await preconditionerFor(graph, examples, options.mask, scaling, options.folds);
-    const blocks = await trainingBlocks(examples, options.mask, scaling, options.folds);
-    return new FoldFits(graph, examples, options, blocks, penalties, scaling, preconditioner);
-  }
+  /** Objectives by the folds that their heads leave out: making one reads all rows. */
+  private readonly objectives = new Map<string, Promise<HeadObjective>>();
 
-  /** Whether it pays to try a λ on the first fold before all of them, and that has enough rows to tell. */
-  get areMany(): boolean {
-    const { foldOf, mask } = this.options;
-    const rows = countRows(this.examples, (row) => foldOf[row] === 0 && mask(row));
-    return this.preconditioner !== undefined && rows >= LEAST_TO_EXPLORE;
+  static async create(graph: HeadGraph, examples: Examples, options: CrossValidationOptions): Promise<FoldFits> {
+    const { foldOf, folds, mask } = options;
+    const { scaling, penalties } = await scalingsOf(examples, options);
+    const preconditioner = await preconditionerFor(graph, examples, mask, scaling, folds);
+    const blocks = await trainingBlocks(examples, mask, scaling, folds);
+    const held = countRows(examples, (row) => foldOf[row] === 0 && mask(row));
+    const areMany = preconditioner !== undefined && held >= LEAST_TO_EXPLORE;
+    return new FoldFits(graph, examples, options, blocks, penalties, scaling, preconditioner, areMany);
   }
 
   /** Trains on the first fold, until its log loss has roughly settled. */
@@ -221,21 +226,14 @@ class FoldFits {
     start: Tried | undefined,
     { settled, hopeless }: { settled: number; hopeless: number },
   ): Promise<[FoldModel[], HeldOutLoss]> {
-    const { graph, examples, preconditioner } = this;
-    const { foldOf, labelSmoothing, tolerance, signal } = this.options;
-    const [count, { width }] = [examples.names.length, examples.source];
-    const objective = await HeadObjective.create(graph, this.blocks, {
-      count,
-      labelSets: examples.labelSets,
-      width,
-      labelSmoothing,
-      leftOut: { foldOf, folds, penalties: folds.map((fold) => this.penalties[fold]!) },
-    });
+    const { examples, preconditioner } = this;
+    const { tolerance, signal } = this.options;
+    const size = examples.names.length * (examples.source.width + 1);
     const watch = new HeldOutLoss();
     const from = (fold: number) => start?.models.find((model) => model.fold === fold) ?? start?.models[0];
-    const found = await minimizeHeads(objective, {
+    const found = await minimizeHeads(await this.objectiveOf(folds), {
       l2,
-      starts: folds.map((fold) => from(fold)?.x ?? new Float64Array(count * (width + 1))),
+      starts: folds.map((fold) => from(fold)?.x ?? new Float64Array(size)),
       tolerance: tolerance ?? TOLERANCE,
       preconditioner,
       onHeldOut: (losses) => {
@@ -245,6 +243,23 @@ class FoldFits {
       signal,
     });
     return [found.map(({ x }, i) => ({ fold: folds[i]!, x })), watch];
+  }
+
+  private objectiveOf(folds: readonly number[]): Promise<HeadObjective> {
+    const { names, labelSets, source } = this.examples;
+    const { foldOf, labelSmoothing } = this.options;
+    const known = this.objectives.get(folds.join());
+    const objective =
+      known ??
+      HeadObjective.create(this.graph, this.blocks, {
+        count: names.length,
+        labelSets,
+        width: source.width,
+        labelSmoothing,
+        leftOut: { foldOf, folds, penalties: folds.map((fold) => this.penalties[fold]!) },
+      });
+    this.objectives.set(folds.join(), objective);
+    return objective;
   }
 }
 
@@ -279,7 +294,7 @@ class HeldOutLoss {
   private readonly losses: number[] = [];
 
   add(ofHeads: readonly number[]): void {
-    this.losses.push(ofHeads.reduce((sum, loss) => sum + loss, 0) / ofHeads.length);
+    this.losses.push(sum(ofHeads) / ofHeads.length);
   }
 
   get last(): number {
@@ -493,10 +508,10 @@ export interface OutOfFoldOptions {
   groups: readonly string[];
   /** @default chosen by cross-validation */
   l2?: number | undefined;
-  /** Of every fit: converged once the gradient's largest entry is at most this. @default 1e-4 */
+  /** Of every fit, see {@link CrossValidationOptions}. */
   tolerance?: number | undefined;
   signal?: AbortSignal | undefined;
-  /** Called before each fit. */
+  /** Called before each λ. */
   onFit?: ((progress: FitProgress) => void) | undefined;
 }
 

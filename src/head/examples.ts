@@ -126,17 +126,17 @@ export function countViews({ source, targets }: Examples, mask: RowMask): number
 }
 
 /**
- * Block size: each block is read twice, for the logits and for the gradient, and 1024 × 512 floats are still in the cache
- * the second time, which is a third faster than one pass over 50,000 rows. With many classes a block is smaller, as its
- * logits are held a few times over: 2²⁰ of them take 4 MiB.
+ * Block size: up to 3,072 rows, as fewer leave more of the time to starting the products of matrices, and more gain nothing. With
+ * many classes or heads a block is smaller, as its logits are held a few times over: 2²⁰ of them take 4 MiB.
  */
 const MOST_ROWS = 3072;
-const MOST_LOGITS = 2 ** 21;
+const MOST_LOGITS = 2 ** 20;
 
 /**
  * The masked rows to train on, standardised, in blocks. Rows without a target are left out. A row's augmented views stand
  * beside it and share its weight, so that it counts once however many there are. The blocks are made once if there is
  * memory for a copy, and read again each time otherwise.
+ * @param heads that are trained at once
  */
 export async function trainingBlocks(
   examples: Examples,

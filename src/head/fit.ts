@@ -35,7 +35,7 @@ const DEFAULT_TOLERANCE = 1e-6;
  * An estimate of how far the objective is above its optimum, relative to it. The distance is up to four times as large, and less
  * than what float32 adds to the objective.
  */
-const DEFAULT_GAP = 2e-7;
+const DEFAULT_GAP = 1e-7;
 
 const DEFAULT_MAX_ITERATIONS = 1000;
 

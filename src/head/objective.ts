@@ -1,7 +1,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { initializer, model, node, tensorInfo } from '../formats/onnx/build.js';
 import { encodeModel } from '../formats/onnx/model.js';
-import { addFloats, addScaled } from '../util/math.js';
+import { addFloats, addScaled, sum } from '../util/math.js';
 import type { ExampleBlock } from './examples.js';
 import type { Task, Targets } from './task.js';
 
@@ -156,6 +156,7 @@ export class HeadObjective {
   }
 }
 
+/** Sums of targets for each head. */
 async function sumTargets(
   task: Task,
   blocks: Blocks,
@@ -204,7 +205,7 @@ async function sumTargets(
  * follow it for ever, as nothing changes if all biases do alike.
  */
 function centre(gradient: Float64Array): void {
-  const mean = gradient.reduce((sum, value) => sum + value, 0) / gradient.length;
+  const mean = sum(gradient) / gradient.length;
   for (let n = 0; n < gradient.length; n++) gradient[n]! -= mean;
 }
 

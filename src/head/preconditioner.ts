@@ -1,4 +1,5 @@
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
+import { sum } from '../util/math.js';
 import { countRows, evaluationBlocks, type ExampleBlock, type Examples } from './examples.js';
 import { toParameters, type HeadGraph } from './objective.js';
 import type { Scaling } from './standardize.js';
@@ -79,7 +80,7 @@ export class Preconditioner {
     const products = await graph.logits(columns, { W: columns, b: new Float32Array(width) });
     if (!products.every(Number.isFinite)) return undefined;
     const axes = eigen(Matrix.from1DArray(width, width, products).div(count));
-    return new Preconditioner(graph, axes, everyNthRow(chosen, width, ROWS_FOR_CURVATURE));
+    return new Preconditioner(graph, axes, await everyNth([{ features: chosen }], width, count, ROWS_FOR_CURVATURE));
   }
 
   /** The coordinates around a point. @param x W [N × width] then b [N]. @param l2 λ */
@@ -89,7 +90,7 @@ export class Preconditioner {
     const width = sigma.length;
     const { axes, values: alpha } = await this.curvature(x, count);
     const none = new Float32Array(width);
-    const least = alpha.reduce((sum, value) => sum + value, 0) / count / 100 + LEAST_CURVATURE;
+    const least = sum(alpha) / count / 100 + LEAST_CURVATURE;
     const ofBias = alpha.map((value) => 1 / Math.sqrt(Math.max(value, least)));
     const d = new Float64Array(count * width);
     for (let n = 0, k = 0; n < count; n++) {
@@ -155,7 +156,7 @@ export class Preconditioner {
       const axes = eigen(Matrix.from1DArray(count, count, sums));
       return { axes, values: axes.values };
     }
-    const mean = diagonal.reduce((sum, value) => sum + value, 0) / count;
+    const mean = sum(diagonal) / count;
     return { values: task.hasClasses ? diagonal.fill(mean) : diagonal };
   }
 }
@@ -198,7 +199,7 @@ function transpose(values: Float32Array, width: number): Float32Array {
 
 /** At most `most` rows, evenly spaced, since neighbours are often of one class. */
 async function everyNth(
-  blocks: Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>,
+  blocks: Iterable<Pick<ExampleBlock, 'features'>> | AsyncIterable<ExampleBlock>,
   width: number,
   rows: number,
   most: number,
@@ -214,13 +215,4 @@ async function everyNth(
     }
   }
   return chosen.subarray(0, filled);
-}
-
-/** At most `most` rows, evenly spaced. */
-function everyNthRow(features: Float32Array, width: number, most: number): Float32Array {
-  const step = Math.ceil(features.length / width / most);
-  const rows = Math.ceil(features.length / width / step);
-  const chosen = new Float32Array(rows * width);
-  for (let i = 0; i < rows; i++) chosen.set(features.subarray(i * step * width, (i * step + 1) * width), i * width);
-  return chosen;
 }

@@ -1,6 +1,8 @@
 /** Σ vᵢ, from the first to the last. */
-export function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
+export function sum(values: readonly number[] | Float64Array): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
 }
 
 /** The mean; null of no values. */

@@ -86,6 +86,10 @@ describe('a folder', () => {
     ],
     [['test/a/1.jpg'], ['a']],
     [
+      ['steam-train/1.jpg', 'bullet_train/2.jpg'],
+      ['bullet_train', 'steam-train'],
+    ],
+    [
       ['train tracks/1.jpg', 'tests/2.jpg', 'device/3.jpg'],
       ['device', 'tests', 'train tracks'],
     ],
@@ -194,6 +198,8 @@ describe('a manifest', () => {
       /line 3: the byte e4 is not UTF-8.*2\.jpg,Mäuse.*CSV UTF-8/,
     ],
     ['set.jsonl', '{"path": "1.jpg", "label": "M\u00f6we"}\n', 'latin1', /line 1: the byte f6 is not UTF-8.*Möwe/],
+    // Whole characters of several bytes come before the one that is not.
+    ['set.csv', 'path,label\n\xe4\xb8\xad\xe6\x96\x87.jpg,M\xf6we\n', 'latin1', /line 2: the byte f6 is not UTF-8/],
     ['set.csv', '\uFEFFpath,label\n1.jpg,a\n', 'utf16le', /set\.csv is UTF-16\. Save the manifest as UTF-8/],
   ] as const)('that is not UTF-8 is refused: %s, %j in %s', async (name, text, encoding, message) => {
     const path = join(await folder([]), name);
