@@ -7,8 +7,8 @@ const PERMISSIVE = new Set(
   'MIT ISC BSD-2-Clause BSD-3-Clause Apache-2.0 0BSD Unlicense CC0-1.0 BlueOak-1.0.0 Python-2.0'.split(' '),
 );
 
-/** libvips and its parts: shared libraries in separate packages, which anyone can replace, as the licence demands. */
-const LIBRARIES = { licence: 'LGPL-3.0-or-later', packages: /^@img\/sharp-/ };
+/** libvips and libheif: libraries in files and packages of their own, which anyone can replace, as the licence demands. */
+const LIBRARIES = { licence: /^LGPL-3\.0(-or-later)?$/, packages: /^(@img\/sharp-.*|libheif-js)$/ };
 
 /** Licences of packages that do not have them where npm looks. */
 const ELSEWHERE: Record<string, string> = {
@@ -61,7 +61,7 @@ async function licences({ lock }: { lock: string }): Promise<void> {
 
 /** Whether an SPDX expression is allowed: every operand of AND must be, and one operand of OR. */
 function isAllowed(licence: string, name: string): boolean {
-  const isOne = (one: string) => PERMISSIVE.has(one) || (one === LIBRARIES.licence && LIBRARIES.packages.test(name));
+  const isOne = (one: string) => PERMISSIVE.has(one) || (LIBRARIES.licence.test(one) && LIBRARIES.packages.test(name));
   const plain = licence.replace(/[()]/g, '');
   return plain.split(' AND ').every((part) => part.split(' OR ').some(isOne));
 }

@@ -14,6 +14,7 @@ const FINDERS: Record<string, (bytes: Buffer) => Field[]> = {
   tiff: tiffFields,
   webp: webpFields,
   avif: (bytes) => boxFields(bytes, 0, bytes.length),
+  heic: (bytes) => boxFields(bytes, 0, bytes.length),
 };
 
 /** Every segment's length, and the frame's precision, height, width and components. */

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import sharp, { type Sharp } from 'sharp';
 import { decodeImage } from '../../src/image/decode.js';
@@ -9,6 +10,8 @@ import { sane, type Target } from './target.js';
 
 const PHOTOGRAPH = fileURLToPath(new URL('../../test/fixtures/examples/train/fish/fish-01.jpg', import.meta.url));
 
+const HEIC = fileURLToPath(new URL('../../test/fixtures/heic/', import.meta.url));
+
 /** Small, so that thousands of pictures take minutes; between the sizes of the fixtures. */
 const TRANSFORM = { ...IMAGENET_TRANSFORM, resize: 36, crop: 32 };
 
@@ -17,7 +20,7 @@ interface Fixture {
   bytes: Buffer;
 }
 
-/** Pictures of seven formats in their variants: progressive, interlaced, tiled, animated, with transparency, with EXIF, in 16 bits. */
+/** Pictures of eight formats in their variants: progressive, interlaced, tiled, animated, with transparency, with EXIF, in 16 bits. */
 async function drawFixtures(): Promise<Fixture[]> {
   const small = (width: number, height: number) => sharp(PHOTOGRAPH).resize(width, height, { fit: 'fill' });
   const large = () => small(72, 56);
@@ -49,7 +52,11 @@ async function drawFixtures(): Promise<Fixture[]> {
     ['avif', clear().avif({ effort: 0, lossless: true })],
   ];
   const drawn = pictures.map(async ([format, picture]) => ({ format, bytes: await picture.toBuffer() }));
-  return [...(await Promise.all(drawn)), ...SVGS.map((svg) => ({ format: 'svg', bytes: Buffer.from(svg) }))];
+  const heic = ['left', 'deep'].map(async (name) => ({ format: 'heic', bytes: await readFile(`${HEIC}${name}.heic`) }));
+  return [
+    ...(await Promise.all([...drawn, ...heic])),
+    ...SVGS.map((svg) => ({ format: 'svg', bytes: Buffer.from(svg) })),
+  ];
 }
 
 /** Mutated pictures, read by `decodeImage`. */

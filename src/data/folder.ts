@@ -225,7 +225,7 @@ async function isFolder(entry: Dirent, path: string): Promise<boolean> {
 
 /** Endings of pictures. What a file really holds is found out when it is decoded. */
 const PICTURE_ENDINGS = new Set(
-  '.jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .avif .heic .heif .svg .bmp .jp2 .jxl .ppm .pgm'.split(' '),
+  '.jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .avif .heic .heif .hif .svg .bmp .jp2 .jxl .ppm .pgm'.split(' '),
 );
 
 const MAX_EXAMPLES = 5;

@@ -2,7 +2,7 @@ import { Semaphore } from 'async-mutex';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { otherKind } from '../util/file-kind.js';
 import { isolated, reasonIn, tooSlow } from './isolated.js';
-import { type Header, headerOf, type Recipe, render } from './render.js';
+import { hasOtherDecoder, type Header, headerOf, type Recipe, render } from './render.js';
 import { enlargeAndCrop, resizedSize, type Transform } from './transform.js';
 import { cut, mirror, offsetOf, type Place, placeOf, type View } from './views.js';
 
@@ -39,11 +39,11 @@ interface DecodeOptions {
 export const DECODE_SECONDS = 60;
 
 /**
- * Decodes a picture of any format that sharp reads: turns it upright by its EXIF orientation, takes the first frame of an animation,
- * composites transparency on the transform's background, converts to 8-bit RGB, resizes and crops.
+ * Decodes a picture of any format that sharp reads, or HEIC: turns it upright by its EXIF orientation, takes the first frame of an
+ * animation, composites transparency on the transform's background, converts to 8-bit RGB, resizes and crops.
  *
- * A picture may take 60 s and 2 GiB. Large pictures and SVG are decoded one at a time in a separate process, as only ending its
- * process stops a decoder.
+ * A picture may take 60 s and 2 GiB. Large pictures, HEIC and SVG are decoded one at a time in a separate process, as only ending
+ * its process stops a decoder.
  *
  * Colour profiles are ignored, as in Pillow and so in torchvision. torchvision by itself does not apply the orientation.
  * @throws {LastlayerError} if the bytes are not a complete, readable picture, or exceed the options; the message says why
@@ -142,6 +142,9 @@ const budget = new Semaphore(SHARES);
 /** Pictures that take more, decoded, get the separate process: some 90 megapixels. */
 const MOST_BYTES_HERE = 2 ** 28;
 
+/** sharp's limit for the pixels of a picture. */
+const MOST_PIXELS = 0x3fff ** 2;
+
 /** Pictures that take more, decoded, are refused: 268 million pixels (sharp's limit) with four channels of 16 bits take that much. */
 const MOST_BYTES = 2 ** 31;
 
@@ -151,13 +154,13 @@ const MOST_BYTES = 2 ** 31;
  */
 async function openPicture(
   image: Uint8Array | RawPixels,
-  { maxPixels, svg = true, seconds = DECODE_SECONDS }: DecodeOptions,
+  { maxPixels = MOST_PIXELS, svg = true, seconds = DECODE_SECONDS }: DecodeOptions,
 ): Promise<Header & { render: (recipe: Recipe) => Promise<Uint8Array> }> {
   const header = await readHeader(image, svg, seconds).catch((error: unknown) => {
     throw explained(error, image);
   });
   const { width, height, bytes } = header;
-  if (maxPixels !== undefined && width * height > maxPixels) {
+  if (width * height > maxPixels) {
     throw new LastlayerError(
       `its ${width} × ${height} pixels are more than the ${Math.floor(maxPixels / 1e6)} million accepted here`,
     );
@@ -167,7 +170,7 @@ async function openPicture(
       `its ${width} × ${height} pixels take ${(bytes / 2 ** 30).toFixed(1)} GiB decoded; the limit is ${MOST_BYTES / 2 ** 30} GiB`,
     );
   }
-  const elsewhere = image instanceof Uint8Array && (bytes > MOST_BYTES_HERE || !isRaster(image));
+  const elsewhere = image instanceof Uint8Array && (bytes > MOST_BYTES_HERE || !isDecodedHere(image));
   const shares = Math.min(Math.ceil(bytes / SHARE), SHARES);
   return {
     ...header,
@@ -192,9 +195,9 @@ function explained(error: unknown, image: Uint8Array | RawPixels): unknown {
 async function readHeader(image: Uint8Array | RawPixels, svg: boolean, seconds: number): Promise<Header> {
   if (!(image instanceof Uint8Array)) refuseWrongLength(image);
   else if (image.length === 0) throw new LastlayerError('the file is empty');
-  else if (!isRaster(image)) {
-    if (svg) return isolated.header(image, seconds);
-    throw new LastlayerError('it is not a JPEG, PNG, WebP, GIF, TIFF or AVIF, and SVG is not accepted here');
+  else if (!isDecodedHere(image)) {
+    if (svg || hasOtherDecoder(image)) return isolated.header(image, seconds);
+    throw new LastlayerError('it is not a JPEG, PNG, WebP, GIF, TIFF, AVIF or HEIC, and SVG is not accepted here');
   }
   const plain = image instanceof Uint8Array ? headerOfPlainJpeg(image) : undefined;
   return plain ?? decodeHere(() => headerOf(image), 1, seconds);
@@ -227,20 +230,20 @@ async function decodeHere<T>(step: () => Promise<T>, shares: number, seconds: nu
 /** How libvips reports that it ran out of time. */
 const TIMEOUT = /^timeout: /;
 
-/** How files begin whose decoders do an amount of work that the picture's size bounds. */
+/** How files begin that sharp reads, and whose decoders do an amount of work that the picture's size bounds. */
 const RASTER_FORMATS: readonly RegExp[] = [
   /^\xff\xd8\xff/, // JPEG
   /^\x89PNG\r\n/,
   /^GIF8[79]a/,
   /^RIFF[^]{4}WEBP/,
   /^(?:II[*+]\0|MM\0[*+])/, // TIFF
-  /^[^]{4}ftyp/, // AVIF, HEIC
+  /^[^]{4}ftyp/, // AVIF
 ];
 
-/** Whether the bytes begin like a usual raster format. If not, it may be SVG, whose cost is unbounded. */
-export function isRaster(bytes: Uint8Array): boolean {
+/** Whether sharp may decode a picture in this process. If not, it may be SVG, whose cost is unbounded, or has another decoder. */
+export function isDecodedHere(bytes: Uint8Array): boolean {
   const beginning = Buffer.from(bytes.subarray(0, 16)).toString('latin1');
-  return RASTER_FORMATS.some((pattern) => pattern.test(beginning));
+  return !hasOtherDecoder(bytes) && RASTER_FORMATS.some((pattern) => pattern.test(beginning));
 }
 
 /** Markers of frame headers that hold a size: baseline, extended sequential and progressive. */

@@ -1,8 +1,9 @@
 // @ts-check
 /**
- * The steps of decoding that sharp does. Plain JavaScript, so that isolated-process.js starts without a loader even where the
- * sources run as they are.
+ * The steps of decoding that sharp does, or another decoder for formats that sharp cannot read. Plain JavaScript, so that
+ * isolated-process.js starts without a loader even where the sources run as they are.
  */
+import { Buffer } from 'node:buffer';
 import sharp from 'sharp';
 
 /**
@@ -39,11 +40,38 @@ const BYTES = {
   dpcomplex: 16,
 };
 
+/** The decoders of what sharp cannot read. Each is loaded for the first picture that needs it. */
+const OTHER_DECODERS = [{ isFormat: isHeic, load: () => import('./heic.js') }];
+
+/** Whether a picture is of a format that sharp cannot read, but another decoder. @param {Uint8Array} bytes */
+export function hasOtherDecoder(bytes) {
+  return OTHER_DECODERS.some(({ isFormat }) => isFormat(bytes));
+}
+
+/**
+ * Whether the brands of a file (ISO/IEC 14496-12, 4.3) say HEIC, or HEIF without saying what codec. AVIF is HEIF, too.
+ * @param {Uint8Array} bytes
+ */
+function isHeic(bytes) {
+  const beginning = Buffer.from(bytes.subarray(0, 256));
+  if (beginning.toString('latin1', 4, 8) !== 'ftyp') return false;
+  const brands = beginning.toString('latin1', 8, beginning.readUInt32BE(0));
+  return /hei[cxms]|hev[cxms]/.test(brands) || (/mif1|msf1/.test(brands) && !/avi[fs]/.test(brands));
+}
+
+/** @param {Uint8Array | RawPixels} image */
+async function otherDecoder(image) {
+  if (!(image instanceof Uint8Array)) return undefined;
+  return OTHER_DECODERS.find(({ isFormat }) => isFormat(image))?.load();
+}
+
 /**
  * @param {Uint8Array | RawPixels} image
  * @returns {Promise<Header>}
  */
 export async function headerOf(image) {
+  const other = await otherDecoder(image);
+  if (other) return other.headerOf(/** @type {Uint8Array} */ (image));
   const { autoOrient, hasAlpha, channels, depth } = await open(image).metadata();
   const { width, height } = autoOrient;
   return { width, height, hasAlpha, bytes: width * height * channels * (BYTES[depth] ?? 8) };
@@ -56,7 +84,9 @@ export async function headerOf(image) {
  * @returns {Promise<Buffer>} interleaved RGB bytes
  */
 export async function render(image, { background, hasAlpha, seconds, resize, extract }) {
-  const upright = open(image).timeout({ seconds }).autoOrient();
+  const other = await otherDecoder(image);
+  const source = other ? await other.decode(/** @type {Uint8Array} */ (image)) : image;
+  const upright = open(source).timeout({ seconds }).autoOrient();
   const opaque = hasAlpha ? upright.flatten({ background }) : upright;
   const rgb = opaque.toColourspace('srgb').removeAlpha().raw({ depth: 'uchar' });
   // Without fastShrinkOnLoad, decoding shrinks a JPEG only so far that the filter still has work to do. On photographs of

@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import { readPictureFile } from '../data/read.js';
-import { DECODE_SECONDS, decodeWhole, isRaster } from './decode.js';
+import { DECODE_SECONDS, decodeWhole, isDecodedHere } from './decode.js';
 
 const BACKGROUND = '#ffffff';
 
@@ -12,7 +12,7 @@ const BACKGROUND = '#ffffff';
  */
 export async function thumbnailOf(path: string, side: number, quality: number): Promise<Buffer> {
   const bytes = await readPictureFile(path);
-  const small = isRaster(bytes) ? shrunk(bytes, side) : await rendered(bytes, side);
+  const small = isDecodedHere(bytes) ? shrunk(bytes, side) : await rendered(bytes, side);
   return small.webp({ quality }).toBuffer();
 }
 
@@ -24,7 +24,7 @@ function shrunk(bytes: Uint8Array, side: number) {
     .resize(side, side, { fit: 'inside', withoutEnlargement: true });
 }
 
-/** For what may take any time, such as SVG: it is decoded in a process that can be stopped. */
+/** For what is decoded in a process that can be stopped, such as SVG and HEIC. */
 async function rendered(bytes: Uint8Array, side: number) {
   const { data, ...raw } = await decodeWhole(bytes, BACKGROUND, side);
   return sharp(data, { raw });

@@ -29,11 +29,6 @@ const KINDS: readonly { begins: RegExp | string; is: string; picture?: string; m
   },
   { begins: /^[^]{4}JXL \r\n/, is: 'JPEG XL, which is not read', picture: 'convert it to JPEG' },
   { begins: '\xff\x0a', is: 'JPEG XL, which is not read', picture: 'convert it to JPEG' },
-  {
-    begins: /^[^]{4}ftyp(?:hei[cxms]|hev[cxms]|(?:mif1|msf1)[^]{4,24}hei[cxms])/,
-    is: 'HEIC, which is not read',
-    picture: 'convert it to JPEG (an iPhone takes JPEGs with Settings, Camera, Formats, Most Compatible)',
-  },
   { begins: /^[^]{4}ftyp(?:isom|iso\d|mp4\d|qt {2}|M4V )/, is: 'a video', picture: 'take its frames as pictures' },
   { begins: /^%PDF-/, is: 'a PDF', picture: 'save its pages as pictures' },
   { begins: /^8BPS/, is: 'a Photoshop file, which is not read', picture: 'save it as PNG or JPEG' },
