@@ -15,6 +15,7 @@ const FINDERS: Record<string, (bytes: Buffer) => Field[]> = {
   webp: webpFields,
   avif: (bytes) => boxFields(bytes, 0, bytes.length),
   heic: (bytes) => boxFields(bytes, 0, bytes.length),
+  bmp: bmpFields,
 };
 
 /** Every segment's length, and the frame's precision, height, width and components. */
@@ -85,6 +86,11 @@ function webpFields(bytes: Buffer): Field[] {
     fields.push(little(at + 4, 4), little(at + 8, 4), little(at + 12, 4), little(at + 14, 2), little(at + 16, 2));
   }
   return fields;
+}
+
+/** Where the pixels start; and of the info header its size, width, height, depth, compression, and the number of colours. */
+function bmpFields(): Field[] {
+  return [little(10, 4), little(14, 4), little(18, 4), little(22, 4), little(28, 2), little(30, 4), little(46, 4)];
 }
 
 const CONTAINERS = new Set(['meta', 'iprp', 'ipco', 'iinf']);

@@ -20,7 +20,7 @@ interface Fixture {
   bytes: Buffer;
 }
 
-/** Pictures of eight formats in their variants: progressive, interlaced, tiled, animated, with transparency, with EXIF, in 16 bits. */
+/** Pictures of nine formats in their variants: progressive, interlaced, tiled, animated, with transparency, with EXIF, in 16 bits. */
 async function drawFixtures(): Promise<Fixture[]> {
   const small = (width: number, height: number) => sharp(PHOTOGRAPH).resize(width, height, { fit: 'fill' });
   const large = () => small(72, 56);
@@ -53,10 +53,30 @@ async function drawFixtures(): Promise<Fixture[]> {
   ];
   const drawn = pictures.map(async ([format, picture]) => ({ format, bytes: await picture.toBuffer() }));
   const heic = ['left', 'deep'].map(async (name) => ({ format: 'heic', bytes: await readFile(`${HEIC}${name}.heic`) }));
+  const bmp = [24, 8].map(async (bits) => ({ format: 'bmp', bytes: await drawBmp(large(), bits) }));
   return [
-    ...(await Promise.all([...drawn, ...heic])),
+    ...(await Promise.all([...drawn, ...heic, ...bmp])),
     ...SVGS.map((svg) => ({ format: 'svg', bytes: Buffer.from(svg) })),
   ];
+}
+
+/** A BMP of 24 bits, or of 8 bits in run lengths, of the red alone. */
+async function drawBmp(picture: Sharp, bits: number): Promise<Buffer> {
+  const { data, info } = await picture.removeAlpha().raw().toBuffer({ resolveWithObject: true });
+  const palette =
+    bits === 8 ? Buffer.from(Array.from({ length: 256 }, (_, i) => [i, i, i, 0]).flat()) : Buffer.alloc(0);
+  const runs = Array.from({ length: info.width * info.height }, (_, i) => {
+    const isEndOfLine = (i + 1) % info.width === 0;
+    return [1, data[3 * i] ?? 0, ...(isEndOfLine ? [0, 0] : [])];
+  });
+  const pixels = bits === 8 ? Buffer.from([...runs.flat(), 0, 1]) : data;
+  const header = Buffer.alloc(54);
+  header.write('BM');
+  header.writeUInt32LE(header.length + palette.length + pixels.length, 2);
+  header.writeUInt32LE(header.length + palette.length, 10);
+  [40, info.width, info.height].forEach((value, i) => header.writeUInt32LE(value, 14 + 4 * i));
+  [1, bits, bits === 8 ? 1 : 0].forEach((value, i) => header.writeUInt16LE(value, 26 + 2 * i));
+  return Buffer.concat([header, palette, pixels]);
 }
 
 /** Mutated pictures, read by `decodeImage`. */

@@ -39,10 +39,10 @@ interface DecodeOptions {
 export const DECODE_SECONDS = 60;
 
 /**
- * Decodes a picture of any format that sharp reads, or HEIC: turns it upright by its EXIF orientation, takes the first frame of an
+ * Decodes a picture of any format that sharp reads, HEIC or BMP: turns it upright by its EXIF orientation, takes the first frame of an
  * animation, composites transparency on the transform's background, converts to 8-bit RGB, resizes and crops.
  *
- * A picture may take 60 s and 2 GiB. Large pictures, HEIC and SVG are decoded one at a time in a separate process, as only ending
+ * A picture may take 60 s and 2 GiB. Large pictures, HEIC, BMP and SVG are decoded one at a time in a separate process, as only ending
  * its process stops a decoder.
  *
  * Colour profiles are ignored, as in Pillow and so in torchvision. torchvision by itself does not apply the orientation.
@@ -197,7 +197,7 @@ async function readHeader(image: Uint8Array | RawPixels, svg: boolean, seconds: 
   else if (image.length === 0) throw new LastlayerError('the file is empty');
   else if (!isDecodedHere(image)) {
     if (svg || hasOtherDecoder(image)) return isolated.header(image, seconds);
-    throw new LastlayerError('it is not a JPEG, PNG, WebP, GIF, TIFF, AVIF or HEIC, and SVG is not accepted here');
+    throw new LastlayerError('it is not a JPEG, PNG, WebP, GIF, TIFF, AVIF, HEIC or BMP, and SVG is not accepted here');
   }
   const plain = image instanceof Uint8Array ? headerOfPlainJpeg(image) : undefined;
   return plain ?? decodeHere(() => headerOf(image), 1, seconds);

@@ -41,7 +41,10 @@ const BYTES = {
 };
 
 /** The decoders of what sharp cannot read. Each is loaded for the first picture that needs it. */
-const OTHER_DECODERS = [{ isFormat: isHeic, load: () => import('./heic.js') }];
+const OTHER_DECODERS = [
+  { isFormat: isHeic, load: () => import('./heic.js') },
+  { isFormat: isBmp, load: () => import('./bmp.js') },
+];
 
 /** Whether a picture is of a format that sharp cannot read, but another decoder. @param {Uint8Array} bytes */
 export function hasOtherDecoder(bytes) {
@@ -57,6 +60,15 @@ function isHeic(bytes) {
   if (beginning.toString('latin1', 4, 8) !== 'ftyp') return false;
   const brands = beginning.toString('latin1', 8, beginning.readUInt32BE(0));
   return /hei[cxms]|hev[cxms]/.test(brands) || (/mif1|msf1/.test(brands) && !/avi[fs]/.test(brands));
+}
+
+/** Sizes of the headers of BMP's versions. */
+const BMP_HEADERS = [12, 16, 40, 52, 56, 64, 108, 124];
+
+/** @param {Uint8Array} bytes */
+function isBmp(bytes) {
+  if (bytes.length < 26 || bytes[0] !== 0x42 || bytes[1] !== 0x4d) return false;
+  return BMP_HEADERS.includes(Buffer.from(bytes.subarray(14, 18)).readUInt32LE());
 }
 
 /** @param {Uint8Array | RawPixels} image */

@@ -24,7 +24,7 @@ function shrunk(bytes: Uint8Array, side: number) {
     .resize(side, side, { fit: 'inside', withoutEnlargement: true });
 }
 
-/** For what is decoded in a process that can be stopped, such as SVG and HEIC. */
+/** For what is decoded in a process that can be stopped, such as SVG, HEIC and BMP. */
 async function rendered(bytes: Uint8Array, side: number) {
   const { data, ...raw } = await decodeWhole(bytes, BACKGROUND, side);
   return sharp(data, { raw });

@@ -20,7 +20,6 @@ const KINDS: readonly { begins: RegExp | string; is: string; picture?: string; m
     model: 'export the model to ONNX, with tf2onnx for example',
   },
   { begins: /^[^]{4}TFL3/, is: 'TensorFlow Lite', model: 'export the model to ONNX, with tf2onnx for example' },
-  { begins: /^BM[^]{12}/, is: 'BMP, which is not read', picture: 'convert it to PNG' },
   { begins: /^P[1-7]\s/, is: 'a Netpbm picture (PPM), which is not read', picture: 'convert it to PNG' },
   {
     begins: /^(?:[^]{4}jP {2}\r\n|\xff\x4f\xff\x51)/,

@@ -13,7 +13,6 @@ const LFS = 'version https://git-lfs.github.com/spec/v1\noid sha256:01\nsize 12\
 test.each([
   ['a Git LFS pointer', LFS, /Git LFS pointer.*git lfs pull/],
   ['a web page', '\n<!DOCTYPE html><html>404</html>', /a web page; download the picture itself/],
-  ['BMP', 'BM\x9a\x02\0\0\0\0\0\0\x36\0\0\0', /BMP, which is not read; convert it to PNG/],
   ['PPM', 'P6\n64 64\n255\n', /Netpbm/],
   ['JPEG 2000', '\0\0\0\x0cjP  \r\n\x87\n', /JPEG 2000/],
   ['a JPEG 2000 code stream', '\xff\x4f\xff\x51', /JPEG 2000/],
@@ -41,6 +40,7 @@ test('what is read, or is nothing that is known, has no other kind', () => {
   for (const beginning of [
     '\xff\xd8\xff\xe0',
     '\x89PNG\r\n',
+    'BM\x9a\x02\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0',
     'GIF89a',
     'RIFF\x10\0\0\0WEBP',
     '\0\0\0\x20ftypavif\0\0\0\0avifmif1miaf',
