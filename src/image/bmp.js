@@ -13,7 +13,7 @@ export function headerOf(bytes) {
   // A negative height says that the rows begin at the top.
   const height = isOfOs2 ? view.getUint16(20, true) : Math.abs(view.getInt32(22, true));
   if (width <= 0 || height === 0) throw new Error(`the BMP claims to have ${width} × ${height} pixels`);
-  return { width, height, hasAlpha: true, bytes: width * height * 4 };
+  return { width, height, hasAlpha: true, isCmyk: false, bytes: width * height * 4 };
 }
 
 /**

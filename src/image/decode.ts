@@ -68,10 +68,11 @@ export async function decodeViews(
   views: readonly View[],
   options: DecodeOptions = {},
 ): Promise<DecodedImage[]> {
-  const { render, width, height, hasAlpha } = await openPicture(image, options);
+  const { render, width, height, hasAlpha, isCmyk } = await openPicture(image, options);
   const recipe = {
     background: transform.background,
     hasAlpha,
+    isCmyk,
     seconds: options.seconds ?? DECODE_SECONDS,
   };
   const places = [...new Set(views.map((view) => placeOf(view).place))];
@@ -91,8 +92,8 @@ export async function decodeViews(
  * @throws {LastlayerError} as {@link decodeImage} does
  */
 export async function decodeWhole(image: Uint8Array, background: string, side = Infinity): Promise<RawPixels> {
-  const { render, width, height, hasAlpha } = await openPicture(image, {});
-  const recipe = { background, hasAlpha, seconds: DECODE_SECONDS };
+  const { render, width, height, hasAlpha, isCmyk } = await openPicture(image, {});
+  const recipe = { background, hasAlpha, isCmyk, seconds: DECODE_SECONDS };
   const scale = side / Math.max(width, height);
   if (scale >= 1) return { data: await render(recipe), width, height, channels: 3 };
   const scaled = (length: number) => Math.max(1, Math.round(scale * length));
@@ -265,8 +266,8 @@ export function headerOfPlainJpeg(bytes: Uint8Array): Header | undefined {
       const height = view.getUint16(at + 5);
       const width = view.getUint16(at + 7);
       if (width === 0 || height === 0) return undefined;
-      const bytes = width * height * view.getUint8(at + 9);
-      return { width, height, hasAlpha: false, bytes };
+      const components = view.getUint8(at + 9);
+      return { width, height, hasAlpha: false, isCmyk: components === 4, bytes: width * height * components };
     }
     if (!mayPrecede(marker)) return undefined;
     at += 2 + view.getUint16(at + 2);

@@ -14,7 +14,7 @@ import libheif from 'libheif-js/libheif-wasm/libheif.js';
  */
 export async function headerOf(bytes) {
   const { width, height, channels } = await open(bytes);
-  return { width, height, hasAlpha: channels === 4, bytes: width * height * channels };
+  return { width, height, hasAlpha: channels === 4, isCmyk: false, bytes: width * height * channels };
 }
 
 /**

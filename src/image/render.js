@@ -13,11 +13,13 @@ import sharp from 'sharp';
  * @property {number} width upright
  * @property {number} height upright
  * @property {boolean} hasAlpha
+ * @property {boolean} isCmyk whether it has the four inks of a printer, in 8 bits each
  * @property {number} bytes that its decoded pixels take
  *
  * @typedef {object} Recipe
  * @property {string} background shows through transparent pixels
  * @property {boolean} hasAlpha as the header says
+ * @property {boolean} isCmyk as the header says
  * @property {number} seconds the longest that it may take; libvips checks only between its steps
  * @property {{ width: number, height: number }} [resize]
  * @property {{ left: number, top: number, width: number, height: number }} [extract] cut out after resizing
@@ -84,9 +86,10 @@ async function otherDecoder(image) {
 export async function headerOf(image) {
   const other = await otherDecoder(image);
   if (other) return other.headerOf(/** @type {Uint8Array} */ (image));
-  const { autoOrient, hasAlpha, channels, depth } = await open(image).metadata();
+  const { autoOrient, hasAlpha, space, channels, depth } = await open(image).metadata();
   const { width, height } = autoOrient;
-  return { width, height, hasAlpha, bytes: width * height * channels * (BYTES[depth] ?? 8) };
+  const isCmyk = space === 'cmyk' && channels === 4 && depth === 'uchar';
+  return { width, height, hasAlpha, isCmyk, bytes: width * height * channels * (BYTES[depth] ?? 8) };
 }
 
 /**
@@ -95,9 +98,10 @@ export async function headerOf(image) {
  * @param {Recipe} recipe
  * @returns {Promise<Buffer>} interleaved RGB bytes
  */
-export async function render(image, { background, hasAlpha, seconds, resize, extract }) {
+export async function render(image, { background, hasAlpha, isCmyk, seconds, resize, extract }) {
   const other = await otherDecoder(image);
-  const source = other ? await other.decode(/** @type {Uint8Array} */ (image)) : image;
+  const read = other ? other.decode(/** @type {Uint8Array} */ (image)) : isCmyk ? rgbOfCmyk(image, seconds) : image;
+  const source = await read;
   const upright = open(source).timeout({ seconds }).autoOrient();
   const opaque = hasAlpha ? upright.flatten({ background }) : upright;
   const rgb = opaque.toColourspace('srgb').removeAlpha().raw({ depth: 'uchar' });
@@ -106,6 +110,26 @@ export async function render(image, { background, hasAlpha, seconds, resize, ext
   if (resize) rgb.resize({ ...resize, fit: 'fill', kernel: 'linear', fastShrinkOnLoad: false });
   if (extract) rgb.extract(extract);
   return rgb.toBuffer();
+}
+
+/**
+ * The upright pixels of a picture in CMYK, as Pillow converts them: light goes through the black and then each ink as through a
+ * filter, (255 - K) (255 - C) / 255. libvips would take a colour profile of its own, which is about 25 grey levels off.
+ * @param {Uint8Array | RawPixels} image
+ * @param {number} seconds
+ * @returns {Promise<RawPixels>}
+ */
+async function rgbOfCmyk(image, seconds) {
+  const inks = open(image).timeout({ seconds }).autoOrient().pipelineColourspace('cmyk').toColourspace('cmyk');
+  const { data: cmyk, info } = await inks.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
+  const data = new Uint8Array(info.width * info.height * 3);
+  for (let from = 0, to = 0; to < data.length; from++) {
+    const light = 255 - (cmyk[from + 3] ?? 0);
+    for (const end = to + 3; to < end; to++) {
+      data[to] = light - Math.round(((cmyk[from++] ?? 0) * light) / 255);
+    }
+  }
+  return { data, width: info.width, height: info.height, channels: 3 };
 }
 
 /** @param {Uint8Array | RawPixels} image */

@@ -66,7 +66,13 @@ export function gridOf(tiles: readonly Buffer[], assembly: Assembly = {}): Buffe
     },
   ];
   if (orientation !== undefined) {
-    items.push({ id: grid + 1, type: 'Exif', hidden: false, content: exif(orientation), properties: [] });
+    items.push({
+      id: grid + 1,
+      type: 'Exif',
+      hidden: false,
+      content: Buffer.concat([u32(0), exif(orientation)]),
+      properties: [],
+    });
   }
   const properties = [
     ...tiles.flatMap((bytes) => [box('hvcC', contentOf(bytes, 'hvcC')), box('ispe', u32(0), u32(TILE), u32(TILE))]),
@@ -110,11 +116,11 @@ export function gridOf(tiles: readonly Buffer[], assembly: Assembly = {}): Buffe
   return Buffer.concat([ftyp, meta(start), box('mdat', ...items.map(({ content }) => content))]);
 }
 
-/** What an Exif item holds: the offset of its TIFF, and a TIFF with an orientation alone. */
-function exif(orientation: number): Buffer {
+/** The TIFF in Exif, with an orientation alone. */
+export function exif(orientation: number): Buffer {
   const tiff = Buffer.from('MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\0\0\0\0\0\0\0', 'latin1');
   tiff.writeUInt16BE(orientation, 18);
-  return Buffer.concat([u32(0), tiff]);
+  return tiff;
 }
 
 /** A box of ISO/IEC 14496-12. */
