@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { access } from 'node:fs/promises';
+import { dirname, resolve, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import { parse } from 'csv-parse';
 import { LastlayerError, messageOf } from '../util/errors.js';
@@ -20,7 +21,7 @@ type Fields = Record<string, unknown>;
 /**
  * Opens a manifest in UTF-8: a CSV file with a header, also with semicolons or tabs, or JSON Lines. The case of column names
  * does not matter. All columns but the path are optional:
- * - `path`: relative to the manifest's own folder, absolute, or an http(s) URL
+ * - `path`: relative to the manifest's own folder, absolute, or an http(s) URL; with `\` for `/` where only that file exists
  * - `label`: the picture's class; or `labels`: any number of them, as a list or as text separated by `;`, empty for none
  * - `split`: train, val or test
  * - `group`: pictures of one group, such as one subject, stay on one side of every split
@@ -153,10 +154,17 @@ async function* entriesOf(
   const lineOf = new Map<string, number>();
   const columns = new Columns(manifest, skipped);
   let [anySemicolon, doubtful]: [boolean, string | undefined] = [false, undefined];
+  const turned = { count: 0, example: '' };
   for await (const [line, row] of rows) {
     const place = `${manifest}, line ${line}`;
     const fields = columns.read(row, place);
     const entry = toEntry(fields, Object.keys(row), manifest, place);
+    const written = String(fields['path']);
+    const path = entry.source ? undefined : await withSlashes(written, manifest);
+    if (path !== undefined) {
+      if (turned.count++ === 0) turned.example = written;
+      entry.path = path;
+    }
     const earlier = lineOf.get(entry.path);
     if (earlier !== undefined) {
       throw new LastlayerError(`${place}: ${entry.path} is already listed on line ${earlier}.`);
@@ -168,12 +176,36 @@ async function* entriesOf(
     }
     yield entry;
   }
+  if (turned.count > 0) {
+    remark(
+      skipped,
+      `${manifest}: \\ in paths was read as /, as Windows means it, in ${turned.count} of ${lineOf.size} rows (the first is ` +
+        `${turned.example}).`,
+    );
+  }
   if (doubtful !== undefined && !anySemicolon) {
     remark(
       skipped,
       `${manifest}: the label ${JSON.stringify(doubtful)} counts as one. Write ; between labels if it is several.`,
     );
   }
+}
+
+/**
+ * The file that a path written on Windows means.
+ * @returns undefined if the file's name itself holds backslashes, or there is no such file
+ */
+async function withSlashes(path: string, manifest: string): Promise<string | undefined> {
+  if (sep === '\\' || !path.includes('\\')) return undefined;
+  const [literal, slashed] = [path, path.replaceAll('\\', '/')].map((each) => resolve(dirname(manifest), each));
+  return !(await exists(literal!)) && (await exists(slashed!)) ? slashed : undefined;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Columns that are read. */

@@ -208,6 +208,24 @@ describe('a manifest', () => {
     await expect(listed(path)).rejects.toThrow(message);
   });
 
+  it('that was written on Windows has its paths found, and that is told', async () => {
+    const csv = 'path,label\ntrain\\ant\\1.jpg,ant\n.\\bee/2.jpg,bee\na\\b.jpg,bee\nx\\missing.jpg,bee\n';
+    // A name with a backslash of its own is kept.
+    const path = await folder(['train/ant/1.jpg', 'bee/2.jpg', 'a\\b.jpg', 'a/b.jpg'], { 'set.csv': csv });
+    const dataset = await openDataset(join(path, 'set.csv'));
+    const paths = [];
+    for await (const entry of dataset.entries()) paths.push(entry.path);
+    expect(paths).toEqual(
+      ['train/ant/1.jpg', 'bee/2.jpg', 'a\\b.jpg', 'x\\missing.jpg'].map((name) => join(path, name)),
+    );
+    expect(await dataset.contains(join(path, 'train/ant/1.jpg'))).toBe(true);
+    expect(dataset.skipped.remarks).toEqual([
+      `${path}/set.csv: \\ in paths was read as /, as Windows means it, in 2 of 4 rows (the first is train\\ant\\1.jpg).`,
+    ]);
+    const twice = await folder(['a/1.jpg'], { 'set.csv': 'path\na/1.jpg\na\\1.jpg\n' });
+    await expect(listed(join(twice, 'set.csv'))).rejects.toThrow(/line 3: .*a\/1\.jpg is already listed on line 2/);
+  });
+
   it('gives groups and weights where it has them', async () => {
     const csv = 'path,group,weight\n1.jpg,subject 7,0.5\n2.jpg,,\n';
     const jsonl = '{"path": "1.jpg", "group": 7, "weight": 2.5}\n{"path": "2.jpg", "group": null}\n';
