@@ -20,7 +20,7 @@ export interface SkippedFiles {
   count: number;
   /** The first few. */
   examples: string[];
-  /** What else was passed over: folders of operating systems, class folders without pictures, columns that are not read. */
+  /** What else was passed over: folders of operating systems, class folders without pictures, columns that are not read; labels that look alike. */
   remarks: string[];
 }
 
@@ -101,6 +101,55 @@ export function readsLikeSplit(name: string): 'yes' | 'perhaps' | 'no' {
 /** The split that a folder or a manifest names, in any case; undefined for any other name. */
 export function splitNamed(name: string): Split | undefined {
   return SPLIT_NAMES.get(name.trim().toLowerCase());
+}
+
+/**
+ * A label's text, however a data set has it: without spaces around it, and in the one form that Unicode has for it, so that an
+ * accented letter as one character and as two are the same label. Of a number and of true or false, what JSON writes.
+ * @returns undefined if it is null, empty or of another kind
+ */
+export function labelText(value: unknown): string | undefined {
+  if (typeof value === 'string') return value.trim().normalize() || undefined;
+  return ['number', 'bigint', 'boolean'].includes(typeof value) ? String(value) : undefined;
+}
+
+/** Has a data set tell, once all its pictures are listed, which labels are the same but for case, spaces or forms of letters. */
+export function tellingTwins(dataset: Dataset): Dataset {
+  return {
+    ...dataset,
+    entries: async function* () {
+      const counts = new Map<string, number>();
+      for await (const entry of dataset.entries()) {
+        for (const label of entry.labels ?? [entry.label]) {
+          if (label !== undefined) counts.set(label, (counts.get(label) ?? 0) + 1);
+        }
+        yield entry;
+      }
+      for (const twins of twinsAmong(counts.keys())) {
+        const names = twins.map((label) => `${visible(label)} (${counts.get(label)})`).join(' and ');
+        remark(
+          dataset.skipped,
+          `The labels ${names}, with their numbers of pictures, are the same but for case, spaces or forms of letters, yet count as ${twins.length} classes. If ` +
+            'they are one, give them one name.',
+        );
+      }
+    },
+  };
+}
+
+/** A label in quotes, its spaces of other kinds by their number. */
+function visible(label: string): string {
+  const numbered = (space: string) => `\\u${space.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return JSON.stringify(label).replace(/[^\S ]/g, numbered);
+}
+
+function twinsAmong(labels: Iterable<string>): string[][] {
+  const byLook = new Map<string, string[]>();
+  for (const label of labels) {
+    const look = label.normalize('NFKC').toLowerCase().replace(/\s+/g, ' ').trim();
+    byLook.set(look, [...(byLook.get(look) ?? []), label]);
+  }
+  return [...byLook.values()].filter((alike) => alike.length > 1).map((alike) => alike.sort());
 }
 
 /** A data set that is kept in files which list their pictures. @param list counts in `skipped` the files that are not pictures */

@@ -9,6 +9,7 @@ import { isInRange, requirement } from '../util/validate.js';
 import {
   type Dataset,
   type DatasetEntry,
+  labelText,
   listedDataset,
   remark,
   type SkippedFiles,
@@ -291,14 +292,22 @@ function toEntry(fields: Fields, names: readonly string[], manifest: string, pla
   };
 }
 
-/** A field's text; undefined if it is absent, null or empty. A number becomes its digits. */
+/** A field's text; undefined if it is absent, null or empty. */
 function textOf(fields: Fields, name: string, place: string): string | undefined {
   const value = fields[name];
   if (value === undefined || value === null) return undefined;
-  // A path may begin or end with a space; of anything else, nobody sees it.
-  if (typeof value === 'string') return (name === 'path' ? value : value.trim()) || undefined;
-  if (typeof value === 'number') return String(value);
-  throw new LastlayerError(`${place}: ${name} is ${JSON.stringify(value)}, but text is expected.`);
+  // A path may begin or end with a space, and is as the disk has it; of anything else, nobody sees such things.
+  if (name === 'path' && typeof value === 'string') return value || undefined;
+  if (typeof value === 'object') {
+    throw new LastlayerError(`${place}: ${name} is ${JSON.stringify(value)}, but text is expected.`);
+  }
+  return labelText(withAllDigits(value, name, place));
+}
+
+/** @throws {LastlayerError} if it is a number of which JSON loses digits, so that several become one */
+function withAllDigits(value: unknown, name: string, place: string): unknown {
+  if (typeof value !== 'number' || !Number.isInteger(value) || Number.isSafeInteger(value)) return value;
+  throw new LastlayerError(`${place}: ${name} is a number too large to keep its digits, ${value}. Write it in quotes.`);
 }
 
 function locate(path: string, manifest: string, place: string): DatasetEntry {
@@ -329,7 +338,7 @@ function labelsOf(label: string | undefined, labels: unknown, place: string): Pi
         `${place}: the label ${JSON.stringify(label)} is a list. Name the column labels, and write ${label.replace(/["'[\]]/g, '').replaceAll(', ', ';')}.`,
       );
     }
-    return { label: cleaned(label, place) };
+    return { label: withoutNul(label, place) };
   }
   if (labels === undefined || labels === null) return {};
   return { labels: [...new Set(listOf(labels, place))].sort() };
@@ -338,8 +347,8 @@ function labelsOf(label: string | undefined, labels: unknown, place: string): Pi
 function listOf(labels: unknown, place: string): string[] {
   if (typeof labels === 'string') {
     if (/^\s*\[.*\]\s*$/.test(labels)) return listOf(listInText(labels, place), place);
-    const texts = labels.split(';').map((text) => text.trim());
-    return texts.filter((text) => text !== '').map((text) => cleaned(text, place));
+    const texts = labels.split(';').map(labelText);
+    return texts.filter((text) => text !== undefined).map((text) => withoutNul(text, place));
   }
   if (!Array.isArray(labels)) {
     throw new LastlayerError(
@@ -347,8 +356,8 @@ function listOf(labels: unknown, place: string): string[] {
     );
   }
   return labels.map((label: unknown) => {
-    if (typeof label === 'number') return String(label);
-    if (typeof label === 'string' && label.trim() !== '') return cleaned(label.trim(), place);
+    const text = labelText(withAllDigits(label, 'labels', place));
+    if (text !== undefined) return withoutNul(text, place);
     throw new LastlayerError(
       `${place}: labels holds ${JSON.stringify(label)}, but text is expected. Write an empty list, [], for a picture without labels.`,
     );
@@ -369,9 +378,8 @@ function listInText(text: string, place: string): unknown {
   );
 }
 
-/** In the one form that Unicode has for a text, so that an accented letter as one character and as two are the same label. */
-function cleaned(label: string, place: string): string {
-  if (!label.includes('\0')) return label.normalize();
+function withoutNul(label: string, place: string): string {
+  if (!label.includes('\0')) return label;
   throw new LastlayerError(`${place}: the label ${JSON.stringify(label)} holds a NUL character. Remove it.`);
 }
 

@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { extname, join, resolve } from 'node:path';
 import { LastlayerError } from '../util/errors.js';
 import { NOT_A_REGULAR_FILE } from '../util/files.js';
-import { type Dataset, listedDataset, type Split, splitNamed } from './dataset.js';
+import { type Dataset, listedDataset, type Split, splitNamed, tellingTwins } from './dataset.js';
 import { openFolder } from './folder.js';
 import { openManifest } from './manifest.js';
 import { picturesOfLance, picturesOfParquet } from './tables.js';
@@ -14,6 +14,10 @@ import { picturesOfShard } from './webdataset.js';
  * @throws {LastlayerError} if there is nothing at the path, or something else
  */
 export async function openDataset(path: string): Promise<Dataset> {
+  return tellingTwins(await openAny(path));
+}
+
+async function openAny(path: string): Promise<Dataset> {
   const root = resolve(path);
   const found = await stat(root).catch(() => undefined);
   if (!found) throw new LastlayerError(`There is no data set at ${root}: no such file or folder.`);

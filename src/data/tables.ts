@@ -10,7 +10,7 @@ import { compressors } from 'hyparquet-compressors';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { openRegularFile } from '../util/files.js';
 import { connect, type Table } from '../util/lancedb.js';
-import { type DatasetEntry, type PictureSource, type Split, splitNamed } from './dataset.js';
+import { type DatasetEntry, labelText, type PictureSource, type Split, splitNamed } from './dataset.js';
 
 /** Usual names of the column that holds the pictures, in the order in which they are looked for. */
 const PICTURE_COLUMNS = ['image', 'img', 'picture', 'photo', 'jpg', 'jpeg', 'png', 'webp', 'bytes', 'image_bytes'];
@@ -109,15 +109,13 @@ function labelAndSplit(
 ): Omit<DatasetEntry, 'path'> {
   const [label, split] = SIDE_COLUMNS.map((name) => textOf(row[name]));
   return {
-    label: label === undefined ? undefined : (classes?.[Number(label)] ?? label),
+    label: label === undefined ? undefined : labelText(classes?.[Number(label)] ?? label),
     split: split === undefined ? splitOfFile : splitNamed(split),
   };
 }
 
 function textOf(value: unknown): string | undefined {
-  if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8');
-  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint') return String(value);
-  return undefined;
+  return labelText(value instanceof Uint8Array ? Buffer.from(value).toString('utf8') : value);
 }
 
 /** Row groups whose pictures are kept in memory. Pictures are read in order, so earlier groups are soon done with. */

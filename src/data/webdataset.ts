@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { extract, type Header } from 'tar-stream';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { openRegularFile } from '../util/files.js';
-import type { DatasetEntry, SkippedFiles, Split } from './dataset.js';
+import { type DatasetEntry, labelText, type SkippedFiles, type Split } from './dataset.js';
 import { isPicture } from './folder.js';
 
 /** A larger .cls or .json does not hold a label. */
@@ -72,13 +72,13 @@ function isSideFile(name: string): boolean {
 
 function labelOf(sample: readonly TarMember[], shard: string): string | undefined {
   const sideFile = (ending: string) => sample.find(({ name }) => name.toLowerCase().endsWith(ending));
-  const text = sideFile('.cls')?.content?.toString('utf8').trim();
-  if (text) return text;
+  const text = labelText(sideFile('.cls')?.content?.toString('utf8'));
+  if (text !== undefined) return text;
   const json = sideFile('.json');
   if (!json?.content) return undefined;
   try {
     const { label } = JSON.parse(json.content.toString('utf8')) as { label?: unknown };
-    return typeof label === 'string' || typeof label === 'number' ? String(label) : undefined;
+    return labelText(label);
   } catch {
     throw new LastlayerError(`${shard}: its member ${json.name} is not valid JSON.`);
   }

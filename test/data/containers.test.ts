@@ -9,6 +9,7 @@ import { connect } from '@lancedb/lancedb';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { pack } from 'tar-stream';
 import { loadBackbone } from '../../src/backbone/load.js';
+import { openDataset } from '../../src/data/open.js';
 import { embedDataset } from '../../src/embed/embed.js';
 import type { EmbeddingRow } from '../../src/store/row.js';
 import { lastlayerProcess } from '../support/command-line.js';
@@ -104,6 +105,18 @@ describe('WebDataset shards', () => {
     const { stdout, stderr } = await outcome;
     expect(stdout).toContain('40 pictures (WebDataset shards)');
     expect(stderr).not.toContain('Warning');
+  });
+
+  it('have labels in one form of Unicode, without spaces around them', async () => {
+    const shard = join(root, 'labels.tar');
+    const members = [' M\u00e4use\n', 'Ma\u0308use'].map((label, i): [string, string][] => [
+      [`${i}.png`, ''],
+      [`${i}.cls`, label],
+    ]);
+    await writeTar(shard, [...members.flat(), ['2.png', ''], ['2.json', '{"label": true}']]);
+    const labels = [];
+    for await (const { label } of (await openDataset(shard)).entries()) labels.push(label);
+    expect(labels).toEqual(['M\u00e4use', 'M\u00e4use', 'true']);
   });
 
   it('that end too early, or are none, are named', async () => {

@@ -226,6 +226,27 @@ describe('a manifest', () => {
     await expect(listed(join(twice, 'set.csv'))).rejects.toThrow(/line 3: .*a\/1\.jpg is already listed on line 2/);
   });
 
+  it('has the same labels in CSV and JSONL: numbers, true and none', async () => {
+    const csv = 'path,label\n1.jpg,7\n2.jpg,true\n3.jpg,\n4.jpg,  \n5.jpg,1.5\n6.jpg,0\n';
+    const labels = ['7', 'true', 'null', '"  "', '1.5', '0'];
+    const jsonl = labels.map((label, i) => `{"path": "${i + 1}.jpg", "label": ${label}}`).join('\n');
+    const path = await folder([], { 'set.csv': csv, 'set.jsonl': jsonl });
+    const expected = Object.fromEntries(
+      ['7', 'true', '-', '-', '1.5', '0'].map((label, i) => [`${i + 1}.jpg`, `${label} -`]),
+    );
+    expect(await listed(join(path, 'set.csv'))).toEqual(expected);
+    expect(await listed(join(path, 'set.jsonl'))).toEqual(expected);
+  });
+
+  it('has one label of two forms of Unicode, and one group', async () => {
+    const csv = 'path,label,group\n1.jpg,M\u00e4use,S\u00e4\n2.jpg,Ma\u0308use,Sa\u0308\n';
+    const dataset = await openDataset(join(await folder([], { 'set.csv': csv }), 'set.csv'));
+    const found = [];
+    for await (const { label, group } of dataset.entries()) found.push([label, group]);
+    expect(found).toEqual(Array(2).fill(['M\u00e4use', 'S\u00e4']));
+    expect(dataset.skipped.remarks).toEqual([]);
+  });
+
   it('gives groups and weights where it has them', async () => {
     const csv = 'path,group,weight\n1.jpg,subject 7,0.5\n2.jpg,,\n';
     const jsonl = '{"path": "1.jpg", "group": 7, "weight": 2.5}\n{"path": "2.jpg", "group": null}\n';
@@ -277,6 +298,12 @@ describe('a manifest', () => {
       /line 1: labels holds null, but text is expected/,
     ],
     ['labels that are no list', 'set.jsonl', '{"path": "1.jpg", "labels": {}}\n', /line 1: labels is \{\}/],
+    [
+      'a number that loses its digits',
+      'set.jsonl',
+      '{"path": "1.jpg", "label": 12345678901234567890}\n',
+      /line 1: label is a number too large .*quotes/,
+    ],
     ['no path', 'set.csv', 'where,label\n1.jpg,a\n', /line 2: no path.*this row has where, label/],
     ['an empty path', 'set.jsonl', '{"path": "", "label": "a"}\n', /line 1: no path/],
     ['another name of a column', 'set.csv', 'file_name,label\n1.jpg,a\n', /a column file_name but none named path/],
@@ -306,6 +333,33 @@ describe('a manifest', () => {
   ])('with %s is refused by line', async (_, name, text, message) => {
     const path = await folder([], { [name]: text });
     await expect(listed(join(path, name))).rejects.toThrow(message);
+  });
+});
+
+describe('labels that are the same but for case or spaces', () => {
+  const told = async (path: string) => {
+    const dataset = await openDataset(path);
+    for (let time = 0; time < 2; time++)
+      for await (const { path: file } of dataset.entries()) expect(file).toBeTruthy();
+    return dataset.skipped.remarks;
+  };
+
+  it('stay classes of their own, and are told with their counts', async () => {
+    const path = await folder(['train/Ant/1.jpg', 'train/Ant/2.jpg', 'val/ant/3.jpg', 'train/bee/4.jpg']);
+    expect(await told(path)).toEqual([
+      'The labels "Ant" (2) and "ant" (1), with their numbers of pictures, are the same but for case, spaces or forms of letters, ' +
+        'yet count as 2 classes. If they are one, give them one name.',
+    ]);
+  });
+
+  it('are told of manifests, too, and of lists of labels', async () => {
+    const csv = 'path,label\n1.jpg,red ant\n2.jpg,Red  ant\n3.jpg,red\u00a0ant\n4.jpg,red-ant\n';
+    const lists = '{"path": "1.jpg", "labels": ["cat", "Cat"]}';
+    const path = await folder([], { 'set.csv': csv, 'set.jsonl': lists });
+    expect(await told(join(path, 'set.csv'))).toEqual([
+      expect.stringMatching(/"Red {2}ant" \(1\) and "red ant" \(1\) and "red\\u00a0ant" \(1\).* 3 classes/),
+    ]);
+    expect(await told(join(path, 'set.jsonl'))).toEqual([expect.stringMatching(/"Cat" \(1\) and "cat" \(1\)/)]);
   });
 });
 
