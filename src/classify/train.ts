@@ -192,7 +192,7 @@ export interface DataSplit {
 
 /**
  * Pictures of the training split and those without a split are trained on, except for the fraction that is held out.
- * @throws {LastlayerError} if the labels are not enough to train on; see `Task.encode`
+ * @throws {LastlayerError} if all pictures are to evaluate on, or the labels are not enough to train on; see `Task.encode`
  */
 export function splitRows(
   task: Task,
@@ -202,6 +202,7 @@ export function splitRows(
   const { rows, record } = stored;
   const labels = rows.map((row) => row.labels ?? [row.label!]);
   const splits = rows.map(({ split }) => split);
+  if (splits.every((split) => split === 'val' || split === 'test')) throw new LastlayerError(nothingToTrainOn(stored));
   const digests = rows.map(({ digest }) => digest);
   const groups = joinGroups(
     digests,
@@ -241,6 +242,15 @@ export function splitRows(
     );
   }
   return { labels, targets: task.encode(labels, train), train, validation, from, groups };
+}
+
+function nothingToTrainOn({ record, rows }: DatasetEmbeddings): string {
+  const [first, second] = (['val', 'test'] as const).filter((name) => rows.some(({ split }) => split === name));
+  return (
+    `${record.dataset} has nothing to train on: its ${rows.length} pictures are all in the split ${first}` +
+    `${second ? ` or ${second}` : ''}, to evaluate on. Add a train split. Or, to train on these, embed them without a split: ` +
+    `name the folder ${first} itself as the data set, or leave out the column split.`
+  );
 }
 
 /** The metrics of a training as JSON holds them. */

@@ -38,6 +38,7 @@ export function openManifest(path: string, format: 'csv' | 'jsonl'): Dataset {
 }
 
 async function* csvRows(path: string): AsyncGenerator<[number, Fields]> {
+  const { delimiter, from } = await layoutOf(path);
   const source = Readable.from(textOfFile(path));
   const parser = parse({
     columns: (header: string[]) => {
@@ -45,7 +46,8 @@ async function* csvRows(path: string): AsyncGenerator<[number, Fields]> {
       if (twice !== undefined) throw new LastlayerError(`${path}: there are two columns ${twice}. Remove one.`);
       return header;
     },
-    delimiter: await delimiterOf(path),
+    delimiter,
+    from_line: from,
     skip_empty_lines: true,
     trim: true,
     info: true,
@@ -65,14 +67,20 @@ async function* csvRows(path: string): AsyncGenerator<[number, Fields]> {
   }
 }
 
-/** What separates the columns: Excel writes semicolons where a comma is the decimal point, and tabs as "Text". */
-async function delimiterOf(path: string): Promise<string> {
+/**
+ * What separates the columns, and the line of the header. Excel writes semicolons where a comma is the decimal point, and tabs as
+ * "Text"; it takes a first line such as `sep=;` for the separator.
+ */
+async function layoutOf(path: string): Promise<{ delimiter: string; from: number }> {
   for await (const text of textOfFile(path)) {
     const [header = ''] = text.split(/\r?\n/, 1);
+    const [, told] = /^sep=(.)$/i.exec(header) ?? [];
+    if (told !== undefined) return { delimiter: told, from: 2 };
     const count = (delimiter: string) => header.split(delimiter).length;
-    return [';', '\t'].reduce((best, each) => (count(each) > count(best) ? each : best), ',');
+    const delimiter = [';', '\t'].reduce((best, each) => (count(each) > count(best) ? each : best), ',');
+    return { delimiter, from: 1 };
   }
-  return ',';
+  return { delimiter: ',', from: 1 };
 }
 
 async function* jsonRows(path: string): AsyncGenerator<[number, Fields]> {
@@ -280,7 +288,8 @@ function toEntry(fields: Fields, names: readonly string[], manifest: string, pla
   const path = textOf(fields, 'path', place);
   if (path === undefined) {
     throw new LastlayerError(
-      `${place}: no path. A manifest has the columns ${COLUMNS.join(', ')}; this row has ${names.join(', ') || 'none'}.`,
+      `${place}: no path. A manifest has the columns ${COLUMNS.join(', ')}; this row has ${names.join(', ') || 'none'}. A CSV ` +
+        'file names its columns in the first line, and separates them by commas, semicolons or tabs.',
     );
   }
   return {

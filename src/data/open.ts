@@ -9,7 +9,7 @@ import { picturesOfLance, picturesOfParquet } from './tables.js';
 import { picturesOfShard } from './webdataset.js';
 
 /**
- * Opens a data set: an ImageFolder tree, a flat folder, a manifest (.csv, .jsonl, .ndjson), WebDataset shards (.tar), Parquet
+ * Opens a data set: an ImageFolder tree, a flat folder, a manifest (.csv, .tsv, .jsonl, .ndjson), WebDataset shards (.tar), Parquet
  * files with pictures (one file or a folder of them), or a Lance table with pictures (.lance).
  * @throws {LastlayerError} if there is nothing at the path, or something else
  */
@@ -30,10 +30,10 @@ async function openAny(path: string): Promise<Dataset> {
   if (ending === '.lance') return listedDataset(root, 'Lance table', () => picturesOfLance(root));
   if (isContainer(ending)) return openContainers(root, ending, [{ path: root, split: undefined }]);
   if (found.isDirectory()) return (await openFolderOfContainers(root)) ?? openFolder(root);
-  if (ending === '.csv') return openManifest(root, 'csv');
+  if (ending === '.csv' || ending === '.tsv') return openManifest(root, 'csv');
   if (ending === '.jsonl' || ending === '.ndjson') return openManifest(root, 'jsonl');
   throw new LastlayerError(
-    `${root} is not a data set. Name a folder of pictures, a manifest (.csv or .jsonl), a WebDataset shard (.tar, not compressed) ` +
+    `${root} is not a data set. Name a folder of pictures, a manifest (.csv, .tsv or .jsonl), a WebDataset shard (.tar, not compressed) ` +
       `or a table of pictures (.parquet, .lance).`,
   );
 }

@@ -47,6 +47,14 @@ describe('a head from the store', () => {
     expect(weightsOf(without)).toEqual(weightsOf(trained));
   });
 
+  it.each([
+    [['val'], /in the split val, to evaluate on\. Add a train split.*name the folder val itself/],
+    [['test'], /in the split test, .*name the folder test itself/],
+    [['test', 'val'], /its 18 pictures are all in the split val or test,/],
+  ] as const)('is refused where all pictures are of the splits %j', async (splits, message) => {
+    await expect(train(splits.flatMap((split, i) => pictures(9, i, { split })))).rejects.toThrow(message);
+  });
+
   it('is judged by cross-validation where there is none, and trained on everything', async () => {
     const trained = await train(pictures(60, 1));
     expect(trained.validatedOn).toBe('cross-validation');

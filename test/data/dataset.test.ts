@@ -23,7 +23,7 @@ async function listed(path: string): Promise<Record<string, string>> {
   const entries: DatasetEntry[] = [];
   for await (const entry of dataset.entries()) entries.push(entry);
   entries.sort((a, b) => (a.path < b.path ? -1 : 1));
-  const base = path.endsWith('l') || path.endsWith('csv') ? dirname(path) : path;
+  const base = /l$|sv$/.test(path) ? dirname(path) : path;
   return Object.fromEntries(
     entries.map((entry) => [relative(base, entry.path), `${entry.label ?? '-'} ${entry.split ?? '-'}`]),
   );
@@ -163,6 +163,8 @@ describe('a manifest', () => {
   it.each([
     ['semicolons', 'set.csv', 'path;label;split\n"a;b.jpg";cat;train\n'],
     ['tabs', 'set.csv', 'path\tlabel\tsplit\na;b.jpg\tcat\ttrain\n'],
+    ['the separator in a line of its own', 'set.csv', 'sep=;\r\npath;label;split\r\n"a;b.jpg";cat;train\r\n'],
+    ['tabs and the ending that says so', 'set.tsv', 'path\tlabel\tsplit\na;b.jpg\tcat\ttrain\n'],
     ['column names in another case', 'set.csv', ' Path ,LABEL,Split\na;b.jpg,cat,train\n'],
     ['a byte order mark', 'set.jsonl', '\uFEFF{"path": "a;b.jpg", "label": "cat", "split": "train"}\r\n'],
     ['spaces around texts', 'set.jsonl', '{"path": "a;b.jpg", "label": " cat ", "split": " train"}'],
@@ -305,6 +307,14 @@ describe('a manifest', () => {
       /line 1: label is a number too large .*quotes/,
     ],
     ['no path', 'set.csv', 'where,label\n1.jpg,a\n', /line 2: no path.*this row has where, label/],
+    ['no header', 'set.csv', '1.jpg,a\n2.jpg,b\n', /line 2: no path.*this row has 1\.jpg, a\..*in the first line/],
+    [
+      'an unknown separator',
+      'set.csv',
+      'path|label\n1.jpg|a\n',
+      /line 2: no path.*has path\|label\..*semicolons or tabs/,
+    ],
+    ['a wrong row below a separator', 'set.csv', 'sep=;\npath;split\n1.jpg;dev\n', /line 3: unknown split "dev"/],
     ['an empty path', 'set.jsonl', '{"path": "", "label": "a"}\n', /line 1: no path/],
     ['another name of a column', 'set.csv', 'file_name,label\n1.jpg,a\n', /a column file_name but none named path/],
     ['another name of the split', 'set.jsonl', '{"path": "1.jpg", "Subset": "val"}\n', /Subset but none named split/],
