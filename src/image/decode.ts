@@ -1,8 +1,8 @@
 import { Semaphore } from 'async-mutex';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { otherKind } from '../util/file-kind.js';
-import { isolated, reasonIn, tooSlow } from './isolated.js';
-import { hasOtherDecoder, type Header, headerOf, type Recipe, render } from './render.js';
+import { decodingError, isolated } from './isolated.js';
+import { hasOtherDecoder, type Header, headerOf, type Recipe, render, TIMEOUT } from './render.js';
 import { enlargeAndCrop, resizedSize, type Transform } from './transform.js';
 import { cut, mirror, offsetOf, type Place, placeOf, type View } from './views.js';
 
@@ -219,17 +219,14 @@ async function decodeHere<T>(step: () => Promise<T>, shares: number, seconds: nu
   try {
     return await budget.runExclusive(step, shares);
   } catch (error) {
-    if (TIMEOUT.test(messageOf(error))) throw tooSlow(seconds);
+    if (TIMEOUT.test(messageOf(error))) throw decodingError(messageOf(error), seconds);
   }
   try {
     return await budget.runExclusive(step, SHARES);
   } catch (error) {
-    throw TIMEOUT.test(messageOf(error)) ? tooSlow(seconds) : new LastlayerError(reasonIn(messageOf(error)));
+    throw decodingError(messageOf(error), seconds);
   }
 }
-
-/** How libvips reports that it ran out of time. */
-const TIMEOUT = /^timeout: /;
 
 /** How files begin that sharp reads, and whose decoders do an amount of work that the picture's size bounds. */
 const RASTER_FORMATS: readonly RegExp[] = [

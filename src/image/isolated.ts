@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import pLimit from 'p-limit';
 import { LastlayerError } from '../util/errors.js';
 import type { Answer, Job } from './isolated-process.js';
-import type { Header, Recipe } from './render.js';
+import { type Header, type Recipe, TIMEOUT } from './render.js';
 
 /**
  * Decodes in a separate process, one picture at a time: for pictures that might take any amount of time or memory, as no limit
@@ -18,7 +18,7 @@ class Isolated {
   async header(image: Uint8Array, seconds: number): Promise<Header> {
     const answer = await this.limit(() => this.answer({ image, recipe: undefined }, seconds));
     if ('header' in answer) return answer.header;
-    throw new LastlayerError(reasonIn('reason' in answer ? answer.reason : ''));
+    throw failure(answer, seconds);
   }
 
   /**
@@ -28,7 +28,7 @@ class Isolated {
   async render(image: Uint8Array, recipe: Recipe): Promise<Uint8Array> {
     const answer = await this.limit(() => this.answer({ image, recipe }, recipe.seconds));
     if ('pixels' in answer) return answer.pixels;
-    throw new LastlayerError(reasonIn('reason' in answer ? answer.reason : ''));
+    throw failure(answer, recipe.seconds);
   }
 
   private answer(job: Job, seconds: number): Promise<Answer> {
@@ -90,12 +90,15 @@ function start(): ChildProcess {
   });
 }
 
-/** The first line of an error of libvips, which reports one problem in several lines and repeats them. */
-export function reasonIn(message: string): string {
-  const [first = ''] = message.split('\n');
-  return first.trim() || 'unreadable';
+function failure(answer: Answer, seconds: number): LastlayerError {
+  return decodingError('reason' in answer ? answer.reason : 'its decoder gave no answer', seconds);
 }
 
-export function tooSlow(seconds: number): LastlayerError {
+/** @param reason as {@link render} gives it */
+export function decodingError(reason: string, seconds: number): LastlayerError {
+  return TIMEOUT.test(reason) ? tooSlow(seconds) : new LastlayerError(reason);
+}
+
+function tooSlow(seconds: number): LastlayerError {
   return new LastlayerError(`takes longer than ${seconds} s to decode and was given up`);
 }

@@ -86,7 +86,7 @@ async function otherDecoder(image) {
 export async function headerOf(image) {
   const other = await otherDecoder(image);
   if (other) return other.headerOf(/** @type {Uint8Array} */ (image));
-  const { autoOrient, hasAlpha, space, channels, depth } = await open(image).metadata();
+  const { autoOrient, hasAlpha, space, channels, depth } = await open(image).metadata().catch(inPlainWords);
   const { width, height } = autoOrient;
   const isCmyk = space === 'cmyk' && channels === 4 && depth === 'uchar';
   return { width, height, hasAlpha, isCmyk, bytes: width * height * channels * (BYTES[depth] ?? 8) };
@@ -109,7 +109,7 @@ export async function render(image, { background, hasAlpha, isCmyk, seconds, res
   // 3 to 5 megapixels, the largest difference from Pillow is 2 to 6 grey levels, against 9 to 23 with it.
   if (resize) rgb.resize({ ...resize, fit: 'fill', kernel: 'linear', fastShrinkOnLoad: false });
   if (extract) rgb.extract(extract);
-  return rgb.toBuffer();
+  return rgb.toBuffer().catch(inPlainWords);
 }
 
 /**
@@ -121,7 +121,10 @@ export async function render(image, { background, hasAlpha, isCmyk, seconds, res
  */
 async function rgbOfCmyk(image, seconds) {
   const inks = open(image).timeout({ seconds }).autoOrient().pipelineColourspace('cmyk').toColourspace('cmyk');
-  const { data: cmyk, info } = await inks.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
+  const { data: cmyk, info } = await inks
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true })
+    .catch(inPlainWords);
   const data = new Uint8Array(info.width * info.height * 3);
   for (let from = 0, to = 0; to < data.length; from++) {
     const light = 255 - (cmyk[from + 3] ?? 0);
@@ -130,6 +133,21 @@ async function rgbOfCmyk(image, seconds) {
     }
   }
   return { data, width: info.width, height: info.height, channels: 3 };
+}
+
+/** How libvips reports that it ran out of time. */
+export const TIMEOUT = /^timeout: /;
+
+/**
+ * @param {Error} error libvips's, which reports one problem in several lines, repeats them, or has none
+ * @returns {never}
+ */
+function inPlainWords({ message }) {
+  const [reason = ''] = message.trim().split('\n');
+  if (TIMEOUT.test(reason)) throw new Error(reason);
+  if (reason.includes('unsupported image format')) throw new Error('it is no picture, or of a kind that is not read');
+  if (reason.includes('exceeds pixel limit')) throw new Error('it has more pixels than the 268 million that are read');
+  throw new Error(`it is damaged, incomplete or of a rare kind${reason && ` (libvips: ${reason})`}`);
 }
 
 /** @param {Uint8Array | RawPixels} image */

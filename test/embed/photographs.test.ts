@@ -32,10 +32,10 @@ describeWith('data/hymenoptera', 'photographs', (dataset) => {
 });
 
 const UNREADABLE = {
-  '65536-uint32-limit.png': /exceeds pixel limit/,
+  '65536-uint32-limit.png': /more pixels than the 268 million/,
   'corrupt-header.jpg': /corrupt header/,
   'empty.jpg': /empty/i,
-  'text.jpg': /unsupported image format/,
+  'text.jpg': /no picture, or of a kind/,
   'truncated.jpg': /premature end/,
   'truncated.png': /libpng read error/,
 };

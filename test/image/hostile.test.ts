@@ -79,7 +79,7 @@ describe('a picture that claims much', () => {
     const png = await stripes(0, 1);
     png.writeUInt32BE(65_535, 16);
     png.writeUInt32BE(65_535, 20);
-    await expect(decodeImage(png, transform)).rejects.toThrow(/checksum|CRC|pixel limit|libpng/i);
+    await expect(decodeImage(png, transform)).rejects.toThrow(/more pixels than the 268 million|libpng/);
     await expect(decodeImage(tiff(16_000, 16_000, 5), transform)).rejects.toThrow(
       /take 2\.4 GiB decoded; the limit is 2 GiB/,
     );

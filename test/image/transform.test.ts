@@ -152,7 +152,9 @@ describe('kinds of pictures', () => {
     const whole = await picture().resize(400, 400).jpeg().toBuffer();
     await expect(decodeImage(whole.subarray(0, whole.length / 2), transform)).rejects.toThrow(/premature end/);
     await expect(decodeImage(new Uint8Array(), transform)).rejects.toThrow(/empty/i);
-    await expect(decodeImage(Buffer.from('just text'), transform)).rejects.toThrow(/unsupported image format/);
+    await expect(decodeImage(Buffer.from('just text'), transform)).rejects.toThrow(
+      /^it is no picture, or of a kind that is not read$/,
+    );
     const short = { data: new Uint8Array(10), width: 2, height: 2, channels: 3 } as const;
     await expect(decodeImage(short, transform)).rejects.toThrow(/takes 12 bytes, 10 were given/);
   });
@@ -161,9 +163,15 @@ describe('kinds of pictures', () => {
     const large = picture().resize(400, 400);
     const [jpeg, png] = [await large.jpeg().toBuffer(), await large.png({ compressionLevel: 0 }).toBuffer()];
     const pictures: [Uint8Array, string][] = [
-      [jpeg.subarray(0, jpeg.length / 2), 'VipsJpeg: premature end of JPEG image'],
-      [png.subarray(0, png.length / 2), 'vipspng: libpng read error'],
-      [Buffer.from('just text'), 'Input buffer contains unsupported image format'],
+      [
+        jpeg.subarray(0, jpeg.length / 2),
+        'it is damaged, incomplete or of a rare kind (libvips: VipsJpeg: premature end of JPEG image)',
+      ],
+      [
+        png.subarray(0, png.length / 2),
+        'it is damaged, incomplete or of a rare kind (libvips: vipspng: libpng read error)',
+      ],
+      [Buffer.from('just text'), 'it is no picture, or of a kind that is not read'],
       [jpeg, ''],
     ];
     const many = Array.from({ length: 25 }, () => pictures).flat();
