@@ -8,11 +8,11 @@ import { floats, pickle, tensor, torchLegacy, torchZip } from '../support/torch-
 const folder = await temporaryFolder();
 const path = join(folder, 'model.pth');
 
-const { text, number, none, dict, tuple, global, stackGlobal, call } = pickle;
+const { text, number, none, dict, tuple, global, stackGlobal, call, object } = pickle;
 
-async function read(file: Buffer) {
+async function read(file: Buffer, onNotice?: (line: string) => void) {
   return Object.fromEntries(
-    [...(await readCheckpoint(file, path))].map(([name, { shape, data }]) => [name, [shape, [...data]]]),
+    [...(await readCheckpoint(file, path, onNotice))].map(([name, { shape, data }]) => [name, [shape, [...data]]]),
   );
 }
 
@@ -106,7 +106,18 @@ describe('a checkpoint', () => {
       ...[text('epoch'), number(3), text('lr'), none, text('best_acc1'), tensor('0', [1])],
       ...[text('optimizer'), dict(text('momentum'), tensor('0', [1])), text(key), network(prefix)],
     );
-    expect(await read(await torchZip(run, { 0: floats(5) }))).toEqual(RESNET);
+    const notices: string[] = [];
+    expect(await read(await torchZip(run, { 0: floats(5) }), (line) => notices.push(line))).toEqual(RESNET);
+    expect(notices).toEqual([
+      `The weights of ${path} are in its ${key}.`,
+      ...(prefix === '' ? [] : [`The weights of ${path} have ${prefix} before their names, which is left out.`]),
+    ]);
+  });
+
+  it('of weights alone needs no notice', async () => {
+    const notices: string[] = [];
+    await read(await torchZip(network(''), { 0: floats(5) }), (line) => notices.push(line));
+    expect(notices).toEqual([]);
   });
 
   it('is read without what is beside the network', async () => {
@@ -138,6 +149,70 @@ describe('a checkpoint', () => {
     const names = [...(await readCheckpoint(file, path)).keys()];
     expect(names).toEqual(['__proto__', 'constructor']);
     expect(({} as Record<string, unknown>).shape).toBeUndefined();
+  });
+});
+
+describe('what is beside the weights', () => {
+  const witness = join(folder, 'witness');
+  const weights = dict(text('layer1.0.conv1.weight'), tensor('0', [1]));
+  const read1 = { 'layer1.0.conv1.weight': [[1], [5]] };
+  const run = call(global('os', 'system'), text(`touch ${witness}`));
+  const BINARY = Buffer.from('C\u0002ab', 'latin1');
+
+  it.each<[string, Buffer]>([
+    ['arguments', object(global('argparse', 'Namespace'), dict(text('lr'), number(1), text('device'), none))],
+    ['a counter', Buffer.concat([call(global('collections', 'Counter'), dict()), Buffer.from('(K\u0003K\u0001u')])],
+    ['a queue', Buffer.concat([call(global('collections', 'deque')), Buffer.from('(K\u0003K\u0001e')])],
+    ['a type', global('torch', 'float16')],
+    [
+      'a number of NumPy',
+      call(global('numpy.core.multiarray', 'scalar'), call(global('numpy', 'dtype'), text('f2')), BINARY),
+    ],
+    ['a whole network', object(global('torchvision.models.resnet', 'ResNet'), dict(text('w'), tensor('0', [1])))],
+    ['a call', run],
+    ['the result of a result', call(run, run)],
+  ])('is never called, whatever it is: %s', async (_, other) => {
+    for (const root of [
+      dict(text('args'), other, text('state_dict'), weights),
+      dict(text('args'), other, text('x.y'), tensor('0', [1])),
+    ]) {
+      for (const file of [await torchZip(root, { 0: floats(5) }), torchLegacy(root, { 0: floats(5) })]) {
+        const found = await read(file);
+        expect(Object.values(found)).toEqual(Object.values(read1));
+      }
+    }
+    expect(existsSync(witness)).toBe(false);
+  });
+
+  it.each<[string, Buffer]>([
+    ['a tensor', dict(text('state_dict'), dict(text('conv1.weight'), run, text('x.y'), tensor('0', [1])))],
+    ['a tensor of no dict', dict(text('conv1.weight'), run, text('x.y'), tensor('0', [1]))],
+    ['the weights', dict(text('model'), run, text('best_acc1'), tensor('0', [1]))],
+    ['everything', dict(text('epoch'), number(1), text('net'), run)],
+  ])('is refused by name in the place of %s', async (_, root) => {
+    const reason = await refusal(await torchZip(root, { 0: floats(5) }));
+    expect(reason).toMatch(
+      /at byte \d+ its pickle holds the global os\.system, .*in the place of weights\. Nothing was run/,
+    );
+    expect(existsSync(witness)).toBe(false);
+  });
+
+  it('is no reason to hide the dicts of tensors that there are', async () => {
+    const root = dict(text('args'), run, text('my_weights'), weights);
+    expect(await refusal(await torchZip(root, { 0: floats(5) }))).toMatch(/dicts of tensors named my_weights/);
+  });
+
+  it('cannot stand for a part of a tensor', async () => {
+    const parts = call(
+      global('torch._utils', '_rebuild_tensor_v2'),
+      run,
+      number(0),
+      tuple(number(1)),
+      tuple(number(1)),
+    );
+    expect(await refusal(await torchZip(dict(text('w'), parts)))).toMatch(
+      /_rebuild_tensor_v2 with arguments that make no/,
+    );
   });
 });
 

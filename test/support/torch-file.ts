@@ -16,6 +16,8 @@ export const pickle = {
   /** A global named by two texts on the stack, as protocol 4 has it. */
   stackGlobal: (module: string, name: string) => bytes(pickle.text(module), pickle.text(name), [0x93]),
   call: (callable: Buffer, ...args: Buffer[]) => bytes(callable, pickle.tuple(...args), 'R'),
+  /** An object made by its class alone, which then gets its attributes. */
+  object: (callable: Buffer, attributes: Buffer) => bytes(callable, ')', [0x81], attributes, 'b'),
   whole: (content: Buffer) => bytes([0x80, 2], content, '.'),
 };
 

@@ -4,6 +4,7 @@ import {
   Global,
   isAllowed,
   MARK,
+  Opaque,
   PickleDict,
   type PickleValue,
   storageOf,
@@ -12,7 +13,8 @@ import {
 
 /**
  * Reads one pickle, with only the few opcodes and globals that a state_dict needs. It never runs anything: a global is a
- * name on a list, and calling one builds one of the values of values.ts. Opcodes are as in Python's pickletools.
+ * name on a list, and calling one builds one of the values of values.ts. Any other global, and what is made of it, is an
+ * {@link Opaque} value. Opcodes are as in Python's pickletools.
  * @param start where in the bytes the pickle begins
  * @param path named in errors
  * @throws {LastlayerError} if the bytes are cut off, or need anything else; the message says what, and where
@@ -77,6 +79,9 @@ class PickleReader {
       case 0x75: // SETITEMS
         this.setItems(this.popToMark());
         break;
+      case 0x90: // ADDITEMS
+        this.append(this.popToMark());
+        break;
       case 0x71: // BINPUT
         this.memo.set(this.byte(), this.top());
         break;
@@ -117,6 +122,10 @@ class PickleReader {
         return this.take(8).readDoubleBE();
       case 0x55: // SHORT_BINSTRING
         return this.take(this.byte()).toString('latin1');
+      case 0x43: // SHORT_BINBYTES
+        return this.take(this.byte()).toString('latin1');
+      case 0x42: // BINBYTES
+        return this.take(this.take(4).readUInt32LE()).toString('latin1');
       case 0x8c: // SHORT_BINUNICODE
         return this.take(this.byte()).toString();
       case 0x58: // BINUNICODE
@@ -130,6 +139,8 @@ class PickleReader {
         return this.popMany(opcode - 0x84);
       case 0x74: // TUPLE
         return this.popToMark();
+      case 0x8f: // EMPTY_SET
+        return new Opaque('builtins.set', this.opcodeAt);
       case 0x7d: // EMPTY_DICT
         return new PickleDict(false);
       case 0x68: // BINGET
@@ -141,6 +152,7 @@ class PickleReader {
       case 0x93: // STACK_GLOBAL
         return this.stackGlobal();
       case 0x52: // REDUCE
+      case 0x81: // NEWOBJ
         return this.reduce();
       case 0x51: // BINPERSID
         return this.persistentId();
@@ -151,12 +163,14 @@ class PickleReader {
 
   private append(values: PickleValue[]): void {
     const list = this.top();
+    if (list instanceof Opaque) return;
     if (!Array.isArray(list)) throw this.refusal('values appended to something that is not a list');
     for (const value of values) list.push(value);
   }
 
   private setItems(items: PickleValue[]): void {
     const dict = this.top();
+    if (dict instanceof Opaque) return;
     if (!(dict instanceof PickleDict) || items.length % 2 !== 0) {
       throw this.refusal('items set on something that is not a dict');
     }
@@ -169,21 +183,15 @@ class PickleReader {
     return value;
   }
 
-  private stackGlobal(): Global {
+  private stackGlobal(): Global | Opaque {
     const [module, name] = this.popMany(2);
     if (typeof module !== 'string' || typeof name !== 'string') throw this.refusal('a global without a name');
     return this.global(module, name);
   }
 
-  private global(module: string, name: string): Global {
+  private global(module: string, name: string): Global | Opaque {
     const full = `${module}.${name}`;
-    if (!isAllowed(full)) {
-      throw this.refusal(
-        `the global ${full}, which no state_dict needs. Nothing was run. If you trust the file, load it in PyTorch ` +
-          `and save only model.state_dict(), preferably as .safetensors`,
-      );
-    }
-    return new Global(full);
+    return isAllowed(full) ? new Global(full) : new Opaque(full, this.opcodeAt);
   }
 
   private reduce(): PickleValue {
@@ -204,6 +212,7 @@ class PickleReader {
   private build(): void {
     this.pop();
     const target = this.top();
+    if (target instanceof Opaque) return;
     if (!(target instanceof PickleDict && target.ordered)) {
       throw this.refusal('attributes set on something that is not an OrderedDict');
     }

@@ -13,16 +13,21 @@ type CheckpointFormat = 'torch-zip' | 'torch-legacy' | 'safetensors';
  * DataParallel (`module.`), torch.compile (`_orig_mod.`) and Lightning (`model.`); what is beside the network is left out. Code in
  * the file is never run.
  * @param path named in errors
- * @throws {LastlayerError} if it is not a checkpoint, more than a plain state_dict, or holds several networks
+ * @param onNotice receives a line for the user where the weights are in a dict inside it, and where a prefix was stripped
+ * @throws {LastlayerError} if it is not a checkpoint, needs code where the weights are, or holds several networks
  */
-export async function readCheckpoint(bytes: Buffer, path: string): Promise<Checkpoint> {
+export async function readCheckpoint(
+  bytes: Buffer,
+  path: string,
+  onNotice?: (line: string) => void,
+): Promise<Checkpoint> {
   const format = detectCheckpointFormat(bytes);
   if (!format) {
     throw new LastlayerError(`${path} is not a checkpoint: neither a .pth nor a .safetensors file.`);
   }
-  const tensors = await READERS[format](bytes, path);
+  const tensors = await READERS[format](bytes, path, onNotice);
   if (tensors.size === 0) throw new LastlayerError(`${path} holds no tensors.`);
-  return withoutPrefix(tensors, path);
+  return withoutPrefix(tensors, path, onNotice);
 }
 
 /** The format of a checkpoint, by its first 16 bytes; undefined if it is not one. */
@@ -43,7 +48,10 @@ function startsWith(bytes: Uint8Array, magic: readonly number[]): boolean {
   return magic.every((byte, i) => bytes[i] === byte);
 }
 
-const READERS: Record<CheckpointFormat, (bytes: Buffer, path: string) => Checkpoint | Promise<Checkpoint>> = {
+const READERS: Record<
+  CheckpointFormat,
+  (bytes: Buffer, path: string, onNotice?: (line: string) => void) => Checkpoint | Promise<Checkpoint>
+> = {
   'torch-zip': readTorchZip,
   'torch-legacy': readTorchLegacy,
   safetensors: (bytes, path) => readSafetensors(bytes, path).tensors,
@@ -52,7 +60,7 @@ const READERS: Record<CheckpointFormat, (bytes: Buffer, path: string) => Checkpo
 /** Every ResNet has both. */
 const FIRST_NAMES = ['conv1.weight', 'layer1.0.conv1.weight'] as const;
 
-function withoutPrefix(tensors: Checkpoint, path: string): Checkpoint {
+function withoutPrefix(tensors: Checkpoint, path: string, onNotice?: (line: string) => void): Checkpoint {
   const [first, second] = FIRST_NAMES;
   const prefixes = [...tensors.keys()]
     .filter((name) => name === first || name.endsWith(`.${first}`))
@@ -67,6 +75,7 @@ function withoutPrefix(tensors: Checkpoint, path: string): Checkpoint {
         'new_path), and pass that.',
     );
   }
+  onNotice?.(`The weights of ${path} have ${prefix} before their names, which is left out.`);
   return new Map(
     [...tensors].flatMap(([name, tensor]) =>
       name.startsWith(prefix) ? [[name.slice(prefix.length), tensor] as const] : [],

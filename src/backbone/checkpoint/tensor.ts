@@ -1,6 +1,6 @@
 import { bytesPerElement, type TensorData, toFloat32 } from '../../formats/safetensors.js';
 import { LastlayerError } from '../../util/errors.js';
-import { PickleDict, type PickleValue, TensorReference } from './values.js';
+import { Opaque, PickleDict, type PickleValue, TensorReference } from './values.js';
 
 /** How deep a training checkpoint is searched. */
 const MAX_DEPTH = 2;
@@ -14,31 +14,65 @@ const HOLDERS = [
 /**
  * The tensors of a pickled checkpoint: those of a training checkpoint's `state_dict`, `model` or the like, or the dict itself.
  * Ignores everything else.
- * @throws {LastlayerError} if there is no dict, or the tensors are in dicts of other names
+ * @param onNotice receives a line for the user where they are in a dict inside it
+ * @throws {LastlayerError} if there is no dict, the tensors are in dicts of other names, or something opaque is in their place
  */
-export function tensorsOf(root: PickleValue, path: string): Map<string, TensorReference> {
+export function tensorsOf(
+  root: PickleValue,
+  path: string,
+  onNotice?: (line: string) => void,
+): Map<string, TensorReference> {
+  if (root instanceof Opaque) throw refusal(root, path);
   if (!(root instanceof PickleDict)) {
     throw new LastlayerError(`${path} holds no dict of tensors. Save model.state_dict() and try again.`);
   }
-  const found = heldTensors(root) ?? ownTensors(root);
-  if (found.size > 0) return found;
+  const held = heldDict(root);
+  if (held) onNotice?.(`The weights of ${path} are in its ${held.keys.join(', ')}.`);
+  const dict = held?.dict ?? root;
+  const found = ownTensors(dict);
+  if (found.size > 0) {
+    const opaque = opaqueValue(dict, mayBeWeights);
+    if (opaque) throw refusal(opaque, path);
+    return found;
+  }
   const others = [...root.entries].flatMap(([name, value]) =>
     typeof name === 'string' && value instanceof PickleDict && ownTensors(value).size > 0 ? [name] : [],
   );
-  if (others.length === 0) return found;
+  if (others.length === 0) {
+    const opaque = opaqueValue(dict, () => true);
+    if (opaque) throw refusal(opaque, path);
+    return found;
+  }
   throw new LastlayerError(
     `${path} holds no tensors itself, but dicts of tensors named ${others.slice(0, 5).join(', ')}. Save the one with the ` +
       `weights alone, in Python torch.save(torch.load(path)[${JSON.stringify(others[0])}], new_path), and pass that.`,
   );
 }
 
-/** The tensors in a dict that is named as training scripts do; undefined if there is none. */
-function heldTensors(dict: PickleDict, depth = 0): Map<string, TensorReference> | undefined {
+/** Whether a tensor of a ResNet, or a dict of them, is looked for under this key. */
+function mayBeWeights(key: PickleValue): boolean {
+  return typeof key === 'string' && (key.includes('.') || HOLDERS.includes(key));
+}
+
+function opaqueValue(dict: PickleDict, isNeeded: (key: PickleValue) => boolean): Opaque | undefined {
+  for (const [key, value] of dict.entries) if (value instanceof Opaque && isNeeded(key)) return value;
+  return undefined;
+}
+
+function refusal({ name, at }: Opaque, path: string): LastlayerError {
+  return new LastlayerError(
+    `${path} is refused: at byte ${at} its pickle holds the global ${name}, which no state_dict needs, in the place of weights. ` +
+      'Nothing was run. If you trust the file, load it in PyTorch and save only model.state_dict(), preferably as .safetensors.',
+  );
+}
+
+/** A dict with tensors that is named as training scripts do, and the keys that lead to it; undefined if there is none. */
+function heldDict(dict: PickleDict, depth = 0): { dict: PickleDict; keys: string[] } | undefined {
   for (const name of depth < MAX_DEPTH ? HOLDERS : []) {
     const value = dict.entries.get(name);
     if (!(value instanceof PickleDict)) continue;
-    const found = heldTensors(value, depth + 1) ?? ownTensors(value);
-    if (found.size > 0) return found;
+    const held = heldDict(value, depth + 1) ?? (ownTensors(value).size > 0 ? { dict: value, keys: [] } : undefined);
+    if (held) return { dict: held.dict, keys: [name, ...held.keys] };
   }
   return undefined;
 }

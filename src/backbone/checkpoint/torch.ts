@@ -12,9 +12,14 @@ const MAX_PICKLE_BYTES = 100 * 2 ** 20;
  * Reads what torch.save has written since PyTorch 1.6 (caffe2/serialize/inline_container.h): an uncompressed zip archive
  * with one folder, of any name, that holds `data.pkl`, the bytes of each storage as `data/KEY`, and `byteorder`.
  * @param path named in errors
+ * @param onNotice receives a line for the user where the tensors are in a dict inside the checkpoint
  * @throws {LastlayerError} if the bytes break the format, or need more than a state_dict does
  */
-export async function readTorchZip(bytes: Buffer, path: string): Promise<Map<string, TensorData>> {
+export async function readTorchZip(
+  bytes: Buffer,
+  path: string,
+  onNotice?: (line: string) => void,
+): Promise<Map<string, TensorData>> {
   const archive = await TorchArchive.open(bytes, path);
   const byteOrder = (await archive.read('byteorder'))?.toString().trim() ?? 'little';
   if (byteOrder !== 'little') {
@@ -30,7 +35,7 @@ export async function readTorchZip(bytes: Buffer, path: string): Promise<Map<str
     const content = await archive.read(`data/${key}`);
     if (content) contents.set(key, content);
   }
-  return materializeAll(tensorsOf(value, path), contents, path, bytes.length);
+  return materializeAll(tensorsOf(value, path, onNotice), contents, path, bytes.length);
 }
 
 /** The files in the archive's folder, as views of its bytes: nothing is copied. */
@@ -92,9 +97,15 @@ const PROTOCOL = 1001;
 /**
  * Reads what torch.save wrote before PyTorch 1.6 (torch/serialization.py, _legacy_save): pickles of a magic number, a
  * protocol number, properties of the machine, the checkpoint and the storages' keys; then the length and bytes of each storage.
+ * @param path named in errors
+ * @param onNotice receives a line for the user where the tensors are in a dict inside the checkpoint
  * @throws {LastlayerError} if the bytes break the format, or need more than a state_dict does
  */
-export function readTorchLegacy(bytes: Buffer, path: string): Map<string, TensorData> {
+export function readTorchLegacy(
+  bytes: Buffer,
+  path: string,
+  onNotice?: (line: string) => void,
+): Map<string, TensorData> {
   const magic = readPickle(bytes, 0, path);
   const protocol = readPickle(bytes, magic.end, path);
   if (protocol.value !== PROTOCOL) {
@@ -107,7 +118,7 @@ export function readTorchLegacy(bytes: Buffer, path: string): Map<string, Tensor
   const checkpoint = readPickle(bytes, system.end, path);
   const keys = readPickle(bytes, checkpoint.end, path);
   const storages = readStorages(bytes, keys.end, keys.value, checkpoint.storages, path);
-  return materializeAll(tensorsOf(checkpoint.value, path), storages, path, bytes.length);
+  return materializeAll(tensorsOf(checkpoint.value, path, onNotice), storages, path, bytes.length);
 }
 
 function readStorages(

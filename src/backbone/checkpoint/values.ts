@@ -10,6 +10,7 @@ export type PickleValue =
   | PickleValue[]
   | PickleDict
   | Global
+  | Opaque
   | StorageReference
   | TensorReference
   | typeof MARK;
@@ -27,6 +28,18 @@ export class PickleDict {
 /** A Python global that is on the allow-list. */
 export class Global {
   constructor(readonly name: string) {}
+}
+
+/**
+ * Stands for a Python global that is not on the allow-list, and for all that would come of it: it is never called, and has no
+ * content.
+ */
+export class Opaque {
+  constructor(
+    readonly name: string,
+    /** Offset of its opcode in the file's bytes. */
+    readonly at: number,
+  ) {}
 }
 
 /** A block of bytes elsewhere in the file. */
@@ -77,8 +90,9 @@ export function isAllowed(name: string): boolean {
   return STORAGES.has(name) || CALLABLES.has(name);
 }
 
-/** The result of calling a global; undefined if it cannot be called, or not with these arguments. */
+/** The result of calling a global, opaque if that is; undefined if it cannot be called, or not with these arguments. */
 export function call(callable: PickleValue, args: PickleValue): PickleValue | undefined {
+  if (callable instanceof Opaque) return callable;
   const rebuild = callable instanceof Global ? CALLABLES.get(callable.name) : undefined;
   return Array.isArray(args) ? rebuild?.(args) : undefined;
 }
