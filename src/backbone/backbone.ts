@@ -4,7 +4,7 @@ import { decodeModel, encodeModel } from '../formats/onnx/model.js';
 import { type Transform, transformId } from '../image/transform.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import type { Model } from './model.js';
-import { createSession, int8Overflows, type SessionOptions } from './session.js';
+import { createSession, int8Overflows, runError, type SessionOptions } from './session.js';
 
 /** What a backbone computes for a batch. */
 export interface Features {
@@ -99,7 +99,7 @@ export class Backbone {
       const embedding = floats(outputs.embedding, 'embedding');
       return options.logits ? { embedding, logits: floats(outputs.logits, 'logits') } : { embedding };
     } catch (error) {
-      throw new LastlayerError(`${this.source} failed on a batch of ${count}: ${messageOf(error)}.`);
+      throw runError(this.source, `a batch of ${count}`, messageOf(error));
     }
   }
 

@@ -1,5 +1,5 @@
 import type { GraphProto, NodeProto } from 'onnx-buf';
-import { decodeModel, graphOf } from '../formats/onnx/model.js';
+import { batchOf, decodeModel, graphOf } from '../formats/onnx/model.js';
 import type { Backbone } from './backbone.js';
 import { readWholeModel, transformOf } from './model.js';
 import { tensorsOfOnePicture } from './session.js';
@@ -81,7 +81,7 @@ export interface FeatureCandidate {
 }
 
 /**
- * Where a model can be cut, whether or not it ends in pooling: all its float32 tensors [N, width] and feature maps
+ * Where a model can be cut, whether or not it ends in pooling: all its float32 and float16 tensors [N, width] and feature maps
  * [N, channels, height, width], in the order of computation. Runs the model once, on one picture.
  * @param path .onnx, or a ResNet's checkpoint
  * @throws {LastlayerError} if it cannot be read or run
@@ -90,11 +90,13 @@ export async function featureCandidates(path: string): Promise<FeatureCandidate[
   const { model } = await readWholeModel(path, path);
   const layers = graphOf(model, path).node.filter(({ opType }) => opType !== 'Constant');
   const tensors = await tensorsOfOnePicture(model, path, resultsOf(layers), transformOf(model, path).crop);
+  const batch = batchOf(model, path);
   return layers.flatMap(({ opType, name, output }) =>
     output.flatMap((tensor) => {
       const { type, dims } = tensors.get(tensor) ?? { type: 'missing', dims: [] };
       const [rows, width = 0] = dims;
-      const isCandidate = type === 'float32' && rows === 1 && (dims.length === 2 || dims.length === 4);
+      const isFloat = type === 'float32' || type === 'float16';
+      const isCandidate = isFloat && rows === (typeof batch === 'number' ? batch : 1) && [2, 4].includes(dims.length);
       return isCandidate ? [{ tensor, operator: opType, name, shape: dims.slice(1), width }] : [];
     }),
   );

@@ -27,7 +27,10 @@ export interface BackboneOptions extends SessionOptions {
   modelsDir?: string | undefined;
   /** Without `model`: the id of the model to prefer, if the models folder has it. */
   modelId?: string | undefined;
-  /** Receives a line for the user if the features are the bundled ones, or untrained. */
+  /**
+   * Receives a line for the user if the features are the bundled ones, or untrained, or where the weights had to be looked for in
+   * a checkpoint.
+   */
   onNotice?: ((line: string) => void) | undefined;
 }
 
@@ -78,8 +81,8 @@ async function findModel(folders: readonly string[], id: string): Promise<string
   return undefined;
 }
 
-async function backboneOf(path: string, options: SessionOptions): Promise<Backbone> {
-  const model = await readModel(path);
+async function backboneOf(path: string, { onNotice, ...options }: BackboneOptions): Promise<Backbone> {
+  const model = await readModel(path, { onNotice });
   const card = await readCard(path);
   if (card && card.sha256 !== model.sha256) {
     throw new LastlayerError(

@@ -1,7 +1,9 @@
 import type { ModelProto } from 'onnx-buf';
-import { cutAtPooling, cutAtTensor, findTensor } from '../formats/onnx/cut.js';
+import { adaptInput } from '../formats/onnx/adapt.js';
+import { cutAtPooling, cutAtTensor, findTensor, isCut, measurable } from '../formats/onnx/cut.js';
+import { readExternalWeights } from '../formats/onnx/external.js';
 import {
-  decodeModel,
+  decodeGraph,
   encodeModel,
   graphOf,
   inputSize,
@@ -48,6 +50,8 @@ interface ReadOptions {
   features?: string | undefined;
   /** How the model wants its pictures, where that differs from what its file says. */
   transform?: TransformChanges | undefined;
+  /** Receives a line for the user where the weights had to be looked for in a checkpoint. */
+  onNotice?: ((line: string) => void) | undefined;
 }
 
 /**
@@ -58,11 +62,8 @@ interface ReadOptions {
  */
 export async function readModel(path: string, options: ReadOptions = {}): Promise<Model> {
   const { source = path, features, transform = {} } = options;
-  const { model, bytes } = await readWholeModel(path, source);
-  const cut =
-    features === undefined
-      ? cutAtPooling(model, source, { keepLogits: true })
-      : await cutAtFeatures(model, source, features);
+  const { model, bytes } = await readWholeModel(path, source, options.onNotice);
+  const cut = await (features === undefined ? cutAtPool(model, source) : cutAtFeatures(model, source, features));
   const final = withTransform(cut, source, transform);
   return describeModel(final, source, final === model ? bytes : undefined);
 }
@@ -90,21 +91,37 @@ export function describeModel(model: ModelProto, path: string, bytes = encodeMod
  * Reads a model file as it is, uncut. The file's bytes decide what it is, not its name. The graph of a ResNet's checkpoint is
  * built; torchvision's checkpoints are recognised by their digest, and get their own transform.
  * @param source what to call the file in errors
- * @returns the model, and the file's bytes if it is an .onnx file
+ * @param onNotice receives a line for the user where the weights had to be looked for in a checkpoint
+ * @returns the model, which takes pictures as {@link adaptInput} says, and the file's bytes if they are this very model
  * @throws {LastlayerError} if it cannot be read, or is something else
  */
 export async function readWholeModel(
   path: string,
   source: string,
+  onNotice?: (line: string) => void,
 ): Promise<{ model: ModelProto; bytes?: Uint8Array | undefined }> {
   const bytes = await readRegularFile(path).catch((error: unknown) => {
     throw new LastlayerError(`The model ${source} cannot be read: ${messageOf(error)}.`);
   });
   if (bytes.length === 0) throw new LastlayerError(`${source} is empty. Get the model again.`);
-  if (!detectCheckpointFormat(bytes)) return { model: decodeModel(bytes, source), bytes };
+  if (!detectCheckpointFormat(bytes)) {
+    const own = decodeGraph(bytes, source);
+    const isWhole = !(await readExternalWeights(own, path, source));
+    const model = adaptInput(own, source);
+    return isWhole && model === own ? { model, bytes } : { model };
+  }
   const known = torchvisionWeightsOf(sha256Of(bytes));
-  const model = resNetGraph(await readCheckpoint(bytes, source), source);
+  const model = resNetGraph(await readCheckpoint(bytes, source, onNotice), source);
   return { model: known ? withTransform(model, source, { resize: known.resize }) : model };
+}
+
+/** Cuts a model at its pooled features, see {@link cutAtPooling}, which a run on a picture finds. */
+async function cutAtPool(model: ModelProto, path: string): Promise<ModelProto> {
+  const { crop } = transformOf(model, path);
+  const measured = isCut(model, path)
+    ? undefined
+    : await tensorsOfOnePicture(model, path, measurable(model, path), crop);
+  return cutAtPooling(model, path, { keepLogits: true, measured });
 }
 
 /**
@@ -114,11 +131,11 @@ export async function readWholeModel(
 async function cutAtFeatures(model: ModelProto, path: string, name: string): Promise<ModelProto> {
   const tensor = findTensor(model, path, name);
   const found = await tensorsOfOnePicture(model, path, [tensor], transformOf(model, path).crop);
-  const { type, dims } = found.get(tensor) ?? { type: 'missing', dims: [] };
-  if (type !== 'float32') {
-    throw new LastlayerError(`${path}: ${tensor} is ${type} where float32 is expected.`);
+  const measured = found.get(tensor) ?? { type: 'missing', dims: [] };
+  if (measured.type !== 'float32' && measured.type !== 'float16') {
+    throw new LastlayerError(`${path}: ${tensor} is ${measured.type} where float32 or float16 is expected.`);
   }
-  return cutAtTensor(model, path, tensor, dims.length);
+  return cutAtTensor(model, path, tensor, measured);
 }
 
 /** How a model wants its pictures, where that differs from torchvision's V1 weights. */

@@ -5,7 +5,7 @@ import { Semaphore } from 'async-mutex';
 import type { InferenceSession } from 'onnxruntime-node';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { type Backbone, picturesIn } from './backbone.js';
-import { loadError, sessionOptions } from './session.js';
+import { loadError, runError, sessionOptions } from './session.js';
 
 /** Beyond this, another copy of the model is not worth its memory. */
 const MOST_WORKERS = 16;
@@ -61,7 +61,7 @@ export class BackbonePool {
     if (answer.failed === undefined) return answer.embedding;
     const { source, options } = this.backbone;
     if (answer.failed === 'load') throw loadError(source, options.device, answer.reason);
-    throw new LastlayerError(`${source} failed on a batch of ${count}: ${answer.reason}.`);
+    throw runError(source, `a batch of ${count}`, answer.reason);
   }
 
   /** Starts all threads, so that no later batch waits for that. @throws {LastlayerError} as `run` does */

@@ -2,8 +2,8 @@ import type { ModelProto } from 'onnx-buf';
 import * as ort from 'onnxruntime-node';
 import { initializer, model, node, tensorInfo } from '../formats/onnx/build.js';
 import { exposeTensors } from '../formats/onnx/cut.js';
-import { encodeModel } from '../formats/onnx/model.js';
-import { LastlayerError, messageOf } from '../util/errors.js';
+import { batchOf, encodeModel } from '../formats/onnx/model.js';
+import { LastlayerError, messageOf, shortened } from '../util/errors.js';
 
 /** Where the backbone runs. All but `cpu` need a build of onnxruntime-node that has the provider. */
 export const DEVICES = ['cpu', 'cuda', 'coreml', 'dml', 'webgpu'] as const;
@@ -43,7 +43,8 @@ export function sessionOptions({
   return {
     executionProviders: [device],
     ...(threads !== undefined && { intraOpNumThreads: threads }),
-    logSeverityLevel: 3,
+    // Nothing below fatal: what goes wrong is thrown, and said in plain words.
+    logSeverityLevel: 4,
     extra: {
       session: {
         // Spinning threads would take the processor from those that decode the next pictures.
@@ -57,13 +58,45 @@ export function sessionOptions({
 
 /** The error for a model that cannot be loaded. */
 export function loadError(source: string, device: Device = 'cpu', reason: string): LastlayerError {
-  const version = tooNew(reason);
-  if (version !== undefined) return new LastlayerError(`${source} cannot be loaded: ${version}`);
+  const said = withoutSignatures(reason);
+  const plain = tooNew(said) ?? unknownOperator(said);
+  if (plain !== undefined) return new LastlayerError(`${source} cannot be loaded: ${plain}`);
   const hint =
     device === 'cpu'
-      ? 'Is it a whole ONNX file?'
+      ? 'Is the file whole? In Python, onnx.checker.check_model(path, full_check=True) says whether it is a valid model. If ' +
+        'it is, export it again with opset 17.'
       : `Is onnxruntime-node installed with ${device}? See docs/performance.md#gpu.`;
-  return new LastlayerError(`onnxruntime cannot load ${source} on ${device}: ${reason}. ${hint}`);
+  return new LastlayerError(`onnxruntime cannot load ${source} on ${device}: ${said}. ${hint}`);
+}
+
+/** The error for a model that fails on pictures, e.g. on `a batch of 2`. */
+export function runError(source: string, what: string, reason: string): LastlayerError {
+  return new LastlayerError(
+    `${source} failed on ${what}. Was it exported for batches of one size? Export it again with a dynamic batch axis ` +
+      `(dynamic_axes or dynamic_shapes in torch.onnx.export). onnxruntime says: ${withoutSignatures(reason)}.`,
+  );
+}
+
+/** What onnxruntime says, without the places in its own source. A network's names, which are part of it, may be overlong. */
+function withoutSignatures(reason: string): string {
+  return shortened(reason)
+    .replace(/\/\S*onnxruntime\/core\/\S+ [^)]*\)\s*/g, '')
+    .replace(/\s+/g, ' ')
+    .replace(/[\s.]+$/, '');
+}
+
+/** What onnxruntime says of operators that it does not have, in plain words. */
+function unknownOperator(reason: string): string | undefined {
+  const [, unregistered] = /([\w.:]+)\(-?\d+\) is not a registered function\/op/.exec(reason) ?? [];
+  const [, unknown = unregistered] = /No Op registered for (\S+)/.exec(reason) ?? [];
+  const [, lacking] = /Could not find an implementation for (\S+) node/.exec(reason) ?? [];
+  const operator = unknown ?? lacking;
+  if (operator === undefined) return undefined;
+  const lacks = unknown === undefined ? 'for numbers of that type' : 'of its own or of an extension';
+  return (
+    `it uses the operator ${operator} ${lacks}, which this onnxruntime does not have. Export it again in float32, with the ` +
+    'standard operators of opset 17 alone.'
+  );
 }
 
 /** What onnxruntime says of a model that is newer than itself, in plain words. */
@@ -81,7 +114,7 @@ function tooNew(reason: string): string | undefined {
 }
 
 /**
- * Runs a model on one black picture and returns the values of some tensors inside it.
+ * Runs a model on one black picture, or as many as it was exported for, and returns the values of some tensors inside it.
  * @param names results of its operators; any that an operator does not compute are missing from the result
  * @param crop side of the picture
  * @throws {LastlayerError} if it does not run
@@ -93,12 +126,18 @@ export async function tensorsOfOnePicture(
   crop: number,
 ): Promise<Map<string, ort.Tensor>> {
   const session = await createSession(encodeModel(exposeTensors(model, path, names)), path, {});
+  const batch = batchOf(model, path);
+  const count = typeof batch === 'number' ? batch : 1;
   try {
-    const picture = new ort.Tensor('float32', new Float32Array(3 * crop * crop), [1, 3, crop, crop]);
+    const picture = new ort.Tensor('float32', new Float32Array(count * 3 * crop * crop), [count, 3, crop, crop]);
     const outputs = await session.run({ [session.inputNames[0] ?? 'input']: picture }, names);
     return new Map(Object.entries(outputs));
   } catch (error) {
-    throw new LastlayerError(`${path} failed on a picture: ${messageOf(error)}.`);
+    throw runError(
+      path,
+      `${count === 1 ? 'a picture' : `${count} pictures`} of ${crop} × ${crop} pixels`,
+      messageOf(error),
+    );
   } finally {
     await session.release();
   }

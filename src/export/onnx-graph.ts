@@ -2,7 +2,7 @@ import type { ModelProto, NodeProto, TensorProto } from 'onnx-buf';
 import type { Backbone } from '../backbone/backbone.js';
 import { initializer, node, tensorInfo } from '../formats/onnx/build.js';
 import { keepOutputs } from '../formats/onnx/cut.js';
-import { extend, type Extension, raiseOpset, renameTensors } from '../formats/onnx/edit.js';
+import { extend, type Extension, raiseOpset, renameAll } from '../formats/onnx/edit.js';
 import { takeImages, takePixels } from '../formats/onnx/images.js';
 import { decodeModel, graphOf, pictureInput, withMetadata } from '../formats/onnx/model.js';
 import type { Head } from '../head/head.js';
@@ -40,7 +40,7 @@ export async function classifierModel(backbone: Backbone, head: Head, input: Onn
 function backboneModel({ onnx, source }: Backbone): ModelProto {
   const backbone = raiseOpset(keepOutputs(decodeModel(onnx, source), source, ['embedding']), source);
   const input = pictureInput(graphOf(backbone, source), source).name;
-  return renameTensors(backbone, source, (name) =>
+  return renameAll(backbone, source, (name) =>
     name === input ? 'input' : name === 'embedding' ? name : `backbone.${name}`,
   );
 }

@@ -19,7 +19,8 @@ export class UsageError extends LastlayerError {
   override readonly name = 'UsageError';
 }
 
-function shortened(message: string): string {
+/** The same text, or one without its middle if it is overlong. */
+export function shortened(message: string): string {
   const half = LONGEST_MESSAGE / 2;
   return message.length <= LONGEST_MESSAGE ? message : `${message.slice(0, half)} … ${message.slice(-half)}`;
 }

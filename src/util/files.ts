@@ -136,7 +136,7 @@ export async function openRegularFile(path: string): Promise<FileHandle> {
 }
 
 /** The bytes of a file. @throws as {@link openRegularFile} does */
-export async function readRegularFile(path: string): Promise<Buffer> {
+export async function readRegularFile(path: string): Promise<Buffer<ArrayBuffer>> {
   const file = await openRegularFile(path);
   try {
     return await file.readFile();

@@ -139,7 +139,7 @@ async function write(out: string, { model, provenance }: Source): Promise<Fetche
 async function readSource(
   path: string,
   source: string,
-  { sha256: expected, features, transform }: FetchOptions,
+  { sha256: expected, features, transform, onNotice }: FetchOptions,
   licence?: string,
 ): Promise<Source> {
   const sourceSha256 = await sha256OfFile(path);
@@ -151,7 +151,7 @@ async function readSource(
     );
   }
   const known = torchvisionWeightsOf(sourceSha256) && TORCHVISION_LICENCE;
-  const model = await readModel(path, { source, features, transform });
+  const model = await readModel(path, { source, features, transform, onNotice });
   const { width, classes } = await probeModel(model, source);
   return {
     model: { ...model, width, classes },

@@ -9,7 +9,7 @@ import { pictureBatches } from '../../image/batches.js';
 import { LastlayerError, messageOf } from '../../util/errors.js';
 import { checkInteger } from '../../util/validate.js';
 import type { Backbone } from '../backbone.js';
-import { createSession } from '../session.js';
+import { createSession, runError } from '../session.js';
 
 /** More would change nothing: see the figures at {@link TAIL}. */
 const DEFAULT_PICTURES = 128;
@@ -114,7 +114,7 @@ async function observe(
       const { crop } = transform;
       const input = new ort.Tensor('uint8', pixels, [pixels.length / (3 * crop * crop), crop, crop, 3]);
       const activations = await session.run({ pixels: input }, [...names]).catch((error: unknown) => {
-        throw new LastlayerError(`${source} failed on the pictures to calibrate on: ${messageOf(error)}.`);
+        throw runError(source, 'the pictures to calibrate on', messageOf(error));
       });
       for (const [name, observer] of observers) observer.add(activations[name]);
     }

@@ -1,6 +1,7 @@
 import type { GraphProto, ModelProto, NodeProto, TensorProto } from 'onnx-buf';
 import { initializer, node } from '../../formats/onnx/build.js';
-import { constantFloats, constantShape, graphOf, withMetadata } from '../../formats/onnx/model.js';
+import { freeNames } from '../../formats/onnx/edit.js';
+import { constantFloats, constantShape, graphOf, isConstantFloat32, withMetadata } from '../../formats/onnx/model.js';
 import { type Activation, percentileRange, type Rounding, roundingOf } from './calibration.js';
 
 /**
@@ -29,11 +30,15 @@ class Writer {
   private readonly nodes: NodeProto[] = [];
   private readonly constants: TensorProto[] = [];
   private readonly roundings = new Map<string, Rounding>();
+  /** The name of each activation after rounding. */
+  private readonly rounded = new Map<string, string>();
+  private readonly freeName: (wanted: string) => string;
 
   constructor(
     private readonly graph: GraphProto,
     private readonly activations: ReadonlyMap<string, Activation>,
   ) {
+    this.freeName = freeNames(graph);
     for (const [name, ranged] of integerActivations(graph)) {
       const activation = activations.get(ranged);
       if (activation) this.roundings.set(name, roundingOf(percentileRange(activation.histogram)));
@@ -49,7 +54,7 @@ class Writer {
 
   /** Writes an operator, which reads rounded activations if there are any, and rounds its results. */
   add(operator: NodeProto): void {
-    const input = operator.input.map((name) => (this.roundings.has(name) ? dequantized(name) : name));
+    const input = operator.input.map((name) => this.rounded.get(name) ?? name);
     const weights = this.integerWeights(operator);
     this.nodes.push({ ...operator, input: weights ? [...input.slice(0, 1), ...weights] : input });
     for (const name of operator.output) this.round(name);
@@ -59,16 +64,23 @@ class Writer {
   round(name: string): void {
     const rounding = this.roundings.get(name);
     if (!rounding) return;
-    const parameters = [`${name}.scale`, `${name}.zero_point`];
+    const parameters = this.parametersOf(name);
     this.constants.push(
-      initializer(`${name}.scale`, [], Float32Array.of(rounding.scale)),
-      initializer(`${name}.zero_point`, [], Uint8Array.of(rounding.zeroPoint)),
+      initializer(parameters[0], [], Float32Array.of(rounding.scale)),
+      initializer(parameters[1], [], Uint8Array.of(rounding.zeroPoint)),
     );
-    const quantized = `${name}.quantized`;
+    const quantized = this.freeName(`${name}.quantized`);
+    const dequantized = this.freeName(`${name}.dequantized`);
     this.nodes.push(
-      node('QuantizeLinear', [name, ...parameters], [quantized], {}, `${name}.quantize`),
-      node('DequantizeLinear', [quantized, ...parameters], [dequantized(name)], {}, `${name}.dequantize`),
+      node('QuantizeLinear', [name, ...parameters], [quantized], {}, this.freeName(`${name}.quantize`)),
+      node('DequantizeLinear', [quantized, ...parameters], [dequantized], {}, this.freeName(`${name}.dequantize`)),
     );
+    this.rounded.set(name, dequantized);
+  }
+
+  /** Names for the scale and the zero point of a tensor. */
+  private parametersOf(name: string): [scale: string, zeroPoint: string] {
+    return [this.freeName(`${name}.scale`), this.freeName(`${name}.zero_point`)];
   }
 
   /** Writes the weights and bias of a convolution and returns their names; undefined if it stays float32. */
@@ -95,25 +107,28 @@ class Writer {
   }
 
   /** Writes an integer constant with a scale for each entry of its first axis. Returns the name of its real values. */
-  private dequantize(name: string, shape: number[], values: Int8Array | Int32Array, scales: Float32Array): string {
+  private dequantize(
+    wantedName: string,
+    shape: number[],
+    values: Int8Array | Int32Array,
+    scales: Float32Array,
+  ): string {
+    const name = this.freeName(wantedName);
     const channels = [scales.length];
     // All zero, which is the default, but some of onnxruntime's optimisations need them to be there.
     const zeroPoints = values instanceof Int8Array ? new Int8Array(scales.length) : new Int32Array(scales.length);
-    const parameters = [`${name}.scale`, `${name}.zero_point`] as const;
+    const parameters = this.parametersOf(name);
     this.constants.push(
       initializer(name, shape, values),
       initializer(parameters[0], channels, scales),
       initializer(parameters[1], channels, zeroPoints),
     );
+    const dequantized = this.freeName(`${name}.dequantized`);
     this.nodes.push(
-      node('DequantizeLinear', [name, ...parameters], [dequantized(name)], { axis: 0 }, `${name}.dequantize`),
+      node('DequantizeLinear', [name, ...parameters], [dequantized], { axis: 0 }, this.freeName(`${name}.dequantize`)),
     );
-    return dequantized(name);
+    return dequantized;
   }
-}
-
-function dequantized(name: string): string {
-  return `${name}.dequantized`;
 }
 
 /** Weights are from −127 to 127: without −128, the range is symmetric about zero. */
@@ -190,7 +205,7 @@ function scaleOf(weights: Float32Array, bias: number, inputScale: number): numbe
 }
 
 /**
- * Finds what a model can compute in integers: convolutions with constant weights, maximum pooling, and additions of two
+ * Finds what a model can compute in integers: convolutions with constant float32 weights, maximum pooling, and additions of two
  * activations, each with the Relu or Clip that follows, which onnxruntime merges into the rounding. All other operators stay
  * float32.
  * @returns the activations to quantise, which are the inputs and results of these operators. Each is mapped to the activation
@@ -210,10 +225,11 @@ export function integerActivations(graph: GraphProto): Map<string, string> {
   return ranges;
 }
 
-function isIntegerOperator({ opType, input, output }: NodeProto, graph: GraphProto): boolean {
+/** Whether {@link integerActivations} counts an operator in. */
+export function isIntegerOperator({ opType, input, output }: NodeProto, graph: GraphProto): boolean {
   const [first = '', second = '', third = ''] = input;
   if (opType === 'Conv') {
-    const constant = constantShape(second, graph)?.length === 4;
+    const constant = constantShape(second, graph)?.length === 4 && isConstantFloat32(second, graph);
     return constant && (third === '' || constantShape(third, graph) !== undefined);
   }
   if (opType === 'Add') return ![first, second].some((name) => constantShape(name, graph));

@@ -10,7 +10,7 @@ import { type ModelCard, readCard, writeModel } from '../model-card.js';
 import { describeModel } from '../model.js';
 import type { SessionOptions } from '../session.js';
 import { calibrate, type CalibrationOptions } from './calibration.js';
-import { integerActivations, quantizeGraph } from './graph.js';
+import { integerActivations, isIntegerOperator, quantizeGraph } from './graph.js';
 
 /** The first opset whose DequantizeLinear takes a scale for each channel. */
 const LEAST_OPSET = 13;
@@ -88,9 +88,11 @@ function refuseUnsuitable(model: ModelProto, source: string): void {
         `Export the model for opset ${LEAST_OPSET} or later.`,
     );
   }
-  if (integerActivations(graphOf(model, source)).size === 0) {
+  const graph = graphOf(model, source);
+  if (!graph.node.some((each) => each.opType === 'Conv' && isIntegerOperator(each, graph))) {
     throw new LastlayerError(
-      `${source} has no convolution with constant weights, so it cannot compute anything in integers.`,
+      `${source} has no convolution with constant float32 weights, so there is nothing to gain from integers. If it is in half ` +
+        'precision, export it again in float32.',
     );
   }
 }

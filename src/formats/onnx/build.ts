@@ -24,6 +24,7 @@ const ELEMENT_TYPES = {
   int64: DataType.INT64,
   uint8: DataType.UINT8,
   bool: DataType.BOOL,
+  float16: DataType.FLOAT16,
 };
 
 interface GraphParts {

@@ -4,72 +4,144 @@ import {
   GraphProtoSchema,
   type ModelProto,
   type NodeProto,
+  TensorProto_DataType as DataType,
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from 'onnx-buf';
 import { LastlayerError } from '../../util/errors.js';
 import { node, tensorInfo } from './build.js';
-import { constantInts, dimensionsOf, graphOf, pictureInput, subgraphsOf } from './model.js';
+import { withoutNames } from './edit.js';
+import {
+  batchOf,
+  constantInts,
+  dimensionsOf,
+  elementTypeOf,
+  graphOf,
+  inputsOfGraph,
+  pictureInput,
+  subgraphsOf,
+} from './model.js';
+
+/** What a run shows of a tensor: its element type, as onnxruntime calls it, and its shape. */
+export interface Measured {
+  type: string;
+  dims: readonly number[];
+}
+
+/** The names that tensors get when a model is made to take bytes. */
+const PIXEL_NAMES = ['pixels'];
+
+/** The names that they get when it is cut, and later. */
+const ADDED_NAMES = ['embedding', 'logits', 'lastlayer', ...PIXEL_NAMES];
+
+/** Whether a model has an output `embedding`, float32 [N, width]. */
+export function isCut(model: ModelProto, path: string): boolean {
+  const output = graphOf(model, path).output.find(({ name }) => name === 'embedding');
+  return output !== undefined && elementTypeOf(output) === DataType.FLOAT && dimensionsOf(output)?.length === 2;
+}
 
 /**
  * Cuts a model at its global pooling, the last one before the output. The flattened result becomes the output `embedding`
- * [batch, width]. The batch size becomes dynamic. A model that already has an output `embedding` is returned as it is.
- * @param options.keepLogits keep what follows the pooling too, with its first output named `logits`; not if the model
+ * [batch, width], in float32. The batch size becomes dynamic. A model that already has an output `embedding` is not cut.
+ * The model's own tensors get other names where lastlayer needs theirs.
+ * @param options.keepLogits keep what follows the pooling too, with its output named `logits`; not if the model
  *   was exported for a fixed batch size, as what follows may not work for others
+ * @param options.measured what a run showed of the {@link measurable} tensors; not needed for a model that {@link isCut}
  * @throws {LastlayerError} if the input is not a picture, or the model does not end in one global pooling
  */
-export function cutAtPooling(model: ModelProto, path: string, options: { keepLogits: boolean }): ModelProto {
-  const graph = graphOf(model, path);
-  if (graph.output.some(({ name }) => name === 'embedding')) return model;
-  const input = pictureInput(graph, path);
-  const pooled = outputOf(globalPooling(graph, path));
+export function cutAtPooling(
+  model: ModelProto,
+  path: string,
+  { keepLogits, measured = new Map() }: { keepLogits: boolean; measured?: ReadonlyMap<string, Measured> | undefined },
+): ModelProto {
+  const hasFixedBatch = typeof batchOf(model, path) === 'number';
+  if (isCut(model, path)) {
+    return withoutNames(hasFixedBatch ? withDynamicEmbedding(model, path) : model, path, PIXEL_NAMES).model;
+  }
+  const { pooling, output } = globalPooling(graphOf(model, path), path, measured);
+  const { model: own, rename } = withoutNames(model, path, ADDED_NAMES);
 
   // 'features' and 'classes' only name dimensions: onnxruntime infers the real ones from the graph.
   const outputs = [tensorInfo('embedding', ['batch', 'features'])];
-  const added = [node('Flatten', [pooled], ['embedding'], { axis: 1 }, 'lastlayer.flatten')];
-  const wanted = [pooled];
-  const original = graph.output[0];
-  const [batch] = dimensionsOf(input) ?? [];
-  if (options.keepLogits && typeof batch === 'string' && original && original.name !== pooled) {
+  const flatten = node('Flatten', [rename(pooling)], ['embedding'], { axis: 1 }, 'lastlayer.flatten');
+  const added = inFloat32(flatten, measured.get(pooling));
+  const wanted = [rename(pooling)];
+  if (keepLogits && !hasFixedBatch && output !== pooling) {
     outputs.push(tensorInfo('logits', ['batch', 'classes']));
-    added.push(node('Identity', [original.name], ['logits'], {}, 'lastlayer.logits'));
-    wanted.push(original.name);
+    const identity = node('Identity', [rename(output)], ['logits'], {}, 'lastlayer.logits');
+    added.push(...inFloat32(identity, measured.get(output)));
+    wanted.push(rename(output));
   }
-  return partOf(model, path, { wanted, added, inputs: [withDynamicBatch(input)], outputs });
+  return partOf(own, path, { wanted, added, inputs: [dynamicInput(own, path)], outputs });
 }
 
-/** Walks back from the output. Every path must meet the same pooling first. */
-function globalPooling(graph: GraphProto, path: string): NodeProto {
+/** A model with an output `embedding` that was exported for batches of one size, for batches of any. */
+function withDynamicEmbedding(model: ModelProto, path: string): ModelProto {
+  const outputs = graphOf(model, path)
+    .output.filter(({ name }) => name === 'embedding')
+    .map(withDynamicBatch);
+  return partOf(model, path, { wanted: ['embedding'], inputs: [dynamicInput(model, path)], outputs });
+}
+
+/** Operators that may be a global pooling, depending on the shape of their result. */
+const POOLINGS = new Set(['GlobalAveragePool', 'GlobalMaxPool', 'AveragePool', 'MaxPool', 'ReduceMean', 'ReduceMax']);
+
+/** The tensors that {@link cutAtPooling} needs to know of: results of poolings, and the outputs. */
+export function measurable(model: ModelProto, path: string): string[] {
+  const graph = graphOf(model, path);
+  const pooled = graph.node.filter(({ opType }) => POOLINGS.has(opType)).map(outputOf);
+  return [...pooled, ...graph.output.map(({ name }) => name)];
+}
+
+/** The first output that has one global pooling before it, and the result of that pooling. */
+function globalPooling(
+  graph: GraphProto,
+  path: string,
+  measured: ReadonlyMap<string, Measured>,
+): { pooling: string; output: string } {
+  const found = graph.output.map(({ name }) => ({ output: name, poolings: poolingsBefore(name, graph, measured) }));
+  for (const { output, poolings } of found) {
+    const [pooling] = poolings;
+    if (poolings.length === 1 && pooling) return { pooling: outputOf(pooling), output };
+  }
+  const most = Math.max(0, ...found.map(({ poolings }) => poolings.length));
+  const last = graph.node.slice(-4).map(({ opType }) => opType);
+  const what = most > 0 ? `${most} global poolings side by side` : 'no global pooling before its output';
+  throw new LastlayerError(
+    `${path} has ${what} (its last operators are ${last.join(', ')}). Use a model that ends in one global pooling, ` +
+      `such as a ResNet, or choose the features: \`npm run inspect -- --model FILE --features\` lists them, and ` +
+      `\`npm run fetch-model -- --from FILE --features NAME\` takes one.`,
+  );
+}
+
+/** Walks back from an output. Every path must meet a global pooling; if one comes to the picture, there is none. */
+function poolingsBefore(output: string, graph: GraphProto, measured: ReadonlyMap<string, Measured>): NodeProto[] {
   const producers = producersOf(graph);
+  const inputs = new Set(inputsOfGraph(graph).map(({ name }) => name));
   const found = new Set<NodeProto>();
   const seen = new Set<string>();
-  const queue = graph.output.slice(0, 1).map(({ name }) => name);
+  const queue = [output];
   for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
+    if (inputs.has(name)) return [];
     const producer = producers.get(name);
-    if (seen.has(name) || !producer) continue;
+    // A shape is no feature.
+    if (seen.has(name) || !producer || producer.opType === 'Shape') continue;
     seen.add(name);
-    if (isGlobalPooling(producer, graph)) found.add(producer);
+    if (isGlobalPooling(producer, graph, measured.get(outputOf(producer)))) found.add(producer);
     else queue.push(...inputsOf(producer));
   }
-  const [pooling] = found;
-  if (!pooling || found.size > 1) {
-    const last = graph.node.slice(-4).map(({ opType }) => opType);
-    const what = pooling ? `${found.size} global poolings side by side` : 'no global pooling before its output';
-    throw new LastlayerError(
-      `${path} has ${what} (its last operators are ${last.join(', ')}). Use a model that ends in one global pooling, ` +
-        `such as a ResNet, or choose the features: \`npm run inspect -- --model FILE --features\` lists them, and ` +
-        `\`npm run fetch-model -- --from FILE --features NAME\` takes one.`,
-    );
-  }
-  return pooling;
+  return [...found];
 }
 
-function isGlobalPooling({ opType, attribute, input }: NodeProto, graph: GraphProto): boolean {
-  if (['GlobalAveragePool', 'GlobalMaxPool', 'AveragePool'].includes(opType)) return true;
-  if (opType !== 'ReduceMean' && opType !== 'ReduceMax') return false;
+/** Whether nothing but one number for each channel is left: [N, C], [N, C, 1, 1] or, with channels last, [N, 1, 1, C]. */
+function isGlobalPooling(operator: NodeProto, graph: GraphProto, measured: Measured | undefined): boolean {
+  const { opType, attribute, input } = operator;
+  const [, ...dims] = measured?.dims ?? [];
+  if (!POOLINGS.has(opType) || dims.filter((n) => n !== 1).length > 1) return false;
+  if (!opType.startsWith('Reduce')) return dims.length === 3 && dims[1] === 1 && dims[2] === 1;
   const axes = attribute.find(({ name }) => name === 'axes')?.ints.map(Number) ?? constantInts(input[1] ?? '', graph);
   const spatial = axes?.map((axis) => (axis < 0 ? axis + 4 : axis)).sort((a, b) => a - b);
-  return spatial?.join() === '2,3';
+  return (dims.length === 1 || dims.length === 3) && ['2,3', '1,2'].includes(spatial?.join() ?? '');
 }
 
 /**
@@ -91,13 +163,15 @@ export function findTensor(model: ModelProto, path: string, name: string): strin
 }
 
 /**
- * Cuts a model at a tensor, which becomes the output `embedding` [batch, width]: features [N, width] as they are, feature
- * maps [N, channels, height, width] averaged over their positions. The batch size becomes dynamic.
+ * Cuts a model at a tensor, which becomes the output `embedding` [batch, width], in float32: features [N, width] as they are,
+ * feature maps [N, channels, height, width] averaged over their positions. The batch size becomes dynamic. The model's own
+ * tensors get other names where lastlayer needs theirs.
  * @param tensor as {@link findTensor} returns it
- * @param dimensions how many the tensor has
- * @throws {LastlayerError} if that is neither two nor four, or the model's input is not a picture
+ * @param measured what a run showed of it
+ * @throws {LastlayerError} if it has neither two nor four dimensions, or the model's input is not a picture
  */
-export function cutAtTensor(model: ModelProto, path: string, tensor: string, dimensions: number): ModelProto {
+export function cutAtTensor(model: ModelProto, path: string, tensor: string, measured: Measured): ModelProto {
+  const dimensions = measured.dims.length;
   if (dimensions !== 2 && dimensions !== 4) {
     throw new LastlayerError(
       `${path}: ${tensor} has ${dimensions} dimensions, so it cannot be an embedding. Take features [N, width], or ` +
@@ -105,36 +179,40 @@ export function cutAtTensor(model: ModelProto, path: string, tensor: string, dim
         `--model FILE --features\` lists them.`,
     );
   }
-  const [graph, features] = withoutEmbedding(graphOf(model, path), tensor);
-  return partOf({ ...model, graph }, path, {
+  const { model: own, rename } = withoutNames(model, path, ADDED_NAMES);
+  const features = rename(tensor);
+  return partOf(own, path, {
     wanted: [features],
     added:
       dimensions === 2
-        ? [node('Identity', [features], ['embedding'], {}, 'lastlayer.features')]
+        ? inFloat32(node('Identity', [features], ['embedding'], {}, 'lastlayer.features'), measured)
         : [
             node('GlobalAveragePool', [features], ['lastlayer.pooled'], {}, 'lastlayer.pool'),
-            node('Flatten', ['lastlayer.pooled'], ['embedding'], { axis: 1 }, 'lastlayer.flatten'),
+            ...inFloat32(
+              node('Flatten', ['lastlayer.pooled'], ['embedding'], { axis: 1 }, 'lastlayer.flatten'),
+              measured,
+            ),
           ],
-    inputs: [withDynamicBatch(pictureInput(graph, path))],
+    inputs: [dynamicInput(own, path)],
     outputs: [tensorInfo('embedding', ['batch', 'features'])],
   });
 }
 
-/** Renames a tensor that is called `embedding` already. */
-function withoutEmbedding(graph: GraphProto, tensor: string): [GraphProto, string] {
-  if (!producersOf(graph).has('embedding')) return [graph, tensor];
-  const rename = (name: string) => (name === 'embedding' ? 'embedding.inner' : name);
-  const nodes = graph.node.map((n) => ({
-    ...n,
-    input: n.input.map(rename),
-    output: n.output.map(rename),
-  }));
-  return [{ ...graph, node: nodes }, rename(tensor)];
+/** An operator whose result is to be an output, and a Cast where that would be in half precision. */
+function inFloat32(operator: NodeProto, measured: Measured | undefined): NodeProto[] {
+  if (measured?.type !== 'float16') return [operator];
+  const output = outputOf(operator);
+  const half = `lastlayer.${output}`;
+  return [{ ...operator, output: [half] }, node('Cast', [half], [output], { to: DataType.FLOAT })];
 }
 
-function withDynamicBatch(input: ValueInfoProto): ValueInfoProto {
-  const [, ...rest] = dimensionsOf(input) ?? [];
-  return tensorInfo(input.name, ['batch', ...rest]);
+function dynamicInput(model: ModelProto, path: string): ValueInfoProto {
+  return withDynamicBatch(pictureInput(graphOf(model, path), path));
+}
+
+function withDynamicBatch(info: ValueInfoProto): ValueInfoProto {
+  const [, ...rest] = dimensionsOf(info) ?? [];
+  return tensorInfo(info.name, ['batch', ...rest]);
 }
 
 /**
@@ -148,11 +226,9 @@ export function keepOutputs(model: ModelProto, path: string, names: readonly str
     const found = graph.output.map(({ name }) => name).join(', ');
     throw new LastlayerError(`${path} has no output ${missing.join(', ')}; it has ${found}.`);
   }
-  const constants = new Set(graph.initializer.map(({ name }) => name));
   return partOf(model, path, {
     wanted: names,
-    // Models from before 2019 list their constants among the inputs.
-    inputs: graph.input.filter(({ name }) => !constants.has(name)),
+    inputs: inputsOfGraph(graph),
     outputs: graph.output.filter(({ name }) => names.includes(name)),
   });
 }
@@ -202,7 +278,7 @@ function producersOf(graph: GraphProto): Map<string, NodeProto> {
 }
 
 /** What an operator reads, including what its subgraphs read. */
-function inputsOf(n: NodeProto): string[] {
+export function inputsOf(n: NodeProto): string[] {
   return [...n.input, ...subgraphsOf(n).flatMap((graph) => graph.node.flatMap(inputsOf))];
 }
 

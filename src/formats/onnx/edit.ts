@@ -10,7 +10,7 @@ import {
 } from 'onnx-buf';
 import { LastlayerError } from '../../util/errors.js';
 import { initializer, node } from './build.js';
-import { graphOf, opsetOf } from './model.js';
+import { graphOf, opsetOf, subgraphsOf } from './model.js';
 
 /** What to add to a model. */
 export interface Extension {
@@ -39,12 +39,12 @@ export function extend(model: ModelProto, path: string, extension: Extension): M
 }
 
 /**
- * The same model with other names for its tensors, those in subgraphs included, so that operators added to it cannot clash
- * with them.
+ * The same model with other names for its tensors and operators, those in subgraphs included, so that what is added to it cannot
+ * clash with them.
  * @param rename returns the new name for an old one
  */
-export function renameTensors(model: ModelProto, path: string, rename: (name: string) => string): ModelProto {
-  // The name of an omitted input is empty.
+export function renameAll(model: ModelProto, path: string, rename: (name: string) => string): ModelProto {
+  // The name of an omitted input is empty, as are those of many operators.
   return { ...model, graph: renamedGraph(graphOf(model, path), (name) => (name === '' ? '' : rename(name))) };
 }
 
@@ -72,6 +72,7 @@ function renamedGraph(graph: GraphProto, rename: (name: string) => string): Grap
 function renamedNode(node: NodeProto, rename: (name: string) => string): NodeProto {
   return {
     ...node,
+    name: rename(node.name),
     input: node.input.map(rename),
     output: node.output.map(rename),
     attribute: node.attribute.map((attribute) => ({
@@ -80,6 +81,48 @@ function renamedNode(node: NodeProto, rename: (name: string) => string): NodePro
       graphs: attribute.graphs.map((graph) => renamedGraph(graph, rename)),
     })),
   };
+}
+
+/**
+ * The same model with other names in place of some, so that what is added to it can have these.
+ * @param names each stands for itself and for what begins with it and a dot
+ * @returns the very same model where nothing in it has such a name; and the new name for an old one
+ */
+export function withoutNames(
+  model: ModelProto,
+  path: string,
+  names: readonly string[],
+): { model: ModelProto; rename: (name: string) => string } {
+  const graph = graphOf(model, path);
+  const freeName = freeNames(graph);
+  const taken = [...namesIn(graph)].filter((own) => names.some((name) => own === name || own.startsWith(`${name}.`)));
+  const renamed = new Map(taken.map((own) => [own, freeName(`network.${own}`)]));
+  const rename = (name: string) => renamed.get(name) ?? name;
+  return { model: taken.length === 0 ? model : renameAll(model, path, rename), rename };
+}
+
+/**
+ * Returns a function that gives names that no tensor and no operator has yet: the wanted one, or if it is taken, one that ends in it.
+ */
+export function freeNames(graph: GraphProto): (wanted: string) => string {
+  const taken = namesIn(graph);
+  return (wanted) => {
+    let name = wanted;
+    while (taken.has(name)) name = `lastlayer.${name}`;
+    taken.add(name);
+    return name;
+  };
+}
+
+/** The names of all tensors and operators, those in subgraphs included. onnxruntime wants both to be unique. */
+function namesIn(graph: GraphProto): Set<string> {
+  const { input, initializer, sparseInitializer, node } = graph;
+  const sparse = sparseInitializer.flatMap(({ values }) => values ?? []);
+  return new Set([
+    ...[...input, ...initializer, ...sparse].map(({ name }) => name),
+    ...node.flatMap(({ name, output }) => [name, ...output]).filter((name) => name !== ''),
+    ...node.flatMap(subgraphsOf).flatMap((subgraph) => [...namesIn(subgraph)]),
+  ]);
 }
 
 /** The opset that models are raised to, and the first IR version that goes with it. */
@@ -116,9 +159,10 @@ export function raiseOpset(model: ModelProto, path: string): ModelProto {
     );
   }
   const graph = graphOf(model, path);
+  const freeName = freeNames(graph);
   const axes: TensorProto[] = [];
   const nodes = graph.node.map((each, i) => {
-    if (REDUCTIONS.has(each.opType)) return withAxesInput(each, `lastlayer.axes.${i}`, axes);
+    if (REDUCTIONS.has(each.opType)) return withAxesInput(each, freeName(`lastlayer.axes.${i}`), axes);
     return each.opType === 'Split' ? withOutputCount(each) : each;
   });
   const others = model.opsetImport.filter(({ domain }) => domain !== '' && domain !== 'ai.onnx');

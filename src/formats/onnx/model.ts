@@ -25,15 +25,17 @@ export function encodeModel(model: ModelProto): Uint8Array {
  * @throws {LastlayerError} if the bytes are not an ONNX model, or its weights are in other files
  */
 export function decodeModel(bytes: Uint8Array, path: string): ModelProto {
+  const model = decodeGraph(bytes, path);
+  for (const tensor of tensorsOf(model)) {
+    if (isExternal(tensor)) throw new LastlayerError(`${path} keeps the weights of ${tensor.name} in another file.`);
+  }
+  return model;
+}
+
+/** As {@link decodeModel}, but weights may be in other files. */
+export function decodeGraph(bytes: Uint8Array, path: string): ModelProto {
   const model = parse(bytes, path);
   graphOf(model, path);
-  for (const { name, externalData, dataLocation } of tensorsOf(model)) {
-    if (externalData.length === 0 && dataLocation !== DataLocation.EXTERNAL) continue;
-    throw new LastlayerError(
-      `${path} keeps the weights of ${name} in another file, which is not read. Save it as one file ` +
-        `(onnx.save_model(model, path, save_as_external_data=False)) and try again.`,
-    );
-  }
   return model;
 }
 
@@ -44,7 +46,7 @@ function parse(bytes: Uint8Array, path: string): ModelProto {
     const kind = otherKind(bytes, 'model');
     throw new LastlayerError(
       kind === undefined
-        ? `${path} is not an ONNX model, or is damaged: ${messageOf(error)}.`
+        ? `${path} is not an ONNX model, or not the whole of one: ${messageOf(error)}. Get the file again.`
         : `${path} is not a model. It is ${kind}.`,
     );
   }
@@ -53,13 +55,20 @@ function parse(bytes: Uint8Array, path: string): ModelProto {
 /** The graph of a model. @throws {LastlayerError} if there is none */
 export function graphOf(model: ModelProto, path: string): GraphProto {
   if (!model.graph || model.graph.node.length === 0) {
-    throw new LastlayerError(`${path} is not an ONNX model: it holds no graph.`);
+    throw new LastlayerError(
+      `${path} is not an ONNX model, or not the whole of one: it holds no graph. Get the file again.`,
+    );
   }
   return model.graph;
 }
 
+/** Whether a constant's values are in another file. */
+export function isExternal({ externalData, dataLocation }: TensorProto): boolean {
+  return externalData.length > 0 || dataLocation === DataLocation.EXTERNAL;
+}
+
 /** Every constant, wherever in the model it is. */
-function* tensorsOf({ graph, functions, trainingInfo }: ModelProto): Generator<TensorProto> {
+export function* tensorsOf({ graph, functions, trainingInfo }: ModelProto): Generator<TensorProto> {
   const training = trainingInfo.flatMap(({ initialization, algorithm }) => [initialization, algorithm]);
   for (const each of [graph, ...training]) if (each) yield* tensorsInGraph(each);
   for (const { node } of functions) yield* tensorsInNodes(node);
@@ -132,15 +141,17 @@ export function outputWidth(model: ModelProto, output: string): number | undefin
  * @throws {LastlayerError} if it is something else, or there are several
  */
 export function pictureInput(graph: GraphProto, path: string): ValueInfoProto {
-  const constants = new Set(graph.initializer.map(({ name }) => name));
-  const inputs = graph.input.filter(({ name }) => !constants.has(name));
+  const inputs = inputsOfGraph(graph);
   const [input] = inputs;
   if (!input || inputs.length > 1) {
     const names = inputs.map(({ name }) => name).join(', ');
-    throw new LastlayerError(`${path} takes ${inputs.length} inputs (${names}) where one picture is expected.`);
+    throw new LastlayerError(
+      `${path} takes ${inputs.length} inputs (${names}) where one picture is expected, float32 [N, 3, height, width]. Export ` +
+        'the part that takes the picture alone.',
+    );
   }
   const shape = dimensionsOf(input);
-  const type = input.type?.value.case === 'tensorType' ? input.type.value.value.elemType : undefined;
+  const type = elementTypeOf(input);
   const channels = shape?.[1];
   if (type !== DataType.FLOAT || shape?.length !== 4 || (typeof channels === 'number' && channels !== 3)) {
     throw new LastlayerError(
@@ -149,6 +160,25 @@ export function pictureInput(graph: GraphProto, path: string): ValueInfoProto {
     );
   }
   return input;
+}
+
+/** A graph's inputs. Models from before 2019 list their constants among them; these are left out. */
+export function inputsOfGraph(graph: GraphProto): ValueInfoProto[] {
+  const constants = new Set(graph.initializer.map(({ name }) => name));
+  return graph.input.filter(({ name }) => !constants.has(name));
+}
+
+/**
+ * How many pictures the model takes at a time; the dimension's name if that is dynamic.
+ * @throws {LastlayerError} as {@link pictureInput} does
+ */
+export function batchOf(model: ModelProto, path: string): number | string {
+  return dimensionsOf(pictureInput(graphOf(model, path), path))?.[0] ?? '?';
+}
+
+/** A tensor's element type, a DataType of ONNX; undefined if none is declared. */
+export function elementTypeOf({ type }: ValueInfoProto): number | undefined {
+  return type?.value.case === 'tensorType' ? type.value.value.elemType : undefined;
 }
 
 /** A tensor's dimensions, dynamic ones by their name; undefined if none are declared. */
@@ -183,6 +213,11 @@ function intsOf({ dataType, rawData, int64Data }: TensorProto): number[] | undef
 /** The shape of a constant tensor; undefined if there is no such constant. */
 export function constantShape(name: string, graph: GraphProto): number[] | undefined {
   return constantTensor(name, graph)?.dims.map(Number);
+}
+
+/** Whether a tensor is a constant, in float32. */
+export function isConstantFloat32(name: string, graph: GraphProto): boolean {
+  return constantTensor(name, graph)?.dataType === FLOAT;
 }
 
 /** Shape and values of a constant float32 tensor; undefined if there is no such constant. */
