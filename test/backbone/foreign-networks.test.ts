@@ -176,7 +176,13 @@ describe('an input of another kind', () => {
 
   it('may be one of several, where the picture alone decides on the features', async () => {
     const network = changed((graph) => {
-      graph.node.push(node('MatMul', ['scores', 'text'], ['similarity']));
+      // Omitted inputs and outputs share their empty name.
+      graph.node = graph.node.map((each) =>
+        each.opType === 'Relu' ? node('Clip', ['conv', 'zero', ''], each.output, {}, each.name) : each,
+      );
+      graph.initializer.push(initializer('zero', [], Float32Array.of(0)));
+      graph.node.unshift(node('Dropout', ['text'], ['kept', '']));
+      graph.node.push(node('MatMul', ['scores', 'kept'], ['similarity']));
       graph.input.unshift(tensorInfo('text', [5, 'texts']));
       graph.output.unshift(tensorInfo('similarity', ['n', 'texts']));
     });

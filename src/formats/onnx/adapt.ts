@@ -44,8 +44,9 @@ function withoutInputs(graph: GraphProto, picture: ValueInfoProto, inputs: reado
   const nodes: NodeProto[] = [];
   // Operators are in the order of computation.
   for (const each of graph.node) {
-    if (inputsOf(each).some((name) => missing.has(name))) each.output.forEach((name) => missing.add(name));
-    else nodes.push(each);
+    // The name of an omitted input is empty.
+    if (!inputsOf(each).some((name) => name !== '' && missing.has(name))) nodes.push(each);
+    else each.output.forEach((name) => missing.add(name));
   }
   return {
     ...graph,
