@@ -4,12 +4,19 @@ import { cp, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
+import semver from 'semver';
 import { CHROMIUM, describeWithBrowser } from './support/browser.js';
 import { ROOT, stripedDataset, temporaryFolder } from './support/files.js';
 
 interface Manifest {
   version: string;
+  engines: { node: string };
+  overrides?: unknown;
   dependencies: Record<string, string>;
+}
+
+interface Lock {
+  packages: Record<string, { dev?: true; optional?: true; engines?: { node?: string } }>;
 }
 
 interface Packed {
@@ -38,12 +45,23 @@ await install();
 await stripedDataset(join(project, 'photos'), { train: { flat: 6, steep: 6 }, val: { flat: 3, steep: 3 } });
 
 describe('the package', () => {
+  it('installs with --engine-strict on the oldest Node that it promises', () => {
+    const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as Lock;
+    const refusing = Object.entries(lock.packages).filter(
+      ([path, { dev, optional, engines }]) =>
+        path !== '' && !dev && !optional && !semver.subset(manifest.engines.node, engines?.node ?? '*'),
+    );
+    expect(refusing.map(([path]) => path)).toEqual([]);
+    // npm does not apply them where the package is installed, so what is locked here would not be what is installed there.
+    expect(manifest.overrides).toBeUndefined();
+  });
+
   it('is small, and holds what is built and what to read', () => {
     // The bundled backbone is 11 MB of it.
     expect(packed.size).toBeLessThan(12_000_000);
     const others = packed.files.map(({ path }) => path).filter((path) => !path.startsWith('dist/'));
     expect(others).toEqual(
-      expect.arrayContaining([...BUNDLED, 'LICENSE', 'README.md', 'docs/backbones.md', 'package.json']),
+      expect.arrayContaining([...BUNDLED, 'CHANGELOG.md', 'LICENSE', 'README.md', 'docs/backbones.md', 'package.json']),
     );
     expect(others.filter((path) => path.endsWith('.onnx'))).toHaveLength(1);
     const endings = new Set(packed.files.map(({ path }) => /\.[a-z.]+$/.exec(path)?.[0] ?? path));
@@ -170,6 +188,7 @@ async function pack(): Promise<Packed> {
     'tsconfig.json',
     'tsconfig.build.json',
     'LICENSE',
+    'CHANGELOG.md',
     'README.md',
     'docs',
     'src',
