@@ -81,7 +81,7 @@ async function randomBackbone(
   const path = join(folder, `${name}.onnx`);
   const model = describeModel(resNetGraph(checkpoint, path), path);
   const float32 = new Backbone({ ...model, width: architecture.width }, path);
-  const { backbone: int8 } = await quantizeBackbone(float32, PICTURES, { pictures: 8 });
+  const { backbone: int8 } = await quantizeBackbone(float32, PICTURES, { pictures: 8, modelsDir: folder });
   const parameters = [...checkpoint].filter(([tensor]) => /(weight|bias)$/.test(tensor));
   return { float32, int8, parameters: sum(parameters.map(([, { data }]) => data.length)) };
 }

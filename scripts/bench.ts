@@ -1,8 +1,8 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
+import { modelFile } from '../src/backbone/models.js';
 import { LastlayerError } from '../src/util/errors.js';
-import { fileExists } from '../src/util/files.js';
 import { rateChart } from './bench/chart.js';
 import { ownContestants } from './bench/own.js';
 import { peerContestants } from './bench/peers.js';
@@ -18,8 +18,8 @@ export const command = script(
   ['~/photos', '~/photos --rounds 1 --head-rows 1000'],
 )
   .addArgument(datasetArgument())
-  .option('--model <file>', 'float32 model file', 'models/resnet18.onnx')
-  .option('--int8 <file>', 'int8 model file; left out if it is missing', 'models/resnet18.int8.onnx')
+  .option('--model <file>', 'float32 model: name, id or file', 'resnet18')
+  .option('--int8 <file>', 'int8 model; left out if it is missing', 'resnet18.int8')
   .option('--rounds <n>', 'how often each contestant runs', count, 5)
   .option('--head-rows <n>', 'generated embeddings to train the head on', count, 5000)
   .option('--out <folder>', 'where bench.json and bench.svg are written', 'bench')
@@ -35,14 +35,13 @@ interface Options {
 }
 
 async function bench(dataset: string, { model, int8, rounds, headRows, out }: Options): Promise<void> {
-  if (!(await fileExists(model)))
-    throw new LastlayerError(`There is no ${model}. Get it with \`npm run fetch-model\`, or pass --model.`);
+  const models = { model: await modelFile(model), int8: await ifThere(int8) };
   const folder = await mkdtemp(join(tmpdir(), 'lastlayer-bench-'));
   try {
     const data = await writeTrainingData(folder, headRows);
-    const setting = { dataset, folder, data, model: resolve(model), int8: resolve(int8) };
+    const setting = { dataset, folder, data, ...models };
     const contestants = [
-      ...(await ownContestants(setting)),
+      ...ownContestants(setting),
       ...peerContestants(setting, process.env.PEERS, join(ROOT, '..', 'shared', 'peers')),
     ];
     const samples: Sample[] = [];
@@ -63,5 +62,15 @@ async function bench(dataset: string, { model, int8, rounds, headRows, out }: Op
     console.log(`\nWrote every figure to ${json}, and the chart to ${chart}`);
   } finally {
     await rm(folder, { recursive: true });
+  }
+}
+
+async function ifThere(model: string): Promise<string | undefined> {
+  try {
+    return await modelFile(model);
+  } catch (error) {
+    if (!(error instanceof LastlayerError)) throw error;
+    process.stderr.write(`int8 is left out: ${error.message}\n`);
+    return undefined;
   }
 }

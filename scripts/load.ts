@@ -23,7 +23,7 @@ export const command = script(
 )
   .addArgument(datasetArgument())
   .option('--head <file>', 'head file, from train-head', 'head.safetensors')
-  .option('--model <file>', 'model file of the backbone', 'models/resnet18.int8.onnx')
+  .option('--model <name|file>', 'backbone (default: the one that the head was trained on)')
   .option('--seconds <n>', 'length of each measurement', number({ min: 1 }), 10)
   .option('--rounds <n>', 'how often each setting runs', count, 3)
   .option('--serve <options>', 'further options for the server, e.g. "--max-wait 5"', '')
@@ -32,21 +32,22 @@ await run(import.meta.url, command);
 
 interface Options {
   head: string;
-  model: string;
+  model?: string | undefined;
   seconds: number;
   rounds: number;
   serve: string;
 }
 
-async function load(dataset: string, { seconds, rounds, serve, ...files }: Options): Promise<void> {
-  const [head, model] = [resolve(files.head), resolve(files.model)];
+async function load(dataset: string, { seconds, rounds, serve, model, ...files }: Options): Promise<void> {
+  const head = resolve(files.head);
   const expected = await expectedAnswers(dataset, head, model);
   const results = new Map<string, Measured[]>();
   const extra = serve.split(' ').filter((flag) => flag !== '');
+  if (model !== undefined) extra.push('--model', model);
   for (let round = 1; round <= rounds; round++) {
     for (const { name, flags, ...setting } of SETTINGS) {
       process.stderr.write(`round ${round} of ${rounds}: ${name}\n`);
-      const server = await startServerProcess(['--head', head, '--model', model, ...flags, ...extra]);
+      const server = await startServerProcess(['--head', head, ...flags, ...extra]);
       try {
         const measured = await measure(server.url, expected, setting, seconds);
         results.set(name, [...(results.get(name) ?? []), measured]);
@@ -55,7 +56,7 @@ async function load(dataset: string, { seconds, rounds, serve, ...files }: Optio
       }
     }
   }
-  console.log(`${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, Node ${process.version}, ${model}`);
+  console.log(`${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, Node ${process.version}, ${model ?? head}`);
   const distinct = new Set(expected.map(({ probability }) => probability.toFixed(5)));
   console.log(`${expected.length} pictures with ${distinct.size} different probabilities`);
   console.table([...results].map(([name, rounds]) => summaryOf(name, rounds)));

@@ -1,10 +1,11 @@
 /** The public API. */
 export { Backbone, type Features } from './backbone/backbone.js';
-export { fetchModel, type FetchedModel, type FetchOptions } from './backbone/fetch/fetch-model.js';
+export { fetchModel, type FetchOptions } from './backbone/fetch/fetch-model.js';
 export { featureCandidates, inspectBackbone, type FeatureCandidate, type Layer } from './backbone/inspect.js';
 export { loadBackbone, type BackboneOptions } from './backbone/load.js';
 export type { ModelCard } from './backbone/model-card.js';
 export type { TransformChanges } from './backbone/model.js';
+export type { WrittenModel } from './backbone/models.js';
 export { BackbonePool, type BackboneRunner } from './backbone/pool.js';
 export {
   int8Backbone,
@@ -28,6 +29,7 @@ export {
 } from './classify/classifier.js';
 export { evaluateDataset, type DatasetEvaluation, type EvaluateOptions } from './classify/evaluate.js';
 export { measureFidelity, type Fidelity, type FidelityOptions, type HeadFidelity } from './classify/fidelity.js';
+export { listModels, type ListedModel, type ModelList, type ModelUsers } from './classify/model-list.js';
 export { searchSimilar, type SearchOptions, type SimilarPicture } from './classify/search.js';
 export { trainFromStore, type TrainedHead, type TrainOptions } from './classify/train.js';
 export type { Split } from './data/dataset.js';

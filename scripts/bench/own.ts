@@ -1,13 +1,11 @@
 import { fileURLToPath } from 'node:url';
-import { fileExists } from '../../src/util/files.js';
 import { runProcess } from '../support/run-process.js';
 import type { Contestant, Setting } from './setting.js';
 
 /** lastlayer in float32 and, if the int8 model exists, in int8; and the training of its head. */
-export async function ownContestants({ dataset, folder, model, int8, data }: Setting): Promise<Contestant[]> {
+export function ownContestants({ dataset, folder, model, int8, data }: Setting): Contestant[] {
   const models = [['lastlayer fp32', model]];
-  if (await fileExists(int8)) models.push(['lastlayer int8', int8]);
-  else process.stderr.write(`There is no ${int8}, so int8 is left out. \`npm run quantize\` makes it.\n`);
+  if (int8 !== undefined) models.push(['lastlayer int8', int8]);
   return [
     ...models.flatMap(([name = '', path = '']) => [
       { name, run: () => child('embed', [path, dataset, folder]) },

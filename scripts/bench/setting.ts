@@ -5,7 +5,7 @@ export interface Setting {
   /** For temporary files. */
   folder: string;
   model: string;
-  int8: string;
+  int8: string | undefined;
   data: TrainingData;
 }
 

@@ -57,7 +57,7 @@ export async function runCli(
   const tsx = pathToFileURL(join(ROOT, 'node_modules', 'tsx', 'dist', 'loader.mjs')).href;
   return run(process.execPath, ['--import', tsx, join(checkout, 'src', 'cli.ts'), ...args], {
     cwd: work,
-    env: { ...process.env, NODE_OPTIONS: '', FORCE_COLOR: undefined, NO_COLOR: '1' },
+    env: { ...process.env, LASTLAYER_HOME: work, NODE_OPTIONS: '', FORCE_COLOR: undefined, NO_COLOR: '1' },
     signal,
     killSignal: 'SIGKILL',
   });

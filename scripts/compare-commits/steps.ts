@@ -110,7 +110,12 @@ export function stepsOn({ data, train, multilabel, weighted, pictures, weights, 
   return [
     step('fetch-model', [], ['--from', weights, '--out', 'models/fp32.onnx'], filesOf('fp32')),
     step('inspect/fp32', ['fetch-model'], fp32),
-    step('quantize', ['fetch-model'], [...fp32, '--calibrate', data, '--pictures', '16', ...one], filesOf('fp32.int8')),
+    step(
+      'quantize',
+      ['fetch-model'],
+      [...fp32, '--calibrate', data, '--pictures', '16', '--out', 'models/fp32.int8.onnx', ...one],
+      filesOf('fp32.int8'),
+    ),
 
     embed('fp32', data, [...fp32, '--views', 'flip'], ['fetch-model']),
     embed('quantized', data, [...fp32, '--precision', 'int8', '--split', 'val'], ['quantize']),

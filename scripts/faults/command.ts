@@ -35,7 +35,7 @@ export async function run(args: readonly string[], { folder, kill, at }: RunOpti
   const start = performance.now();
   const child = spawn(process.execPath, ['--import', `file://${tsx}`, join(ROOT, 'src', 'cli.ts'), ...args], {
     cwd: folder,
-    env: { ...process.env, NODE_OPTIONS: '', FORCE_COLOR: undefined, NO_COLOR: '1' },
+    env: { ...process.env, LASTLAYER_HOME: folder, NODE_OPTIONS: '', FORCE_COLOR: undefined, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const planned = kill ? { moment: kill, act: () => void child.kill('SIGKILL') } : at;

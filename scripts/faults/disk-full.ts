@@ -66,7 +66,7 @@ async function fullFiles(setting: Setting, disk: Disk): Promise<number> {
     'rows.parquet': ['export', '--format', 'parquet'],
     'rows.npy': ['export', '--format', 'npy'],
     'rows.json': ['export', '--format', 'json'],
-    'fetched.onnx': ['fetch-model', '--from', source],
+    'fetched.onnx': ['fetch-model', '--from', source, '--force'],
   };
   let failures = 0;
   for (const [file, args] of Object.entries(commands)) {

@@ -49,7 +49,7 @@ export const killFetchModel: Scenario = async (setting) => {
   const source = setting.model ?? join(folder, 'source.onnx');
   if (!setting.model) await writeFile(source, smallNetwork(1, LARGE));
   const out = { files: ['models/fetched.onnx', 'models/fetched.json'] };
-  const args = (from: string) => ['fetch-model', '--from', from, '--out', 'models/fetched.onnx'];
+  const args = (from: string) => ['fetch-model', '--from', from, '--out', 'models/fetched.onnx', '--force'];
   const rounds = Math.ceil(setting.rounds / 2);
   const fromFile = await killWriter({ ...setting, rounds }, { args: args(source), ...out });
   const { url, stop } = await serveSlowly(source);
@@ -67,7 +67,7 @@ export const killQuantize: Scenario = async (setting) => {
   if (setting.model) await cp(setting.model, model);
   else await writeFile(model, smallNetwork(1, LARGE));
   const args = ['quantize', '--model', model, '--calibrate', dataset, '--pictures', '8'];
-  args.push('--out', 'models/int8.onnx');
+  args.push('--out', 'models/int8.onnx', '--force');
   return killWriter(setting, { args, files: ['models/int8.onnx', 'models/int8.json'] });
 };
 

@@ -14,7 +14,7 @@ export interface Expected {
 }
 
 /** Classifies pictures of a data set one by one. @throws {LastlayerError} if it has none */
-export async function expectedAnswers(dataset: string, head: string, model: string): Promise<Expected[]> {
+export async function expectedAnswers(dataset: string, head: string, model?: string): Promise<Expected[]> {
   const classifier = await Classifier.load(head, { model });
   const paths: string[] = [];
   for await (const { path } of (await openDataset(dataset)).entries()) paths.push(path);

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { Backbone } from '../../src/backbone/backbone.js';
 import { readCheckpoint } from '../../src/backbone/checkpoint/read.js';
-import { BUNDLED, BUNDLED_PATH } from '../../src/backbone/load.js';
 import { writeModel } from '../../src/backbone/model-card.js';
 import { describeModel } from '../../src/backbone/model.js';
+import { BUNDLED, BUNDLED_PATH } from '../../src/backbone/models.js';
 import { quantizeBackbone } from '../../src/backbone/quantize/quantize.js';
 import { resNetGraph } from '../../src/backbone/resnet.js';
 import { sha256OfFile } from '../../src/util/files.js';
@@ -44,6 +44,7 @@ async function convert(checkpoint: string, { calibrate, notes, pictures }: Optio
     const training = JSON.parse(await readFile(notes, 'utf8')) as object;
     const { card, calibratedOn } = await quantizeBackbone(new Backbone(model, path), calibrate, {
       out: BUNDLED_PATH,
+      force: true,
       pictures,
     });
     const described = {

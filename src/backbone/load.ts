@@ -1,18 +1,9 @@
-import { readdir } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { asCalled, LastlayerError } from '../util/errors.js';
-import { fileExists } from '../util/files.js';
 import { Backbone } from './backbone.js';
 import { readCard } from './model-card.js';
 import { type Model, readModel } from './model.js';
+import { BUNDLED, BUNDLED_PATH, defaultModel, modelFile } from './models.js';
 import type { SessionOptions } from './session.js';
-
-/** Name of the backbone that ships with the project, pretrained on generated pictures; see models/README.md. */
-export const BUNDLED = 'resnet18-bundled.int8';
-
-/** Its file, which is part of the package. */
-export const BUNDLED_PATH = fileURLToPath(new URL(`../../models/${BUNDLED}.onnx`, import.meta.url));
 
 /**
  * Validation accuracy, in percent, of a head on the ants and bees of PyTorch's transfer learning tutorial: with the bundled
@@ -21,12 +12,15 @@ export const BUNDLED_PATH = fileURLToPath(new URL(`../../models/${BUNDLED}.onnx`
 export const ANTS_AND_BEES = { bundled: 78.4, imageNet: 95 };
 
 export interface BackboneOptions extends SessionOptions {
-  /** A model file: .onnx, or a ResNet's checkpoint (.pth, .safetensors). */
+  /**
+   * A model file (.onnx, or a ResNet's checkpoint: .pth, .safetensors), or the name or id of a model in the folders of models.
+   * @default the one named `resnet18`, else the bundled one
+   */
   model?: string | undefined;
-  /** Folder of the fetched models. @default `models` in the working directory */
+  /** Folder of models to look in, in place of `models` in the working directory and the platform's cache folder. */
   modelsDir?: string | undefined;
-  /** Without `model`: the id of the model to prefer, if the models folder has it. */
-  modelId?: string | undefined;
+  /** What needs `model`, such as the file of a head: named in the error if the model is missing. */
+  neededBy?: string | undefined;
   /**
    * Receives a line for the user if the features are the bundled ones, or untrained, or where the weights had to be looked for in
    * a checkpoint.
@@ -35,12 +29,12 @@ export interface BackboneOptions extends SessionOptions {
 }
 
 /**
- * Loads a backbone: `model` if given, else the one with `modelId`, else `resnet18.onnx` of the models folder, else the bundled
- * one.
+ * Loads a backbone.
  * @throws {LastlayerError} if the model is missing, unreadable or unusable
  */
 export async function loadBackbone(options: BackboneOptions = {}): Promise<Backbone> {
-  const path = await modelPath(options);
+  const { model, modelsDir } = options;
+  const path = model === undefined ? await defaultModel(modelsDir) : await modelFile(model, options);
   const backbone = await backboneOf(path, options);
   if (path === BUNDLED_PATH) {
     options.onNotice?.(
@@ -54,31 +48,6 @@ export async function loadBackbone(options: BackboneOptions = {}): Promise<Backb
     );
   }
   return backbone;
-}
-
-async function modelPath({ model, modelId, modelsDir }: BackboneOptions): Promise<string> {
-  if (model !== undefined) return resolve(model);
-  const folder = folderOf(modelsDir);
-  const wanted = modelId === undefined ? undefined : await findModel([folder, dirname(BUNDLED_PATH)], modelId);
-  if (wanted !== undefined) return wanted;
-  const fetched = join(folder, 'resnet18.onnx');
-  return (await fileExists(fetched)) ? fetched : BUNDLED_PATH;
-}
-
-function folderOf(modelsDir = 'models'): string {
-  return resolve(modelsDir);
-}
-
-/** The model in these folders whose card has this id. */
-async function findModel(folders: readonly string[], id: string): Promise<string | undefined> {
-  for (const folder of folders) {
-    const files = await readdir(folder).catch(() => []);
-    for (const file of files.filter((name) => name.endsWith('.onnx'))) {
-      const card = await readCard(join(folder, file));
-      if (card?.id === id) return join(folder, file);
-    }
-  }
-  return undefined;
 }
 
 async function backboneOf(path: string, { onNotice, ...options }: BackboneOptions): Promise<Backbone> {

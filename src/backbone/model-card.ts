@@ -19,6 +19,8 @@ export interface ModelCard {
   classes: number | null;
   /** False if the weights were never trained. */
   pretrained: boolean;
+  /** int8 if it computes in integers. */
+  precision: 'fp32' | 'int8';
   /** The file or address that the weights came from, and that file's sha256. */
   source: string;
   sourceSha256: string | null;
@@ -48,7 +50,7 @@ export async function writeModel(
   model: Model & { width: number },
   { source, sourceSha256, licence, features }: Provenance,
 ): Promise<ModelCard> {
-  const { name, id, sha256, width, classes, pretrained, transform, bytes } = model;
+  const { name, id, sha256, width, classes, pretrained, quantized, transform, bytes } = model;
   const card: ModelCard = {
     name,
     file: basename(modelPath),
@@ -57,6 +59,7 @@ export async function writeModel(
     featureWidth: width,
     classes: classes ?? null,
     pretrained,
+    precision: quantized ? 'int8' : 'fp32',
     source,
     sourceSha256: sourceSha256 ?? null,
     licence,
@@ -76,7 +79,8 @@ export async function writeModel(
     );
   } catch (error) {
     throw new LastlayerError(
-      `The model ${modelPath} cannot be written: ${messageOf(error)}. Make room, or name another place with --out.`,
+      `The model ${modelPath} cannot be written: ${messageOf(error)}. Make room, or name another place with ` +
+        '--out or $LASTLAYER_HOME.',
     );
   }
   return card;

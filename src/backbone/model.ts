@@ -24,6 +24,9 @@ import { torchvisionWeightsOf } from './torchvision.js';
 /** Names of models whose features were never trained begin with this. */
 export const UNTRAINED = 'resnet18-untrained';
 
+/** Name of models that say none of their own. */
+export const NAMELESS = 'network';
+
 /** A model cut at its features: an ONNX graph with an output `embedding` [N, width] and possibly `logits`. */
 export interface Model {
   /** The content of the .onnx file. */
@@ -72,7 +75,7 @@ export async function readModel(path: string, options: ReadOptions = {}): Promis
 export function describeModel(model: ModelProto, path: string, bytes = encodeModel(model)): Model {
   const { output, node } = graphOf(model, path);
   const sha256 = sha256Of(bytes);
-  const name = metadataOf(model, 'name') ?? 'network';
+  const name = metadataOf(model, 'name') ?? NAMELESS;
   return {
     bytes,
     name,

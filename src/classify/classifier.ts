@@ -3,7 +3,7 @@ import type { Backbone } from '../backbone/backbone.js';
 import { type BackboneOptions, loadBackbone } from '../backbone/load.js';
 import { readPictureFile } from '../data/read.js';
 import { loadHead } from '../head/file.js';
-import type { Head, Prediction } from '../head/head.js';
+import { DEFAULT_TOP_K, type Head, type Prediction } from '../head/head.js';
 import { decodeViews, joinPixels, type RawPixels } from '../image/decode.js';
 import { checkViewSets, augmentedViews, type View, type ViewSet } from '../image/views.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
@@ -51,7 +51,7 @@ export class Classifier {
   }
 
   /**
-   * Loads a head and its backbone: the given one, or whichever in the models folder it was trained on.
+   * Loads a head and its backbone: the given one, or else the one that it was trained on.
    * @throws {LastlayerError} if either cannot be read, or they do not belong together
    */
   static async load(
@@ -59,14 +59,14 @@ export class Classifier {
     { views = [], ...options }: BackboneOptions & ClassifierOptions = {},
   ): Promise<Classifier> {
     const head = await loadHead(headPath);
-    const backbone = await loadBackbone({ ...options, modelId: head.modelId });
+    const backbone = await loadBackbone({ ...options, model: options.model ?? head.modelId, neededBy: headPath });
     checkBackbone(head, backbone, headPath);
     return new Classifier(backbone, head, { views });
   }
 
   /**
    * The most probable classes of a picture, best first.
-   * @param options.topK how many. @default 1
+   * @param options.topK how many. @default 3
    * @throws {LastlayerError} if the picture cannot be read
    */
   async predict(image: ImageSource, options: { topK?: number | undefined } = {}): Promise<Prediction[]> {
@@ -107,14 +107,14 @@ export function checkBackbone(
   }
   throw new LastlayerError(
     `${name} was trained on embeddings of ${head.modelId}, but the network in use is ${backbone.id} ` +
-      `(${backbone.source}). Pass the head's own network with --model, or train the head anew.`,
+      `(${backbone.source}). Leave --model out to use the head's own network, or train the head anew.`,
   );
 }
 
 /**
  * What a head predicts for one embedding.
  * @param embedding [width]
- * @param topK how many classes, 1 or more
+ * @param topK how many classes, 1 or more. @default 3
  * @throws {LastlayerError} as `Head.predict` does
  */
 export function classificationOf(head: Head, embedding: Float32Array, topK?: number): Classification {
@@ -174,14 +174,14 @@ function named(image: ImageSource): (error: unknown) => never {
  * What the backbone's own pretrained last layer predicts, without any head: for torchvision's ResNet-18, the 1000 classes
  * of ImageNet.
  * @param options.labels names of its classes, in order. @default their numbers
- * @param options.topK how many classes. @default 5
+ * @param options.topK how many classes. @default 3
  * @returns the most probable classes, best first
  * @throws {LastlayerError} if the picture cannot be read, or the backbone has no pretrained last layer
  */
 export async function predictPretrainedClasses(
   backbone: Backbone,
   image: ImageSource,
-  { labels, topK = 5 }: { labels?: readonly string[] | undefined; topK?: number | undefined } = {},
+  { labels, topK = DEFAULT_TOP_K }: { labels?: readonly string[] | undefined; topK?: number | undefined } = {},
 ): Promise<Prediction[]> {
   const { logits = new Float32Array() } = await backbone.run(await pixelsOf(backbone, [image]), { logits: true });
   return softmax(logits)

@@ -43,7 +43,8 @@ export async function searchSimilar(image: string, options: SearchOptions = {}):
   // If a model is named, it chooses among those that embedded the data set; if not, the store says which one to load.
   const named = options.model === undefined ? undefined : await loadBackbone(backboneOptions);
   return withDataset({ store, dataset, model: named?.id, onNotice }, async (table, record) => {
-    const backbone = named ?? (await loadBackbone({ ...backboneOptions, modelId: record.model_id }));
+    const backbone =
+      named ?? (await loadBackbone({ ...backboneOptions, model: record.model_id, neededBy: record.dataset }));
     if (backbone.id !== record.model_id || backbone.transformId !== record.transform_id) {
       throw new LastlayerError(
         `${record.dataset} was embedded by ${record.model_id}, but the model in use is ${backbone.id}. Pass the model ` +

@@ -60,6 +60,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./inspect.js')).inspectCommand,
   },
   {
+    name: 'models',
+    description: 'List the models that there are, with the heads and stores that use them.',
+    load: async () => (await import('./models.js')).modelsCommand,
+  },
+  {
     name: 'quantize',
     description: 'Convert the backbone to int8, about three times as fast, and measure how close it stays.',
     load: async () => (await import('./quantize.js')).quantizeCommand,

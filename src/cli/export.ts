@@ -63,9 +63,9 @@ export const exportCommand = (command: Command): Command =>
       'safetensors: divide the layer by the temperature, so that softmax alone gives probabilities',
     )
     .option(
-      '--model <file>',
-      'onnx: model file of the backbone (default: the one that the head was trained on); npy, parquet, json: id of the ' +
-        'backbone, if several have embedded the data set',
+      '--model <name|file>',
+      'onnx: name, id or file of the backbone (default: the one that the head was trained on); npy, parquet, json: id or ' +
+        'name of the backbone, if several have embedded the data set',
     )
     .addOption(storeOption())
     .option(

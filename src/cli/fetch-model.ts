@@ -1,17 +1,24 @@
-import { relative } from 'node:path';
 import { type Command, Option } from 'commander';
 import { fetchModel } from '../backbone/fetch/fetch-model.js';
+import { DEFAULT_NAME } from '../backbone/models.js';
 import { TORCHVISION_MODELS, WEIGHTS, type WeightsName } from '../backbone/torchvision.js';
-import { colour, jsonOption, wholeNumber } from './options.js';
+import {
+  colour,
+  type DestinationFlags,
+  forceOption,
+  jsonOption,
+  modelOutOption,
+  nameOption,
+  wholeNumber,
+} from './options.js';
 import { interruptible, Progress } from './progress.js';
 import { notice, print, say } from './terminal.js';
 
-interface FetchFlags {
+interface FetchFlags extends DestinationFlags {
   model?: string | undefined;
   weights?: WeightsName | undefined;
   from?: string | undefined;
   features?: string | undefined;
-  out?: string | undefined;
   sha256?: string | undefined;
   resize?: number | undefined;
   mean?: [number, number, number] | undefined;
@@ -27,7 +34,9 @@ export const fetchModelCommand = (command: Command): Command =>
     .addOption(new Option('--weights <name>', 'which weights of it (default: IMAGENET1K_V1)').choices(WEIGHTS))
     .option('--from <file|url>', 'a .pth, .safetensors or .onnx file instead')
     .option('--features <name>', 'tensor or operator to use as the features (default: the pooled ones)')
-    .option('--out <file>', 'model file to write (default: models/<model>.onnx)')
+    .addOption(nameOption("torchvision's name, or the model's own"))
+    .addOption(modelOutOption())
+    .addOption(forceOption())
     .option('--sha256 <digits>', 'first digits of the sha256 that the source must have')
     .option('--resize <pixels>', 'shorter side before the crop, if not 256 for a crop of 224', wholeNumber)
     .option('--mean <r,g,b>', "mean of each channel, from 0 to 1, if not ImageNet's", colour)
@@ -37,21 +46,23 @@ export const fetchModelCommand = (command: Command): Command =>
       'after',
       `
 Without --from, uses the copy in the cache of torch.hub or the Hugging Face hub, or downloads the weights (45 MB for
-resnet18). An interrupted download is resumed. Pass a model other than models/resnet18.onnx to the other commands with
---model FILE. docs/backbones.md compares backbones.
+resnet18). An interrupted download is resumed. docs/backbones.md compares backbones.
+
+The model is kept under its id, in the folder that \`npm run models\` prints, and nothing there is ever replaced: heads and stores
+find the model that they were made with. The other commands use the one named resnet18, unless --model NAME names another.
 
 Examples:
   npm run fetch-model
   npm run fetch-model -- --model resnet50
-  npm run fetch-model -- --from resnet34-b627a593.pth --out models/resnet34.onnx
-  npm run fetch-model -- --from https://example.com/my-model.onnx --out models/mine.onnx
-  npm run fetch-model -- --from vit.onnx --features /head/Gather_output_0 --out models/vit.onnx`,
+  npm run fetch-model -- --from resnet34-b627a593.pth
+  npm run fetch-model -- --from https://example.com/my-model.onnx --name mine
+  npm run fetch-model -- --from vit.onnx --features /head/Gather_output_0`,
     )
     .action(run);
 
 async function run({ json, resize, mean, std, ...flags }: FetchFlags): Promise<void> {
   const progress = new Progress('download', 'MB', (bytes) => (bytes / 1e6).toFixed(1));
-  const { path, card } = await interruptible(
+  const { path, card, ...rest } = await interruptible(
     (signal) =>
       fetchModel({
         ...flags,
@@ -65,14 +76,14 @@ async function run({ json, resize, mean, std, ...flags }: FetchFlags): Promise<v
     { displays: [progress] },
   );
   if (json) {
-    print(JSON.stringify({ path, ...card }));
+    print(JSON.stringify({ path, ...rest, ...card }));
     return;
   }
   const classes = card.classes === null ? '' : `, logits of ${card.classes} classes`;
-  const file = relative('.', path);
-  print(`${file}: ${card.id}, embeddings of width ${card.featureWidth}${classes}`);
+  const { knownAs } = rest;
+  print(`${path}\n  ${card.id}, embeddings of width ${card.featureWidth}${classes}`);
   print(`  from ${card.source}`);
-  if (relative('models/resnet18.onnx', path) !== '') {
-    say(`Use it with --model ${file}, for example: npm run embed -- FOLDER --model ${file}`);
-  }
+  if (knownAs === DEFAULT_NAME) return;
+  const chosen = knownAs ?? path;
+  say(`Use it with --model ${chosen}, for example: npm run embed -- FOLDER --model ${chosen}`);
 }

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { Backbone } from '../backbone/backbone.js';
 import { featureCandidates, inspectBackbone, type Layer } from '../backbone/inspect.js';
 import { loadBackbone } from '../backbone/load.js';
+import { modelFile } from '../backbone/models.js';
 import { UsageError } from '../util/errors.js';
 import { sum } from '../util/math.js';
 import { jsonOption, modelOption } from './options.js';
@@ -16,14 +17,14 @@ interface InspectFlags {
 export const inspectCommand = (command: Command): Command =>
   command
     .addOption(modelOption())
-    .option('--features', 'list the features of the --model file that `fetch-model --features` can take')
+    .option('--features', 'list the features of --model that `fetch-model --features` can take')
     .addOption(jsonOption())
     .addHelpText(
       'after',
       `
 Examples:
   npm run inspect
-  npm run inspect -- --model models/resnet34.onnx
+  npm run inspect -- --model resnet34
   npm run inspect -- --model vit.onnx --features`,
     )
     .action(inspect);
@@ -51,7 +52,7 @@ async function inspect({ json, features, ...flags }: InspectFlags): Promise<void
 /** Works for any model, even one that cannot be a backbone as it is. */
 async function inspectFeatures(model: string | undefined, json: true | undefined): Promise<void> {
   if (model === undefined) throw new UsageError('--features needs --model FILE.');
-  const candidates = await featureCandidates(model);
+  const candidates = await featureCandidates(await modelFile(model));
   if (json) {
     print(JSON.stringify({ model, features: candidates }));
     return;
@@ -63,7 +64,7 @@ async function inspectFeatures(model: string | undefined, json: true | undefined
     String(width),
   ]);
   print(table([['features', 'operator', 'shape', 'width'], ...rows]));
-  say(`\nnpm run fetch-model -- --from ${model} --features NAME --out models/NAME.onnx uses one of them.`);
+  say(`\nnpm run fetch-model -- --from ${model} --features NAME uses one of them.`);
 }
 
 function rowsOf(layers: readonly Layer[], { width, transform }: Backbone): string[][] {

@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { InvalidArgumentError, Option } from 'commander';
 import type { Backbone } from '../backbone/backbone.js';
-import { type BackboneOptions, BUNDLED_PATH } from '../backbone/load.js';
+import type { BackboneOptions } from '../backbone/load.js';
+import { BUNDLED_PATH, type Destination } from '../backbone/models.js';
 import { DEVICES } from '../backbone/session.js';
 import { SPLITS } from '../data/dataset.js';
 import { VIEW_SETS, type ViewSet } from '../image/views.js';
@@ -14,8 +15,11 @@ import { say } from './terminal.js';
 /** Flags of all commands that run the backbone. */
 export type ModelFlags = Pick<BackboneOptions, 'model' | 'device' | 'threads'>;
 
-export const modelOption = (fallback = 'models/resnet18.onnx, else the bundled ResNet-18'): Option =>
-  new Option('--model <file>', `model file of the backbone: .onnx, .pth or .safetensors (default: ${fallback})`);
+export const modelOption = (fallback = 'resnet18 if there is one, else the bundled ResNet-18'): Option =>
+  new Option(
+    '--model <name|file>',
+    `backbone: a name or id, as \`npm run models\` lists them, or a file: .onnx, .pth, .safetensors (default: ${fallback})`,
+  );
 
 /** {@link modelOption} of commands that use a head. */
 export const modelOfHeadOption = (): Option => modelOption('the one that the head was trained on');
@@ -35,7 +39,18 @@ export const datasetOption = (): Option =>
   new Option('--dataset <path>', 'data set in the store, as given to embed (default: the one embedded last)');
 
 export const modelIdOption = (): Option =>
-  new Option('--model <id>', 'id of the backbone, if several have embedded the data set');
+  new Option('--model <id>', 'id or name of the backbone, if several have embedded the data set');
+
+/** Flags of the commands that write a model. */
+export type DestinationFlags = Pick<Destination, 'name' | 'out' | 'force'>;
+
+export const nameOption = (fallback: string): Option =>
+  new Option('--name <name>', `what to call the model; an earlier one of that name is kept (default: ${fallback})`);
+
+export const modelOutOption = (): Option =>
+  new Option('--out <file>', 'write the model to this .onnx file, not to the folder of models');
+
+export const forceOption = (): Option => new Option('--force', 'let --out replace another model');
 
 export const precisionOption = (): Option =>
   new Option(

@@ -4,6 +4,7 @@ import { loadBackbone } from '../backbone/load.js';
 import { type Classification, Classifier, predictPretrainedClasses } from '../classify/classifier.js';
 import type { DatasetEntry } from '../data/dataset.js';
 import { openDataset } from '../data/open.js';
+import { DEFAULT_TOP_K } from '../head/head.js';
 import type { ViewSet } from '../image/views.js';
 import { abortable } from '../util/async.js';
 import { LastlayerError, messageOf, UsageError } from '../util/errors.js';
@@ -35,7 +36,7 @@ export const predictCommand = (command: Command): Command =>
   command
     .argument('<image...>', 'picture files, or folders of them')
     .addOption(headOption())
-    .addOption(new Option('--top-k <k>', 'classes to show per picture').argParser(wholeNumber).default(3))
+    .addOption(new Option('--top-k <k>', 'classes to show per picture').argParser(wholeNumber).default(DEFAULT_TOP_K))
     .option(
       '--pretrained-classes',
       "use the backbone's own last layer (the 1000 classes of ImageNet) instead of a head",

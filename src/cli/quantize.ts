@@ -1,19 +1,27 @@
-import { relative } from 'node:path';
 import type { Command } from 'commander';
 import type { Backbone } from '../backbone/backbone.js';
 import { loadBackbone } from '../backbone/load.js';
 import { quantizeBackbone, type QuantizedBackbone, speedRatio } from '../backbone/quantize/quantize.js';
 import { type Fidelity, measureFidelity } from '../classify/fidelity.js';
 import { percent } from '../util/format.js';
-import { datasetOrExamples, jsonOption, modelOption, threadsOption, wholeNumber } from './options.js';
+import {
+  datasetOrExamples,
+  type DestinationFlags,
+  forceOption,
+  jsonOption,
+  modelOption,
+  modelOutOption,
+  nameOption,
+  threadsOption,
+  wholeNumber,
+} from './options.js';
 import { interruptible, Progress } from './progress.js';
 import { notice, print, say } from './terminal.js';
 
-interface QuantizeFlags {
+interface QuantizeFlags extends DestinationFlags {
   model?: string | undefined;
   calibrate?: string | undefined;
   pictures?: number | undefined;
-  out?: string | undefined;
   threads?: number | undefined;
   json?: true | undefined;
 }
@@ -32,31 +40,32 @@ export const quantizeCommand = (command: Command): Command =>
       'pictures to measure the range of the activations on (default: the example pictures)',
     )
     .option('--pictures <n>', 'the most pictures to calibrate on', wholeNumber, 128)
-    .option('--out <file>', 'model file to write (default: beside the float32 one, such as models/resnet18.int8.onnx)')
+    .addOption(nameOption("the float32 model's with .int8, such as resnet18.int8"))
+    .addOption(modelOutOption())
+    .addOption(forceOption())
     .addOption(threadsOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
       `
 Writes an int8 model and compares it with the float32 one. It has an id of its own, so its embeddings never mix with the
-float32 ones. Calibrate on pictures like those that you will embed. At most half of the training pictures are used, and the
+float32 ones, and it never replaces an earlier int8 model, which heads may need. Calibrate on pictures like those that you will embed. At most half of the training pictures are used, and the
 comparison is on others.
 
 Examples:
   npm run quantize -- --calibrate ~/photos
-  npm run quantize -- --model models/resnet34.onnx --calibrate ~/photos --json
+  npm run quantize -- --model resnet34 --calibrate ~/photos --json
   npm run embed -- ~/photos --precision int8`,
     )
     .action(run);
 
-async function run({ calibrate, json, out, pictures, model, threads }: QuantizeFlags): Promise<void> {
+async function run({ calibrate, json, model, threads, ...flags }: QuantizeFlags): Promise<void> {
   const dataset = datasetOrExamples(calibrate, 'npm run quantize -- --calibrate FOLDER');
   const float32 = await loadBackbone({ threads, model, onNotice: notice });
   const report = await interruptible(async (signal) => {
     const quantized = await withProgress('calibrating', (onProgress) =>
       quantizeBackbone(float32, dataset, {
-        out,
-        pictures,
+        ...flags,
         session: { threads },
         signal,
         onNotice: notice,
@@ -95,10 +104,11 @@ async function withProgress<T>(
 }
 
 function describe({ quantized, fidelity, speed }: Report, float32: Backbone): void {
-  const { path, card, calibratedOn, backbone } = quantized;
+  const { path, card, knownAs, calibratedOn, backbone } = quantized;
   const { meanCosine, lowestCosine, pictures, heads } = fidelity;
   const megabytes = (bytes: Uint8Array) => (bytes.length / 1e6).toFixed(1);
-  print(`${relative('.', path)}: ${card.id}, made from ${float32.id}`);
+  print(path);
+  print(`  ${card.id}, made from ${float32.id}`);
   print(`  size             ${megabytes(backbone.onnx)} MB, float32 ${megabytes(float32.onnx)} MB`);
   print(`  calibrated on    ${calibratedOn.length} pictures`);
   print(
@@ -112,15 +122,19 @@ function describe({ quantized, fidelity, speed }: Report, float32: Backbone): vo
     );
   }
   print(`  speed            ${speed.toFixed(1)} times float32's`);
+  say(`Use it with --model ${knownAs ?? path}.`);
   if (meanCosine < GOOD_COSINE) {
     say(`The mean cosine is below ${GOOD_COSINE}: float32 is the safer choice for this model.`);
   }
   if (speed < 1) say('int8 is slower than float32 on this machine, so do not use it here.');
 }
 
-function toJson({ quantized: { path, card, calibratedOn }, fidelity, speed }: Report, float32: Backbone) {
+function toJson({ quantized, fidelity, speed }: Report, float32: Backbone) {
+  const { path, card, knownAs, replaced, calibratedOn } = quantized;
   return {
     path,
+    knownAs,
+    replaced,
     ...card,
     madeFrom: float32.id,
     calibratedOn: calibratedOn.length,

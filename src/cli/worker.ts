@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Backbone } from '../backbone/backbone.js';
 import { loadBackbone } from '../backbone/load.js';
+import { modelFolders } from '../backbone/models.js';
 import { existingInt8 } from '../backbone/quantize/quantize.js';
 import { LastlayerError } from '../util/errors.js';
 import {
@@ -105,7 +106,8 @@ async function backboneFor(flags: Omit<WorkerFlags, 'queue' | 'stalledAfter'>): 
   const int8 = await existingInt8(loaded, { session: flags });
   if (int8) return int8;
   throw new LastlayerError(
-    `There is no int8 model of ${loaded.id} beside ${loaded.source}. \`npm run embed -- DATASET --precision int8\` makes it. Copy it ` +
-      'here with its .json, so that all workers have the same.',
+    `There is no int8 model of ${loaded.id} in ${modelFolders().join(', ')}. \`npm run embed -- DATASET --precision int8\` makes ` +
+      'one, and `npm run models` there says which file it is. All workers need the same: bring it here with `npm run fetch-model -- ' +
+      '--from FILE`.',
   );
 }

@@ -7,6 +7,9 @@ import type { StopReason } from './lbfgs.js';
 import { DEFAULT_THRESHOLD } from './metrics.js';
 import type { HeadKind } from './task.js';
 
+/** How many classes are given for a picture, unless another number is asked for. */
+export const DEFAULT_TOP_K = 3;
+
 /** A class that a head gives to an embedding. */
 export interface Prediction {
   label: string;
@@ -146,11 +149,11 @@ export class Head implements HeadFields {
   /**
    * The most probable classes of each embedding, best first. In a tie, the one that comes first in `labels`.
    * @param embeddings [rows × width] row-major
-   * @param topK how many classes at most, 1 or more
+   * @param topK how many classes at most, 1 or more. @default 3
    * @throws {UsageError} if topK is not a whole number ≥ 1
    * @throws {LastlayerError} as {@link logits} does
    */
-  predict(embeddings: Float32Array, topK = 1): Prediction[][] {
+  predict(embeddings: Float32Array, topK = DEFAULT_TOP_K): Prediction[][] {
     checkInteger('topK', topK, { min: 1 });
     const probabilities = this.predictProba(embeddings).to2DArray();
     return probabilities.map((row) =>

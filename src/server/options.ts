@@ -2,7 +2,7 @@ import type { BackboneOptions } from '../backbone/load.js';
 import { UsageError } from '../util/errors.js';
 import { checkInteger, type WithDefaults, withDefaults } from '../util/validate.js';
 
-export interface ServerOptions extends Omit<BackboneOptions, 'modelId' | 'onNotice'> {
+export interface ServerOptions extends Omit<BackboneOptions, 'neededBy' | 'onNotice'> {
   /** Head files by the names that they are served under. The first one is the default of requests that name none. */
   heads: Readonly<Record<string, string>>;
   /** Address to listen on. Other machines cannot reach the default. @default '127.0.0.1' */

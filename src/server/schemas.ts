@@ -1,5 +1,7 @@
 /** The answers as JSON Schema: Fastify serialises by them, and the OpenAPI description is generated from them. */
 
+import { DEFAULT_TOP_K } from '../head/head.js';
+
 const text = { type: 'string' } as const;
 const texts = { type: 'array', items: text } as const;
 const probability = { type: 'number', minimum: 0, maximum: 1 } as const;
@@ -80,7 +82,7 @@ export const classifyQuery = {
       type: 'integer',
       minimum: 1,
       maximum: 1000,
-      default: 3,
+      default: DEFAULT_TOP_K,
       description: 'How many classes to return',
     },
     similar: {

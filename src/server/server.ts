@@ -40,7 +40,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     app.log.warn(line);
   };
   const heads = await Heads.load(settings.heads);
-  const backbone = await loadBackbone({ ...settings, modelId: heads.first.head.modelId, onNotice });
+  const backbone = await loadBackbone({
+    ...settings,
+    model: settings.model ?? heads.first.head.modelId,
+    neededBy: heads.first.path,
+    onNotice,
+  });
   heads.check(backbone);
   const pool = new BackbonePool(backbone);
   let similar: SimilarPictures | undefined;

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { type DatasetEntry, splitNamed } from '../data/dataset.js';
+import { idNamed } from '../backbone/models.js';
 import type { FeatureSource } from '../head/examples.js';
 import type { Fingerprint } from '../image/fingerprint.js';
 import { augmentedViews, checkViewSets, type ViewSet } from '../image/views.js';
@@ -15,7 +16,7 @@ export interface Selection {
   store?: string | undefined;
   /** @default the data set that was embedded last */
   dataset?: string | undefined;
-  /** Id of the model, or its name if that is enough. Needed if several models have embedded the data set. */
+  /** Id of the model, or a name that means one of them. Needed if several models have embedded the data set. */
   model?: string | undefined;
   /** Bytes that may be filled. @default what is free */
   memory?: number | undefined;
@@ -98,7 +99,8 @@ export async function withDataset<Result>(
 ): Promise<Result> {
   const store = await EmbeddingStore.open(selection.store ?? DEFAULT_STORE, { create: false });
   try {
-    const record = chooseDataset(await store.datasets(), selection, store.location);
+    const named = selection.model === undefined ? undefined : await idNamed(selection.model);
+    const record = chooseDataset(await store.datasets(), { ...selection, named }, store.location);
     return await use(await store.tableOf(record), record);
   } finally {
     store.close();
@@ -107,11 +109,12 @@ export async function withDataset<Result>(
 
 /**
  * The record that a selection means.
+ * @param selection.named the id that `model` stands for in the folders of models
  * @throws {LastlayerError} if there is none, or several that the selection does not choose between
  */
 export function chooseDataset(
   records: readonly DatasetRecord[],
-  { dataset, model, onNotice }: Selection,
+  { dataset, model, named, onNotice }: Selection & { named?: string | undefined },
   location: string,
 ): DatasetRecord {
   const [latest] = records;
@@ -131,9 +134,11 @@ export function chooseDataset(
     );
   }
   const ids = ofDataset.map(({ model_id }) => model_id).join(', ');
-  const [record, second] = ofDataset.filter(
+  const alike = ofDataset.filter(
     ({ model_id }) => model === undefined || model_id === model || model_id.startsWith(`${model}@`),
   );
+  const exact = alike.length === 1 ? undefined : ofDataset.find(({ model_id }) => model_id === named);
+  const [record, second] = exact ? [exact] : alike;
   if (!record) {
     throw new LastlayerError(
       `${wanted} was embedded by ${ids}, not by ${model ?? ''}. Embed it with that model first.`,

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Connection, Table } from '@lancedb/lancedb';
 import type { Schema } from 'apache-arrow';
 import { LastlayerError, messageOf } from '../util/errors.js';
@@ -133,6 +133,11 @@ export class EmbeddingStore {
       // Once a run is enough, and not at its beginning, which users wait for.
       if (record.complete) await compact(table);
     });
+  }
+
+  /** Whether a folder on disk is a store. */
+  static async isStore(folder: string): Promise<boolean> {
+    return isFolder(join(folder, `${CATALOG}.lance`));
   }
 
   close(): void {

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { ANTS_AND_BEES, BUNDLED_PATH, loadBackbone } from '../../src/backbone/load.js';
+import { ANTS_AND_BEES, loadBackbone } from '../../src/backbone/load.js';
+import { BUNDLED_PATH } from '../../src/backbone/models.js';
 import { trainFromStore } from '../../src/classify/train.js';
 import { embedDataset } from '../../src/embed/embed.js';
 import { ROOT, temporaryFolder } from '../support/files.js';

@@ -17,7 +17,7 @@ await writeFile(path, tokenNetwork());
 const pictures = Float32Array.from({ length: 2 * 3 * 32 * 32 }, (_, i) => Math.sin(i * 0.7));
 
 async function cutAt(features: string, from = path): Promise<Backbone> {
-  const { path: cut } = await fetchModel({ from, features, out: join(folder, 'models', 'cut.onnx') });
+  const { path: cut } = await fetchModel({ from, features, modelsDir: join(folder, 'models') });
   return loadBackbone({ model: cut });
 }
 

@@ -140,6 +140,20 @@ describe('a download', () => {
     expect(server.requests).toHaveLength(4);
   });
 
+  it('of a server that cannot be reached fails at once, and says so', async () => {
+    const notices: string[] = [];
+    const from = (url: string) => fetchTo('mine.onnx', { from: url, onNotice: (line) => notices.push(line) });
+    const closed = new FileServer();
+    const nowhere = await closed.start();
+    await closed.stop();
+    await expect(from(`${nowhere}/net.onnx`)).rejects.toThrow(
+      /no connection to 127\.0\.0\.1:\d+ \(.*ECONNREFUSED.*\)\. If this machine is offline, .*--from FILE/,
+    );
+    await expect(from('http://nowhere.invalid/net.onnx')).rejects.toThrow(/no connection to nowhere\.invalid/);
+    expect(notices).toEqual([]);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   it('that fails again and again says how to do without', async () => {
     server.behaviours = Array.from({ length: 5 }, () => ({ status: 500 }));
     await expect(fetchTo('mine.onnx')).rejects.toThrow(/in 5 attempts: the server answered 500.*--from FILE/);

@@ -40,7 +40,7 @@ describe('the backbone that is used', () => {
     await writeFile(join(folder, 'source.onnx'), smallNetwork(1));
     await fetchModel({ from: join(folder, 'source.onnx'), out: join(folder, 'resnet18.onnx') });
     expect((await loadBackbone({ modelsDir: folder })).id).not.toBe(bundled.id);
-    expect((await loadBackbone({ modelsDir: folder, modelId: bundled.id })).id).toBe(bundled.id);
+    expect((await loadBackbone({ modelsDir: folder, model: bundled.id })).id).toBe(bundled.id);
   });
 
   it('is the fetched one before the bundled one, and the given one before both', async () => {

@@ -9,6 +9,7 @@ import { inspectBackbone } from '../../src/backbone/inspect.js';
 import { untrainedBackbone } from '../../scripts/support/untrained.js';
 import { loadBackbone } from '../../src/backbone/load.js';
 import { readModel } from '../../src/backbone/model.js';
+import { modelsHome } from '../../src/backbone/models.js';
 import { int8Backbone, quantizeBackbone } from '../../src/backbone/quantize/quantize.js';
 import { createSession } from '../../src/backbone/session.js';
 import { embedImages } from '../../src/classify/classifier.js';
@@ -21,6 +22,7 @@ import { smallNetwork } from '../support/small-network.js';
 
 const root = await temporaryFolder();
 const modelsDir = join(root, 'models');
+const HOME = modelsHome();
 const data = join(root, 'data');
 const paths = await stripedDataset(data, {
   train: { flat: 6, steep: 6 },
@@ -28,14 +30,18 @@ const paths = await stripedDataset(data, {
 });
 const validation = paths.filter((path) => path.includes('/val/'));
 const float32 = await untrainedBackbone({ modelsDir });
-const quantized = await quantizeBackbone(float32, data, { pictures: 4 });
+const quantized = await quantizeBackbone(float32, data, { pictures: 4, modelsDir });
 
 /** A small network of one's own in a new folder. */
 async function smallBackbone(name: string, scale = 1): Promise<Backbone> {
   const folder = join(root, name);
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, 'source.onnx'), smallNetwork(scale));
-  const { path } = await fetchModel({ from: join(folder, 'source.onnx'), out: join(folder, 'small.onnx') });
+  const { path } = await fetchModel({
+    from: join(folder, 'source.onnx'),
+    out: join(folder, 'small.onnx'),
+    force: true,
+  });
   return loadBackbone({ model: path });
 }
 
@@ -68,22 +74,24 @@ describe('an int8 ResNet-18', () => {
     expect(embedding?.data).toEqual((await quantized.backbone.run(pixels)).embedding);
   });
 
-  it('is a model of its own beside the float32 one, whose card says what it came from', async () => {
-    const { path, card, calibratedOn } = quantized;
-    expect(path).toBe(join(modelsDir, 'resnet18-untrained.int8.onnx'));
+  it('is a model of its own, whose card says what it came from', async () => {
+    const { path, card, knownAs, calibratedOn } = quantized;
+    expect(path).toBe(join(modelsDir, `${card.id}.onnx`));
+    expect(knownAs).toBe('resnet18-untrained.int8');
     expect(card.sha256).toBe(createHash('sha256').update(readFileSync(path)).digest('hex'));
     expect(card).toMatchObject({
       id: `resnet18-untrained.int8@${card.sha256.slice(0, 12)}`,
       sourceSha256: createHash('sha256').update(float32.onnx).digest('hex'),
       licence: 'MIT',
       pretrained: false,
+      precision: 'int8',
       featureWidth: 512,
       transform: float32.transform,
     });
     expect(card.source).toMatch(`int8 of ${float32.id} (${float32.source}), calibrated on 4 pictures of ${data}`);
     expect(calibratedOn.every(({ split }) => split === 'train')).toBe(true);
     // Heads know their network by its id, which the models folder is searched for.
-    const found = await loadBackbone({ modelsDir, modelId: card.id });
+    const found = await loadBackbone({ modelsDir, model: card.id });
     expect([found.id, found.source, found.pretrained]).toEqual([card.id, path, false]);
   });
 
@@ -146,7 +154,7 @@ describe('the pictures to calibrate on', () => {
     for (const { path } of calibratedOn.slice(0, 2)) await writeFile(path, 'no picture');
     const rest = await quantizeBackbone(small, folder, { onNotice: (line) => notices.push(line) });
     expect(rest.calibratedOn).toEqual(calibratedOn.slice(2));
-    expect(notices).toHaveLength(2);
+    expect(notices.filter((line) => line.startsWith('Not calibrated on'))).toHaveLength(2);
     for (const { path } of calibratedOn) await writeFile(path, 'no picture');
     await expect(quantizeBackbone(small, folder)).rejects.toThrow(/None of the 3 sampled pictures of .*half/);
   });
@@ -197,21 +205,25 @@ describe('the int8 model of a float32 one', () => {
     const small = await smallBackbone('twin');
     const slow = new Slow(await modelOf(small), small.source);
     const notices: string[] = [];
-    const onNotice = (line: string) => notices.push(line);
-    const made = await int8Backbone(slow, data, { onNotice });
-    expect(made.source).toBe(join(root, 'twin', 'small.int8.onnx'));
+    const options = { modelsDir: join(root, 'twin', 'models'), onNotice: (line: string) => notices.push(line) };
+    const made = await int8Backbone(slow, data, options);
+    expect(made.source).toBe(join(options.modelsDir, `${made.id}.onnx`));
     expect(notices).toEqual([
       expect.stringMatching(`no int8 model of ${small.id}.*Making one, calibrated on`),
       expect.stringMatching(`Made ${made.id}`),
     ]);
-    expect((await int8Backbone(slow, data, { onNotice })).id).toBe(made.id);
-    expect((await int8Backbone(made, data, { onNotice })).id).toBe(made.id);
+    expect((await int8Backbone(slow, data, options)).id).toBe(made.id);
+    expect((await int8Backbone(made, data, options)).id).toBe(made.id);
     expect(notices).toHaveLength(2);
 
     const changed = await smallBackbone('twin', 2);
-    const another = await int8Backbone(new Slow(await modelOf(changed), changed.source), data, { onNotice });
+    const another = await int8Backbone(new Slow(await modelOf(changed), changed.source), data, options);
     expect(another.id).not.toBe(made.id);
-    expect(notices).toHaveLength(4);
+    expect(notices.slice(2)).toEqual([
+      expect.stringMatching(`no int8 model of ${changed.id}`),
+      expect.stringMatching(`small.int8 now stands for ${another.id}. It stood for ${made.id}, which is kept`),
+      expect.stringMatching(`Made ${another.id}`),
+    ]);
   });
 
   it('gives way to float32 where that is faster', async () => {
@@ -272,7 +284,8 @@ describe('npm run quantize', () => {
     const quantize = ['quantize', '--model', small.source, '--calibrate', data, '--pictures', '4', '--json'];
     const { result } = resultOf(await lastlayerProcess(quantize, folder).outcome);
     expect(result).toMatchObject({
-      path: join(folder, 'models', 'small.int8.onnx'),
+      path: join(HOME, `${twin.card.id}.onnx`),
+      knownAs: 'small.int8',
       id: twin.card.id,
       madeFrom: small.id,
       calibratedOn: 4,

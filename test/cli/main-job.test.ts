@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
+import { Classifier } from '../../src/classify/classifier.js';
 import { COMMANDS } from '../../src/cli/commands.js';
 import { lastlayer, lastlayerProcess, type Outcome } from '../support/command-line.js';
 import { ROOT, temporaryFolder } from '../support/files.js';
@@ -118,6 +119,14 @@ describe('from the example pictures to a head', () => {
     expect(first?.predictions[0]?.label).toBe('fish');
     expect(probabilities).toEqual([...probabilities].sort((a, b) => b - a));
     expect(probabilities.reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 6);
+  });
+
+  it('predict gives as many classes as Classifier does, unless it is told', async () => {
+    const picture = join(EXAMPLES, 'val', 'fish', 'fish-01.jpg');
+    const { predictions } = json(await run('predict', picture, '--json')) as PredictResult;
+    const classifier = await Classifier.load(join(folder, 'head.safetensors'));
+    expect(predictions[0]?.predictions).toEqual(await classifier.predict(picture));
+    expect(predictions[0]?.predictions).toHaveLength(3);
   });
 
   it('predict goes on past what it cannot read, names it, and exits with 3', async () => {

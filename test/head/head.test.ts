@@ -49,7 +49,7 @@ test('predict gives the most probable classes, best first, and of equals the fir
   const [best] = head.predict(Float32Array.of(1, 2), 2);
   expect(best?.map(({ label }) => label)).toEqual(['bee', 'fly']);
   expect(best?.[0]?.probability).toBe(best?.[1]?.probability);
-  expect(head.predict(Float32Array.of(5, 0, 0, 5)).map((row) => row.map(({ label }) => label))).toEqual([
+  expect(head.predict(Float32Array.of(5, 0, 0, 5), 1).map((row) => row.map(({ label }) => label))).toEqual([
     ['ant'],
     ['fly'],
   ]);

@@ -1,5 +1,6 @@
 import { mkdir, open, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isNativeError } from 'node:util/types';
 import { retry } from '../../util/async.js';
 import { codeOf, LastlayerError, messageOf } from '../../util/errors.js';
 import { abandonedBeside, temporaryName } from '../../util/files.js';
@@ -9,6 +10,19 @@ const STALLED_MS = 30_000;
 
 /** Error codes of the disk. */
 const DISK_ERRORS = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EFBIG']);
+
+/** Error codes of a server that cannot be reached: no network, no such name, nothing that listens, or nothing that answers. */
+const UNREACHABLE = new Set([
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ECONNREFUSED',
+  'ENETUNREACH',
+  'ENETDOWN',
+  'EHOSTUNREACH',
+  'EADDRNOTAVAIL',
+  'ETIMEDOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
 
 export interface DownloadOptions {
   /** Receives the bytes so far, and in total if the server says so. */
@@ -33,6 +47,8 @@ export async function download(url: string, path: string, options: DownloadOptio
       signal,
       waitAfter: (error, tried) => {
         if (signal?.aborted || error instanceof LastlayerError || cannotWrite(error)) return undefined;
+        // A network that was there a moment ago may come back.
+        if (tried === 1 && isUnreachable(error)) return undefined;
         onNotice?.(`The download broke off (${causeOf(error)}); trying again.`);
         return retryDelay * 2 ** (tried - 1);
       },
@@ -41,6 +57,12 @@ export async function download(url: string, path: string, options: DownloadOptio
     signal?.throwIfAborted();
     if (error instanceof LastlayerError) throw error;
     const reason = causeOf(error);
+    if (isUnreachable(error)) {
+      throw new LastlayerError(
+        `There is no connection to ${new URL(url).host} (${reason}). If this machine is offline, download ${url} on another one ` +
+          `and pass the file with --from FILE.`,
+      );
+    }
     throw new LastlayerError(
       cannotWrite(error)
         ? `The download cannot be written to ${path}: ${reason}. Make room, or name another place with --out; then run the ` +
@@ -132,9 +154,19 @@ function cannotWrite(error: unknown): boolean {
   return DISK_ERRORS.has(codeOf(error) ?? '');
 }
 
-/** fetch puts the actual reason in the cause. */
+function isUnreachable(error: unknown): boolean {
+  return UNREACHABLE.has(codeOf(reasonFor(error)) ?? '');
+}
+
 function causeOf(error: unknown): string {
-  return error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : messageOf(error);
+  const reason = reasonFor(error);
+  // The message of several failed addresses together is empty.
+  return messageOf(reason) || (codeOf(reason) ?? 'unknown');
+}
+
+/** fetch puts the actual reason in the cause. */
+function reasonFor(error: unknown): unknown {
+  return isNativeError(error) && error.cause !== undefined ? error.cause : error;
 }
 
 const KIND = 'download';

@@ -1,13 +1,21 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
-import { LastlayerError, UsageError } from '../../util/errors.js';
+import { basename, join, parse, resolve } from 'node:path';
+import { LastlayerError, messageOf, UsageError } from '../../util/errors.js';
 import { fileExists, sha256OfFile } from '../../util/files.js';
 import { sha256Of } from '../../util/hash.js';
 import { withDefaults } from '../../util/validate.js';
 import { probeModel } from '../load.js';
-import { type ModelCard, type Provenance, writeModel } from '../model-card.js';
-import { type Model, readModel, type TransformChanges } from '../model.js';
+import { type Provenance, readCard } from '../model-card.js';
+import { type Model, NAMELESS, readModel, type TransformChanges } from '../model.js';
+import {
+  checkDestination,
+  DEFAULT_NAME,
+  type Destination,
+  modelsHome,
+  placeModel,
+  type WrittenModel,
+} from '../models.js';
 import {
   TORCHVISION_LICENCE,
   TORCHVISION_MODELS,
@@ -19,29 +27,25 @@ import {
 } from '../torchvision.js';
 import { download, type DownloadOptions, PartialDownload } from './download.js';
 
-const DEFAULT_MODEL = 'resnet18';
 const UNKNOWN_LICENCE = 'unknown: see the source';
 
-export interface FetchOptions extends DownloadOptions {
+/**
+ * The model is written to the folder of models. Its name there is by default that of torchvision's weights (`resnet50`, or
+ * `resnet50-v2` for the newer ones), else the model's own (`resnet34` for such a checkpoint), else that of its file.
+ */
+export interface FetchOptions extends DownloadOptions, Destination {
   /** A .pth, .safetensors or .onnx file, or its http(s) address. @default torchvision's weights of `model` */
   from?: string | undefined;
   /** One of torchvision's ResNets, e.g. `resnet50`. @default 'resnet18' */
   model?: string | undefined;
   /** Which of its weights. @default 'IMAGENET1K_V1' */
   weights?: WeightsName | undefined;
-  /** Where to write the model. @default named after the model, e.g. `models/resnet18.onnx` */
-  out?: string | undefined;
   /** Tensor or operator whose result is the embedding. @default the pooled features */
   features?: string | undefined;
   /** How the model wants its pictures, where that differs from torchvision's V1 weights. */
   transform?: TransformChanges | undefined;
   /** The sha256 that the source must have, or its first digits (at least 8). */
   sha256?: string | undefined;
-}
-
-export interface FetchedModel {
-  path: string;
-  card: ModelCard;
 }
 
 /**
@@ -53,26 +57,24 @@ export interface FetchedModel {
  * @throws {LastlayerError} if it cannot be had, has another digest, or is unusable
  * @throws {UsageError} if an option makes no sense
  */
-export async function fetchModel(options: FetchOptions = {}): Promise<FetchedModel> {
+export async function fetchModel(options: FetchOptions = {}): Promise<WrittenModel> {
   const { from, sha256 } = options;
   const pretrained = pretrainedOf(options);
-  const out = resolve(options.out ?? join('models', `${outputName(pretrained)}.onnx`));
-  if (!out.endsWith('.onnx')) throw new UsageError(`--out is ${out}; a name that ends in .onnx is expected.`);
+  checkDestination(options);
   if (sha256 !== undefined && !/^[0-9a-f]{8,64}$/i.test(sha256)) {
     throw new UsageError(`--sha256 is ${sha256}; 8 to 64 hexadecimal digits are expected.`);
   }
-  await mkdir(resolve(out, '..'), { recursive: true });
-  if (from === undefined) return fetchPretrained(pretrained, out, options);
-  if (/^https?:\/\//i.test(from)) return fetchFrom(from, out, options);
+  if (from === undefined) return fetchPretrained(pretrained, options);
+  if (/^https?:\/\//i.test(from)) return fetchFrom(from, options);
   const path = resolve(from);
-  return write(out, await readSource(path, path, options));
+  return place(await readSource(path, path, options), options);
 }
 
 function pretrainedOf({ from, model, weights }: FetchOptions): TorchvisionWeights {
   if (from !== undefined && (model ?? weights) !== undefined) {
     throw new UsageError(`--from ${from} and --${model ? 'model' : 'weights'} name two sources; leave one out.`);
   }
-  const name = model ?? DEFAULT_MODEL;
+  const name = model ?? DEFAULT_NAME;
   const found = torchvisionWeights(name, weights ?? 'IMAGENET1K_V1');
   if (found) return found;
   throw new UsageError(
@@ -83,15 +85,11 @@ function pretrainedOf({ from, model, weights }: FetchOptions): TorchvisionWeight
 }
 
 /** A model's two kinds of weights get different names. */
-function outputName({ model, weights }: TorchvisionWeights): string {
+function nameOf({ model, weights }: TorchvisionWeights): string {
   return weights === 'IMAGENET1K_V1' ? model : `${model}-v2`;
 }
 
-async function fetchPretrained(
-  pretrained: TorchvisionWeights,
-  out: string,
-  options: FetchOptions,
-): Promise<FetchedModel> {
+async function fetchPretrained(pretrained: TorchvisionWeights, options: FetchOptions): Promise<WrittenModel> {
   const { resize } = pretrained;
   const own = { ...options, transform: withDefaults(options.transform ?? {}, { resize }) };
   for (const path of await cachedCheckpoints(pretrained)) {
@@ -104,20 +102,22 @@ async function fetchPretrained(
       options.onNotice?.(`It is unusable: ${error.message}`);
       continue;
     }
-    return write(out, found);
+    return place(found, own);
   }
-  return fetchFrom(torchvisionUrl(pretrained), out, own);
+  return fetchFrom(torchvisionUrl(pretrained), own);
 }
 
-async function fetchFrom(url: string, out: string, options: FetchOptions): Promise<FetchedModel> {
-  const partial = await PartialDownload.claim(`${out}.${sha256Of(url).slice(0, 8)}`);
+async function fetchFrom(url: string, options: FetchOptions): Promise<WrittenModel> {
+  const beside = resolve(options.out ?? join(options.modelsDir ?? modelsHome(), 'model'));
+  await makeFolder(resolve(beside, '..'));
+  const partial = await PartialDownload.claim(`${beside}.${sha256Of(url).slice(0, 8)}`);
   try {
     await download(url, partial.path, options);
     const found = await readSource(partial.path, url, options).catch(async (error: unknown) => {
       await partial.remove();
       throw error;
     });
-    const written = await write(out, found);
+    const written = await place(found, options);
     await partial.remove();
     return written;
   } finally {
@@ -126,14 +126,26 @@ async function fetchFrom(url: string, out: string, options: FetchOptions): Promi
   }
 }
 
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw new LastlayerError(
+      `The folder ${folder} cannot be made: ${messageOf(error)}. Name another place with --out or $LASTLAYER_HOME.`,
+    );
+  }
+}
+
 /** A model that ran on a trial batch, and where it came from. */
 interface Source {
   model: Model & { width: number };
   provenance: Provenance;
+  /** What to call it. */
+  name: string;
 }
 
-async function write(out: string, { model, provenance }: Source): Promise<FetchedModel> {
-  return { path: out, card: await writeModel(out, model, provenance) };
+async function place({ model, provenance, name }: Source, options: FetchOptions): Promise<WrittenModel> {
+  return placeModel(model, provenance, options, name);
 }
 
 async function readSource(
@@ -150,19 +162,36 @@ async function readSource(
         `Get it again.`,
     );
   }
-  const known = torchvisionWeightsOf(sourceSha256) && TORCHVISION_LICENCE;
+  const known = torchvisionWeightsOf(sourceSha256);
   const model = await readModel(path, { source, features, transform, onNotice });
   const { width, classes } = await probeModel(model, source);
+  // A model of lastlayer's own, from another folder or machine, keeps what its card says of its origin.
+  const card = await readCard(path);
+  const own = card?.sha256 === model.sha256 ? card : undefined;
   return {
     model: { ...model, width, classes },
-    provenance: { source, sourceSha256, licence: licence ?? known ?? UNKNOWN_LICENCE, features },
+    provenance: {
+      source: own?.source ?? source,
+      sourceSha256: own ? (own.sourceSha256 ?? undefined) : sourceSha256,
+      licence: own?.licence ?? licence ?? (known ? TORCHVISION_LICENCE : UNKNOWN_LICENCE),
+      features: own?.features ?? features,
+    },
+    name: known ? nameOf(known) : model.name === NAMELESS ? nameOfFile(source) : model.name,
   };
+}
+
+/** `resnet34-b627a593.pth` is resnet34. */
+function nameOfFile(source: string): string {
+  return parse(withoutQuery(source)).name.replace(/-[0-9a-f]{8,64}$/, '');
+}
+
+function withoutQuery(source: string): string {
+  return source.split(/[?#]/)[0] ?? source;
 }
 
 /** By torch.hub's convention, the first digits of the sha256 come before the ending. */
 function digestInName(source: string): string | undefined {
-  const [path = source] = source.split(/[?#]/);
-  return /-([0-9a-f]{8,64})\.[a-z]+$/.exec(basename(path))?.[1];
+  return /-([0-9a-f]{8,64})\.[a-z]+$/.exec(basename(withoutQuery(source)))?.[1];
 }
 
 /**

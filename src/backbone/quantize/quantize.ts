@@ -1,13 +1,21 @@
-import { dirname, join, parse, resolve } from 'node:path';
+import { parse, resolve } from 'node:path';
 import type { ModelProto } from 'onnx-buf';
 import type { DatasetEntry } from '../../data/dataset.js';
 import { decodeModel, graphOf, opsetOf } from '../../formats/onnx/model.js';
 import { asCalled, LastlayerError, UsageError } from '../../util/errors.js';
-import { fileExists } from '../../util/files.js';
 import { Backbone } from '../backbone.js';
-import { BUNDLED_PATH, loadBackbone } from '../load.js';
-import { type ModelCard, readCard, writeModel } from '../model-card.js';
-import { describeModel } from '../model.js';
+import { loadBackbone } from '../load.js';
+import { readCard } from '../model-card.js';
+import { describeModel, type Model } from '../model.js';
+import {
+  BUNDLED_PATH,
+  checkDestination,
+  type Destination,
+  idNamed,
+  placeModel,
+  storedModels,
+  type WrittenModel,
+} from '../models.js';
 import type { SessionOptions } from '../session.js';
 import { calibrate, type CalibrationOptions } from './calibration.js';
 import { integerActivations, isIntegerOperator, quantizeGraph } from './graph.js';
@@ -15,18 +23,14 @@ import { integerActivations, isIntegerOperator, quantizeGraph } from './graph.js
 /** The first opset whose DequantizeLinear takes a scale for each channel. */
 const LEAST_OPSET = 13;
 
-export interface QuantizeOptions extends CalibrationOptions {
-  /** Where to write the model. @default beside the float32 one: `resnet18.int8.onnx` beside `resnet18.onnx` */
-  out?: string | undefined;
+/** The model is written to the folder of models. Its name there is by default that of the float32 one with `.int8`. */
+export interface QuantizeOptions extends CalibrationOptions, Omit<Destination, 'onNotice'> {
   /** How to run the new backbone. */
   session?: SessionOptions | undefined;
 }
 
-export interface QuantizedBackbone {
+export interface QuantizedBackbone extends WrittenModel {
   backbone: Backbone;
-  /** The model file. */
-  path: string;
-  card: ModelCard;
   /** The pictures that the ranges of the activations were measured on. */
   calibratedOn: DatasetEntry[];
 }
@@ -47,7 +51,10 @@ export async function quantizeBackbone(
   options: QuantizeOptions = {},
 ): Promise<QuantizedBackbone> {
   const { source, name, width } = backbone;
-  const path = outputPath(source, options.out);
+  checkDestination(options);
+  if (options.out !== undefined && resolve(options.out) === resolve(source)) {
+    throw new UsageError(`--out is ${source}, the float32 model itself; another name is expected.`);
+  }
   const float32 = decodeModel(backbone.onnx, source);
   if (backbone.quantized) {
     throw new LastlayerError(
@@ -60,25 +67,17 @@ export async function quantizeBackbone(
   const { activations, calibratedOn } = await calibrate(backbone, names, dataset, options);
   options.signal?.throwIfAborted();
   const int8 = quantizeGraph(float32, source, activations, `${name}.int8`);
-  const model = { ...describeModel(int8, path), width };
-  const card = await write(path, model, backbone, `${calibratedOn.length} pictures of ${resolve(dataset)}`);
-  return { backbone: new Backbone(model, path, options.session), path, card, calibratedOn };
+  const model = { ...describeModel(int8, source), width };
+  const calibration = `${calibratedOn.length} pictures of ${resolve(dataset)}`;
+  const written = await place(model, backbone, calibration, options);
+  return { backbone: new Backbone(model, written.path, options.session), calibratedOn, ...written };
 }
 
-function outputPath(source: string, out = int8Path(source)): string {
-  const path = resolve(out);
-  if (!path.endsWith('.onnx')) {
-    throw new UsageError(`--out is ${path}; a name that ends in .onnx is expected.`);
-  }
-  if (path === resolve(source)) {
-    throw new UsageError(`--out is ${path}, the float32 model itself; another name is expected.`);
-  }
-  return path;
-}
-
-/** The default place of the int8 model: beside the float32 one. */
-function int8Path(source: string): string {
-  return join(dirname(resolve(source)), `${parse(source).name}.int8.onnx`);
+/** The default name of the int8 model. */
+async function int8Name({ id, name, source }: Backbone, modelsDir: string | undefined): Promise<string> {
+  const known = (await storedModels(modelsDir)).find((each) => each.id === id && each.names.length > 0)?.names[0];
+  const file = parse(source).name;
+  return `${known ?? (file === id ? name : file)}.int8`;
 }
 
 function refuseUnsuitable(model: ModelProto, source: string): void {
@@ -97,15 +96,15 @@ function refuseUnsuitable(model: ModelProto, source: string): void {
   }
 }
 
-async function write(
-  path: string,
-  model: Parameters<typeof writeModel>[1],
-  { id, source, sha256 }: Backbone,
+async function place(
+  model: Model & { width: number },
+  float32: Backbone,
   calibration: string,
-): Promise<ModelCard> {
+  options: QuantizeOptions,
+): Promise<WrittenModel> {
+  const { id, source, sha256 } = float32;
   const original = await readCard(source);
-  return writeModel(
-    path,
+  return placeModel(
     { ...model, classes: model.classes ?? original?.classes ?? undefined },
     {
       source: `int8 of ${id} (${source}), calibrated on ${calibration}: ranges up to the 99.999th percentile`,
@@ -113,6 +112,8 @@ async function write(
       licence: original?.licence ?? 'unknown: see the source',
       features: original?.features ?? undefined,
     },
+    options,
+    await int8Name(float32, options.modelsDir),
   );
 }
 
@@ -155,8 +156,8 @@ export async function speedRatio(
 }
 
 /**
- * The int8 version of a float32 backbone: the model beside it, if it was made from this very one, else a new one, which is
- * written there. Where int8 is slower than float32 on this machine, the float32 backbone itself.
+ * The int8 version of a float32 backbone: one in the folders of models that was made from this very one, else a new one. Where
+ * int8 is slower than float32 on this machine, the float32 backbone itself.
  * @param dataset folder or manifest to calibrate a new model on
  * @param options.onNotice receives a line when a model is made, or float32 is kept
  * @throws as {@link quantizeBackbone} does
@@ -181,20 +182,26 @@ export async function int8Backbone(
   return float32;
 }
 
-/** The int8 model beside a float32 one, if it was made from that one. */
+/**
+ * The int8 model in the folders of models that was made from a float32 one. Of several, the one that has the name is taken, or
+ * else the newest.
+ */
 export async function existingInt8(
-  { source, sha256 }: Backbone,
-  { session }: Pick<QuantizeOptions, 'session'>,
+  float32: Backbone,
+  { session, modelsDir }: Pick<QuantizeOptions, 'session' | 'modelsDir'>,
 ): Promise<Backbone | undefined> {
-  const model = int8Path(source);
-  const card = await readCard(model);
-  if (card?.sourceSha256 !== sha256 || !(await fileExists(model))) return undefined;
-  return loadBackbone({ ...session, model });
+  const made = (await storedModels(modelsDir)).flatMap(({ path, card }) =>
+    card?.precision === 'int8' && card.sourceSha256 === float32.sha256 ? [{ path, ...card }] : [],
+  );
+  const named = await idNamed(await int8Name(float32, modelsDir), modelsDir);
+  const [newest] = made.sort((a, b) => b.created.localeCompare(a.created));
+  const chosen = made.find(({ id }) => id === named) ?? newest;
+  return chosen && loadBackbone({ ...session, model: chosen.path });
 }
 
 async function make(float32: Backbone, dataset: string, options: QuantizeOptions): Promise<Backbone> {
-  const { source, id } = float32;
-  options.onNotice?.(`There is no int8 model of ${id} at ${int8Path(source)}. Making one, calibrated on ${dataset}.`);
+  const { id } = float32;
+  options.onNotice?.(`There is no int8 model of ${id}. Making one, calibrated on ${dataset}.`);
   const { backbone, card } = await quantizeBackbone(float32, dataset, options);
   options.onNotice?.(asCalled(`Made ${card.id}. \`npm run quantize\` shows how close it is to ${id}.`));
   return backbone;

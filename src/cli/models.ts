@@ -1,0 +1,54 @@
+import type { Command } from 'commander';
+import { listModels, type ModelList, type ModelUsers } from '../classify/model-list.js';
+import { jsonOption } from './options.js';
+import { notice, onOneLine, print, say, styled } from './terminal.js';
+
+export const modelsCommand = (command: Command): Command =>
+  command
+    .argument('[users...]', 'heads, stores, or folders that have some (default: the current folder)')
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+Lists each model with its id, precision, size, names and file, and the heads and stores that were made with it. --model takes any
+of the names, the id or the file.
+
+Models are looked for in models/ of the current folder, in models/ of the clone or package, and in the folder that fetch-model and
+quantize write to: models in $LASTLAYER_HOME, or else in the system's cache folder. The files there may be deleted. Heads and
+stores whose model is gone work again once it is back.
+
+Examples:
+  npm run models
+  npm run models -- ~/work/bees --json`,
+    )
+    .action(run);
+
+async function run(users: string[], { json }: { json?: true | undefined }): Promise<void> {
+  const list = await listModels({ users: users.length > 0 ? users : undefined, onNotice: notice });
+  if (json) print(JSON.stringify(list));
+  else describe(list);
+}
+
+function describe({ models, missing, folders }: ModelList): void {
+  for (const { id, precision, bytes, names, path, isDefault, ...users } of models) {
+    const called = [...names, ...(isDefault ? ['used by default'] : [])].join(', ');
+    print(`${styled('bold', id)}  ${precision}  ${(bytes / 1e6).toFixed(1)} MB${called === '' ? '' : `  ${called}`}`);
+    print(`  ${onOneLine(path)}`);
+    describeUsers(users);
+  }
+  for (const { id, ...users } of missing) {
+    print(`${styled('bold', id)}  ${styled('red', 'missing')}`);
+    describeUsers(users);
+  }
+  say(`\nLooked in ${folders.join(', ')}.`);
+  if (missing.length > 0) {
+    say(
+      'What is missing is on another machine, or a file elsewhere: `npm run fetch-model -- --from FILE` brings it here.',
+    );
+  }
+}
+
+function describeUsers({ heads, datasets }: ModelUsers): void {
+  for (const head of heads) print(`  head   ${onOneLine(head)}`);
+  for (const { store, dataset } of datasets) print(`  store  ${onOneLine(store)}: ${onOneLine(dataset)}`);
+}
