@@ -1,5 +1,6 @@
 import { chromaOf, spreadOf } from '../image/fingerprint.js';
 import type { DatasetEmbeddings } from '../store/dataset-rows.js';
+import { quantile } from '../util/math.js';
 import type { Finding } from './finding.js';
 import type { Neighbours } from './neighbours.js';
 
@@ -73,8 +74,4 @@ function distanceOf(row: number, { k, rows, plain }: Neighbours): number | undef
     count++;
   }
   return count === 0 ? undefined : sum / count;
-}
-
-function quantile(sorted: readonly number[], q: number): number {
-  return sorted[Math.round(q * (sorted.length - 1))] ?? NaN;
 }

@@ -51,9 +51,12 @@ export async function evaluateDataset(
   const isSoftmax = head.kind === 'softmax';
   const evaluator = taskOf(head.kind).evaluator(head.labels, { thresholds: head.thresholds, topK: options.topK });
   const calledUnknown = { known: 0, others: 0 };
-  const { done, failed, unlabelled, split } = await eachEmbedding(
+  const chosen = await chooseSplit(path, options.split, ['test', 'val']);
+  const { split } = chosen;
+  const { done, failed, unlabelled } = await eachEmbedding(
     classifier,
     path,
+    chosen,
     options,
     (embedding, { label, labels }) => {
       const list = isSoftmax ? (label === null ? null : [label]) : labels === null ? null : labelsIn(labels);
@@ -93,13 +96,13 @@ export async function evaluateDataset(
  * @param visit takes a picture's embedding, the mean over the classifier's views, [width], and its row; false if that has
  *   no label
  */
-async function eachEmbedding(
-  { backbone, views }: Classifier,
+export async function eachEmbedding(
+  { backbone, views }: Pick<Classifier, 'backbone' | 'views'>,
   path: string,
-  options: EvaluateOptions,
+  { split, total }: ChosenSplit,
+  options: Omit<EvaluateOptions, 'split' | 'topK'>,
   visit: (embedding: Float32Array, row: EmbeddingRow) => boolean,
 ) {
-  const { split, total } = await chooseSplit(path, options.split);
   const failed: Evaluated['failed'] = [];
   let [done, unlabelled] = [0, 0];
   /** Rows of pictures whose other views are still to come. */
@@ -121,15 +124,30 @@ async function eachEmbedding(
     },
   });
   failed.sort((a, b) => (a.path < b.path ? -1 : 1));
-  return { split, done, failed, unlabelled };
+  return { done, failed, unlabelled };
 }
 
-/** @throws {LastlayerError} if the data set cannot be used, or has no pictures of the split */
-async function chooseSplit(path: string, wanted: Split | undefined) {
+interface ChosenSplit {
+  /** Undefined for all pictures. */
+  split: Split | undefined;
+  /** Its pictures, and those of no split. */
+  total: number;
+}
+
+/**
+ * The split to evaluate on.
+ * @param preferred if none is wanted: the first of these that the data set has, else everything
+ * @throws {LastlayerError} if the data set cannot be used, or has no pictures of the split
+ */
+export async function chooseSplit(
+  path: string,
+  wanted: Split | undefined,
+  preferred: readonly Split[],
+): Promise<ChosenSplit> {
   const dataset = await openDataset(path);
   const counts = new Map<Split | undefined, number>();
   for await (const { split } of dataset.entries()) counts.set(split, (counts.get(split) ?? 0) + 1);
-  const split = wanted ?? (['test', 'val'] as const).find((name) => counts.has(name));
+  const split = wanted ?? preferred.find((name) => counts.has(name));
   const all = [...counts.values()].reduce((sum, n) => sum + n, 0);
   const total = split === undefined ? all : (counts.get(split) ?? 0) + (counts.get(undefined) ?? 0);
   if (total === 0) {

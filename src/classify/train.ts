@@ -2,7 +2,7 @@ import { baselines } from '../head/baselines.js';
 import type { L2Rule } from '../head/cross-validate.js';
 import { evaluateHead } from '../head/evaluate.js';
 import { countLabels, countViews, rowWeights, type ClassWeights, type Examples } from '../head/examples.js';
-import type { Head } from '../head/head.js';
+import { pictureKeys, type Head } from '../head/head.js';
 import type { Iteration } from '../head/lbfgs.js';
 import { learningCurve, type CurvePoint } from '../head/learning-curve.js';
 import type { EvaluationResult, MultilabelResult } from '../head/metrics.js';
@@ -165,6 +165,7 @@ async function train<Result, Simple>(
       head: head.with({
         counts: { train: counted, validation: isHeldOut ? countLabels(examples, heldOut) : validation },
         metrics: trainingJson(result),
+        trainedOn: pictureKeys(rows.flatMap(({ digest }, row) => (trainMask(row) ? digest : []))),
       }),
       dataset: record,
       views: countViews(examples, trainMask),

@@ -35,6 +35,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./evaluate.js')).evaluateCommand,
   },
   {
+    name: 'compare',
+    description: 'Tell whether one head is better than another, and which pictures changed.',
+    load: async () => (await import('./compare.js')).compareCommand,
+  },
+  {
     name: 'check-data',
     description: 'Find duplicates, leaks, wrong labels and odd pictures in an embedded data set.',
     load: async () => (await import('./check-data.js')).checkDataCommand,

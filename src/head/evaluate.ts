@@ -2,6 +2,7 @@ import { evaluationBlocks, type Examples } from './examples.js';
 import type { Head } from './head.js';
 import type { HeadGraph } from './objective.js';
 import type { Evaluator, RowMask } from './task.js';
+import { argmax } from '../util/math.js';
 
 /** What a head is trained on, and what it is evaluated on. The two have no row in common. */
 export interface Fold {
@@ -35,4 +36,21 @@ export async function evaluateHead(
       evaluator.add(labelSets[target]!, probabilities);
     });
   }
+}
+
+/**
+ * The labels that a head predicts, as ascending indices, and how certain it is: the probability of the predicted class or, for
+ * a multilabel head, that of its least certain decision; 0 … 1.
+ * @param probabilities [N]
+ */
+export function decide({ thresholds }: Head, probabilities: Float64Array): { predicted: number[]; certainty: number } {
+  if (!thresholds) {
+    const best = argmax(probabilities, 0, probabilities.length);
+    return { predicted: [best], certainty: probabilities[best]! };
+  }
+  const isPredicted = thresholds.map((threshold, n) => probabilities[n]! >= threshold);
+  return {
+    predicted: isPredicted.flatMap((is, n) => (is ? [n] : [])),
+    certainty: Math.min(...probabilities.map((p, n) => (isPredicted[n] ? p : 1 - p))),
+  };
 }

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Matrix } from 'ml-matrix';
-import { encodeSafetensors, readSafetensors } from '../formats/safetensors.js';
+import { encodeSafetensors, readSafetensors, type TensorData } from '../formats/safetensors.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { readRegularFile, writeWholeFile } from '../util/files.js';
 import type { JsonValue } from '../util/json.js';
@@ -14,14 +14,19 @@ const VERSION = '1';
 
 const CLASS_MEANS = 'class_means';
 
+const TRAINED_ON = 'trained_on';
+/** A float32 holds whole numbers of 24 bits exactly. */
+const HALF_KEY = 2 ** 24;
+
 /**
  * Writes a head as a safetensors file: `fc.weight` [N, D] and `fc.bias` [N] in float32, which torchvision's
- * `resnet18(num_classes=N).fc` takes as they are, `class_means` [N, D] if it can detect unknown pictures, and everything
- * else that the head knows in the metadata. The file is written whole or not at all, see `writeWholeFile`.
+ * `resnet18(num_classes=N).fc` takes as they are, `class_means` [N, D] if it can detect unknown pictures, `trained_on`
+ * [M, 2] with the upper and the lower 24 bits of each training picture's key (see `pictureKeys`), and everything else that
+ * the head knows in the metadata. The file is written whole or not at all, see `writeWholeFile`.
  * @throws {LastlayerError} if it cannot be written
  */
 export async function saveHead(path: string, head: Head): Promise<void> {
-  const { weights, bias, labels, width, unknown } = head;
+  const { weights, bias, labels, width, unknown, trainedOn } = head;
   const tensors = new Map([
     ['fc.weight', { shape: [labels.length, width], data: Float32Array.from(weights.to1DArray()) }],
     ['fc.bias', { shape: [labels.length], data: bias }],
@@ -29,6 +34,10 @@ export async function saveHead(path: string, head: Head): Promise<void> {
   if (unknown) {
     const data = Float32Array.from(unknown.means.to1DArray());
     tensors.set(CLASS_MEANS, { shape: [labels.length, width], data });
+  }
+  if (trainedOn) {
+    const data = Float32Array.from([...trainedOn].flatMap((key) => [Math.floor(key / HALF_KEY), key % HALF_KEY]));
+    tensors.set(TRAINED_ON, { shape: [trainedOn.length, 2], data });
   }
   const bytes = encodeSafetensors(tensors, { ...encodeMetadata(head), lastlayer: await ownVersion() });
   try {
@@ -76,12 +85,23 @@ export function readHead(bytes: Uint8Array, path: string): Head {
         means && unknownThreshold !== null
           ? { means: Matrix.from1DArray(rows, columns, means.data), threshold: unknownThreshold }
           : null,
+      trainedOn: keysIn(tensors.get(TRAINED_ON)),
       weights: Matrix.from1DArray(classes, width, weight.data),
       bias: bias.data,
     });
   } catch (error) {
     throw new LastlayerError(`${path} is damaged: ${messageOf(error)} Train it again.`);
   }
+}
+
+/** @throws {LastlayerError} if the tensor is not [M, 2] */
+function keysIn(tensor: TensorData | undefined): Float64Array | null {
+  if (!tensor) return null;
+  const { shape, data } = tensor;
+  if (shape.length !== 2 || shape[1] !== 2) {
+    throw new LastlayerError(`${TRAINED_ON} is [${shape.join(', ')}] where [M, 2] is expected.`);
+  }
+  return Float64Array.from({ length: shape[0]! }, (_, i) => data[2 * i]! * HALF_KEY + data[2 * i + 1]!);
 }
 
 /** @throws {LastlayerError} if the file of a head cannot be read */
@@ -94,7 +114,7 @@ export async function readHeadFile(path: string): Promise<Uint8Array> {
 }
 
 /** Everything that a head knows but its tensors. */
-type HeadDescription = Omit<HeadFields, 'weights' | 'bias' | 'unknown'> & {
+type HeadDescription = Omit<HeadFields, 'weights' | 'bias' | 'unknown' | 'trainedOn'> & {
   unknownThreshold: number | null;
 };
 

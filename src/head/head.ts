@@ -34,6 +34,7 @@ export class Head implements HeadFields {
   readonly thresholds: readonly number[] | null;
   readonly temperature: number;
   readonly unknown: UnknownDetector | null;
+  readonly trainedOn: Float64Array | null;
   readonly metrics: JsonValue;
   readonly created: string;
 
@@ -52,6 +53,7 @@ export class Head implements HeadFields {
       fields.thresholds ?? (this.kind === 'multilabel' ? fields.labels.map(() => DEFAULT_THRESHOLD) : null);
     this.temperature = fields.temperature ?? 1;
     this.unknown = fields.unknown ?? null;
+    this.trainedOn = fields.trainedOn ?? null;
     this.metrics = fields.metrics;
     this.created = fields.created;
     checkFields(this);
@@ -134,6 +136,24 @@ export class Head implements HeadFields {
   }
 
   /**
+   * Whether a picture was among those that the head was trained on.
+   * @param digest sha256 of its bytes, in hexadecimal
+   * @returns undefined if the head does not know what it was trained on
+   */
+  wasTrainedOn(digest: string): boolean | undefined {
+    const { trainedOn } = this;
+    if (!trainedOn) return undefined;
+    const key = pictureKey(digest);
+    let [from, to] = [0, trainedOn.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (trainedOn[middle]! < key) from = middle + 1;
+      else to = middle;
+    }
+    return trainedOn[from] === key;
+  }
+
+  /**
    * The labels that a multilabel head predicts: those whose probability is at least their threshold.
    * @param embeddings [rows × width] row-major
    * @returns [rows], each in the order of `labels`; always empty for a softmax head, which has `predict`
@@ -163,6 +183,19 @@ export class Head implements HeadFields {
         .slice(0, topK),
     );
   }
+}
+
+/** Enough of a picture's sha256 to tell a million pictures apart: two of them agree in it with a probability below 0.2 %. */
+const KEY_DIGITS = 12;
+
+/** The first 48 bits of a picture's sha256, which a number holds exactly. */
+function pictureKey(digest: string): number {
+  return Number.parseInt(digest.slice(0, KEY_DIGITS), 16);
+}
+
+/** What a head keeps of the pictures that it was trained on: the first 48 bits of each sha256, once each, ascending. */
+export function pictureKeys(digests: readonly string[]): Float64Array {
+  return Float64Array.from(new Set(digests.map(pictureKey))).sort();
 }
 
 /** How a head's training went. */
@@ -215,6 +248,8 @@ export interface HeadFields {
   temperature?: number | undefined;
   /** What tells pictures of none of the classes; null if no picture is ever called unknown. @default null */
   unknown?: UnknownDetector | null | undefined;
+  /** The pictures that it was trained on, see {@link pictureKeys}; null if that is not known. @default null */
+  trainedOn?: Float64Array | null | undefined;
   /** How good the head was found to be; null if that was not measured. */
   metrics: JsonValue;
   /** When it was trained; ISO 8601. */
@@ -223,7 +258,7 @@ export interface HeadFields {
 
 /** @throws {LastlayerError} if the shapes disagree or a number is out of its range */
 function checkFields(fields: Head): void {
-  const { kind, thresholds, weights, bias, labels, counts, temperature, unknown } = fields;
+  const { kind, thresholds, weights, bias, labels, counts, temperature, unknown, trainedOn } = fields;
   const found = {
     'rows of weights': weights.rows,
     biases: bias.length,
@@ -252,6 +287,11 @@ function checkFields(fields: Head): void {
       Failure: LastlayerError,
     });
   });
+  if (
+    trainedOn?.some((key, i) => !Number.isInteger(key) || key < 0 || key >= 2 ** 48 || key <= (trainedOn[i - 1] ?? -1))
+  ) {
+    throw new LastlayerError('The head holds a list of training pictures that is not one of ascending digests.');
+  }
   if (!unknown) return;
   if (!unknown.means.to1DArray().every(Number.isFinite)) {
     throw new LastlayerError('The head holds class means that are NaN or infinite.');

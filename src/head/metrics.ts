@@ -3,7 +3,7 @@ import { checkInteger } from '../util/validate.js';
 import { mean, ratio, sum } from '../util/math.js';
 
 /** In the log loss, probabilities are clipped to at least this, as in scikit-learn for float64: one sure mistake costs 36 nats. */
-const SMALLEST_PROBABILITY = Number.EPSILON;
+export const SMALLEST_PROBABILITY = Number.EPSILON;
 
 /** How well one class is predicted. TP, FP, FN: true positives, false positives, false negatives. */
 export interface ClassMetrics {

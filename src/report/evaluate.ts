@@ -1,6 +1,7 @@
 import { splitRows, type DataSplit } from '../classify/train.js';
 import { predictOutOfFold, type PathPoint } from '../head/cross-validate.js';
 import type { FeatureSource } from '../head/examples.js';
+import { decide } from '../head/evaluate.js';
 import type { Head } from '../head/head.js';
 import type { CurvePoint } from '../head/learning-curve.js';
 import type { EvaluationResult, MultilabelResult } from '../head/metrics.js';
@@ -8,7 +9,6 @@ import { HeadGraph } from '../head/objective.js';
 import { taskOf, type Baselines, type MultilabelBaselines, type RowMask, type Targets } from '../head/task.js';
 import type { DatasetEmbeddings } from '../store/dataset-rows.js';
 import { LastlayerError } from '../util/errors.js';
-import { argmax } from '../util/math.js';
 
 /** A picture, its labels and the predicted ones: one each for a softmax head, any number for a multilabel head. */
 export interface EvaluatedPicture {
@@ -78,19 +78,6 @@ export async function evaluateForReport(
   }
   pictures.sort((a, b) => a.row - b.row);
   return { kind: head.kind, result: evaluator.result(), pictures, ...evaluatedOn } as ReportEvaluation;
-}
-
-/** The labels that the head predicts, as indices, and how certain it is. */
-function decide({ thresholds }: Head, probabilities: Float64Array): { predicted: number[]; certainty: number } {
-  if (!thresholds) {
-    const best = argmax(probabilities, 0, probabilities.length);
-    return { predicted: [best], certainty: probabilities[best]! };
-  }
-  const isPredicted = thresholds.map((threshold, n) => probabilities[n]! >= threshold);
-  return {
-    predicted: isPredicted.flatMap((is, n) => (is ? [n] : [])),
-    certainty: Math.min(...probabilities.map((p, n) => (isPredicted[n] ? p : 1 - p))),
-  };
 }
 
 /**

@@ -10,6 +10,11 @@ export function mean(values: readonly number[]): number | null {
   return ratio(sum(values), values.length);
 }
 
+/** The value that a fraction q of the others are below, to the nearest; NaN of no values. @param sorted ascending */
+export function quantile(sorted: readonly number[] | Float64Array, q: number): number {
+  return sorted[Math.round(q * (sorted.length - 1))] ?? NaN;
+}
+
 /** part / whole; null if the whole is 0. */
 export function ratio(part: number, whole: number): number | null {
   return whole === 0 ? null : part / whole;

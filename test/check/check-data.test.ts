@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { checkData, type DataCheck } from '../../src/check/check-data.js';
 import type { Issue } from '../../src/check/finding.js';
+import { sha256Of } from '../../src/util/hash.js';
 import { type PlainRow, writeStore } from '../support/embeddings.js';
 import { temporaryFolder } from '../support/files.js';
 
@@ -71,9 +72,9 @@ test('copies are found once each, leaks and contradictions among them', async ()
   const nearly = b.embedding.map((value, j) => value + (j % 2 === 0 ? 0.01 : -0.01));
   const result = await check('copies', [
     ...rows,
-    { ...a, path: '/data/900.jpg', split: 'val', sha256: `of ${a.path}` },
+    { ...a, path: '/data/900.jpg', split: 'val', sha256: sha256Of(a.path) },
     { ...b, path: '/data/901.jpg', embedding: nearly },
-    { ...c, path: '/data/902.jpg', label: 'bee' === c.label ? 'wasp' : 'bee', sha256: `of ${c.path}` },
+    { ...c, path: '/data/902.jpg', label: 'bee' === c.label ? 'wasp' : 'bee', sha256: sha256Of(c.path) },
   ]);
   expect(found(result, 'leak')).toEqual(['900']);
   expect(found(result, 'exact duplicate')).toEqual(['900', '902']);
@@ -128,7 +129,7 @@ test('pictures that do not belong here are outliers even where a dozen of them a
 
 test('pictures without labels are compared all the same', async () => {
   const rows = rowsOf(30).map((row) => ({ ...row, label: null }));
-  const copy = { ...rows[3], path: '/data/900.jpg', sha256: 'of /data/003.jpg' };
+  const copy = { ...rows[3], path: '/data/900.jpg', sha256: sha256Of('/data/003.jpg') };
   const result = await check('unlabelled', [...rows, copy]);
   expect(found(result, 'exact duplicate')).toEqual(['900']);
   expect(result.warnings).toEqual(['Labels are not checked: fewer than two classes have two pictures each.']);

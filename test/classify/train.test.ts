@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { trainFromStore, type TrainOptions } from '../../src/classify/train.js';
 import { loadHead, saveHead } from '../../src/head/file.js';
 import { trainHead } from '../../src/head/train.js';
+import { sha256Of } from '../../src/util/hash.js';
 import { uniform } from '../head/data.js';
 import { MODEL_ID, type PlainRow, TRANSFORM_ID, writeStore } from '../support/embeddings.js';
 import { temporaryFolder } from '../support/files.js';
@@ -140,7 +141,9 @@ describe('what the manifest says of a picture', () => {
 
   it('is told where validation pictures are known from training', async () => {
     const rows = [...pictures(60, 1, { split: 'train' }), ...pictures(30, 2, { split: 'val' })];
-    const doubled = rows.map((row, i) => (i === 0 || i === 60 || i === 61 ? { ...row, sha256: 'same' } : row));
+    const doubled = rows.map((row, i) =>
+      i === 0 || i === 60 || i === 61 ? { ...row, sha256: sha256Of('same') } : row,
+    );
     expect((await train(doubled)).notices.join('\n')).toMatch(
       /^2 validation pictures of \/data are identical to a training picture, or in a group with one/,
     );

@@ -8,6 +8,7 @@ import { trainFromStore } from '../../src/classify/train.js';
 import { embedDataset } from '../../src/embed/embed.js';
 import { trainHead } from '../../src/head/train.js';
 import { UsageError } from '../../src/util/errors.js';
+import { sha256Of } from '../../src/util/hash.js';
 import { type PlainRow, writeStore } from '../support/embeddings.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
@@ -82,7 +83,7 @@ describe('training on several views of a picture', () => {
     const stale = join(root, 'stale');
     await writeStore(
       stale,
-      rows.map((row) => (row.view === 'flip' ? { ...row, sha256: 'of something else' } : row)),
+      rows.map((row) => (row.view === 'flip' ? { ...row, sha256: sha256Of('something else') } : row)),
       WIDTH,
     );
     const found = await trainFromStore({ store: stale, ...options });

@@ -4,9 +4,12 @@ import { join } from 'node:path';
 import { Matrix } from 'ml-matrix';
 import { encodeSafetensors, readSafetensors } from '../../src/formats/safetensors.js';
 import { loadHead, saveHead } from '../../src/head/file.js';
-import type { Head } from '../../src/head/head.js';
+import { pictureKeys, type Head } from '../../src/head/head.js';
 import { trainHead } from '../../src/head/train.js';
 import { IDS, overlapping } from './data.js';
+
+/** The keys of these are the largest, the smallest, and one that a float32 does not hold. */
+const DIGESTS = ['f'.repeat(64), '0'.repeat(64), '0000010000010'.padEnd(64, '0')] as const;
 
 let folder: string;
 let path: string;
@@ -18,6 +21,7 @@ beforeAll(async () => {
     counts: { ...trained.counts, validation: [3, 0, 1] },
     metrics: { validation: { accuracy: 0.75, precision: null, confusion: [[3, 0]] } },
     temperature: 1.25,
+    trainedOn: pictureKeys(DIGESTS),
     unknown: {
       means: new Matrix([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0.6, 0.8].map(Math.fround)]),
       threshold: 0.6,
@@ -42,6 +46,13 @@ async function rewrite(change: (file: ReturnType<typeof readSafetensors>) => voi
 
 test('a head comes back exactly', async () => {
   expect(await loadHead(path)).toEqual(head);
+});
+
+test('it knows which pictures it was trained on, by their digests', async () => {
+  const loaded = await loadHead(path);
+  expect(DIGESTS.map((digest) => loaded.wasTrainedOn(digest))).toEqual([true, true, true]);
+  expect(loaded.wasTrainedOn('0000010000020'.padEnd(64, '0'))).toBe(false);
+  expect(head.with({ trainedOn: null }).wasTrainedOn(DIGESTS[0])).toBeUndefined();
 });
 
 test('a label may be any text', async () => {
@@ -160,6 +171,14 @@ test.each<[string, (file: File) => void]>([
     ({ tensors }) => tensors.get('class_means')?.data.fill(NaN, 5, 6),
   ],
   [
+    'PATH is damaged: The head holds a list of training pictures that is not one of ascending digests. Train it again.',
+    ({ tensors }) => tensors.get('trained_on')?.data.fill(NaN, 2, 3),
+  ],
+  [
+    'PATH is damaged: trained_on is [6] where [M, 2] is expected. Train it again.',
+    ({ tensors }) => tensors.set('trained_on', { shape: [6], data: new Float32Array(6) }),
+  ],
+  [
     'PATH is damaged: The head has no labels. Train it again.',
     ({ tensors, metadata }) => {
       tensors.clear();
@@ -174,7 +193,7 @@ test.each<[string, (file: File) => void]>([
     ({ tensors }) => tensors.get('fc.weight')?.data.fill(NaN, 5, 6),
   ],
   [
-    'PATH is damaged: a head has the tensors fc.weight and fc.bias, but this file has class_means, fc.weight. Train it again.',
+    'PATH is damaged: a head has the tensors fc.weight and fc.bias, but this file has class_means, fc.weight, trained_on. Train it again.',
     ({ tensors }) => tensors.delete('fc.bias'),
   ],
   [

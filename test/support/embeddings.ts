@@ -1,5 +1,6 @@
 import type { EmbeddingRow } from '../../src/store/row.js';
 import { EmbeddingStore } from '../../src/store/store.js';
+import { sha256Of } from '../../src/util/hash.js';
 
 /** Ids under which `writeStore` keeps its rows. */
 export const MODEL_ID = 'resnet18-test@0123456789ab';
@@ -22,7 +23,7 @@ export async function writeStore(location: string, rows: readonly PlainRow[], wi
           split: null,
           group: null,
           weight: null,
-          sha256: `of ${row.path}`,
+          sha256: sha256Of(row.path),
         },
         ...{
           size: 1,

@@ -1,0 +1,200 @@
+import { type Command, Option } from 'commander';
+import { loadBackbone } from '../backbone/load.js';
+import { checkBackbone, Classifier } from '../classify/classifier.js';
+import { nameOf } from '../check/finding.js';
+import {
+  type ChangedPicture,
+  compareClassifiers,
+  type ComparedPrediction,
+  type Comparison,
+  verdictOf,
+} from '../classify/compare.js';
+import type { Split } from '../data/dataset.js';
+import { loadHead } from '../head/file.js';
+import { percent } from '../util/format.js';
+import {
+  deviceOption,
+  jsonOption,
+  type ModelFlags,
+  splitOption,
+  storeOption,
+  threadsOption,
+  wholeNumber,
+} from './options.js';
+import { interruptible, Progress } from './progress.js';
+import { notice, number, onOneLine, print, say, styled, table } from './terminal.js';
+
+interface CompareFlags extends Omit<ModelFlags, 'model'> {
+  store: string;
+  split?: Split | undefined;
+  show: number;
+  json?: true | undefined;
+}
+
+export const compareCommand = (command: Command): Command =>
+  command
+    .argument('<a>', 'file of a head, such as the earlier one')
+    .argument('<b>', 'file of the head to compare it with')
+    .argument('[dataset]', 'as for embed (default: the one in the store that was embedded last for the heads)')
+    .addOption(storeOption())
+    .addOption(splitOption('the split to compare on (default: val, else test, else everything)'))
+    .addOption(
+      new Option('--show <n>', 'changed pictures of each kind to list; --json has all')
+        .argParser(wholeNumber)
+        .default(10),
+    )
+    .addOption(deviceOption())
+    .addOption(threadsOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+Tells whether B is better than A: did other labels, other features or more pictures help? Both heads classify the same pictures,
+by the labels that the data set gives them now. Pictures that either head was trained on are left out, even where they lie in
+another folder or split, and so are those of classes that only one of them knows. The heads may be of different backbones.
+
+McNemar's exact test looks at the pictures that just one of the two gets right. The 95 % intervals of the differences are by a
+paired bootstrap, the same each time.
+
+Heads that were trained on all pictures leave none to compare on. Train them with --hold-out 0.2, which holds out the same
+pictures each time, or name other pictures.
+
+Embeddings that are in the store are reused. Nothing is written to it.
+
+Exit code 3: done, but some pictures could not be read.
+
+Examples:
+  npm run compare -- before.safetensors after.safetensors
+  npm run compare -- before.safetensors after.safetensors ~/photos --split test
+  npm run compare -- resnet18.safetensors resnet50.safetensors new-photos --json`,
+    )
+    .action(run);
+
+async function run(a: string, b: string, dataset: string | undefined, flags: CompareFlags): Promise<void> {
+  const classifiers = await loadBoth(a, b, flags);
+  const progress = new Progress('comparing', 'pictures');
+  const result = await interruptible(
+    (signal) =>
+      compareClassifiers(classifiers, {
+        dataset,
+        store: flags.store,
+        split: flags.split,
+        signal,
+        onNotice: notice,
+        onProgress: ({ done, total }) => {
+          progress.update(done, total);
+        },
+      }),
+    { displays: [progress] },
+  );
+  if (result.failed.length > 0) process.exitCode = 3;
+  if (flags.json) {
+    const { failed: errors, split = null, ...rest } = result;
+    print(JSON.stringify({ verdict: verdictOf(result), split, ...rest, errors }));
+  } else {
+    print(describe(result, flags.show));
+    for (const { path, error } of result.failed) say(`unreadable: ${onOneLine(path)}: ${onOneLine(error)}`);
+  }
+}
+
+async function loadBoth(a: string, b: string, options: ModelFlags) {
+  const first = await Classifier.load(a, { ...options, onNotice: notice });
+  const head = await loadHead(b);
+  // Heads of one backbone share it.
+  const backbone =
+    head.modelId === first.backbone.id
+      ? first.backbone
+      : await loadBackbone({ ...options, model: head.modelId, neededBy: b, onNotice: notice });
+  checkBackbone(head, backbone, b);
+  return { a: { name: a, classifier: first }, b: { name: b, classifier: new Classifier(backbone, head) } };
+}
+
+function describe(result: Comparison, show: number): string {
+  const { a, b, dataset, split, count, difference, unknown, unlabelled, kind } = result;
+  const heads = [['A', a] as const, ['B', b] as const];
+  const lines = [
+    verdict(result),
+    '',
+    `${dataset}${split ? `, split ${split}` : ''}: ${count} pictures that neither head was trained on`,
+    ...heads.map(([name, head]) => `  ${name}: ${head.name}, on ${head.modelId}`),
+    table([
+      ['', 'A', 'B', 'B − A', '95 % interval'],
+      [
+        kind === 'softmax' ? '  accuracy' : '  all labels right',
+        percent(a.accuracy),
+        percent(b.accuracy),
+        points(difference.accuracy),
+        difference.accuracyInterval?.map(points).join(' to ') ?? '–',
+      ],
+      [
+        '  log loss',
+        number(a.logLoss),
+        number(b.logLoss),
+        signed(difference.logLoss, 3),
+        difference.logLossInterval?.map((value) => signed(value, 3)).join(' to ') ?? '–',
+      ],
+    ]),
+  ];
+  for (const [change, what] of CHANGES) {
+    const found = result.changed.filter((picture) => picture.change === change);
+    if (found.length === 0) continue;
+    lines.push(
+      '',
+      `${what}: ${found.length}`,
+      ...found.slice(0, show).map((picture) => describeChange(picture, dataset)),
+    );
+    if (found.length > show) lines.push(`  … and ${found.length - show} more; --json has all`);
+  }
+  if (unknown.length > 0) {
+    const counts = unknown.map(({ label, count: n }) => `${label} ${n}`).join(', ');
+    lines.push('', `not compared, ${kind === 'softmax' ? 'classes' : 'labels'} that not both heads know: ${counts}`);
+  }
+  if (unlabelled > 0) lines.push('', `not compared, pictures without a label: ${unlabelled}`);
+  return lines.join('\n');
+}
+
+/** The kinds of change, with their headings. */
+const CHANGES = [
+  ['fixed', 'fixed, only B is right'],
+  ['broken', 'broken, only A is right'],
+  ['other', 'wrong in another way'],
+] as const;
+
+function verdict(result: Comparison): string {
+  const { fixed, broken, pValue } = result;
+  if (fixed + broken === 0) return 'No difference in accuracy: both heads are right on the same pictures.';
+  const found = verdictOf(result);
+  const headline = {
+    better: 'B is clearly better',
+    worse: 'B is clearly worse',
+    'no clear difference': 'No clear difference',
+  };
+  const colour = { better: 'green', worse: 'red', 'no clear difference': 'yellow' } as const;
+  const p = pValue < 0.001 ? 'p < 0.001' : `p = ${pValue.toFixed(3)}`;
+  return (
+    `${styled(colour[found], headline[found])}: of the ${fixed + broken} pictures that just one of the two gets right, ` +
+    `B gets ${fixed} and A ${broken} (McNemar's exact test, ${p}).`
+  );
+}
+
+function describeChange({ path, labels, a, b }: ChangedPicture, dataset: string): string {
+  return `  ${onOneLine(nameOf(dataset, path))}: ${named(labels)}; A ${predicted(a)}, B ${predicted(b)}`;
+}
+
+function predicted({ labels, certainty }: ComparedPrediction): string {
+  return `${named(labels)} ${percent(certainty)}`;
+}
+
+function named(labels: readonly string[]): string {
+  return labels.length === 0 ? '(none)' : labels.map(onOneLine).join(' + ');
+}
+
+function points(fraction: number): string {
+  return `${signed(100 * fraction, 1)} pp`;
+}
+
+function signed(value: number, digits: number): string {
+  const text = Math.abs(value).toFixed(digits);
+  if (Number(text) === 0) return text;
+  return `${value < 0 ? '−' : '+'}${text}`;
+}
