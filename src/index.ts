@@ -27,7 +27,13 @@ export {
   type ClassifierOptions,
   type ImageSource,
 } from './classify/classifier.js';
-export { compareClassifiers, type ChangedPicture, type CompareOptions, type Comparison } from './classify/compare.js';
+export {
+  compareClassifiers,
+  loadCompared,
+  type ChangedPicture,
+  type CompareOptions,
+  type Comparison,
+} from './classify/compare.js';
 export { evaluateDataset, type DatasetEvaluation, type EvaluateOptions } from './classify/evaluate.js';
 export { measureFidelity, type Fidelity, type FidelityOptions, type HeadFidelity } from './classify/fidelity.js';
 export { listModels, type ListedModel, type ModelList, type ModelUsers } from './classify/model-list.js';

@@ -1,4 +1,6 @@
+import { type BackboneOptions, loadBackbone } from '../backbone/load.js';
 import type { Split } from '../data/dataset.js';
+import { loadHead } from '../head/file.js';
 import { decide } from '../head/evaluate.js';
 import type { Head } from '../head/head.js';
 import { SMALLEST_PROBABILITY, wilsonInterval } from '../head/metrics.js';
@@ -9,7 +11,7 @@ import { type EmbeddingRow, labelsIn } from '../store/row.js';
 import { DEFAULT_STORE, EmbeddingStore } from '../store/store.js';
 import { LastlayerError } from '../util/errors.js';
 import { mean } from '../util/math.js';
-import type { Classifier } from './classifier.js';
+import { checkBackbone, Classifier } from './classifier.js';
 import { chooseSplit, eachEmbedding, type EvaluateOptions } from './evaluate.js';
 
 /** Two classifiers and the names of their heads, for messages. */
@@ -93,10 +95,42 @@ export interface Comparison {
 /** The chance of a false alarm that verdicts accept. */
 const ALPHA = 0.05;
 
-/** Whether B is better or worse than A by more than chance would have it, at 5 %. */
-export function verdictOf({ fixed, broken, pValue }: Pick<Comparison, 'fixed' | 'broken' | 'pValue'>) {
-  if (pValue >= ALPHA) return 'no clear difference';
-  return fixed > broken ? 'better' : 'worse';
+/** Whether B is better or worse than A by more than chance would have it, at 5 %, and a sentence that says so. */
+export function verdictOf({ fixed, broken, pValue }: Pick<Comparison, 'fixed' | 'broken' | 'pValue'>): {
+  verdict: 'better' | 'worse' | 'unclear' | 'equal';
+  text: string;
+} {
+  if (fixed + broken === 0) {
+    return { verdict: 'equal', text: 'No difference in accuracy: both heads are right on the same pictures.' };
+  }
+  const verdict = pValue >= ALPHA ? 'unclear' : fixed > broken ? 'better' : 'worse';
+  const headline = { better: 'B is clearly better', worse: 'B is clearly worse', unclear: 'No clear difference' }[
+    verdict
+  ];
+  const p = pValue < 0.001 ? 'p < 0.001' : `p = ${pValue.toFixed(3)}`;
+  return {
+    verdict,
+    text:
+      `${headline}: of the ${fixed + broken} pictures that just one of the two gets right, B gets ${fixed} and A ${broken} ` +
+      `(McNemar's exact test, ${p}).`,
+  };
+}
+
+/**
+ * Loads two heads and their backbones, for {@link compareClassifiers}. Heads of one backbone share it.
+ * @throws {LastlayerError} if a head or its backbone cannot be read
+ */
+export async function loadCompared(
+  a: string,
+  b: string,
+  options: Omit<BackboneOptions, 'model' | 'neededBy'> = {},
+): Promise<ComparedClassifiers> {
+  const first = await Classifier.load(a, options);
+  const head = await loadHead(b);
+  const isShared = head.modelId === first.backbone.id;
+  const backbone = isShared ? first.backbone : await loadBackbone({ ...options, model: head.modelId, neededBy: b });
+  checkBackbone(head, backbone, b);
+  return { a: { name: a, classifier: first }, b: { name: b, classifier: new Classifier(backbone, head) } };
 }
 
 /**

@@ -1,17 +1,15 @@
 import { type Command, Option } from 'commander';
-import { loadBackbone } from '../backbone/load.js';
-import { checkBackbone, Classifier } from '../classify/classifier.js';
 import { nameOf } from '../check/finding.js';
 import {
   type ChangedPicture,
   compareClassifiers,
   type ComparedPrediction,
   type Comparison,
+  loadCompared,
   verdictOf,
 } from '../classify/compare.js';
 import type { Split } from '../data/dataset.js';
-import { loadHead } from '../head/file.js';
-import { percent } from '../util/format.js';
+import { percent, signed, signedPoints as points } from '../util/format.js';
 import {
   deviceOption,
   jsonOption,
@@ -71,7 +69,7 @@ Examples:
     .action(run);
 
 async function run(a: string, b: string, dataset: string | undefined, flags: CompareFlags): Promise<void> {
-  const classifiers = await loadBoth(a, b, flags);
+  const classifiers = await loadCompared(a, b, { ...flags, onNotice: notice });
   const progress = new Progress('comparing', 'pictures');
   const result = await interruptible(
     (signal) =>
@@ -90,30 +88,19 @@ async function run(a: string, b: string, dataset: string | undefined, flags: Com
   if (result.failed.length > 0) process.exitCode = 3;
   if (flags.json) {
     const { failed: errors, split = null, ...rest } = result;
-    print(JSON.stringify({ verdict: verdictOf(result), split, ...rest, errors }));
+    print(JSON.stringify({ verdict: verdictOf(result).verdict, split, ...rest, errors }));
   } else {
     print(describe(result, flags.show));
     for (const { path, error } of result.failed) say(`unreadable: ${onOneLine(path)}: ${onOneLine(error)}`);
   }
 }
 
-async function loadBoth(a: string, b: string, options: ModelFlags) {
-  const first = await Classifier.load(a, { ...options, onNotice: notice });
-  const head = await loadHead(b);
-  // Heads of one backbone share it.
-  const backbone =
-    head.modelId === first.backbone.id
-      ? first.backbone
-      : await loadBackbone({ ...options, model: head.modelId, neededBy: b, onNotice: notice });
-  checkBackbone(head, backbone, b);
-  return { a: { name: a, classifier: first }, b: { name: b, classifier: new Classifier(backbone, head) } };
-}
-
 function describe(result: Comparison, show: number): string {
   const { a, b, dataset, split, count, difference, unknown, unlabelled, kind } = result;
+  const { verdict, text } = verdictOf(result);
   const heads = [['A', a] as const, ['B', b] as const];
   const lines = [
-    verdict(result),
+    styled(COLOURS[verdict], text),
     '',
     `${dataset}${split ? `, split ${split}` : ''}: ${count} pictures that neither head was trained on`,
     ...heads.map(([name, head]) => `  ${name}: ${head.name}, on ${head.modelId}`),
@@ -153,29 +140,14 @@ function describe(result: Comparison, show: number): string {
   return lines.join('\n');
 }
 
+const COLOURS = { better: 'green', worse: 'red', unclear: 'yellow', equal: 'yellow' } as const;
+
 /** The kinds of change, with their headings. */
 const CHANGES = [
   ['fixed', 'fixed, only B is right'],
   ['broken', 'broken, only A is right'],
   ['other', 'wrong in another way'],
 ] as const;
-
-function verdict(result: Comparison): string {
-  const { fixed, broken, pValue } = result;
-  if (fixed + broken === 0) return 'No difference in accuracy: both heads are right on the same pictures.';
-  const found = verdictOf(result);
-  const headline = {
-    better: 'B is clearly better',
-    worse: 'B is clearly worse',
-    'no clear difference': 'No clear difference',
-  };
-  const colour = { better: 'green', worse: 'red', 'no clear difference': 'yellow' } as const;
-  const p = pValue < 0.001 ? 'p < 0.001' : `p = ${pValue.toFixed(3)}`;
-  return (
-    `${styled(colour[found], headline[found])}: of the ${fixed + broken} pictures that just one of the two gets right, ` +
-    `B gets ${fixed} and A ${broken} (McNemar's exact test, ${p}).`
-  );
-}
 
 function describeChange({ path, labels, a, b }: ChangedPicture, dataset: string): string {
   return `  ${onOneLine(nameOf(dataset, path))}: ${named(labels)}; A ${predicted(a)}, B ${predicted(b)}`;
@@ -187,14 +159,4 @@ function predicted({ labels, certainty }: ComparedPrediction): string {
 
 function named(labels: readonly string[]): string {
   return labels.length === 0 ? '(none)' : labels.map(onOneLine).join(' + ');
-}
-
-function points(fraction: number): string {
-  return `${signed(100 * fraction, 1)} pp`;
-}
-
-function signed(value: number, digits: number): string {
-  const text = Math.abs(value).toFixed(digits);
-  if (Number(text) === 0) return text;
-  return `${value < 0 ? '−' : '+'}${text}`;
 }

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { verdictOf } from '../classify/compare.js';
 import { makeReport, type ReportOptions } from '../report/report.js';
 import { percent } from '../util/format.js';
 import { datasetOption, headOption, jsonOption, storeOption, writeOut } from './options.js';
@@ -16,6 +17,7 @@ export const reportCommand = (command: Command): Command =>
     .addOption(headOption())
     .addOption(storeOption())
     .addOption(datasetOption())
+    .option('--compare <head>', 'file of another head, such as the earlier one, to compare it with')
     .option('--out <file>', 'where to write the report', 'report.html')
     .addOption(jsonOption())
     .addHelpText(
@@ -23,11 +25,14 @@ export const reportCommand = (command: Command): Command =>
       `
 Shows the accuracy beside that of simple methods, a confusion matrix with the pictures behind each cell, the most confident
 mistakes, the calibration, the learning curve (after train-head --learning-curve), a map of the pictures, and what check-data
-finds. The file works offline, so you can send it as it is; it contains thumbnails of some of the pictures.
+finds. --compare adds what \`npm run compare\` tells, with the pictures that changed: A is the other head, B is this one.
+
+The file works offline, so you can send it as it is; it contains thumbnails of some of the pictures.
 
 Examples:
   npm run report
-  npm run report -- --head ants-and-bees.safetensors --out ants-and-bees.html`,
+  npm run report -- --head ants-and-bees.safetensors --out ants-and-bees.html
+  npm run report -- --head after.safetensors --compare before.safetensors`,
     )
     .action(run);
 
@@ -53,6 +58,7 @@ async function run({ json, out, ...options }: ReportFlags): Promise<void> {
     const { accuracy, meanAveragePrecision, count, evaluatedOn } = figures;
     const score = accuracy === undefined ? `mAP ${percent(meanAveragePrecision)}` : `accuracy ${percent(accuracy)}`;
     print(`${score} of ${count}, on ${evaluatedOn}`);
+    if (figures.comparison) print(verdictOf(figures.comparison).text);
     print(`Wrote the report to ${path} (${(bytes / 1e6).toFixed(1)} MB)`);
   }
 }

@@ -1,9 +1,11 @@
 import type { DataCheck } from '../check/check-data.js';
 import { nameOf } from '../check/finding.js';
+import type { Comparison } from '../classify/compare.js';
 import type { Head } from '../head/head.js';
 import { sha256Of } from '../util/hash.js';
 import { pageFile } from '../util/page-files.js';
 import { count } from '../util/format.js';
+import { comparisonSection } from './comparison.js';
 import { confusionSection } from './confusion.js';
 import { mapSection, type EmbeddingMap } from './embedding-map.js';
 import { trainingMetrics, type EvaluatedPicture, type ReportEvaluation } from './evaluate.js';
@@ -24,6 +26,8 @@ import {
 interface PageContent {
   head: Head;
   evaluation: ReportEvaluation;
+  /** With another head. */
+  comparison: Comparison | undefined;
   shown: ShownPictures;
   maps: readonly EmbeddingMap[];
   check: DataCheck;
@@ -34,7 +38,7 @@ interface PageContent {
 
 /** The report as one HTML file. It needs no other file, and its policy lets it load none. */
 export async function page(content: PageContent): Promise<string> {
-  const { head, evaluation, shown, maps, check, thumbnails, about } = content;
+  const { head, evaluation, comparison, shown, maps, check, thumbnails, about } = content;
   const { labels } = head;
   const training = trainingMetrics(head);
   const list = new PictureList(head, check.dataset, thumbnails);
@@ -43,6 +47,7 @@ export async function page(content: PageContent): Promise<string> {
   const mapped = points.map((point) => list.pictures[point]!);
   const sections = [
     summarySection(evaluation, training),
+    ...(comparison ? [comparisonSection(comparison, thumbnails)] : []),
     ...(evaluation.kind === 'softmax' ? [confusionSection(evaluation.result.confusion, labels)] : []),
     labelsSection(evaluation, head),
     topLossesSection(shown.topLosses, labels, thumbnails),

@@ -1,11 +1,13 @@
 import * as ort from 'onnxruntime-node';
 import { checkData } from '../check/check-data.js';
+import { compareClassifiers, type Comparison, loadCompared } from '../classify/compare.js';
 import { loadHead } from '../head/file.js';
 import type { Head } from '../head/head.js';
 import { withDatasetEmbeddings, type DatasetEmbeddings, type Selection } from '../store/dataset-rows.js';
 import { LastlayerError } from '../util/errors.js';
 import { time } from '../util/format.js';
 import { ownVersion } from '../util/version.js';
+import { shownChanges } from './comparison.js';
 import { mapEmbeddings } from './embedding-map.js';
 import { evaluateForReport } from './evaluate.js';
 import { page } from './page.js';
@@ -15,6 +17,8 @@ import { shownFindings } from './sections.js';
 export interface ReportOptions extends Omit<Selection, 'model'> {
   /** The head's file. */
   head: string;
+  /** The file of a head to compare it with, on the same data set, see `compareClassifiers`. */
+  compare?: string | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((state: string) => void) | undefined;
 }
@@ -32,16 +36,19 @@ export interface Report {
   evaluatedOn: string;
   /** What {@link checkData} found. */
   findings: number;
+  /** With the other head, if there is one. */
+  comparison?: Comparison | undefined;
 }
 
 /**
  * Makes a report on a head: how good it is on the validation split (or, if there is none, by cross-validation), where it
  * fails, and what may be wrong with the data. All predictions are computed from the stored embeddings.
- * @throws {LastlayerError} if the head cannot be read, or does not fit the embeddings in the store
+ * @throws {LastlayerError} if the head cannot be read, or does not fit the embeddings in the store; if there is another one and
+ *   the two cannot be compared
  * @throws the signal's reason, once it aborts
  */
 export async function makeReport(options: ReportOptions): Promise<Report> {
-  const { head: file, store, signal, onProgress, ...rest } = options;
+  const { head: file, compare, store, signal, onProgress, ...rest } = options;
   const head = await loadHead(file);
   return withDatasetEmbeddings({ ...rest, store, model: head.modelId }, async (stored) => {
     const { record, source } = stored;
@@ -49,6 +56,7 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
     onProgress?.('evaluating the head');
     const evaluation = await evaluateForReport(stored, head, signal);
     const shown = choosePictures(evaluation, head.labels.length);
+    const comparison = compare === undefined ? undefined : await compareWith(compare, options, record.dataset);
     onProgress?.('mapping the embeddings');
     const mapped = shown.map.map(({ row }) => row);
     const maps = await mapEmbeddings(source, mapped);
@@ -65,7 +73,8 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
     const found = shownFindings(check).flatMap(({ path, related }) =>
       related === undefined ? [path] : [path, related],
     );
-    const thumbnails = await makeThumbnails([...pathsOf(shown), ...found], signal, (done, total) => {
+    const changed = comparison ? shownChanges(comparison).map(({ path }) => path) : [];
+    const thumbnails = await makeThumbnails([...pathsOf(shown), ...found, ...changed], signal, (done, total) => {
       onProgress?.(`thumbnails, ${done} of ${total}`);
     });
     const about: [string, string][] = [
@@ -78,13 +87,30 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
     ];
     const { result } = evaluation;
     return {
-      html: await page({ head, evaluation, shown, maps, check, thumbnails, about }),
+      html: await page({ head, evaluation, comparison, shown, maps, check, thumbnails, about }),
       accuracy: 'accuracy' in result ? result.accuracy : undefined,
       meanAveragePrecision: 'meanAveragePrecision' in result ? result.meanAveragePrecision : undefined,
       count: result.count,
       evaluatedOn: evaluation.on,
       findings: check.findings.length,
+      comparison,
     };
+  });
+}
+
+async function compareWith(
+  other: string,
+  { head, store, signal, onNotice, onProgress }: ReportOptions,
+  dataset: string,
+): Promise<Comparison> {
+  return compareClassifiers(await loadCompared(other, head, { onNotice }), {
+    dataset,
+    store,
+    signal,
+    onNotice,
+    onProgress: ({ done, total }) => {
+      onProgress?.(`comparing the heads, ${done} of ${total}`);
+    },
   });
 }
 

@@ -209,7 +209,8 @@ export function labelText(indices: readonly number[], labels: readonly string[])
   return indices.length === 0 ? 'none of the labels' : indices.map((n) => labels[n]!).join(', ');
 }
 
-function image(source: string | undefined, text: string): Html {
+/** A thumbnail, or what stands for one that is missing. */
+export function image(source: string | undefined, text: string): Html {
   return source === undefined
     ? html`<span class="missing">no picture</span>`
     : html`<img src="${source}" alt="${text}" loading="lazy" />`;

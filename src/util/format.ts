@@ -12,6 +12,18 @@ export function interval(bounds: readonly [number, number] | null): string {
 export const htmlPercent = (fraction: number | null | undefined) => percent(fraction).replace(' %', '\u00a0%');
 export const htmlInterval = (bounds: readonly [number, number] | null) => interval(bounds).replace(' %', '\u00a0%');
 
+/** −0.0514 as `−0.051`, 0.0514 as `+0.051`, and what rounds to zero without a sign. */
+export function signed(value: number, digits: number): string {
+  const text = Math.abs(value).toFixed(digits);
+  if (Number(text) === 0) return text;
+  return `${value < 0 ? '−' : '+'}${text}`;
+}
+
+/** A difference of fractions, 0.0514, in percentage points: `+5.1 pp`. */
+export function signedPoints(difference: number): string {
+  return `${signed(100 * difference, 1)} pp`;
+}
+
 /** 1234 as `1,234`. */
 export function count(n: number): string {
   return n.toLocaleString('en');

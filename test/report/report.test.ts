@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { chromium, type Browser, type Page } from 'playwright-core';
+import type { Comparison } from '../../src/classify/compare.js';
 import { CHROMIUM, describeWithBrowser } from '../support/browser.js';
 import { lastlayer } from '../support/command-line.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
@@ -96,6 +97,21 @@ test('a head of another network is refused', async () => {
       /was embedded by network@\w+, not by network@\w+\. Embed it with that model/,
     ) as string,
   });
+});
+
+test('--compare adds a section with the verdict and the pictures that changed', async () => {
+  await run('fetch-model', '--from', 'small.onnx', '--name', 'small');
+  expect((await run('train-head', '--l2', '1000', '--out', 'stiff.safetensors')).code).toBe(0);
+  const { code, stdout } = await run('report', '--compare', 'stiff.safetensors', '--out', 'compared.html', '--json');
+  expect(code).toBe(0);
+  const { comparison } = JSON.parse(stdout) as { comparison: Comparison };
+  expect(comparison).toMatchObject({ count: 24, a: { name: 'stiff.safetensors' }, b: { name: 'head.safetensors' } });
+  const html = await readFile(join(root, 'compared.html'), 'utf8');
+  const [, section = ''] = /<section id="comparison">(.*?)<\/section>/s.exec(html) ?? [];
+  expect(section).toMatch(/<strong>[^<]*McNemar/);
+  expect(comparison.changed.length).toBeGreaterThan(0);
+  expect(section.match(/<img src="data:/g)).toHaveLength(comparison.changed.length);
+  expect(section).not.toContain('<img src=x');
 });
 
 describe('on a head of any number of labels', () => {

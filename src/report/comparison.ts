@@ -1,0 +1,83 @@
+import { type ChangedPicture, type ComparedPrediction, type Comparison, verdictOf } from '../classify/compare.js';
+import { count, htmlPercent as percent, signed, signedPoints as points } from '../util/format.js';
+import { definitions, html, table, type Html, type Section } from './html.js';
+import type { Thumbnails } from './pictures.js';
+import { image } from './sections.js';
+
+/** Changed pictures of each kind that are shown. */
+const SHOWN = 24;
+
+const KINDS = [
+  ['fixed', 'Fixed: only B is right'],
+  ['broken', 'Broken: only A is right'],
+  ['other', 'Wrong in another way'],
+] as const;
+
+/** Two heads on the same pictures, and those that changed. */
+export function comparisonSection(comparison: Comparison, thumbnails: Thumbnails): Section {
+  const { a, b, count: pictures, split, difference, kind, trainedOn, unknown, changed } = comparison;
+  const left = [
+    ...(trainedOn > 0 ? [`${count(trainedOn)} that a head was trained on`] : []),
+    ...unknown.map(({ label, count: n }) => `${count(n)} of ${label}, which not both heads know`),
+  ];
+  const { accuracyInterval, logLossInterval } = difference;
+  return {
+    id: 'comparison',
+    title: 'Comparison',
+    content: html`<p><strong>${verdictOf(comparison).text}</strong></p>
+      ${definitions('about', [
+        ['A', `${a.name}, on ${a.modelId}`],
+        ['B', `${b.name}, on ${b.modelId}`],
+        ['pictures', `${count(pictures)}${split ? ` of the split ${split}` : ''}, new to both heads`],
+        ...(left.length > 0 ? [['left out', left.join('; ')] as const] : []),
+      ])}
+      ${table([
+        ['', 'A', 'B', 'B − A', '95 % interval'],
+        [
+          kind === 'softmax' ? 'accuracy' : 'all labels right',
+          percent(a.accuracy),
+          percent(b.accuracy),
+          points(difference.accuracy),
+          accuracyInterval?.map(points).join(' to ') ?? '–',
+        ],
+        [
+          'log loss',
+          a.logLoss.toFixed(3),
+          b.logLoss.toFixed(3),
+          signed(difference.logLoss, 3),
+          logLossInterval?.map((value) => signed(value, 3)).join(' to ') ?? '–',
+        ],
+      ])}
+      ${KINDS.map(([change, title]) => {
+        const found = changed.filter((picture) => picture.change === change);
+        const shown = found.slice(0, SHOWN);
+        if (found.length === 0) return html``;
+        return html`<h3>${title}: ${shown.length < found.length ? `${shown.length} of ` : ''}${count(found.length)}</h3>
+          <ul class="gallery">
+            ${shown.map((picture) => card(picture, thumbnails))}
+          </ul>`;
+      })}`,
+  };
+}
+
+/** The changed pictures that the section shows. */
+export function shownChanges({ changed }: Comparison): ChangedPicture[] {
+  return KINDS.flatMap(([kind]) => changed.filter(({ change }) => change === kind).slice(0, SHOWN));
+}
+
+function card({ path, change, labels, a, b }: ChangedPicture, thumbnails: Thumbnails): Html {
+  const truth = named(labels);
+  return html`<li>
+    ${image(thumbnails.get(path), `${truth}: ${path}`)}
+    <b>${truth}</b>
+    ${prediction('A', a, change === 'broken')} ${prediction('B', b, change === 'fixed')}
+  </li>`;
+}
+
+function prediction(head: string, { labels, certainty }: ComparedPrediction, isRight: boolean): Html {
+  return html`<span class="${isRight ? 'right' : 'wrong'}">${head}: ${named(labels)}, ${percent(certainty)}</span>`;
+}
+
+function named(labels: readonly string[]): string {
+  return labels.length === 0 ? 'none of the labels' : labels.join(', ');
+}
