@@ -1,4 +1,4 @@
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { verdictOf } from '../classify/compare.js';
 import { makeReport, type ReportOptions } from '../report/report.js';
@@ -37,11 +37,13 @@ Examples:
     .action(run);
 
 async function run({ json, out, ...options }: ReportFlags): Promise<void> {
+  const path = resolve(out);
   const status = new Status('report');
   const { html, ...figures } = await interruptible(
     (signal) =>
       makeReport({
         ...options,
+        folder: dirname(path),
         signal,
         onNotice: notice,
         onProgress: (state) => {
@@ -50,7 +52,6 @@ async function run({ json, out, ...options }: ReportFlags): Promise<void> {
       }),
     { displays: [status] },
   );
-  const path = resolve(out);
   await writeOut(path, html);
   const bytes = Buffer.byteLength(html);
   if (json) print(JSON.stringify({ out: path, bytes, ...figures }));

@@ -1,8 +1,8 @@
 import { type ChangedPicture, type ComparedPrediction, type Comparison, verdictOf } from '../classify/compare.js';
 import { count, htmlPercent as percent, signed, signedPoints as points } from '../util/format.js';
 import { definitions, html, table, type Html, type Section } from './html.js';
-import type { Thumbnails } from './pictures.js';
-import { image } from './sections.js';
+import type { PictureFiles } from './pictures.js';
+import { image, place } from './sections.js';
 
 /** Changed pictures of each kind that are shown. */
 const SHOWN = 24;
@@ -14,7 +14,7 @@ const KINDS = [
 ] as const;
 
 /** Two heads on the same pictures, and those that changed. */
-export function comparisonSection(comparison: Comparison, thumbnails: Thumbnails): Section {
+export function comparisonSection(comparison: Comparison, files: PictureFiles): Section {
   const { a, b, count: pictures, split, difference, kind, trainedOn, unknown, changed } = comparison;
   const left = [
     ...(trainedOn > 0 ? [`${count(trainedOn)} that a head was trained on`] : []),
@@ -54,7 +54,7 @@ export function comparisonSection(comparison: Comparison, thumbnails: Thumbnails
         if (found.length === 0) return html``;
         return html`<h3>${title}: ${shown.length < found.length ? `${shown.length} of ` : ''}${count(found.length)}</h3>
           <ul class="gallery">
-            ${shown.map((picture) => card(picture, thumbnails))}
+            ${shown.map((picture) => card(picture, files))}
           </ul>`;
       })}`,
   };
@@ -65,12 +65,13 @@ export function shownChanges({ changed }: Comparison): ChangedPicture[] {
   return KINDS.flatMap(([kind]) => changed.filter(({ change }) => change === kind).slice(0, SHOWN));
 }
 
-function card({ path, change, labels, a, b }: ChangedPicture, thumbnails: Thumbnails): Html {
+function card({ path, change, labels, a, b }: ChangedPicture, files: PictureFiles): Html {
   const truth = named(labels);
-  return html`<li>
-    ${image(thumbnails.get(path), `${truth}: ${path}`)}
+  const names = [...new Set([...labels, ...a.labels, ...b.labels])];
+  return html`<li data-labels="${JSON.stringify(names)}">
+    ${image(files, path, truth)}
     <b>${truth}</b>
-    ${prediction('A', a, change === 'broken')} ${prediction('B', b, change === 'fixed')}
+    ${prediction('A', a, change === 'broken')} ${prediction('B', b, change === 'fixed')} ${place(files, path)}
   </li>`;
 }
 

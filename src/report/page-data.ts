@@ -9,9 +9,12 @@ export interface PageData {
 }
 
 export interface ListedPicture {
-  /** A data URI; empty if there is no thumbnail. */
+  /** A data URI; empty if there is no thumbnail, or a gallery of the page has it. */
   uri: string;
   name: string;
+  path: string;
+  /** Address of the file, relative to the report; empty if it has none. */
+  href: string;
   /** Indices into `labels`. */
   label: number;
   predicted: number;

@@ -1,5 +1,4 @@
 import type { DataCheck } from '../check/check-data.js';
-import { nameOf } from '../check/finding.js';
 import type { Comparison } from '../classify/compare.js';
 import type { Head } from '../head/head.js';
 import { sha256Of } from '../util/hash.js';
@@ -12,7 +11,7 @@ import { trainingMetrics, type EvaluatedPicture, type ReportEvaluation } from '.
 import { curvesSection } from './figures.js';
 import { html, Html, scriptJson, type Section } from './html.js';
 import type { ListedPicture, PageData } from './page-data.js';
-import { THUMBNAIL_SIDE, type ShownPictures, type Thumbnails } from './pictures.js';
+import type { PictureFiles, ShownPictures } from './pictures.js';
 import {
   aboutSection,
   findingsSection,
@@ -31,30 +30,32 @@ interface PageContent {
   shown: ShownPictures;
   maps: readonly EmbeddingMap[];
   check: DataCheck;
-  thumbnails: Thumbnails;
+  files: PictureFiles;
+  /** Paths of the pictures in galleries. */
+  inGalleries: ReadonlySet<string>;
   /** Names and values on how the report was made. */
   about: readonly (readonly [string, string])[];
 }
 
 /** The report as one HTML file. It needs no other file, and its policy lets it load none. */
 export async function page(content: PageContent): Promise<string> {
-  const { head, evaluation, comparison, shown, maps, check, thumbnails, about } = content;
+  const { head, evaluation, comparison, shown, maps, check, files, inGalleries, about } = content;
   const { labels } = head;
   const training = trainingMetrics(head);
-  const list = new PictureList(head, check.dataset, thumbnails);
+  const list = new PictureList(head, files, inGalleries);
   const cells = [...shown.cells].map(([key, pictures]) => [key, pictures.map((each) => list.add(each))] as const);
   const points = shown.map.map((picture) => list.add(picture));
   const mapped = points.map((point) => list.pictures[point]!);
   const sections = [
     summarySection(evaluation, training),
-    ...(comparison ? [comparisonSection(comparison, thumbnails)] : []),
+    ...(comparison ? [comparisonSection(comparison, files)] : []),
     ...(evaluation.kind === 'softmax' ? [confusionSection(evaluation.result.confusion, labels)] : []),
     labelsSection(evaluation, head),
-    topLossesSection(shown.topLosses, labels, thumbnails),
-    leastCertainSection(shown.leastCertain, labels, thumbnails),
+    topLossesSection(shown.topLosses, labels, files),
+    leastCertainSection(shown.leastCertain, labels, files),
     curvesSection(evaluation, head, training),
     mapSection(maps, mapped, list.labels, evaluation.pictures.length),
-    findingsSection(check, thumbnails),
+    findingsSection(check, files),
     aboutSection(head, about),
   ];
   return document({
@@ -62,8 +63,8 @@ export async function page(content: PageContent): Promise<string> {
     dataset: check.dataset,
     sections,
     footer:
-      `${count(thumbnails.size)} of ${count(check.pictures.length)} pictures are in this file, as thumbnails of at most ` +
-      `${THUMBNAIL_SIDE} pixels. It works offline.`,
+      `${count(files.count)} of ${count(check.pictures.length)} pictures are in this file, as thumbnails. It works offline. ` +
+      'Paths open the pictures where the report lies beside them.',
     data: { labels: list.labels, pictures: list.pictures, cells: Object.fromEntries(cells), points },
   });
 }
@@ -76,8 +77,8 @@ class PictureList {
 
   constructor(
     private readonly head: Head,
-    private readonly dataset: string,
-    private readonly thumbnails: Thumbnails,
+    private readonly files: PictureFiles,
+    private readonly inGalleries: ReadonlySet<string>,
   ) {
     // Those of a multilabel head are the sets of labels that occur.
     this.labels = head.kind === 'softmax' ? [...head.labels] : [];
@@ -89,8 +90,10 @@ class PictureList {
     if (known !== undefined) return known;
     const index =
       this.pictures.push({
-        uri: this.thumbnails.get(path) ?? '',
-        name: nameOf(this.dataset, path),
+        uri: this.inGalleries.has(path) ? '' : (this.files.thumbnailOf(path) ?? ''),
+        name: this.files.nameOf(path),
+        path,
+        href: this.files.hrefOf(path) ?? '',
         label: this.indexOfLabels(labels),
         predicted: this.indexOfLabels(predicted),
         p: Number(certainty.toFixed(4)),
@@ -160,6 +163,13 @@ async function document({ title, dataset, sections, footer, data }: Content): Pr
           <h2 id="cell-title"></h2>
           <p></p>
           <ul class="gallery"></ul>
+        </dialog>
+        <dialog id="enlarged" aria-labelledby="enlarged-title">
+          <form method="dialog"><button>Close</button></form>
+          <h2 id="enlarged-title"></h2>
+          <img alt="" />
+          <p class="place"></p>
+          <p><button type="button" class="copy">Copy the path</button> <span role="status"></span></p>
         </dialog>
         <script type="application/json" id="pictures">
           ${scriptJson(data)}

@@ -1,4 +1,6 @@
+import { isAbsolute, relative, sep } from 'node:path';
 import pLimit from 'p-limit';
+import { nameOf } from '../check/finding.js';
 import { thumbnailOf } from '../image/thumbnail.js';
 import { abortable } from '../util/async.js';
 import type { EvaluatedPicture, ReportEvaluation } from './evaluate.js';
@@ -113,35 +115,80 @@ function mostConfident(pictures: readonly EvaluatedPicture[], most: number): Eva
   return pictures.toSorted((a, b) => b.certainty - a.certainty).slice(0, most);
 }
 
-/** The paths of all pictures to show, some of them several times. */
-export function pathsOf({ topLosses, leastCertain, cells, map }: ShownPictures): string[] {
-  return [...topLosses.flatMap(({ pictures }) => pictures), ...leastCertain, ...[...cells.values()].flat(), ...map].map(
-    ({ path }) => path,
-  );
+/** The paths of all pictures to show, some of them several times: those in galleries, and those in dialogs and on the map. */
+export function pathsOf({
+  topLosses,
+  leastCertain,
+  cells,
+  map,
+}: ShownPictures): Record<'inGalleries' | 'others', string[]> {
+  const paths = (pictures: readonly EvaluatedPicture[]) => pictures.map(({ path }) => path);
+  return {
+    inGalleries: paths([...topLosses.flatMap(({ pictures }) => pictures), ...leastCertain]),
+    others: paths([...[...cells.values()].flat(), ...map]),
+  };
 }
 
-/** Data URIs by path. A picture that is gone or unreadable has none. */
-export type Thumbnails = ReadonlyMap<string, string>;
-
-/** The longer side, in pixels. A thumbnail has about 3 KB. */
-export const THUMBNAIL_SIDE = 128;
+/** The longer side of thumbnails, in pixels: of those in galleries, which can be enlarged, and of the many others. */
+const GALLERY_SIDE = 320;
+const SMALL_SIDE = 160;
 const QUALITY = 55;
 const CONCURRENCY = 8;
 
-/** @throws the signal's reason, once it aborts */
+/** What the report tells of the files of its pictures. */
+export class PictureFiles {
+  /**
+   * @param thumbnails data URIs by path; a picture that is gone or unreadable, or lies in an archive, has none
+   * @param dataset absolute path of the data set
+   * @param folder that the report will lie in; undefined for no links
+   */
+  constructor(
+    private readonly thumbnails: ReadonlyMap<string, string>,
+    private readonly dataset: string,
+    private readonly folder: string | undefined,
+  ) {}
+
+  get count(): number {
+    return this.thumbnails.size;
+  }
+
+  thumbnailOf(path: string): string | undefined {
+    return this.thumbnails.get(path);
+  }
+
+  nameOf(path: string): string {
+    return nameOf(this.dataset, path);
+  }
+
+  /** The address of a picture's file, relative to the report; undefined if it has none. */
+  hrefOf(path: string): string | undefined {
+    if (this.folder === undefined || !this.thumbnails.has(path)) return undefined;
+    const from = relative(this.folder, path);
+    // On another drive.
+    return isAbsolute(from) ? undefined : from.split(sep).map(encodeURIComponent).join('/');
+  }
+}
+
+/**
+ * Makes the thumbnails, as data URIs by path.
+ * @param paths of pictures in galleries, which get larger ones, and of others
+ * @throws the signal's reason, once it aborts
+ */
 export async function makeThumbnails(
-  paths: readonly string[],
+  paths: { inGalleries: readonly string[]; others: readonly string[] },
   signal: AbortSignal | undefined,
   onProgress: (done: number, total: number) => void,
-): Promise<Thumbnails> {
+): Promise<ReadonlyMap<string, string>> {
   const thumbnails = new Map<string, string>();
-  const wanted = [...new Set(paths)];
+  const large = new Set(paths.inGalleries);
+  const wanted = [...new Set([...large, ...paths.others])];
   const limit = pLimit(CONCURRENCY);
   let done = 0;
   const made = wanted.map((path) =>
     limit(async () => {
       signal?.throwIfAborted();
-      const webp = await thumbnailOf(path, THUMBNAIL_SIDE, QUALITY).catch(() => undefined);
+      const side = large.has(path) ? GALLERY_SIDE : SMALL_SIDE;
+      const webp = await thumbnailOf(path, side, QUALITY).catch(() => undefined);
       if (webp) thumbnails.set(path, `data:image/webp;base64,${webp.toString('base64')}`);
       onProgress(++done, wanted.length);
     }),

@@ -11,7 +11,7 @@ import { shownChanges } from './comparison.js';
 import { mapEmbeddings } from './embedding-map.js';
 import { evaluateForReport } from './evaluate.js';
 import { page } from './page.js';
-import { choosePictures, makeThumbnails, pathsOf } from './pictures.js';
+import { choosePictures, makeThumbnails, pathsOf, PictureFiles } from './pictures.js';
 import { shownFindings } from './sections.js';
 
 export interface ReportOptions extends Omit<Selection, 'model'> {
@@ -19,6 +19,8 @@ export interface ReportOptions extends Omit<Selection, 'model'> {
   head: string;
   /** The file of a head to compare it with, on the same data set, see `compareClassifiers`. */
   compare?: string | undefined;
+  /** Folder that the report will lie in, for links to the pictures. @default no links */
+  folder?: string | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((state: string) => void) | undefined;
 }
@@ -48,7 +50,7 @@ export interface Report {
  * @throws the signal's reason, once it aborts
  */
 export async function makeReport(options: ReportOptions): Promise<Report> {
-  const { head: file, compare, store, signal, onProgress, ...rest } = options;
+  const { head: file, compare, folder, store, signal, onProgress, ...rest } = options;
   const head = await loadHead(file);
   return withDatasetEmbeddings({ ...rest, store, model: head.modelId }, async (stored) => {
     const { record, source } = stored;
@@ -74,9 +76,12 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
       related === undefined ? [path] : [path, related],
     );
     const changed = comparison ? shownChanges(comparison).map(({ path }) => path) : [];
-    const thumbnails = await makeThumbnails([...pathsOf(shown), ...found, ...changed], signal, (done, total) => {
+    const paths = pathsOf(shown);
+    const inGalleries = [...paths.inGalleries, ...found, ...changed];
+    const thumbnails = await makeThumbnails({ inGalleries, others: paths.others }, signal, (done, total) => {
       onProgress?.(`thumbnails, ${done} of ${total}`);
     });
+    const files = new PictureFiles(thumbnails, record.dataset, folder);
     const about: [string, string][] = [
       ['data set', `${record.dataset} (${record.layout})`],
       ['report made', time(new Date().toISOString())],
@@ -87,7 +92,17 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
     ];
     const { result } = evaluation;
     return {
-      html: await page({ head, evaluation, comparison, shown, maps, check, thumbnails, about }),
+      html: await page({
+        head,
+        evaluation,
+        comparison,
+        shown,
+        maps,
+        check,
+        files,
+        inGalleries: new Set(inGalleries),
+        about,
+      }),
       accuracy: 'accuracy' in result ? result.accuracy : undefined,
       meanAveragePrecision: 'meanAveragePrecision' in result ? result.meanAveragePrecision : undefined,
       count: result.count,

@@ -1,5 +1,5 @@
 import type { DataCheck } from '../check/check-data.js';
-import { ISSUE_MEANINGS, ISSUES, nameOf, type Finding } from '../check/finding.js';
+import { ISSUE_MEANINGS, ISSUES, type Finding } from '../check/finding.js';
 import type { Head } from '../head/head.js';
 import { isClearlyBetter } from '../head/task.js';
 import { asCalled } from '../util/errors.js';
@@ -7,7 +7,7 @@ import { sum } from '../util/math.js';
 import { count, htmlInterval as interval, htmlPercent as percent, sentence, time } from '../util/format.js';
 import type { EvaluatedPicture, ReportEvaluation, TrainingMetrics } from './evaluate.js';
 import { breakable, definitions, html, table, type Html, type Section } from './html.js';
-import { isRight, type LossGroup, type Thumbnails } from './pictures.js';
+import { isRight, type LossGroup, type PictureFiles } from './pictures.js';
 
 /** Findings of each issue that are shown. */
 const FINDINGS_SHOWN = 8;
@@ -145,7 +145,7 @@ export function labelsSection({ kind, result }: ReportEvaluation, { thresholds }
 export function topLossesSection(
   groups: readonly LossGroup[],
   labels: readonly string[],
-  thumbnails: Thumbnails,
+  files: PictureFiles,
 ): Section {
   return {
     id: 'top-losses',
@@ -154,7 +154,7 @@ export function topLossesSection(
         ${groups.length === 0 ? 'There are no mistakes.' : 'The most confident mistakes. Wrong labels show up here first, then what the backbone cannot distinguish.'}
       </p>
       ${groups.map(({ label, mistakes, pictures }) => {
-        const cards = pictures.map((picture) => card(picture, labels, thumbnails, label));
+        const cards = pictures.map((picture) => card(picture, labels, files, label));
         const heading =
           label === undefined
             ? undefined
@@ -170,25 +170,26 @@ export function topLossesSection(
 export function leastCertainSection(
   pictures: readonly EvaluatedPicture[],
   labels: readonly string[],
-  thumbnails: Thumbnails,
+  files: PictureFiles,
 ): Section {
   return {
     id: 'least-certain',
     title: 'Least certain',
     content: html`<p>More pictures like these would improve the head the most.</p>
       <ul class="gallery">
-        ${pictures.map((picture) => card(picture, labels, thumbnails))}
+        ${pictures.map((picture) => card(picture, labels, files))}
       </ul>`,
   };
 }
 
 /** A picture and its prediction, or whether that has the one label. */
-function card(picture: EvaluatedPicture, labels: readonly string[], thumbnails: Thumbnails, label?: number): Html {
+function card(picture: EvaluatedPicture, labels: readonly string[], files: PictureFiles, label?: number): Html {
   const { path, predicted, certainty, probabilities } = picture;
   const truth = labelText(picture.labels, labels);
   const isOne = picture.labels.length === 1 && predicted.length === 1;
-  return html`<li>
-    ${image(thumbnails.get(path), `${truth}: ${path}`)}
+  const names = [...new Set([...picture.labels, ...predicted])].map((n) => labels[n]!);
+  return html`<li data-labels="${JSON.stringify(names)}">
+    ${image(files, path, truth)}
     <b>${truth}</b>
     ${
       label !== undefined
@@ -201,6 +202,7 @@ function card(picture: EvaluatedPicture, labels: readonly string[], thumbnails: 
           : html`<span class="wrong">predicted ${labelText(predicted, labels)}, ${percent(certainty)}</span>
               ${isOne ? html`<small>${truth} ${percent(probabilities.get(picture.labels[0]!))}</small>` : undefined}`
     }
+    ${place(files, path)}
   </li>`;
 }
 
@@ -209,16 +211,36 @@ export function labelText(indices: readonly number[], labels: readonly string[])
   return indices.length === 0 ? 'none of the labels' : indices.map((n) => labels[n]!).join(', ');
 }
 
-/** A thumbnail, or what stands for one that is missing. */
-export function image(source: string | undefined, text: string): Html {
+/** A thumbnail that can be enlarged, or what stands for one that is missing. */
+export function image(files: PictureFiles, path: string, text: string): Html {
+  const source = files.thumbnailOf(path);
   return source === undefined
     ? html`<span class="missing">no picture</span>`
-    : html`<img src="${source}" alt="${text}" loading="lazy" />`;
+    : html`<button
+        type="button"
+        class="enlarge"
+        aria-haspopup="dialog"
+        data-path="${path}"
+        data-href="${files.hrefOf(path) ?? ''}"
+      >
+        <img src="${source}" alt="${text}: ${files.nameOf(path)}" loading="lazy" />
+      </button>`;
+}
+
+/** Where a picture lies, as a link where the report is beside it. */
+export function place(files: PictureFiles, path: string): Html {
+  const [href, name] = [files.hrefOf(path), breakable(files.nameOf(path))];
+  return href === undefined
+    ? html`<span class="path">${name}</span>`
+    : html`<a class="path" href="${href}">${name}</a>`;
 }
 
 /** What `checkData` found. */
-export function findingsSection(check: DataCheck, thumbnails: Thumbnails): Section {
-  const { findings, warnings, dataset } = check;
+export function findingsSection(check: DataCheck, files: PictureFiles): Section {
+  const { findings, warnings, pictures } = check;
+  const labelsOf = new Map(
+    pictures.map(({ path, label, labels = label === undefined ? [] : [label] }) => [path, labels] as const),
+  );
   const shown = shownFindings(check);
   const groups = ISSUES.flatMap((issue) => {
     const total = findings.filter((finding) => finding.issue === issue).length;
@@ -240,16 +262,21 @@ export function findingsSection(check: DataCheck, thumbnails: Thumbnails): Secti
             </h3>
             <p>${sentence(ISSUE_MEANINGS[issue])}.</p>
             <ul class="gallery">
-              ${found.map(
-                ({ path, detail, related }) =>
-                  html`<li>
-                    <div class="pair">
-                      ${image(thumbnails.get(path), path)}
-                      ${related === undefined || issue === 'outlier' ? undefined : image(thumbnails.get(related), related)}
-                    </div>
-                    <b>${breakable(nameOf(dataset, path))}</b> <small>${detail}</small>
-                  </li>`,
-              )}
+              ${found.map(({ path, detail, related, suggestedLabel }) => {
+                const other = issue === 'outlier' ? undefined : related;
+                const names = [
+                  ...(labelsOf.get(path) ?? []),
+                  ...(suggestedLabel === undefined ? [] : [suggestedLabel]),
+                ];
+                return html`<li data-labels="${JSON.stringify(names)}">
+                  <div class="pair">
+                    ${image(files, path, sentence(issue))}
+                    ${other === undefined ? undefined : image(files, other, 'The other picture')}
+                  </div>
+                  <b>${detail}</b>
+                  ${place(files, path)} ${other === undefined ? undefined : place(files, other)}
+                </li>`;
+              })}
             </ul>`,
       )}`,
   };

@@ -13,6 +13,8 @@ const root = await temporaryFolder();
 const data = join(root, 'data');
 const file = join(root, 'report.html');
 const lists = join(root, 'lists.html');
+/** Anything but data, places in the page, and links to files beside it. */
+const LOADED = /(?<!<a class="path")\s(src|href)="(?!data:|#)[^"]*"|\shref="[a-z]+:\/\/[^"]*"/g;
 const evil = '<img src=x onerror=alert(1)>"\'&';
 
 async function run(...args: string[]) {
@@ -76,7 +78,7 @@ test('labels are text and never markup, and nothing is loaded from elsewhere', a
   const html = await readFile(file, 'utf8');
   expect(html).not.toContain('<img src=x');
   expect(html).toContain('&lt;img src=x onerror=alert(1)&gt;&quot;&#39;&amp;');
-  expect(html.match(/(src|href)="(?!data:|#)[^"]*"/g)).toBeNull();
+  expect(html.match(LOADED)).toBeNull();
 });
 
 test('without a validation split, pictures are evaluated by heads that have not seen them', async () => {
@@ -126,7 +128,7 @@ describe('on a head of any number of labels', () => {
     });
     const html = await readFile(lists, 'utf8');
     expect(html).not.toContain('<img src=x');
-    expect(html.match(/(src|href)="(?!data:|#)[^"]*"/g)).toBeNull();
+    expect(html.match(LOADED)).toBeNull();
     expect(html).toMatch(/<th scope="row">flat<\/th>\s*<td>[\d.]+\u00a0%<\/td>\s*<td>0\.\d{3}<\/td>/);
     expect(html).toMatch(/<h3>[^<]+: \d+ mistakes?<\/h3>/);
     expect(html.match(/data-point="/g)).toHaveLength(48);
@@ -192,7 +194,7 @@ describeWithBrowser('in a browser', () => {
       await cell.focus();
       await page.keyboard.press('Enter');
     }
-    const dialog = page.locator('dialog');
+    const dialog = page.locator('#cell');
     expect(await dialog.isVisible()).toBe(true);
     expect(await dialog.locator('img').count()).toBe(count);
     expect(await dialog.locator('h2').textContent()).toMatch(/: predicted as /);
@@ -205,7 +207,7 @@ describeWithBrowser('in a browser', () => {
 
   it('a point of the map shows its picture, by mouse and by arrow keys', async () => {
     const page = await open({ bypassCSP: false });
-    const shown = () => page.locator('#preview small').textContent();
+    const shown = () => page.locator('#preview .path').textContent();
     await page.locator('#map-umap [data-point]').first().hover({ force: true });
     const first = await shown();
     expect(await page.locator('#preview img').count()).toBe(1);
@@ -217,6 +219,26 @@ describeWithBrowser('in a browser', () => {
       seen.add(await shown());
     }
     expect(seen.size).toBeGreaterThan(1);
+    await page.close();
+  });
+
+  it('a picture is enlarged by the keyboard, with its path and a link to its file; Escape gives the focus back', async () => {
+    const page = await open({ bypassCSP: false });
+    const picture = page.locator('#top-losses .enlarge').first();
+    const path = (await picture.getAttribute('data-path')) ?? '';
+    for (const key of ['Enter', ' ']) {
+      await picture.focus();
+      await page.keyboard.press(key);
+      const dialog = page.locator('#enlarged');
+      expect(await dialog.isVisible()).toBe(true);
+      expect(await dialog.locator('code').textContent()).toBe(path);
+      const href = await dialog.locator('.place a').evaluate((link) => (link as unknown as { href: string }).href);
+      expect(href).toBe(pathToFileURL(path).href);
+      await page.keyboard.press('Escape');
+      expect(await dialog.isVisible()).toBe(false);
+      expect(await picture.evaluate('document.activeElement.dataset.path')).toBe(path);
+    }
+    expect(complaints).toEqual([]);
     await page.close();
   });
 

@@ -1,7 +1,7 @@
-/** Makes the report interactive: cells of the confusion matrix open their pictures, points of the maps show theirs. */
+/** Makes the report interactive: pictures can be enlarged, cells of the confusion matrix open theirs, points of the maps show theirs. */
 import type { ListedPicture, PageData } from '../../report/page-data.js';
-import { htmlPercent as percent } from '../../util/format.js';
 import { find, make } from '../dom.js';
+import { card, closeOnBackdrop, enlargePictures } from './pictures.js';
 
 const { labels, pictures, cells, points } = JSON.parse(find('pictures', HTMLScriptElement).text) as PageData;
 
@@ -13,27 +13,9 @@ const DIRECTIONS: Partial<Record<string, readonly [number, number]>> = {
 };
 
 openCells();
+enlargePictures();
 document.querySelectorAll<HTMLElement>('.map').forEach(showPoints);
 singleOutClasses();
-
-/** The picture with its labels, added to an element. */
-function card<T extends Element>({ uri, name, label, predicted, p }: ListedPicture, into: T): T {
-  const truth = labels[label] ?? '';
-  if (uri !== '') {
-    const img = make('img');
-    img.src = uri;
-    img.alt = `${truth}: ${name}`;
-    into.append(img);
-  }
-  into.append(
-    make('b', truth),
-    label === predicted
-      ? make('span', percent(p), 'right')
-      : make('span', `predicted ${labels[predicted] ?? ''}, ${percent(p)}`, 'wrong'),
-    make('small', ` ${name}`),
-  );
-  return into;
-}
 
 /** A cell of the confusion matrix opens the pictures behind it. */
 function openCells(): void {
@@ -48,13 +30,11 @@ function openCells(): void {
       const all = total === 1 ? '1 picture.' : `${total} pictures.`;
       title!.textContent = `${truth}: predicted ${truth === predicted ? 'correctly' : `as ${predicted}`}`;
       text!.textContent = found.length < total ? `Showing ${found.length} of ${all}` : all;
-      list!.replaceChildren(...found.map((picture) => card(picture, make('li'))));
+      list!.replaceChildren(...found.map((picture) => card(picture, labels, make('li'))));
       dialog.showModal();
     });
   });
-  dialog.addEventListener('click', (event) => {
-    if (event.target === dialog) dialog.close();
-  });
+  closeOnBackdrop(dialog);
 }
 
 /** The point that the mouse is on, or the arrow keys moved to, shows its picture. */
@@ -69,7 +49,7 @@ function showPoints(map: HTMLElement): void {
     point.classList.add('at');
     preview.replaceChildren();
     const picture = pictureOf(point);
-    if (picture) card(picture, preview);
+    if (picture) card(picture, labels, preview);
   };
   map.addEventListener('pointerover', ({ target }) => {
     const point = target instanceof Element ? target.closest<SVGElement>('[data-point]') : null;
