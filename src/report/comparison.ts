@@ -25,29 +25,33 @@ export function comparisonSection(comparison: Comparison, files: PictureFiles): 
     id: 'comparison',
     title: 'Comparison',
     content: html`<p><strong>${verdictOf(comparison).text}</strong></p>
-      ${definitions('about', [
-        ['A', `${a.name}, on ${a.modelId}`],
-        ['B', `${b.name}, on ${b.modelId}`],
-        ['pictures', `${count(pictures)}${split ? ` of the split ${split}` : ''}, new to both heads`],
-        ...(left.length > 0 ? [['left out', left.join('; ')] as const] : []),
-      ])}
-      ${table([
-        ['', 'A', 'B', 'B − A', '95 % interval'],
-        [
-          kind === 'softmax' ? 'accuracy' : 'all labels right',
-          percent(a.accuracy),
-          percent(b.accuracy),
-          points(difference.accuracy),
-          accuracyInterval?.map(points).join(' to ') ?? '–',
-        ],
-        [
-          'log loss',
-          a.logLoss.toFixed(3),
-          b.logLoss.toFixed(3),
-          signed(difference.logLoss, 3),
-          logLossInterval?.map((value) => signed(value, 3)).join(' to ') ?? '–',
-        ],
-      ])}
+      <div class="two">
+        <div>
+          ${definitions('about', [
+            ['A', `${a.name}, on ${a.modelId}`],
+            ['B', `${b.name}, on ${b.modelId}`],
+            ['pictures', `${count(pictures)}${split ? ` of the split ${split}` : ''}, new to both heads`],
+            ...(left.length > 0 ? [['left out', left.join('; ')] as const] : []),
+          ])}
+        </div>
+        ${table([
+          ['', 'A', 'B', 'B − A', '95 % interval'],
+          [
+            kind === 'softmax' ? 'accuracy' : 'all labels right',
+            percent(a.accuracy),
+            percent(b.accuracy),
+            points(difference.accuracy),
+            accuracyInterval?.map(points).join(' to ') ?? '–',
+          ],
+          [
+            'log loss',
+            a.logLoss.toFixed(3),
+            b.logLoss.toFixed(3),
+            signed(difference.logLoss, 3),
+            logLossInterval?.map((value) => signed(value, 3)).join(' to ') ?? '–',
+          ],
+        ])}
+      </div>
       ${KINDS.map(([change, title]) => {
         const found = changed.filter((picture) => picture.change === change);
         const shown = found.slice(0, SHOWN);

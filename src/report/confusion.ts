@@ -29,34 +29,40 @@ export function confusionSection(confusion: Matrix, labels: readonly string[]): 
             : ''
         }
       </p>
-      <div class="scroll" tabindex="0" role="group" aria-label="Confusion matrix">
-        <table class="confusion">
-          <caption class="hidden">
-            Confusion matrix: rows are true classes, columns are predicted ones
-          </caption>
-          <thead>
-            <tr>
-              <td></td>
-              ${shown.map((j) => html`<th scope="col"><span>${labels[j]}</span></th>`)}
-            </tr>
-          </thead>
-          <tbody>
-            ${shown.map(
-              (i) =>
-                html`<tr>
-                  <th scope="row">${labels[i]}</th>
-                  ${shown.map((j) => cell(confusion, labels, i, j))}
-                </tr>`,
-            )}
-          </tbody>
-        </table>
-      </div>
-      ${
-        pairs.length === 0
-          ? html`<p>There are no mistakes.</p>`
-          : html`<h3>Most confused</h3>
-              ${table([['true → predicted', 'pictures', 'of the true class'], ...pairRows])}`
-      }`,
+      <div class="two">
+        <div>
+          <div class="scroll" tabindex="0" role="group" aria-label="Confusion matrix">
+            <table class="confusion">
+              <caption class="hidden">
+                Confusion matrix: rows are true classes, columns are predicted ones
+              </caption>
+              <thead>
+                <tr>
+                  <td></td>
+                  ${shown.map((j) => html`<th scope="col"><span>${labels[j]}</span></th>`)}
+                </tr>
+              </thead>
+              <tbody>
+                ${shown.map(
+                  (i) =>
+                    html`<tr>
+                      <th scope="row">${labels[i]}</th>
+                      ${shown.map((j) => cell(confusion, labels, i, j))}
+                    </tr>`,
+                )}
+              </tbody>
+            </table>
+          </div>
+        </div>
+        <div>
+          ${
+            pairs.length === 0
+              ? html`<p>There are no mistakes.</p>`
+              : html`<h3>Most confused</h3>
+                  ${table([['true → predicted', 'pictures', 'of the true class'], ...pairRows])}`
+          }
+        </div>
+      </div>`,
   };
 }
 

@@ -1,5 +1,8 @@
+import type { Thresholds } from './threshold.js';
+
 /** What the report's page gives its script (`src/browser/report/page.ts`), as JSON. */
 export interface PageData {
+  thresholds: Thresholds;
   labels: readonly string[];
   pictures: readonly ListedPicture[];
   /** Pictures behind each cell of the confusion matrix, by `true,predicted`; indices into `pictures`. */

@@ -4,6 +4,7 @@ import type { Head } from '../head/head.js';
 import { sha256Of } from '../util/hash.js';
 import { pageFile } from '../util/page-files.js';
 import { count } from '../util/format.js';
+import { certaintySection, thresholdsOf } from './certainty.js';
 import { comparisonSection } from './comparison.js';
 import { confusionSection } from './confusion.js';
 import { mapSection, type EmbeddingMap } from './embedding-map.js';
@@ -46,11 +47,13 @@ export async function page(content: PageContent): Promise<string> {
   const cells = [...shown.cells].map(([key, pictures]) => [key, pictures.map((each) => list.add(each))] as const);
   const points = shown.map.map((picture) => list.add(picture));
   const mapped = points.map((point) => list.pictures[point]!);
+  const thresholds = thresholdsOf(evaluation.pictures);
   const sections = [
     summarySection(evaluation, training),
     ...(comparison ? [comparisonSection(comparison, files)] : []),
     ...(evaluation.kind === 'softmax' ? [confusionSection(evaluation.result.confusion, labels)] : []),
     labelsSection(evaluation, head),
+    certaintySection(thresholds, head.kind),
     topLossesSection(shown.topLosses, labels, files),
     leastCertainSection(shown.leastCertain, labels, files),
     curvesSection(evaluation, head, training),
@@ -65,7 +68,7 @@ export async function page(content: PageContent): Promise<string> {
     footer:
       `${count(files.count)} of ${count(check.pictures.length)} pictures are in this file, as thumbnails. It works offline. ` +
       'Paths open the pictures where the report lies beside them.',
-    data: { labels: list.labels, pictures: list.pictures, cells: Object.fromEntries(cells), points },
+    data: { thresholds, labels: list.labels, pictures: list.pictures, cells: Object.fromEntries(cells), points },
   });
 }
 
@@ -140,12 +143,12 @@ async function document({ title, dataset, sections, footer, data }: Content): Pr
         <header>
           <h1>${title}</h1>
           <p>${dataset}</p>
-          <nav aria-label="Sections">
-            <ul>
-              ${sections.map(({ id, title: name }) => html`<li><a href="#${id}">${name}</a></li>`)}
-            </ul>
-          </nav>
         </header>
+        <nav aria-label="Sections">
+          <ul>
+            ${sections.map(({ id, title: name }) => html`<li><a href="#${id}">${name}</a></li>`)}
+          </ul>
+        </nav>
         <main>
           ${sections.map(
             ({ id, title: heading, content }) =>

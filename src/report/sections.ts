@@ -44,10 +44,12 @@ export function summarySection(evaluation: ReportEvaluation, { baselines }: Trai
             </p>`
           : undefined
       }
-      <ul class="bars">
-        ${scores.map(bar)}
-      </ul>
-      ${definitions('figures', figuresOf(evaluation))}`,
+      <div class="summary">
+        <ul class="bars">
+          ${scores.map(bar)}
+        </ul>
+        ${definitions('figures', figuresOf(evaluation))}
+      </div>`,
   };
 }
 

@@ -2,7 +2,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { chromium, type Browser, type Page } from 'playwright-core';
+import { chromium, type Browser, type Locator, type Page } from 'playwright-core';
 import type { Comparison } from '../../src/classify/compare.js';
 import { CHROMIUM, describeWithBrowser } from '../support/browser.js';
 import { lastlayer } from '../support/command-line.js';
@@ -170,6 +170,10 @@ describeWithBrowser('in a browser', () => {
     return page;
   }
 
+  async function boxOf(locator: Locator) {
+    return (await locator.boundingBox()) ?? { x: NaN, y: NaN, width: NaN, height: NaN };
+  }
+
   it('every figure is drawn, under the policy of the page itself', async () => {
     const page = await open({ bypassCSP: false });
     const drawn: number[] = [];
@@ -219,6 +223,78 @@ describeWithBrowser('in a browser', () => {
       seen.add(await shown());
     }
     expect(seen.size).toBeGreaterThan(1);
+    await page.close();
+  });
+
+  it('the slider tells how many pictures a threshold leaves to a person', async () => {
+    const page = await open({ bypassCSP: false });
+    const certainties = (
+      JSON.parse(await page.locator('#pictures').evaluate('document.querySelector("#pictures").text')) as {
+        pictures: { p: number; label: number; predicted: number }[];
+      }
+    ).pictures;
+    expect(certainties).toHaveLength(24);
+    const line = page.locator('[data-threshold]');
+    const before = await line.boundingBox();
+    await page.locator('#threshold').fill('140');
+    const left = certainties.filter(({ p }) => p < 0.7).length;
+    const good = certainties.filter(({ p, label, predicted }) => p >= 0.7 && label === predicted).length;
+    const shown = (await page.locator('#threshold-text').textContent())?.replaceAll('\u00a0', ' ');
+    expect(shown).toContain(`leaves ${left} of 24 pictures (${((100 * left) / 24).toFixed(1)} %) to a person`);
+    expect(shown).toContain(`and ${((100 * good) / (24 - left)).toFixed(1)} % of them right`);
+    expect((await line.boundingBox())?.x).not.toBe(before?.x);
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
+
+  it('a table is sorted by a click on a heading, and the other way round by another', async () => {
+    const page = await open({ bypassCSP: false });
+    const heading = page.locator('#labels thead th', { hasText: 'recall' });
+    const recalls = async () =>
+      (await page.locator('#labels tbody tr td:nth-child(3)').allTextContents()).map(parseFloat);
+    const before = await recalls();
+    expect(new Set(before).size).toBeGreaterThan(1);
+    await heading.locator('button').click();
+    expect(await heading.getAttribute('aria-sort')).toBe('descending');
+    expect(await recalls()).toEqual(before.toSorted((a, b) => b - a));
+    await heading.locator('button').press('Enter');
+    expect(await heading.getAttribute('aria-sort')).toBe('ascending');
+    expect(await recalls()).toEqual(before.toSorted((a, b) => a - b));
+    await page.locator('#labels thead button').first().click();
+    expect(await page.locator('#labels [aria-sort]').count()).toBe(1);
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
+
+  it.each([1440, 390])('the navigation stays in view and tells the section, %i pixels wide', async (width) => {
+    const page = await open({ bypassCSP: false, viewport: { width, height: 800 } });
+    await page.locator('nav a', { hasText: 'Curves' }).click();
+    const current = page.locator('nav a[aria-current]');
+    await current.filter({ hasText: 'Curves' }).waitFor();
+    const [link, heading] = await Promise.all([boxOf(current), boxOf(page.locator('#curves h2'))]);
+    expect(link.y).toBeGreaterThanOrEqual(0);
+    expect(link.y).toBeLessThan(800);
+    // It covers no heading: it is beside or above.
+    const isBeside = link.x + link.width <= heading.x;
+    expect(isBeside || link.y + link.height <= heading.y).toBe(true);
+    expect(isBeside).toBe(width === 1440);
+    await page.close();
+  });
+
+  it('a hint tells where a table scrolls, and only there', async () => {
+    const page = await open({ bypassCSP: false, viewport: { width: 390, height: 800 } });
+    const boxes = await page
+      .locator('section:not(#curves):not(#certainty) .scroll')
+      .evaluateAll((all) =>
+        (
+          all as unknown as { scrollWidth: number; clientWidth: number; previousElementSibling: { hidden: boolean } }[]
+        ).map(({ scrollWidth, clientWidth, previousElementSibling }) => [
+          scrollWidth > clientWidth,
+          !previousElementSibling.hidden,
+        ]),
+      );
+    expect(boxes.map(([scrolls]) => scrolls)).toContain(true);
+    for (const [scrolls, hints] of boxes) expect(hints).toBe(scrolls);
     await page.close();
   });
 

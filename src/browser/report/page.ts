@@ -1,9 +1,14 @@
 /** Makes the report interactive: pictures can be enlarged, cells of the confusion matrix open theirs, points of the maps show theirs. */
 import type { ListedPicture, PageData } from '../../report/page-data.js';
 import { find, make } from '../dom.js';
+import { followSections } from './navigation.js';
 import { card, closeOnBackdrop, enlargePictures } from './pictures.js';
+import { hintAtScrolling, sortTables } from './tables.js';
+import { followThreshold } from './threshold.js';
 
-const { labels, pictures, cells, points } = JSON.parse(find('pictures', HTMLScriptElement).text) as PageData;
+const { thresholds, labels, pictures, cells, points } = JSON.parse(
+  find('pictures', HTMLScriptElement).text,
+) as PageData;
 
 const DIRECTIONS: Partial<Record<string, readonly [number, number]>> = {
   ArrowLeft: [-1, 0],
@@ -14,6 +19,10 @@ const DIRECTIONS: Partial<Record<string, readonly [number, number]>> = {
 
 openCells();
 enlargePictures();
+followThreshold(thresholds);
+sortTables();
+hintAtScrolling();
+followSections();
 document.querySelectorAll<HTMLElement>('.map').forEach(showPoints);
 singleOutClasses();
 
