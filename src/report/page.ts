@@ -65,6 +65,7 @@ export async function page(content: PageContent): Promise<string> {
     title: `Classifier report: ${labels.length <= 4 ? labels.join(', ') : `${labels.length} labels`}`,
     dataset: check.dataset,
     sections,
+    labels,
     footer:
       `${count(files.count)} of ${count(check.pictures.length)} pictures are in this file, as thumbnails. It works offline. ` +
       'Paths open the pictures where the report lies beside them.',
@@ -118,11 +119,13 @@ interface Content {
   /** Absolute path of the data set. */
   dataset: string;
   sections: readonly Section[];
+  /** Classes to filter by. */
+  labels: readonly string[];
   footer: string;
   data: PageData;
 }
 
-async function document({ title, dataset, sections, footer, data }: Content): Promise<string> {
+async function document({ title, dataset, sections, labels, footer, data }: Content): Promise<string> {
   const [script, style] = await Promise.all([pageFile('report/page.js'), pageFile('report/page.css')]);
   // The policy has the digest of the very text between the tags, so nothing may indent it.
   const scriptElement = new Html(`<script>${script}</script>`);
@@ -144,11 +147,27 @@ async function document({ title, dataset, sections, footer, data }: Content): Pr
           <h1>${title}</h1>
           <p>${dataset}</p>
         </header>
-        <nav aria-label="Sections">
-          <ul>
-            ${sections.map(({ id, title: name }) => html`<li><a href="#${id}">${name}</a></li>`)}
-          </ul>
-        </nav>
+        <div class="side">
+          <nav aria-label="Sections">
+            <ul>
+              ${sections.map(({ id, title: name }) => html`<li><a href="#${id}">${name}</a></li>`)}
+            </ul>
+          </nav>
+          <form id="filter" role="search" aria-label="Pictures" class="screen">
+            <label>
+              Pictures of
+              <select id="filter-class">
+                <option>all classes</option>
+                ${labels.map((label) => html`<option value="${label}">${label}</option>`)}
+              </select>
+            </label>
+            <label>
+              whose text has
+              <input type="search" id="filter-text" placeholder="part of a name" />
+            </label>
+            <output id="filter-status"></output>
+          </form>
+        </div>
         <main>
           ${sections.map(
             ({ id, title: heading, content }) =>

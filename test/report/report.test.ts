@@ -298,6 +298,30 @@ describeWithBrowser('in a browser', () => {
     await page.close();
   });
 
+  it('galleries are filtered by class and by words', async () => {
+    const page = await open({ bypassCSP: false });
+    const shown = () => page.locator('main .gallery > li:visible').count();
+    const all = await shown();
+    await page.locator('#filter-class').selectOption(evil);
+    const ofClass = await shown();
+    const names = await page
+      .locator('main .gallery > li:visible')
+      .evaluateAll((cards) => cards.map((card) => (card as unknown as { dataset: { labels: string } }).dataset.labels));
+    for (const labels of names) expect(JSON.parse(labels)).toContain(evil);
+    expect(ofClass).toBeGreaterThan(0);
+    expect(ofClass).toBeLessThan(all);
+    await page.locator('#filter-class').selectOption({ index: 0 });
+    await page.locator('#filter-text').fill('VAL/steep/6');
+    const texts = await page.locator('main .gallery > li:visible').allTextContents();
+    expect(texts.length).toBeGreaterThan(0);
+    for (const text of texts) expect(text).toContain('val/steep/6.png');
+    expect(await page.locator('#filter-status').textContent()).toBe(
+      `${texts.length} of ${all} pictures in the galleries`,
+    );
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
+
   it('a picture is enlarged by the keyboard, with its path and a link to its file; Escape gives the focus back', async () => {
     const page = await open({ bypassCSP: false });
     const picture = page.locator('#top-losses .enlarge').first();

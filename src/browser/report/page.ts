@@ -1,6 +1,7 @@
 /** Makes the report interactive: pictures can be enlarged, cells of the confusion matrix open theirs, points of the maps show theirs. */
 import type { ListedPicture, PageData } from '../../report/page-data.js';
 import { find, make } from '../dom.js';
+import { filterPictures } from './filter.js';
 import { followSections } from './navigation.js';
 import { card, closeOnBackdrop, enlargePictures } from './pictures.js';
 import { hintAtScrolling, sortTables } from './tables.js';
@@ -21,6 +22,7 @@ openCells();
 enlargePictures();
 followThreshold(thresholds);
 sortTables();
+filterPictures();
 hintAtScrolling();
 followSections();
 document.querySelectorAll<HTMLElement>('.map').forEach(showPoints);
