@@ -31,6 +31,7 @@ export {
   compareClassifiers,
   loadCompared,
   type ChangedPicture,
+  type ComparedClassifier,
   type CompareOptions,
   type Comparison,
 } from './classify/compare.js';

@@ -6,7 +6,6 @@ import type { Head } from '../head/head.js';
 import { SMALLEST_PROBABILITY, wilsonInterval } from '../head/metrics.js';
 import { bootstrapIntervals, mcnemarTest } from '../head/paired.js';
 import type { HeadKind } from '../head/task.js';
-import { chooseDataset } from '../store/dataset-rows.js';
 import { type EmbeddingRow, labelsIn } from '../store/row.js';
 import { DEFAULT_STORE, EmbeddingStore } from '../store/store.js';
 import { LastlayerError } from '../util/errors.js';
@@ -14,10 +13,15 @@ import { mean } from '../util/math.js';
 import { checkBackbone, Classifier } from './classifier.js';
 import { chooseSplit, eachEmbedding, type EvaluateOptions } from './evaluate.js';
 
-/** Two classifiers and the names of their heads, for messages. */
+export interface ComparedClassifier {
+  /** What messages call its head, such as the file. */
+  name: string;
+  classifier: Classifier;
+}
+
 export interface ComparedClassifiers {
-  a: { name: string; classifier: Pick<Classifier, 'backbone' | 'head' | 'views'> };
-  b: { name: string; classifier: Pick<Classifier, 'backbone' | 'head' | 'views'> };
+  a: ComparedClassifier;
+  b: ComparedClassifier;
 }
 
 export interface CompareOptions extends Omit<EvaluateOptions, 'topK'> {
@@ -188,7 +192,7 @@ export async function compareClassifiers(
   const losses = minus(loss('b'), loss('a'));
   const [accuracyInterval = null, logLossInterval = null] = bootstrapIntervals([gains, losses]);
   const [fixed, broken] = [1, -1].map((gain) => gains.filter((value) => value === gain).length);
-  const score = (side: Side, { name, classifier }: ComparedClassifiers['a']): ComparedHead => {
+  const score = (side: Side, { name, classifier }: ComparedClassifier): ComparedHead => {
     const rights = [...right(side)];
     return {
       name,
@@ -239,7 +243,14 @@ async function datasetOf({ store = DEFAULT_STORE, onNotice }: CompareOptions, he
         `${opened.location} has no embeddings for either head (${[...new Set(ids)].join(', ')}). Name a data set to compare on.`,
       );
     }
-    return chooseDataset(records, { model: latest.model_id, onNotice }, opened.location).dataset;
+    const others = new Set(records.map(({ dataset }) => dataset).filter((dataset) => dataset !== latest.dataset));
+    if (others.size > 0) {
+      onNotice?.(
+        `Comparing on the data set that was embedded last, ${latest.dataset}. To compare on another, name it: ` +
+          `${[...others].join(', ')}.`,
+      );
+    }
+    return latest.dataset;
   } finally {
     opened.close();
   }
@@ -270,8 +281,8 @@ interface LeftOut {
 }
 
 async function readBoth(
-  a: ComparedClassifiers['a']['classifier'],
-  b: ComparedClassifiers['a']['classifier'],
+  a: Classifier,
+  b: Classifier,
   dataset: string,
   chosen: { split: Split | undefined; total: number },
   options: CompareOptions,
@@ -282,7 +293,7 @@ async function readBoth(
   const isOnePass = a.backbone.id === b.backbone.id && a.backbone.transformId === b.backbone.transformId;
   const total = chosen.total * (isOnePass ? 1 : 2);
   let passed = 0;
-  const read = async (classifier: typeof a, visit: (embedding: Float32Array, row: EmbeddingRow) => boolean) => {
+  const read = async (classifier: Classifier, visit: (embedding: Float32Array, row: EmbeddingRow) => boolean) => {
     const result = await eachEmbedding(
       classifier,
       dataset,
@@ -322,10 +333,12 @@ async function readBoth(
   });
   left.unlabelled = unlabelled;
   if (!isOnePass) {
-    await read(b, (embedding, { path }) => {
+    const second = await read(b, (embedding, { path }) => {
       addSecond(embedding, path);
       return true;
     });
+    const known = new Set(failed.map(({ path }) => path));
+    failed.push(...second.failed.filter(({ path }) => !known.has(path)));
   }
   pictures.sort((one, other) => (one.path < other.path ? -1 : 1));
   return { pictures, left, failed };

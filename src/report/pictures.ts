@@ -17,7 +17,7 @@ const PER_WRONG_CELL = 12;
 const PER_RIGHT_CELL = 6;
 
 /** Pictures behind all cells together; cells with many mistakes come first. */
-const IN_CELLS = 1_200;
+const IN_CELLS = 1_000;
 
 /** Points of a map: each has its picture. */
 const ON_MAP = 1_000;

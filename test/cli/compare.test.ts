@@ -80,7 +80,10 @@ test.each([
 });
 
 test('correct labels are told to help, in words, with the pictures', async () => {
-  const stdout = await done('compare', 'wrong.safetensors', 'one.safetensors', '--show', '2');
+  const { stdout, stderr } = await run('compare', 'wrong.safetensors', 'one.safetensors', '--show', '2');
+  expect(stderr).toMatch(
+    /Comparing on the data set that was embedded last, .*data\. To compare on another, name it: .*wrong\.csv/,
+  );
   expect(stdout).toMatch(/^B is clearly better: of the \d+ pictures that just one of the two gets right, B gets \d+/);
   expect(stdout).toMatch(/\n {2}val\/\w+\/\d\.png: \w+; A \w+ [\d.]+ %, B \w+ [\d.]+ %\n {2}val.*\n {2}… and \d+ more/);
   expect(await done('compare', 'one.safetensors', 'wrong.safetensors')).toMatch(/^B is clearly worse/);
