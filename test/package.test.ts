@@ -175,8 +175,8 @@ describeWithBrowser('the report that it made', () => {
     const page = await browser.newPage();
     await page.goto(pathToFileURL(join(project, 'report.html')).href);
     await page.locator('button[data-cell]').first().click();
-    expect(await page.locator('dialog img').count()).toBe(3);
-    expect(await page.evaluate('getComputedStyle(document.querySelector("main")).maxWidth')).toBe('1080px');
+    expect(await page.locator('#cell img').count()).toBe(3);
+    expect(await page.evaluate('getComputedStyle(document.querySelector(".side")).position')).toBe('sticky');
     await browser.close();
   });
 });
