@@ -27,7 +27,7 @@ import { toJson, type JsonValue } from '../util/json.js';
 export interface TrainOptions extends Selection {
   /** The augmented views to train on, out of those that were embedded. @default all of them */
   views?: readonly ViewSet[] | undefined;
-  /** λ of the penalty λ/2 ‖W‖² on the weights of standardised features. @default chosen by cross-validation */
+  /** λ of the penalty λ/2 ‖W‖² on the weights of half-whitened features. @default chosen by cross-validation */
   l2?: number | undefined;
   /** The λ of the least log loss, or the largest within one standard error of it. @default 'best' */
   l2Rule?: L2Rule | undefined;

@@ -4,7 +4,6 @@ import {
   countViews,
   evaluationBlocks,
   loadRows,
-  momentsOf,
   trainingBlocks,
   type ExampleBlock,
   type Examples,
@@ -13,8 +12,8 @@ import { minimizeHeads } from './fit.js';
 import { HeadObjective, toParameters, type HeadGraph } from './objective.js';
 import { preconditionerFor, type Preconditioner } from './preconditioner.js';
 import { shuffledRows, stratifiedFolds, subsetOf } from './split.js';
-import { Moments, noScaling, type Scaling } from './standardize.js';
 import type { FoldScore, RowMask } from './task.js';
+import { learnWhitening, noTransform, type HeadTransform } from './whiten.js';
 
 export interface CrossValidationOptions {
   mask: RowMask;
@@ -26,10 +25,10 @@ export interface CrossValidationOptions {
   /** @default 'best' */
   rule?: L2Rule | undefined;
   labelSmoothing?: number | undefined;
-  standardize?: boolean | undefined;
+  whiten?: boolean | undefined;
   /**
    * Converged once the gradient's largest entry is at most this.
-   * @default 1e-4, or, with many rows and classes, once the log loss on held-out rows has settled
+   * @default 1e-4 or, for λ below 0.01, a hundredth of it; with many rows and classes, once the log loss on held-out rows has settled
    */
   tolerance?: number | undefined;
   signal?: AbortSignal | undefined;
@@ -48,7 +47,7 @@ export interface FitProgress {
 /** A head that has not seen one fold. */
 interface FoldModel {
   fold: number;
-  /** W [N × D] then b [N], for features standardised by `scaling`. */
+  /** W [N × D] then b [N], for mapped features. */
   x: Float64Array;
 }
 
@@ -68,8 +67,8 @@ export interface CrossValidation {
   chosen: PathPoint;
   /** The heads of the chosen λ. */
   models: FoldModel[];
-  /** Of all rows. */
-  scaling: Scaling;
+  /** What the features are mapped by, learnt from all rows. */
+  transform: HeadTransform;
   /** What sped up the fits, if the data are large enough. */
   preconditioner: Preconditioner | undefined;
 }
@@ -85,8 +84,7 @@ interface Tried extends PathPoint {
 /**
  * Chooses λ by K-fold cross-validation: for each fold, a head is trained on all the others, and log loss is measured on the fold.
  * Where there are many rows and classes, the first fold alone finds the λ that may be the best, roughly, and only these are
- * cross-validated. All features are standardised alike, which is faster, but each head's penalty is on the weights of features
- * standardised by its own rows.
+ * cross-validated. The features are whitened alike for all folds, from all rows, whose labels play no part in it.
  * @throws as {@link minimizeHeads} does
  */
 export async function crossValidate(
@@ -115,14 +113,15 @@ export async function crossValidate(
       tried.push(fits.areMany ? await fits.explore(l2, start, lowest(tried)) : await wholeFits(l2, start));
     }
     const contenders = tried.filter((each) => !each.isWhole && each.logLoss <= lowest(tried) + CONTENDER);
-    for (const [i, each] of contenders.entries()) {
-      progress(each.l2, folds, (contenders.length - i) * folds);
-      const whole = contenders.slice(0, i).filter(({ isWhole }) => isWhole);
-      Object.assign(each, await wholeFits(each.l2, nearest(whole, each.l2) ?? each, lowest(whole)));
+    const whole: Tried[] = [];
+    for (let next = nextContender(contenders, whole); next; next = nextContender(contenders, whole)) {
+      progress(next.l2, folds, (whole.length > 0 ? 1 : USUAL_CONTENDERS) * folds);
+      whole.push(await wholeFits(next.l2, nearest(whole, next.l2) ?? next, lowest(whole)));
     }
+    for (const each of whole) tried[tried.findIndex(({ l2 }) => l2 === each.l2)] = each;
   }
-  const whole = tried.filter(({ isWhole }) => isWhole).sort((a, b) => b.l2 - a.l2);
-  const path = whole.map(({ l2, logLoss, standardError, accuracy }) => ({ l2, logLoss, standardError, accuracy }));
+  const complete = tried.filter(({ isWhole }) => isWhole).sort((a, b) => b.l2 - a.l2);
+  const path = complete.map(({ l2, logLoss, standardError, accuracy }) => ({ l2, logLoss, standardError, accuracy }));
   const index = chooseL2(path, rule);
   return {
     examples,
@@ -137,14 +136,28 @@ export async function crossValidate(
       .sort((a, b) => b - a),
     fits: done,
     chosen: path[index]!,
-    models: whole[index]!.models,
-    scaling: fits.scaling,
+    models: complete[index]!.models,
+    transform: fits.transform,
     preconditioner: fits.preconditioner,
   };
 }
 
 /** A λ whose log loss on the first fold is within this of the best one's is cross-validated, in nats. */
 const CONTENDER = 0.02;
+
+/**
+ * The contender to cross-validate next: the largest, whose fits are the quickest, then the neighbours of the best so far, as log loss
+ * has one valley along λ.
+ * @param contenders by the first fold alone
+ * @param whole those that were cross-validated
+ */
+function nextContender(contenders: readonly Tried[], whole: readonly Tried[]): Tried | undefined {
+  const isOpen = ({ l2 }: Tried) => !whole.some((each) => each.l2 === l2);
+  const largestFirst = contenders.toSorted((a, b) => b.l2 - a.l2);
+  const best = whole.find(({ logLoss }) => logLoss === lowest(whole));
+  const at = largestFirst.findIndex(({ l2 }) => l2 === best?.l2);
+  return [largestFirst[at - 1], largestFirst[at + 1]].find((each) => each && isOpen(each));
+}
 
 /** With fewer held-out rows, one fold alone tells too little. */
 const LEAST_TO_EXPLORE = 1_000;
@@ -169,9 +182,7 @@ class FoldFits {
     private readonly examples: Examples,
     private readonly options: CrossValidationOptions,
     private readonly blocks: Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>,
-    private readonly penalties: readonly Float64Array[],
-    /** Of all rows. */
-    readonly scaling: Scaling,
+    readonly transform: HeadTransform,
     /** If there are so many rows and classes that it pays. */
     readonly preconditioner: Preconditioner | undefined,
     /** Whether it pays to try a λ on the first fold before all of them, and that has enough rows to tell. */
@@ -183,12 +194,12 @@ class FoldFits {
 
   static async create(graph: HeadGraph, examples: Examples, options: CrossValidationOptions): Promise<FoldFits> {
     const { foldOf, folds, mask } = options;
-    const { scaling, penalties } = await scalingsOf(examples, options);
-    const preconditioner = await preconditionerFor(graph, examples, mask, scaling, folds);
-    const blocks = await trainingBlocks(examples, mask, scaling, folds);
+    const transform = options.whiten === false ? noTransform : await learnWhitening(graph, examples, mask);
+    const preconditioner = await preconditionerFor(graph, examples, mask, transform, folds);
+    const blocks = await trainingBlocks(examples, mask, transform, folds);
     const held = countRows(examples, (row) => foldOf[row] === 0 && mask(row));
     const areMany = preconditioner !== undefined && held >= LEAST_TO_EXPLORE;
-    return new FoldFits(graph, examples, options, blocks, penalties, scaling, preconditioner, areMany);
+    return new FoldFits(graph, examples, options, blocks, transform, preconditioner, areMany);
   }
 
   /** Trains on the first fold, until its log loss has roughly settled. */
@@ -200,7 +211,7 @@ class FoldFits {
 
   /** Trains on all folds. */
   async crossValidate(l2: number, start: Tried | undefined, best: number): Promise<Tried> {
-    const { graph, examples, scaling } = this;
+    const { graph, examples, transform } = this;
     const { folds, foldOf, mask } = this.options;
     const heads = headsAtOnce(folds, examples.names.length, examples.source.width);
     const models: FoldModel[] = [];
@@ -215,7 +226,7 @@ class FoldFits {
     }
     const scores: FoldScore[] = [];
     for (const model of models) {
-      scores.push(await scoreOf(graph, { examples, mask, foldOf, models: [model], scaling }));
+      scores.push(await scoreOf(graph, { examples, mask, foldOf, models: [model], transform }));
     }
     return { ...toPathPoint(l2, scores), models, isWhole: true };
   }
@@ -234,7 +245,7 @@ class FoldFits {
     const found = await minimizeHeads(await this.objectiveOf(folds), {
       l2,
       starts: folds.map((fold) => from(fold)?.x ?? new Float64Array(size)),
-      tolerance: tolerance ?? TOLERANCE,
+      tolerance: tolerance ?? Math.min(TOLERANCE, SHARE_OF_L2 * l2),
       preconditioner,
       onHeldOut: (losses) => {
         watch.add(losses);
@@ -256,7 +267,7 @@ class FoldFits {
         labelSets,
         width: source.width,
         labelSmoothing,
-        leftOut: { foldOf, folds, penalties: folds.map((fold) => this.penalties[fold]!) },
+        leftOut: { foldOf, folds },
       });
     this.objectives.set(folds.join(), objective);
     return objective;
@@ -275,15 +286,19 @@ function headsAtOnce(folds: number, count: number, width: number): number {
   return Math.max(1, Math.min(folds, Math.floor(OPTIMISER_BYTES / bytes)));
 }
 
-/** Coarser than for the final fit: the gradient's largest entry. Mostly the held-out log loss settles first. */
+/**
+ * Coarser than for the final fit: the gradient's largest entry, absolute and as a share of λ, as the weights are up to ‖∇f‖ / λ from
+ * their optimum. Mostly the held-out log loss settles first.
+ */
 const TOLERANCE = 1e-4;
+const SHARE_OF_L2 = 0.01;
 
 /** Held-out log loss has settled once it changes by no more than this, in nats or relatively, over several evaluations. */
 const RELATIVELY = 0.01;
-const SETTLED = 1.5e-3;
-const ROUGHLY_SETTLED = 5e-3;
+const SETTLED = 1.25e-3;
+const ROUGHLY_SETTLED = 3e-3;
 const LEAST_EVALUATIONS = 8;
-const SHARE_OF_EVALUATIONS = 0.3;
+const SHARE_OF_EVALUATIONS = 0.25;
 
 /** A λ is given up once held-out log loss is this much above the best one's, in nats, and still rising. */
 const HOPELESS = 0.01;
@@ -315,30 +330,6 @@ class HeldOutLoss {
   }
 }
 
-/** The scaling of all rows and, for each fold, what its own scaling makes of the penalty: the squares of its scale to that one. */
-async function scalingsOf(
-  { source, targets }: Examples,
-  { mask, foldOf, folds, standardize = true }: CrossValidationOptions,
-): Promise<{ scaling: Scaling; penalties: Float64Array[] }> {
-  if (!standardize) {
-    const ones = new Float64Array(source.width).fill(1);
-    return { scaling: noScaling(source.width), penalties: Array.from({ length: folds }, () => ones) };
-  }
-  // Rows that are never held out make one more group.
-  const groupOf = (row: number): number => {
-    if (targets[row]! < 0 || !mask(row)) return -1;
-    return foldOf[row]! < 0 ? folds : foldOf[row]!;
-  };
-  const moments = await momentsOf(source, folds + 1, groupOf);
-  const join = (chosen: readonly Moments[]) =>
-    chosen.reduce((sum, each) => sum.join(each), new Moments(source.width)).scaling();
-  const scaling = join(moments);
-  const penalties = Array.from({ length: folds }, (_, fold) =>
-    join(moments.filter((_each, k) => k !== fold)).scale.map((scale, j) => (scale / scaling.scale[j]!) ** 2),
-  );
-  return { scaling, penalties };
-}
-
 async function scoreOf(graph: HeadGraph, heldOut: Parameters<typeof heldOutLogits>[1]): Promise<FoldScore> {
   const { task, names, labelSets } = heldOut.examples;
   const total = { weight: 0, loss: 0, rows: 0, right: 0 };
@@ -366,13 +357,13 @@ export async function* heldOutLogits(
     mask,
     foldOf,
     models,
-    scaling,
-  }: Pick<CrossValidation, 'examples' | 'mask' | 'foldOf' | 'models' | 'scaling'>,
+    transform,
+  }: Pick<CrossValidation, 'examples' | 'mask' | 'foldOf' | 'models' | 'transform'>,
 ): AsyncGenerator<HeldOutBlock> {
   for (const { fold, x } of models) {
     const parameters = toParameters(x, examples.names.length);
     const isHeldOut = (row: number) => mask(row) && foldOf[row] === fold;
-    for await (const block of evaluationBlocks(examples, isHeldOut, scaling)) {
+    for await (const block of evaluationBlocks(examples, isHeldOut, transform)) {
       yield { ...block, fold, logits: await graph.logits(block.features, parameters) };
     }
   }
@@ -394,7 +385,7 @@ export type L2Rule = 'best' | 'one-se';
 export const L2_RULES = ['best', 'one-se'] as const;
 
 /** λ is a power of √10, of these exponents at the ends. */
-const SMALLEST_EXPONENT = -14;
+const SMALLEST_EXPONENT = -10;
 const FIRST_EXPONENT = -2;
 const LARGEST_EXPONENT = 8;
 

@@ -203,7 +203,7 @@ function isTrainingReport(value: unknown): value is TrainingReport {
   const reasons: unknown[] = ['gradient', 'max-iterations', 'enough', 'line-search'];
   return (
     ['iterations', 'loss', 'gradientNorm', 'tolerance', 'labelSmoothing'].every((key) => isNumber(entries.get(key))) &&
-    ['converged', 'standardize'].every((key) => typeof entries.get(key) === 'boolean') &&
+    ['converged', 'whiten'].every((key) => typeof entries.get(key) === 'boolean') &&
     reasons.includes(entries.get('reason'))
   );
 }

@@ -172,12 +172,12 @@ export interface TrainingReport {
   converged: boolean;
   /** Why the optimiser stopped. */
   reason: StopReason;
-  /** The objective at the end: weighted mean cross-entropy in nats + λ/2 ‖W‖², on standardised features if `standardize` is on. */
+  /** The objective at the end: weighted mean cross-entropy in nats + λ/2 ‖W‖², on half-whitened features if `whiten` is on. */
   loss: number;
   /** ‖∇f‖∞ at the end. */
   gradientNorm: number;
   tolerance: number;
-  standardize: boolean;
+  whiten: boolean;
   /** ε */
   labelSmoothing: number;
 }

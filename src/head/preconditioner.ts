@@ -1,9 +1,9 @@
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import { sum } from '../util/math.js';
-import { countRows, evaluationBlocks, type ExampleBlock, type Examples } from './examples.js';
-import { toParameters, type HeadGraph } from './objective.js';
-import type { Scaling } from './standardize.js';
+import { countRows, evaluationBlocks, type ExampleBlock, type Examples, type FeatureTransform } from './examples.js';
+import { toParameters, type HeadGraph, type Parameters } from './objective.js';
 import type { RowMask } from './task.js';
+import { covariance, everyNth, transpose } from './whiten.js';
 
 /**
  * Finding the axes of `width` features takes as long as some hundred evaluations, half of which they save, of an objective whose
@@ -25,12 +25,12 @@ const MOST_CLASSES = 256;
 const LEAST_CURVATURE = 1e-6;
 const FLOOR = 1e-6;
 
-/** Coordinates u of parameters x, in which the objective is about as curved in all directions: x = T u. */
+/** Coordinates u of the parameters x of several heads around a start each: x = start + T u. */
 export interface Coordinates {
-  /** T u of several heads. */
-  toParameters(points: readonly Float64Array[]): Promise<Float64Array[]>;
-  /** Tᵀ g, the gradients by u. */
-  toGradients(gradients: readonly Float64Array[]): Promise<Float64Array[]>;
+  /** All heads' parameters. */
+  toParameters(points: readonly Float64Array[]): Promise<Parameters>;
+  /** From the gradient by all heads' parameters, Tᵀ ∇f of each: the gradients by u. */
+  toGradients(gradient: Parameters): Promise<Float64Array[]>;
 }
 
 /** A preconditioner for the masked rows if there are so many that it pays. @param heads that are trained at once */
@@ -38,13 +38,13 @@ export async function preconditionerFor(
   graph: HeadGraph,
   examples: Examples,
   mask: RowMask,
-  scaling: Scaling,
+  transform: FeatureTransform,
   heads = 1,
 ): Promise<Preconditioner | undefined> {
   const rows = countRows(examples, mask);
   const { width } = examples.source;
   if (rows * examples.names.length * heads < Math.max(LEAST_LOGITS, COLUMNS_PER_AXIS * width ** 2)) return undefined;
-  return Preconditioner.create(graph, evaluationBlocks(examples, mask, scaling), width, rows);
+  return Preconditioner.create(graph, evaluationBlocks(examples, mask, transform), width, rows);
 }
 
 /**
@@ -76,19 +76,22 @@ export class Preconditioner {
   ): Promise<Preconditioner | undefined> {
     const chosen = await everyNth(blocks, width, rows, ROWS_FOR_AXES);
     const count = chosen.length / width;
-    const columns = transpose(chosen, width);
-    const products = await graph.logits(columns, { W: columns, b: new Float32Array(width) });
-    if (!products.every(Number.isFinite)) return undefined;
-    const axes = eigen(Matrix.from1DArray(width, width, products).div(count));
+    const S = await covariance(graph, chosen, width);
+    if (!S.every(Number.isFinite)) return undefined;
+    const axes = eigen(Matrix.from1DArray(width, width, S));
     return new Preconditioner(graph, axes, await everyNth([{ features: chosen }], width, count, ROWS_FOR_CURVATURE));
   }
 
-  /** The coordinates around a point. @param x W [N × width] then b [N]. @param l2 λ */
-  async at(x: Float64Array, count: number, l2: number): Promise<Coordinates> {
+  /**
+   * The coordinates in which the objective is about as curved in all directions near the first start.
+   * @param starts each head's W [N × width] then b [N]
+   * @param l2 λ
+   */
+  async at(starts: readonly Float64Array[], count: number, l2: number): Promise<Coordinates> {
     const { graph } = this;
     const { Q, transposed, values: sigma } = this.axes;
     const width = sigma.length;
-    const { axes, values: alpha } = await this.curvature(x, count);
+    const { axes, values: alpha } = await this.curvature(starts[0]!, count);
     const none = new Float32Array(width);
     const least = sum(alpha) / count / 100 + LEAST_CURVATURE;
     const ofBias = alpha.map((value) => 1 / Math.sqrt(Math.max(value, least)));
@@ -98,33 +101,36 @@ export class Preconditioner {
       for (let j = 0; j < width; j++) d[k++] = 1 / Math.sqrt(alpha[n]! * sigma[j]! + floor);
     }
     const size = count * width;
-    const weightsOf = (vectors: readonly Float64Array[]): Float32Array => {
-      const all = new Float32Array(vectors.length * size);
-      vectors.forEach((vector, h) => {
-        all.set(vector.subarray(0, size), h * size);
-      });
-      return all;
-    };
+    const rotate = (
+      left: Float32Array | undefined,
+      values: Float32Array,
+      right: Float32Array,
+      rightTransposed: Float32Array,
+    ) => (left ? graph.rotate(left, values, right) : graph.logits(values, { W: rightTransposed, b: none }));
     return {
       toParameters: async (points) => {
-        const V = weightsOf(points);
-        for (let k = 0, at = 0; at < V.length; k = k + 1 === size ? 0 : k + 1, at++) V[at]! *= d[k]!;
-        const W = await (axes ? graph.rotate(axes.Q, V, transposed) : graph.logits(V, { W: Q, b: none }));
-        return points.map((u, h) => {
-          const result = new Float64Array(u.length);
-          result.set(W.subarray(h * size, (h + 1) * size));
-          const bias = u.subarray(size).map((value, n) => value * ofBias[n]!);
-          result.set(axes ? product(axes.Q, bias) : bias, size);
-          return result;
+        const V = new Float32Array(points.length * size);
+        points.forEach((u, h) => {
+          for (let k = 0, at = h * size; k < size; k++, at++) V[at] = u[k]! * d[k]!;
         });
+        const W = await rotate(axes?.Q, V, transposed, Q);
+        const b = new Float32Array(points.length * count);
+        points.forEach((u, h) => {
+          const start = starts[h]!;
+          for (let k = 0, at = h * size; k < size; k++, at++) W[at]! += start[k]!;
+          const scaled = u.subarray(size).map((value, n) => value * ofBias[n]!);
+          const bias = axes ? product(axes.Q, scaled) : scaled;
+          for (let n = 0; n < count; n++) b[h * count + n] = start[size + n]! + bias[n]!;
+        });
+        return { W, b };
       },
-      toGradients: async (gradients) => {
-        const G = weightsOf(gradients);
-        const V = await (axes ? graph.rotate(axes.transposed, G, Q) : graph.logits(G, { W: transposed, b: none }));
-        return gradients.map((g, h) => {
-          const result = new Float64Array(g.length);
+      toGradients: async (gradient) => {
+        const V = await rotate(axes?.transposed, gradient.W, Q, transposed);
+        return starts.map((_, h) => {
+          const result = new Float64Array(size + count);
           for (let k = 0, at = h * size; k < size; k++, at++) result[k] = V[at]! * d[k]!;
-          const bias = axes ? product(axes.transposed, g.subarray(size)) : g.subarray(size);
+          const ofHead = Float64Array.from(gradient.b.subarray(h * count, (h + 1) * count));
+          const bias = axes ? product(axes.transposed, ofHead) : ofHead;
           for (let n = 0; n < count; n++) result[size + n] = bias[n]! * ofBias[n]!;
           return result;
         });
@@ -187,32 +193,4 @@ function product(matrix: Float32Array, vector: Float64Array): Float64Array {
     for (let m = 0; m < size; m++) sum += matrix[n * size + m]! * vector[m]!;
     return sum;
   });
-}
-
-/** The transpose of a matrix, row-major. @param width how many columns it has */
-function transpose(values: Float32Array, width: number): Float32Array {
-  const rows = values.length / width;
-  const result = new Float32Array(values.length);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < width; j++) result[j * rows + i] = values[i * width + j]!;
-  return result;
-}
-
-/** At most `most` rows, evenly spaced, since neighbours are often of one class. */
-async function everyNth(
-  blocks: Iterable<Pick<ExampleBlock, 'features'>> | AsyncIterable<ExampleBlock>,
-  width: number,
-  rows: number,
-  most: number,
-): Promise<Float32Array> {
-  const step = Math.ceil(rows / most);
-  const chosen = new Float32Array(Math.ceil(rows / step) * width);
-  let [seen, filled] = [0, 0];
-  for await (const { features } of blocks) {
-    for (let at = 0; at < features.length; at += width) {
-      if (seen++ % step !== 0 || filled >= chosen.length) continue;
-      chosen.set(features.subarray(at, at + width), filled);
-      filled += width;
-    }
-  }
-  return chosen.subarray(0, filled);
 }

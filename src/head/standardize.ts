@@ -70,11 +70,6 @@ export class Moments {
   }
 }
 
-/** Leaves features as they are. */
-export function noScaling(width: number): Scaling {
-  return { mean: new Float64Array(width), scale: new Float64Array(width).fill(1) };
-}
-
 /**
  * (x − mean) / scale, computed in float64.
  * @param features [rows × width] row-major

@@ -167,6 +167,7 @@ export async function tuneHead<Result>(
     ...options,
     l2,
     start: found && meanOf(found.models.map(({ x }) => x)),
+    transform: found?.transform,
     preconditioner: found?.preconditioner,
   });
   if (!found) return { head, crossValidation: undefined, evaluatedOn: undefined };

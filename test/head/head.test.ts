@@ -20,7 +20,7 @@ const FIELDS: HeadFields = {
     loss: 0.2,
     gradientNorm: 1e-7,
     tolerance: 1e-6,
-    standardize: true,
+    whiten: true,
     labelSmoothing: 0,
   },
   metrics: null,

@@ -1,0 +1,161 @@
+import { Matrix } from 'ml-matrix';
+import {
+  countRows,
+  evaluationBlocks,
+  momentsOf,
+  type ExampleBlock,
+  type Examples,
+  type FeatureTransform,
+} from './examples.js';
+import type { HeadGraph } from './objective.js';
+import { foldScaling, standardize } from './standardize.js';
+import type { RowMask } from './task.js';
+
+/** A linear map of features to train on, and the way back. */
+export interface HeadTransform extends FeatureTransform {
+  /**
+   * Turns W z + b on mapped features z into the same logits on raw ones.
+   * @param weights W [N × D], row-major
+   * @param bias b [N]
+   * @returns both rounded to float32, as a head's file holds them
+   */
+  fold(weights: Float64Array, bias: Float64Array): Promise<{ weights: Matrix; bias: Float32Array }>;
+}
+
+/** Leaves features as they are. */
+export const noTransform: HeadTransform = {
+  apply: (features) => Promise.resolve(features),
+  fold: (weights, bias) =>
+    Promise.resolve({
+      weights: Matrix.from1DArray(bias.length, weights.length / bias.length, Float32Array.from(weights)),
+      bias: Float32Array.from(bias),
+    }),
+};
+
+/**
+ * ρ, as a fraction of the mean variance. Directions that hardly vary stay as they are; on photographs, 0.001 and 1 gave no better
+ * heads.
+ */
+const SHRINKAGE = 0.1;
+
+/** The rows that the covariance is estimated from. It need not be exact. */
+const ROWS_FOR_COVARIANCE = 16_384;
+
+/**
+ * Half whitens features: z = k (S + ρI)^−¼ (x − mean) / deviation, where S is the covariance of the standardised features of the
+ * masked rows, and k makes the mean variance 1. The penalty λ/2 ‖W‖² is then the same as λ/2 tr(W (S + ρI)^½ Wᵀ) / k² on the
+ * weights of standardised features. With ‖W‖² on those, the few directions in which all pictures vary most are almost free, and
+ * most of what tells similar classes apart is not; with −½ in place of −¼, all directions cost the same, and noise is. Half way is
+ * best on photographs (docs/training.md), and the objective is easier to minimise, too.
+ */
+export async function learnWhitening(graph: HeadGraph, examples: Examples, mask: RowMask): Promise<HeadTransform> {
+  const { source, targets } = examples;
+  const { width } = source;
+  const [moments] = await momentsOf(source, 1, (row) => (targets[row]! >= 0 && mask(row) ? 0 : -1));
+  const scaling = moments!.scaling();
+  const standardized: FeatureTransform = { apply: (features) => Promise.resolve(standardize(features, scaling)) };
+  const sample = await everyNth(
+    evaluationBlocks(examples, mask, standardized),
+    width,
+    countRows(examples, mask),
+    ROWS_FOR_COVARIANCE,
+  );
+  const T = await whitener(graph, await covariance(graph, sample, width), width);
+  const none = new Float32Array(width);
+  return {
+    apply: (features) => graph.logits(standardize(features, scaling), { W: T, b: none }),
+    fold: async (weights, bias) => {
+      const folded = await graph.logits(Float32Array.from(weights), { W: transpose(T, width), b: none });
+      return foldScaling(Matrix.from1DArray(bias.length, width, folded), bias, scaling);
+    },
+  };
+}
+
+/** k (S + ρI)^−¼. @param S [width × width], to which ρI is added */
+async function whitener(graph: HeadGraph, S: Float32Array, width: number): Promise<Float32Array> {
+  const variance = trace(S, width);
+  const rho = variance > 0 ? (SHRINKAGE * variance) / width : 1;
+  for (let at = 0; at < S.length; at += width + 1) S[at]! += rho;
+  const half = await squareRoot(graph, S, width, rho);
+  const quarter = await squareRoot(graph, half.inverse, width, 1 / Math.sqrt(half.largest));
+  // With T = (S + ρI)^−¼, tr(T S T) = tr((S + ρI)^½) − ρ tr((S + ρI)^−½).
+  const mapped = trace(half.root, width) - rho * trace(half.inverse, width);
+  const k = variance > 0 ? Math.sqrt(width / mapped) : 1;
+  return quarter.root.map((value) => k * value);
+}
+
+/** The square root has converged once all eigenvalues of its estimate are within this of their limit. */
+const ENOUGH = 1e-7;
+
+/**
+ * A^½ and A^−½ by Newton and Schulz's iteration, which takes products of matrices alone, with the factors of Chen and Chow (2014, "A
+ * stable scaling of Newton-Schulz for improving the sign function computation of a Hermitian matrix") to halve its steps.
+ * @param A symmetric [width × width]
+ * @param least at most A's least eigenvalue, above 0
+ * @returns also a bound of A's largest eigenvalue
+ */
+async function squareRoot(
+  graph: HeadGraph,
+  A: Float32Array,
+  width: number,
+  least: number,
+): Promise<{ root: Float32Array; inverse: Float32Array; largest: number }> {
+  let largest = 0;
+  for (let at = 0; at < A.length; at += width) {
+    largest = Math.max(
+      largest,
+      A.subarray(at, at + width).reduce((sum, value) => sum + Math.abs(value), 0),
+    );
+  }
+  let Y: Float32Array = A.map((value) => value / largest);
+  let Z: Float32Array = A.map((_, at) => (at % (width + 1) === 0 ? 1 : 0));
+  let lowest = Math.sqrt(least / largest);
+  while (1 - lowest > ENOUGH) {
+    const factor = Math.sqrt(3 / (1 + lowest + lowest ** 2));
+    [Y, Z] = await graph.rootStep(Y, Z, factor);
+    lowest = (factor * lowest * (3 - (factor * lowest) ** 2)) / 2;
+  }
+  const size = Math.sqrt(largest);
+  return { root: Y.map((value) => size * value), inverse: Z.map((value) => value / size), largest };
+}
+
+function trace(matrix: Float32Array, width: number): number {
+  let total = 0;
+  for (let at = 0; at < matrix.length; at += width + 1) total += matrix[at]!;
+  return total;
+}
+
+/** XᵀX / M. @param features X [M × width], row-major */
+export async function covariance(graph: HeadGraph, features: Float32Array, width: number): Promise<Float32Array> {
+  const columns = transpose(features, width);
+  const products = await graph.logits(columns, { W: columns, b: new Float32Array(width) });
+  return products.map((value) => (value * width) / features.length);
+}
+
+/** The transpose of a matrix, row-major. @param width how many columns it has */
+export function transpose(values: Float32Array, width: number): Float32Array {
+  const rows = values.length / width;
+  const result = new Float32Array(values.length);
+  for (let i = 0; i < rows; i++) for (let j = 0; j < width; j++) result[j * rows + i] = values[i * width + j]!;
+  return result;
+}
+
+/** At most `most` rows, evenly spaced, since neighbours are often of one class. @param rows how many there are */
+export async function everyNth(
+  blocks: Iterable<Pick<ExampleBlock, 'features'>> | AsyncIterable<ExampleBlock>,
+  width: number,
+  rows: number,
+  most: number,
+): Promise<Float32Array> {
+  const step = Math.ceil(rows / most);
+  const chosen = new Float32Array(Math.ceil(rows / step) * width);
+  let [seen, filled] = [0, 0];
+  for await (const { features } of blocks) {
+    for (let at = 0; at < features.length; at += width) {
+      if (seen++ % step !== 0 || filled >= chosen.length) continue;
+      chosen.set(features.subarray(at, at + width), filled);
+      filled += width;
+    }
+  }
+  return chosen.subarray(0, filled);
+}
