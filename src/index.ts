@@ -43,7 +43,7 @@ export {
   type ExportEmbeddingsOptions,
   type TableFormat,
 } from './export/tables.js';
-export type { L2Rule, PathPoint } from './head/cross-validate.js';
+export type { L2Rule, PathPoint } from './head/choose-l2.js';
 export type { ClassWeights } from './head/examples.js';
 export { loadHead, saveHead } from './head/file.js';
 export { DEFAULT_L2 } from './head/fit.js';

@@ -1,5 +1,5 @@
 import { baselines } from '../head/baselines.js';
-import type { L2Rule } from '../head/cross-validate.js';
+import type { L2Rule } from '../head/choose-l2.js';
 import { evaluateHead } from '../head/evaluate.js';
 import { countLabels, countViews, rowWeights, type ClassWeights, type Examples } from '../head/examples.js';
 import type { Head } from '../head/head.js';

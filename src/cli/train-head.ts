@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type TrainedHead, trainFromStore, trainingJson, type TrainOptions } from '../classify/train.js';
-import { L2_RULES } from '../head/cross-validate.js';
+import { L2_RULES } from '../head/choose-l2.js';
 import type { ClassWeights } from '../head/examples.js';
 import { saveHead } from '../head/file.js';
 import { messageOf, UsageError } from '../util/errors.js';

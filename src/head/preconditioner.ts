@@ -111,13 +111,13 @@ export class Preconditioner {
       toParameters: async (points) => {
         const V = new Float32Array(points.length * size);
         points.forEach((u, h) => {
-          for (let k = 0, at = h * size; k < size; k++, at++) V[at] = u[k]! * d[k]!;
+          multiply(V.subarray(h * size, (h + 1) * size), u, d);
         });
         const W = await rotate(axes?.Q, V, transposed, Q);
         const b = new Float32Array(points.length * count);
         points.forEach((u, h) => {
           const start = starts[h]!;
-          for (let k = 0, at = h * size; k < size; k++, at++) W[at]! += start[k]!;
+          add(W.subarray(h * size, (h + 1) * size), start);
           const scaled = u.subarray(size).map((value, n) => value * ofBias[n]!);
           const bias = axes ? product(axes.Q, scaled) : scaled;
           for (let n = 0; n < count; n++) b[h * count + n] = start[size + n]! + bias[n]!;
@@ -128,7 +128,7 @@ export class Preconditioner {
         const V = await rotate(axes?.transposed, gradient.W, Q, transposed);
         return starts.map((_, h) => {
           const result = new Float64Array(size + count);
-          for (let k = 0, at = h * size; k < size; k++, at++) result[k] = V[at]! * d[k]!;
+          multiply(result, V.subarray(h * size, (h + 1) * size), d);
           const ofHead = Float64Array.from(gradient.b.subarray(h * count, (h + 1) * count));
           const bias = axes ? product(axes.transposed, ofHead) : ofHead;
           for (let n = 0; n < count; n++) result[size + n] = bias[n]! * ofBias[n]!;
@@ -183,6 +183,16 @@ function eigen(matrix: Matrix): Axes {
     transposed: transpose(Q, matrix.columns),
     values: Float64Array.from(realEigenvalues, (value) => Math.max(0, value)),
   };
+}
+
+/** into ← a ∘ b, as far as b goes. */
+function multiply(into: Float32Array | Float64Array, a: Float32Array | Float64Array, b: Float64Array): void {
+  for (let k = 0; k < b.length; k++) into[k] = a[k]! * b[k]!;
+}
+
+/** a ← a + b, as far as a goes. */
+function add(a: Float32Array, b: Float64Array): void {
+  for (let k = 0; k < a.length; k++) a[k]! += b[k]!;
 }
 
 /** A v of a square matrix. */

@@ -3,14 +3,13 @@ import { LastlayerError } from '../util/errors.js';
 import { checkInteger } from '../util/validate.js';
 import { classMeans, heldOutSimilarities } from './baselines.js';
 import { fitTemperature } from './calibrate.js';
+import type { L2Rule, PathPoint } from './choose-l2.js';
 import {
   crossValidate,
   heldOutLogits,
   sampleInMemory,
   type CrossValidation,
   type FitProgress,
-  type L2Rule,
-  type PathPoint,
 } from './cross-validate.js';
 import { foldsOf, type Fold } from './evaluate.js';
 import { countRows, featuresInMemory, rowWeights, type ClassWeights, type Examples } from './examples.js';

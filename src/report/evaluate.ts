@@ -1,5 +1,6 @@
 import { splitRows, type DataSplit } from '../classify/train.js';
-import { predictOutOfFold, type PathPoint } from '../head/cross-validate.js';
+import type { PathPoint } from '../head/choose-l2.js';
+import { predictOutOfFold } from '../head/cross-validate.js';
 import type { FeatureSource } from '../head/examples.js';
 import type { Head } from '../head/head.js';
 import type { CurvePoint } from '../head/learning-curve.js';
