@@ -1,6 +1,5 @@
 import { LastlayerError, UsageError } from '../util/errors.js';
 import { checkNumber, isInRange } from '../util/validate.js';
-import { Moments } from './standardize.js';
 import type { RowMask, Targets, Task } from './task.js';
 
 /** Some rows of features, in any order. */
@@ -199,23 +198,12 @@ async function* blocksFrom(
   }
 }
 
-/**
- * Moments of several groups of rows, augmented views included, in one pass.
- * @param groupOf the group of a row, 0 … groups − 1; −1 for none
- */
-export async function momentsOf(
-  source: FeatureSource,
-  groups: number,
-  groupOf: (row: number) => number,
-): Promise<Moments[]> {
-  const moments = Array.from({ length: groups }, () => new Moments(source.width));
+/** The features of the masked rows, augmented views included, block by block: [rows × D] each, row-major. */
+export async function* featuresOf(source: FeatureSource, mask: RowMask): AsyncGenerator<Float32Array> {
   for await (const { rows, features } of rowsAndViews(source)) {
-    moments.forEach((each, group) => {
-      const chosen = positionsOf(rows, (row) => groupOf(row) === group);
-      if (chosen.length > 0) each.add(gather(features, chosen, source.width));
-    });
+    const chosen = positionsOf(rows, mask);
+    if (chosen.length > 0) yield gather(features, chosen, source.width);
   }
-  return moments;
 }
 
 /** Where the masked rows stand in a block. */

@@ -260,6 +260,7 @@ export class HeadGraph {
     private readonly gradientSession: InferenceSession,
     private readonly logitsSession: InferenceSession,
     private readonly rotationSession: InferenceSession,
+    private readonly gramSession: InferenceSession,
     private readonly rootSession: InferenceSession,
   ) {}
 
@@ -270,6 +271,7 @@ export class HeadGraph {
       await InferenceSession.create(gradientGraph(task), SESSION_OPTIONS),
       await InferenceSession.create(logitsGraph(), SESSION_OPTIONS),
       await InferenceSession.create(rotationGraph(), SESSION_OPTIONS),
+      await InferenceSession.create(gramGraph(), SESSION_OPTIONS),
       await InferenceSession.create(rootGraph(), SESSION_OPTIONS),
     );
   }
@@ -345,6 +347,20 @@ export class HeadGraph {
   }
 
   /**
+   * S + XᵀX.
+   * @param S [width × width]
+   * @param features X [rows × width], row-major
+   */
+  async addGram(S: Float32Array, features: Float32Array): Promise<Float32Array> {
+    const width = Math.sqrt(S.length);
+    const { sum } = await this.gramSession.run({
+      S: new Tensor('float32', S, [width, width]),
+      X: new Tensor('float32', features, [features.length / width, width]),
+    });
+    return floats(sum);
+  }
+
+  /**
    * A step of Newton and Schulz's iteration to a square root: Y ← Y M and Z ← M Z with M = μ (3I − μ² Z Y) / 2.
    * @param Y [width × width]
    * @param Z [width × width]
@@ -364,6 +380,7 @@ export class HeadGraph {
   /** Frees the sessions. Nothing can be computed any more. */
   async release(): Promise<void> {
     await this.rootSession.release();
+    await this.gramSession.release();
     await this.rotationSession.release();
     await this.gradientSession.release();
     await this.logitsSession.release();
@@ -440,6 +457,20 @@ function rotationGraph(): Uint8Array {
       initializers: [],
       nodes: [node('MatMul', ['L', 'V'], ['left']), node('MatMul', ['left', 'R'], ['rotated'])],
       outputs: [tensorInfo('rotated', ['heads', 'classes', 'width'])],
+    }),
+  );
+}
+
+/** S + XᵀX. */
+function gramGraph(): Uint8Array {
+  const matrix = ['width', 'width'];
+  return encodeModel(
+    model({
+      name: 'gram',
+      inputs: [tensorInfo('S', matrix), tensorInfo('X', ['rows', 'width'])],
+      initializers: [],
+      nodes: [node('Gemm', ['X', 'X', 'S'], ['sum'], { transA: 1 })],
+      outputs: [tensorInfo('sum', matrix)],
     }),
   );
 }

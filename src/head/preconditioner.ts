@@ -3,7 +3,7 @@ import { sum } from '../util/math.js';
 import { countRows, evaluationBlocks, type ExampleBlock, type Examples, type FeatureTransform } from './examples.js';
 import { toParameters, type HeadGraph, type Parameters } from './objective.js';
 import type { RowMask } from './task.js';
-import { covariance, everyNth, transpose } from './whiten.js';
+import { transpose } from './whiten.js';
 
 /**
  * Finding the axes of `width` features takes as long as some hundred evaluations, half of which they save, of an objective whose
@@ -76,7 +76,8 @@ export class Preconditioner {
   ): Promise<Preconditioner | undefined> {
     const chosen = await everyNth(blocks, width, rows, ROWS_FOR_AXES);
     const count = chosen.length / width;
-    const S = await covariance(graph, chosen, width);
+    const sums = await graph.addGram(new Float32Array(width * width), chosen);
+    const S = sums.map((value) => value / count);
     if (!S.every(Number.isFinite)) return undefined;
     const axes = eigen(Matrix.from1DArray(width, width, S));
     return new Preconditioner(graph, axes, await everyNth([{ features: chosen }], width, count, ROWS_FOR_CURVATURE));
@@ -203,4 +204,24 @@ function product(matrix: Float32Array, vector: Float64Array): Float64Array {
     for (let m = 0; m < size; m++) sum += matrix[n * size + m]! * vector[m]!;
     return sum;
   });
+}
+
+/** At most `most` rows, evenly spaced, since neighbours are often of one class. @param rows how many there are */
+async function everyNth(
+  blocks: Iterable<Pick<ExampleBlock, 'features'>> | AsyncIterable<ExampleBlock>,
+  width: number,
+  rows: number,
+  most: number,
+): Promise<Float32Array> {
+  const step = Math.ceil(rows / most);
+  const chosen = new Float32Array(Math.ceil(rows / step) * width);
+  let [seen, filled] = [0, 0];
+  for await (const { features } of blocks) {
+    for (let at = 0; at < features.length; at += width) {
+      if (seen++ % step !== 0 || filled >= chosen.length) continue;
+      chosen.set(features.subarray(at, at + width), filled);
+      filled += width;
+    }
+  }
+  return chosen.subarray(0, filled);
 }

@@ -24,6 +24,11 @@ export class Moments {
   private readonly mean: Float64Array;
   private readonly squares: Float64Array;
 
+  /** How many rows there are. */
+  get count(): number {
+    return this.rows;
+  }
+
   constructor(private readonly width: number) {
     this.mean = new Float64Array(width);
     this.squares = new Float64Array(width);

@@ -1,14 +1,7 @@
 import { Matrix } from 'ml-matrix';
-import {
-  countRows,
-  evaluationBlocks,
-  momentsOf,
-  type ExampleBlock,
-  type Examples,
-  type FeatureTransform,
-} from './examples.js';
+import { featuresOf, type Examples, type FeatureTransform } from './examples.js';
 import type { HeadGraph } from './objective.js';
-import { foldScaling, standardize } from './standardize.js';
+import { foldScaling, Moments, standardize } from './standardize.js';
 import type { RowMask } from './task.js';
 
 /** A linear map of features to train on, and the way back. */
@@ -38,12 +31,9 @@ export const noTransform: HeadTransform = {
  */
 const SHRINKAGE = 0.1;
 
-/** The rows that the covariance is estimated from. It need not be exact. */
-const ROWS_FOR_COVARIANCE = 16_384;
-
 /**
  * Half whitens features: z = k (S + ρI)^−¼ (x − mean) / deviation, where S is the covariance of the standardised features of the
- * masked rows, and k makes the mean variance 1. The penalty λ/2 ‖W‖² is then the same as λ/2 tr(W (S + ρI)^½ Wᵀ) / k² on the
+ * masked rows, augmented views included, and k makes the mean variance 1. The penalty λ/2 ‖W‖² is then the same as λ/2 tr(W (S + ρI)^½ Wᵀ) / k² on the
  * weights of standardised features. With ‖W‖² on those, the few directions in which all pictures vary most are almost free, and
  * most of what tells similar classes apart is not; with −½ in place of −¼, all directions cost the same, and noise is. Half way is
  * best on photographs (docs/training.md), and the objective is easier to minimise, too.
@@ -51,16 +41,17 @@ const ROWS_FOR_COVARIANCE = 16_384;
 export async function learnWhitening(graph: HeadGraph, examples: Examples, mask: RowMask): Promise<HeadTransform> {
   const { source, targets } = examples;
   const { width } = source;
-  const [moments] = await momentsOf(source, 1, (row) => (targets[row]! >= 0 && mask(row) ? 0 : -1));
-  const scaling = moments!.scaling();
-  const standardized: FeatureTransform = { apply: (features) => Promise.resolve(standardize(features, scaling)) };
-  const sample = await everyNth(
-    evaluationBlocks(examples, mask, standardized),
+  const isUsed = (row: number) => targets[row]! >= 0 && mask(row);
+  const moments = new Moments(width);
+  for await (const features of featuresOf(source, isUsed)) moments.add(features);
+  const scaling = moments.scaling();
+  let S: Float32Array = new Float32Array(width * width);
+  for await (const features of featuresOf(source, isUsed)) S = await graph.addGram(S, standardize(features, scaling));
+  const T = await whitener(
+    graph,
+    S.map((value) => value / moments.count),
     width,
-    countRows(examples, mask),
-    ROWS_FOR_COVARIANCE,
   );
-  const T = await whitener(graph, await covariance(graph, sample, width), width);
   const none = new Float32Array(width);
   return {
     apply: (features) => graph.logits(standardize(features, scaling), { W: T, b: none }),
@@ -125,37 +116,10 @@ function trace(matrix: Float32Array, width: number): number {
   return total;
 }
 
-/** XᵀX / M. @param features X [M × width], row-major */
-export async function covariance(graph: HeadGraph, features: Float32Array, width: number): Promise<Float32Array> {
-  const columns = transpose(features, width);
-  const products = await graph.logits(columns, { W: columns, b: new Float32Array(width) });
-  return products.map((value) => (value * width) / features.length);
-}
-
 /** The transpose of a matrix, row-major. @param width how many columns it has */
 export function transpose(values: Float32Array, width: number): Float32Array {
   const rows = values.length / width;
   const result = new Float32Array(values.length);
   for (let i = 0; i < rows; i++) for (let j = 0; j < width; j++) result[j * rows + i] = values[i * width + j]!;
   return result;
-}
-
-/** At most `most` rows, evenly spaced, since neighbours are often of one class. @param rows how many there are */
-export async function everyNth(
-  blocks: Iterable<Pick<ExampleBlock, 'features'>> | AsyncIterable<ExampleBlock>,
-  width: number,
-  rows: number,
-  most: number,
-): Promise<Float32Array> {
-  const step = Math.ceil(rows / most);
-  const chosen = new Float32Array(Math.ceil(rows / step) * width);
-  let [seen, filled] = [0, 0];
-  for await (const { features } of blocks) {
-    for (let at = 0; at < features.length; at += width) {
-      if (seen++ % step !== 0 || filled >= chosen.length) continue;
-      chosen.set(features.subarray(at, at + width), filled);
-      filled += width;
-    }
-  }
-  return chosen.subarray(0, filled);
 }
