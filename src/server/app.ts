@@ -28,15 +28,20 @@ export async function createApp({ maxBody, timeout, log }: Settings): Promise<Fa
     bodyLimit: maxBody,
     requestTimeout: timeout,
     http: { connectionsCheckingInterval: CHECK_INTERVAL, headersTimeout: Math.min(HEADERS_TIMEOUT, timeout) },
-    routerOptions: { maxParamLength: 200 },
+    routerOptions: { maxParamLength: 200, ignoreTrailingSlash: true },
     // Reject unknown parameters rather than drop them.
     ajv: { customOptions: { removeAdditional: false } },
   });
+  // Without a route's own parsers, no body is read.
+  app.removeAllContentTypeParsers();
   handleErrors(app);
   await app.register(swagger, {
+    stripBasePath: false,
     openapi: {
       openapi: '3.0.3',
       info: { title: 'lastlayer', description: 'Classifies pictures.', version: '1' },
+      // Where the description itself is, also under a path of a proxy.
+      servers: [{ url: '.' }],
       components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
     },
     transform: ({ schema, url, route }) => {
@@ -66,7 +71,7 @@ export function restrictAccess(app: FastifyInstance, { apiKey, auth, host }: Set
       throw new HttpError(
         403,
         'wrong_host',
-        `This server answers to localhost, not to ${request.hostname}. Behind a proxy, start it with --api-key or --no-auth.`,
+        `This server answers to localhost, not to ${request.hostname || 'a request without Host'}. Behind a proxy, start it with --api-key or --no-auth.`,
       );
     }
     done();

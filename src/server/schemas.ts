@@ -149,6 +149,14 @@ export const pictureBody = {
         properties: { file: { type: 'array', items: file, description: 'Any field name will do' } },
       },
     },
+    'application/json': {
+      schema: {
+        type: 'object',
+        required: ['pictures'],
+        additionalProperties: false,
+        properties: { pictures: { ...texts, description: 'Each as base64, or as a data: URL of it' } },
+      },
+    },
   },
 } as const;
 
@@ -167,7 +175,7 @@ const ERRORS = {
   401: 'The API key is missing or wrong',
   404: 'Not found',
   413: 'The body is too large, or has too many pictures',
-  415: 'The type of the body is not supported',
+  415: 'The type of the body is not supported, or it is compressed',
   422: 'The picture cannot be read',
   429: 'The server is overloaded; Retry-After says when to try again',
   503: 'The server is stopping, or the answer took too long',
