@@ -34,6 +34,11 @@ export const serveCommand = (command: Command): Command =>
       ),
     )
     .option('--no-auth', 'let anyone in who reaches the address')
+    .addOption(
+      new Option('--cors <origin>', 'pages of this origin may use the server; repeat for several, * for all').argParser(
+        (origin, earlier: string[] | undefined) => [...(earlier ?? []), origin],
+      ),
+    )
     .option('--store <dir>', 'embedding store to find similar pictures in (default: embeddings, if it exists)')
     .addOption(datasetOption())
     .addOption(
@@ -67,7 +72,7 @@ export const serveCommand = (command: Command): Command =>
       'after',
       `
   /                              a page to drop pictures on
-  POST /v1/classify              one picture as the body, or several as files of a form
+  POST /v1/classify              one picture as the body, or several as files of a form or as base64 in JSON
   POST /v1/heads/NAME/classify   the same, with this head
   GET /v1/heads /healthz /readyz /metrics /openapi.json
 
@@ -78,6 +83,7 @@ Examples:
   npm run serve
   npm run serve -- --head bees=bees.safetensors --head quality=quality.safetensors --port 3000
   LASTLAYER_API_KEY=… npm run serve -- --host 0.0.0.0
+  npm run serve -- --cors http://localhost:3000 --cors https://shop.example
   curl --data-binary @bee.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:8080/v1/classify
   curl -F file=@ant.jpg -F file=@bee.jpg 'http://127.0.0.1:8080/v1/classify?topK=2'`,
     )

@@ -1,4 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
+import cors from '@fastify/cors';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify';
 import { sha256Of } from '../util/hash.js';
@@ -20,8 +21,11 @@ const CHECK_INTERVAL = 1000;
 /** How long a client may take to send the headers, in ms. */
 const HEADERS_TIMEOUT = 10_000;
 
-/** An HTTP server without routes: timeouts, log, error answers and OpenAPI description. */
-export async function createApp({ maxBody, timeout, log }: Settings): Promise<FastifyInstance> {
+/** For how long browsers may remember that a page of another origin is let in, in seconds. */
+const PREFLIGHT_AGE = 600;
+
+/** An HTTP server without routes: timeouts, log, error answers, pages of other origins and OpenAPI description. */
+export async function createApp({ maxBody, timeout, log, cors: origins }: Settings): Promise<FastifyInstance> {
   const app = fastify({
     logger: log ?? false,
     logController: new LogController({ disableRequestLogging: true }),
@@ -35,6 +39,15 @@ export async function createApp({ maxBody, timeout, log }: Settings): Promise<Fa
   // Without a route's own parsers, no body is read.
   app.removeAllContentTypeParsers();
   handleErrors(app);
+  // Before the check of the key, which a browser's preflight request does not send.
+  if (origins.length > 0) {
+    await app.register(cors, {
+      origin: [...origins],
+      exposedHeaders: ['Retry-After'],
+      maxAge: PREFLIGHT_AGE,
+      strictPreflight: false,
+    });
+  }
   await app.register(swagger, {
     stripBasePath: false,
     openapi: {
