@@ -86,7 +86,7 @@ function listen(): void {
 /** Asks for the heads and, if the server wants a key that the page does not have, for the key. */
 async function start(): Promise<void> {
   try {
-    const response = await request('/v1/heads');
+    const response = await request('v1/heads');
     if (response.status === 401) {
       access.hidden = false;
       find('refused', HTMLElement).textContent = key === '' ? '' : 'Wrong key.';
@@ -162,7 +162,7 @@ async function classify(job: Job): Promise<void> {
 async function send({ file, head }: Job): Promise<ClassifyAnswer> {
   const query = hasSimilar ? '?topK=5&similar=6' : '?topK=5';
   for (;;) {
-    const response = await request(`/v1/heads/${encodeURIComponent(head)}/classify${query}`, {
+    const response = await request(`v1/heads/${encodeURIComponent(head)}/classify${query}`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/octet-stream' },
       body: file,
@@ -206,7 +206,7 @@ function similarPicture({ id, label, labels, similarity }: SimilarPicture): Elem
 }
 
 async function loadThumbnail(img: HTMLImageElement, id: string): Promise<void> {
-  const response = await request(`/v1/pictures/${id}/thumbnail`);
+  const response = await request(`v1/pictures/${id}/thumbnail`);
   if (response.ok) img.src = URL.createObjectURL(await response.blob());
 }
 
