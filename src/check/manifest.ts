@@ -1,5 +1,5 @@
-import { csvLine } from '../data/manifest.js';
 import { LastlayerError } from '../util/errors.js';
+import { csvLine } from '../util/format.js';
 import type { DataCheck } from './check-data.js';
 import type { Finding } from './finding.js';
 

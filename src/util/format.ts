@@ -26,3 +26,12 @@ export function sentence(text: string): string {
 export function time(iso: string): string {
   return `${iso.slice(0, 16).replace('T', ' ')} UTC`;
 }
+
+/** A line of a CSV file (RFC 4180), with its line feed. */
+export function csvLine(cells: readonly (string | null | undefined)[]): string {
+  return `${cells.map((cell) => quoted(cell ?? '')).join(',')}\n`;
+}
+
+function quoted(cell: string): string {
+  return /[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
+}
