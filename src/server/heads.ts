@@ -3,6 +3,8 @@ import type { Backbone } from '../backbone/backbone.js';
 import { checkBackbone } from '../classify/classifier.js';
 import { readHead, readHeadFile } from '../head/file.js';
 import type { Head } from '../head/head.js';
+import { isClearlyBetter } from '../head/task.js';
+import { trainingMetrics } from '../report/evaluate.js';
 import { LastlayerError } from '../util/errors.js';
 import { sha256Of } from '../util/hash.js';
 import { HttpError } from './errors.js';
@@ -90,6 +92,31 @@ export class Heads {
       events.onReject(name, error.message);
     }
   }
+}
+
+/** How good a head was on the pictures that it was not trained on, beside always answering the most common class. */
+export interface ServedBaseline {
+  /** The most common class. */
+  label: string;
+  /** Of always answering it; 0 … 1. */
+  accuracy: number;
+  /** Of the head; 0 … 1. */
+  headAccuracy: number;
+  /** How many pictures both were evaluated on. */
+  pictures: number;
+  /** See {@link isClearlyBetter}. */
+  clearlyBetter: boolean;
+}
+
+/** @returns null for a multilabel head, and for one that does not say how good it is */
+export function baselineOf(head: Head): ServedBaseline | null {
+  const { baselines } = trainingMetrics(head);
+  if (!baselines || !('mostCommon' in baselines)) return null;
+  const { label, accuracy, count: pictures, wins, losses } = baselines.mostCommon;
+  if (accuracy === null || !(pictures > 0)) return null;
+  // Where just one of the two is right is all that they differ in.
+  const headAccuracy = accuracy + (wins - losses) / pictures;
+  return { label, accuracy, headAccuracy, pictures, clearlyBetter: isClearlyBetter(baselines) };
 }
 
 async function readServed(name: string, path: string): Promise<ServedHead> {

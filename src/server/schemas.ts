@@ -21,9 +21,10 @@ const similar = {
   description: 'The most similar pictures of the data set, most similar first',
   items: {
     type: 'object',
-    required: ['id', 'label', 'split', 'similarity'],
+    required: ['id', 'path', 'label', 'split', 'similarity'],
     properties: {
       id: { ...text, description: 'See /v1/pictures/{id}/thumbnail' },
+      path: { ...text, description: "In the data set's folder; of a picture from elsewhere, the name of its file" },
       label: { ...text, nullable: true },
       labels: texts,
       split: { ...text, nullable: true },
@@ -107,6 +108,25 @@ export const pictureParams = {
   properties: { id: { ...text, pattern: '^[0-9a-f]{64}$', description: 'Id of a similar picture' } },
 } as const;
 
+const baseline = {
+  type: 'object',
+  nullable: true,
+  description:
+    'How good the head was on pictures that it was not trained on, beside always answering the most common class; null for a ' +
+    'multilabel head',
+  required: ['label', 'accuracy', 'headAccuracy', 'pictures', 'clearlyBetter'],
+  properties: {
+    label: { ...text, description: 'The most common class' },
+    accuracy: { ...probability, description: 'Of always answering it' },
+    headAccuracy: { ...probability, description: 'Of the head' },
+    pictures: { type: 'integer', description: 'How many pictures both were evaluated on' },
+    clearlyBetter: {
+      type: 'boolean',
+      description: 'Whether the head is better by more than chance would have it, at 5 %',
+    },
+  },
+} as const;
+
 export const headsAnswer = {
   type: 'object',
   required: ['heads', 'similar'],
@@ -116,7 +136,7 @@ export const headsAnswer = {
       description: 'The first head is the default',
       items: {
         type: 'object',
-        required: ['name', 'id', 'kind', 'labels', 'modelId', 'created', 'loaded'],
+        required: ['name', 'id', 'kind', 'labels', 'modelId', 'created', 'loaded', 'baseline'],
         properties: {
           name: text,
           id: text,
@@ -125,6 +145,7 @@ export const headsAnswer = {
           modelId: { ...text, description: 'Id of the backbone' },
           created: { ...text, description: 'When the head was trained' },
           loaded: { ...text, description: 'When the server loaded it' },
+          baseline,
         },
       },
     },

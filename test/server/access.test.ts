@@ -1,10 +1,13 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
+import { basename, dirname, join } from 'node:path';
+import { embedDataset } from '../../src/embed/embed.js';
 import { startServer } from '../../src/server/server.js';
 import { temporaryFolder } from '../support/files.js';
 import { closeServer, makeWorld, post, serve } from '../support/server.js';
 
-const world = await makeWorld(await temporaryFolder(), 4);
+const folder = await temporaryFolder();
+const world = await makeWorld(folder, 4);
 const bytes = new Uint8Array(await readFile(world.pictures[0] ?? ''));
 afterAll(closeServer);
 
@@ -45,6 +48,17 @@ test('without a key, a name of the web that points to this machine is refused', 
   for (const own of ['localhost:1', 'LOCALHOST', '127.0.0.1']) {
     expect(await statusUnder(own, url, '/v1/heads')).toBe(200);
   }
+});
+
+test('of a picture outside the folder of the data set, nobody gets to see where it is', async () => {
+  const [list, store] = [join(folder, 'lists', 'list.csv'), join(folder, 'list-store')];
+  await mkdir(dirname(list));
+  const rows = world.pictures.map((path, i) => `${path},${i % 2 === 0 ? 'a' : 'b'}`);
+  await writeFile(list, ['path,label', ...rows].join('\n'));
+  await embedDataset(list, { backbone: world.classifier.backbone, store });
+  const { url } = await serve(world, { store });
+  const { body } = await post(`${url}/v1/classify?similar=1`, bytes);
+  expect(body.results[0]?.similar).toMatchObject([{ path: basename(world.pictures[0] ?? '') }]);
 });
 
 describe('pages of other origins', () => {

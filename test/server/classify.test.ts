@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import sharp from 'sharp';
@@ -290,7 +290,7 @@ test('similar pictures come with thumbnails, by the digest of their bytes and by
   const { body } = await post(`${classify}?similar=3`, await bytesOf(second));
   const similar = body.results[0]?.similar ?? [];
   expect(similar).toHaveLength(3);
-  expect(similar[0]).toMatchObject({ label: 'slanted', similarity: close(1) });
+  expect(similar[0]).toMatchObject({ label: 'slanted', similarity: close(1), path: relative(folder, second).slice(5) });
   expect(JSON.stringify(body)).not.toContain(basename(folder));
   const thumbnail = (id: string) => fetch(`${url}/v1/pictures/${id}/thumbnail`);
   const webp = await thumbnail(similar[0]?.id ?? '');
@@ -300,11 +300,19 @@ test('similar pictures come with thumbnails, by the digest of their bytes and by
   expect((await thumbnail(encodeURIComponent('../../../etc/passwd'))).status).toBe(400);
 });
 
-test('the heads are listed, and the state is told', async () => {
+test('the heads are listed with how good they are, and the state is told', async () => {
+  const { crossValidation } = head.metrics as { crossValidation: { outOfFold: { accuracy: number } } };
+  const baseline = {
+    label: expect.stringMatching(/^(flat|steep|slanted)$/) as string,
+    accuracy: close(1 / 3),
+    headAccuracy: close(crossValidation.outOfFold.accuracy),
+    pictures: 24,
+    clearlyBetter: true,
+  };
   expect(await (await fetch(`${url}/v1/heads`)).json()).toMatchObject({
     heads: [
-      { name: 'stripes', kind: 'softmax', labels: [...head.labels], modelId: head.modelId },
-      { name: 'tags', kind: 'multilabel', labels },
+      { name: 'stripes', kind: 'softmax', labels: [...head.labels], modelId: head.modelId, baseline },
+      { name: 'tags', kind: 'multilabel', labels, baseline: null },
     ],
     similar: true,
   });
