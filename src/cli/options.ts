@@ -6,6 +6,7 @@ import type { BackboneOptions } from '../backbone/load.js';
 import { BUNDLED_PATH, type Destination } from '../backbone/models.js';
 import { DEVICES } from '../backbone/session.js';
 import { SPLITS } from '../data/dataset.js';
+import { DEFAULT_HEAD } from '../head/file.js';
 import { VIEW_SETS, type ViewSet } from '../image/views.js';
 import { LastlayerError, messageOf, UsageError } from '../util/errors.js';
 import { writeWholeFile } from '../util/files.js';
@@ -78,7 +79,7 @@ export const viewsOption = (description: string, fallback = 'none'): Option =>
 export const VIEWS_HELP = `Augmented views of a picture, besides its center crop: flip is the mirror image, crops are the four corners. Together they are
 the ten crops of Krizhevsky, Sutskever and Hinton 2012, where each corner is mirrored too.`;
 
-export const headOption = (): Option => new Option('--head <file>', 'head file').default('head.safetensors');
+export const headOption = (): Option => new Option('--head <file>', 'head file').default(DEFAULT_HEAD);
 
 export const jsonOption = (): Option =>
   new Option('--json', 'print one JSON object on stdout, and everything else on stderr');

@@ -27,12 +27,22 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     if (args.includes(name)) (await load())(command);
   }
   try {
+    suggestCommand(args[0]);
     await program.parseAsync(args, { from: 'user' });
     // Commands that skip pictures set it.
     return Number(process.exitCode ?? 0);
   } catch (error) {
     return exitCodeOf(error);
   }
+}
+
+/** @throws {UsageError} if it is a word that people try in place of a command's name */
+function suggestCommand(word: string | undefined): void {
+  const meant = COMMANDS.find(({ tried }) => word !== undefined && tried.includes(word));
+  if (meant)
+    throw new UsageError(
+      `There is no command ${word}. \`npm run ${meant.name}\` does that; --help lists all commands.`,
+    );
 }
 
 function exitCodeOf(error: unknown): number {

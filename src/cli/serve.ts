@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { basename, extname } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { DEFAULT_HEAD } from '../head/file.js';
 import { DEFAULTS, type LogOptions, type ServerOptions } from '../server/options.js';
 import { startServer } from '../server/server.js';
 import { UsageError } from '../util/errors.js';
@@ -14,7 +15,7 @@ interface ServeFlags extends Omit<ServerOptions, 'heads' | 'log'> {
   json?: true | undefined;
 }
 
-const DEFAULT_HEAD = { head: 'head.safetensors' };
+const DEFAULT_HEADS = { head: DEFAULT_HEAD };
 
 export const serveCommand = (command: Command): Command =>
   command
@@ -24,7 +25,7 @@ export const serveCommand = (command: Command): Command =>
         'head to serve; repeat for several heads of one backbone, the first is the default',
       )
         .argParser(namedHead)
-        .default(DEFAULT_HEAD, DEFAULT_HEAD.head),
+        .default(DEFAULT_HEADS, DEFAULT_HEAD),
     )
     .addOption(new Option('--port <n>', 'port to listen on, 0 for any free one').argParser(port).default(DEFAULTS.port))
     .option('--host <address>', 'address to listen on; other than localhost needs a key', DEFAULTS.host)
@@ -111,7 +112,7 @@ function sayMessage(line: string): void {
 /** Collects `NAME=FILE`, or `FILE`, which is named after itself. */
 function namedHead(text: string, earlier: Record<string, string>): Record<string, string> {
   const [, name = basename(text, extname(text)), file = text] = /^([\w.-]+)=(.+)$/.exec(text) ?? [];
-  const heads = earlier === DEFAULT_HEAD ? {} : earlier;
+  const heads = earlier === DEFAULT_HEADS ? {} : earlier;
   if (Object.hasOwn(heads, name)) {
     throw new UsageError(`Two heads are named ${name}. Give them different names: --head NAME=FILE.`);
   }

@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander';
 import { type TrainedHead, trainFromStore, trainingJson, type TrainOptions } from '../classify/train.js';
 import { L2_RULES } from '../head/choose-l2.js';
 import type { ClassWeights } from '../head/examples.js';
-import { saveHead } from '../head/file.js';
+import { DEFAULT_HEAD, saveHead } from '../head/file.js';
 import { messageOf, UsageError } from '../util/errors.js';
 import { describeTraining } from './describe.js';
 import {
@@ -31,7 +31,7 @@ export const trainHeadCommand = (command: Command): Command =>
     .addOption(storeOption())
     .addOption(datasetOption())
     .addOption(modelIdOption())
-    .option('--out <file>', 'where to write the head', 'head.safetensors')
+    .option('--out <file>', 'where to write the head', DEFAULT_HEAD)
     .option('--learning-curve', 'also train on 10 to 100 % of the pictures, to see whether more would help')
     .addOption(
       new Option(

@@ -2,12 +2,15 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Matrix } from 'ml-matrix';
 import { encodeSafetensors, readSafetensors } from '../formats/safetensors.js';
-import { LastlayerError, messageOf } from '../util/errors.js';
+import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
 import { readRegularFile, writeWholeFile } from '../util/files.js';
 import type { JsonValue } from '../util/json.js';
 import { ownVersion } from '../util/version.js';
 import { Head, type HeadFields, type TrainingReport } from './head.js';
 import type { HeadKind } from './task.js';
+
+/** Where `train-head` writes a head, and the other commands look for it. */
+export const DEFAULT_HEAD = 'head.safetensors';
 
 const FORMAT = 'lastlayer-head';
 const VERSION = '1';
@@ -89,6 +92,10 @@ export async function readHeadFile(path: string): Promise<Uint8Array> {
   try {
     return await readRegularFile(path);
   } catch (error) {
+    if (codeOf(error) === 'ENOENT') {
+      const out = path === DEFAULT_HEAD ? '' : ` -- --out ${path}`;
+      throw new LastlayerError(`There is no head ${path} yet. Run \`npm run train-head${out}\` first.`);
+    }
     throw new LastlayerError(`The head file ${path} cannot be read: ${messageOf(error)}.`);
   }
 }

@@ -97,9 +97,11 @@ test('a head that cannot be written says where', async () => {
   expect((await readdir(folder)).sort()).toEqual(['head.safetensors', 'taken']);
 });
 
-test('a file that is not there is named', async () => {
+test('a file that is not there is named, with how to make it', async () => {
   const nowhere = join(folder, 'nowhere');
-  await expect(loadHead(nowhere)).rejects.toThrow(`The head file ${nowhere} cannot be read: `);
+  await expect(loadHead(nowhere)).rejects.toThrow(
+    `There is no head ${nowhere} yet. Run \`npm run train-head -- --out ${nowhere}\` first.`,
+  );
 });
 
 test('a file cut short, or no safetensors at all, is refused by name', async () => {
