@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { checkData, type CheckDataOptions, type DataCheck } from '../check/check-data.js';
 import { ISSUE_MEANINGS, ISSUES, nameOf } from '../check/finding.js';
 import { toManifest } from '../check/manifest.js';
+import { quantity } from '../util/format.js';
 import { datasetOption, jsonOption, modelIdOption, storeOption, writeOut } from './options.js';
 import { interruptible, Status } from './progress.js';
 import { notice, onOneLine, print, styled } from './terminal.js';
@@ -67,8 +68,10 @@ async function run({ json, out, ...options }: CheckFlags): Promise<void> {
 }
 
 function describe({ dataset, modelId, pictures, classes, findings, warnings }: DataCheck): string {
-  const unit = pictures.some(({ labels }) => labels) ? 'labels' : 'classes';
-  const lines = [`${dataset}: ${pictures.length} pictures of ${classes.length} ${unit}, embedded by ${modelId}`];
+  const names = pictures.some(({ labels }) => labels)
+    ? quantity(classes.length, 'label')
+    : quantity(classes.length, 'class', 'classes');
+  const lines = [`${dataset}: ${quantity(pictures.length, 'picture')} of ${names}, embedded by ${modelId}`];
   for (const issue of ISSUES) {
     const found = findings.filter((finding) => finding.issue === issue);
     if (found.length === 0) continue;

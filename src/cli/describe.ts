@@ -4,7 +4,7 @@ import type { CurvePoint } from '../head/learning-curve.js';
 import type { EvaluationResult, MultilabelResult } from '../head/metrics.js';
 import { type Baselines, isClearlyBetter, type MultilabelBaselines } from '../head/task.js';
 import type { HeldOutResult } from '../head/train.js';
-import { interval, percent } from '../util/format.js';
+import { interval, percent, quantity } from '../util/format.js';
 import { graded, number, styled, table } from './terminal.js';
 
 type Result = EvaluationResult | MultilabelResult;
@@ -13,12 +13,15 @@ type Result = EvaluationResult | MultilabelResult;
 export function describeTraining(trained: TrainedHead): string {
   const { head, dataset, views, train, validation, validatedOn, crossValidation, baselines, unused } = trained;
   const { labels, width, thresholds } = head;
-  const on = trained.kind === 'softmax' ? `of ${labels.length} classes` : `with any number of ${labels.length} labels`;
+  const on =
+    trained.kind === 'softmax'
+      ? `of ${quantity(labels.length, 'class', 'classes')}`
+      : `with any number of ${quantity(labels.length, 'label')}`;
   const lines = [
     ...verdict(baselines),
     `${dataset.dataset}, embedded by ${dataset.model_id}`,
-    `Linear(${width}, ${labels.length}) trained on ${train.count} pictures ${on}` +
-      (views > 0 ? `, and ${views} augmented views of them` : ''),
+    `Linear(${width}, ${labels.length}) trained on ${quantity(train.count, 'picture')} ${on}` +
+      (views > 0 ? `, and ${quantity(views, 'augmented view')} of them` : ''),
     describeFit(head.training),
     crossValidation?.rule ? describePath(crossValidation, train) : `  λ ${head.l2}`,
   ];
@@ -58,8 +61,8 @@ function verdict(baselines: Baselines | MultilabelBaselines | undefined): string
 
 function describeFit({ converged, iterations, loss, gradientNorm, reason }: TrainingReport): string {
   return converged
-    ? `  converged in ${iterations} iterations: loss ${loss.toFixed(4)}, gradient ${gradientNorm.toExponential(1)}`
-    : `  NOT converged after ${iterations} iterations (${reason}): gradient ${gradientNorm.toExponential(1)}`;
+    ? `  converged in ${quantity(iterations, 'iteration')}: loss ${loss.toFixed(4)}, gradient ${gradientNorm.toExponential(1)}`
+    : `  NOT converged after ${quantity(iterations, 'iteration')} (${reason}): gradient ${gradientNorm.toExponential(1)}`;
 }
 
 /** How the λ did that were tried. */
@@ -70,7 +73,7 @@ function describePath({ folds, rule, path, givenUp, chosen, rows }: HeldOutResul
     percent(point.accuracy),
   ]);
   const how = rule === 'best' ? 'the least log loss' : 'the largest within one standard error of the least log loss';
-  const of = rows < train.count ? ` of ${rows} pictures` : '';
+  const of = rows < train.count ? ` of ${quantity(rows, 'picture')}` : '';
   return [
     `  λ ${chosen.l2}, ${how} in ${folds}-fold cross-validation${of}:`,
     table([['    λ', 'log loss', 'perLabel' in train ? 'all right' : 'accuracy'], ...points]),
@@ -95,7 +98,7 @@ function describeCalibration(found: HeldOutResult<Result>): string[] {
   }
   if (neverHeld > 0) {
     lines.push(
-      `  ${neverHeld} pictures were never held out, so are not scored: their class or label is in no other group`,
+      `  never held out, so not scored: ${quantity(neverHeld, 'picture')} whose class or label is in no other group`,
     );
   }
   return lines;

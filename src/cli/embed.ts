@@ -7,6 +7,7 @@ import { embedDataset, type EmbedOptions, type EmbedProgress, type EmbedSummary 
 import type { ViewSet } from '../image/views.js';
 import { EmbeddingStore } from '../store/store.js';
 import { UsageError } from '../util/errors.js';
+import { quantity } from '../util/format.js';
 import {
   batchSizeOption,
   concurrencyOption,
@@ -107,7 +108,9 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
     } finally {
       progress.stop();
       if (signal.aborted && last) {
-        say(`${last.done} of ${last.total} pictures are in ${flags.store}. Run the command again to go on from there.`);
+        say(
+          `${flags.store} has ${last.done} of ${quantity(last.total, 'picture')}. Run the command again to go on from there.`,
+        );
       }
     }
   });
@@ -190,7 +193,7 @@ function describe(
   const { total, embedded, reused, unchanged, failed, removed, views, skipped } = summary;
   const labels = Object.entries(summary.labels).filter(([label]) => label !== '');
   const splits = Object.entries(summary.splits).filter(([split]) => split !== '');
-  print(`${summary.dataset}: ${total} pictures (${summary.layout})`);
+  print(`${summary.dataset}: ${quantity(total, 'picture')} (${summary.layout})`);
   if (labels.length > 0) print(`  classes    ${counted(labels)}`);
   if (splits.length > 0) print(`  splits     ${counted(splits)}`);
   const parts = [
@@ -202,17 +205,18 @@ function describe(
   const shown = parts.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`);
   print(`  pictures   ${shown.join(', ')}, in ${seconds.toFixed(1)} s`);
   print(`  embeddings [${total - failed}, ${summary.width}] by ${summary.modelId} in ${summary.store}`);
-  if (views > 0) print(`  views      ${views} more embeddings, of augmented views of the training pictures`);
+  if (views > 0)
+    print(`  views      ${quantity(views, 'more embedding')}, of augmented views of the training pictures`);
   else if (wantsViews) say('There are no training pictures, so no augmented views were embedded.');
   if (removed > 0) print(`  removed    ${removed}, whose files are gone`);
   for (const remark of skipped.remarks) say(onOneLine(remark));
   if (skipped.count > 0) {
     say(
-      `${skipped.count} files were skipped, as their names do not end like a picture's: ${skipped.examples.slice(0, 3).map(onOneLine).join(', ')}`,
+      `skipped ${quantity(skipped.count, 'file')}, not named like a picture: ${skipped.examples.slice(0, 3).map(onOneLine).join(', ')}`,
     );
   }
   if (errors.length > 0) {
-    say(`\n${failed} pictures could not be read:`);
+    say(`\n${quantity(failed, 'picture')} could not be read:`);
     for (const { path, error } of errors.slice(0, LISTED)) say(`  ${onOneLine(path)}: ${onOneLine(error)}`);
     if (failed > LISTED) say(`  … and ${failed - LISTED} more; --json lists them all`);
   }

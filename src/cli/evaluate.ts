@@ -4,6 +4,7 @@ import { type DatasetEvaluation, evaluateDataset } from '../classify/evaluate.js
 import type { Split } from '../data/dataset.js';
 import type { ViewSet } from '../image/views.js';
 import { UsageError } from '../util/errors.js';
+import { quantity } from '../util/format.js';
 import { describeEvaluation } from './describe.js';
 import {
   datasetOrExamples,
@@ -116,6 +117,6 @@ function describe(result: DatasetEvaluation, { head: { thresholds, unknown } }: 
         (others > 0 ? `, and ${calledUnknown.others} of ${others} of other classes` : ''),
     );
   }
-  if (unlabelled > 0) say(`${unlabelled} pictures without a label are not counted.`);
+  if (unlabelled > 0) say(`not counted: ${quantity(unlabelled, 'picture')} without a label`);
   for (const { path, error } of failed) say(`unreadable: ${onOneLine(path)}: ${onOneLine(error)}`);
 }

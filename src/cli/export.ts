@@ -9,9 +9,10 @@ import { ONNX_INPUTS, type OnnxInput } from '../export/onnx-graph.js';
 import { type ExportedOnnx, exportOnnx } from '../export/onnx.js';
 import { exportSafetensors } from '../export/safetensors.js';
 import { exportEmbeddings, TABLE_FORMATS, type TableFormat } from '../export/tables.js';
-import { loadHead } from '../head/file.js';
+import { DEFAULT_HEAD, loadHead } from '../head/file.js';
 import { EmbeddingStore } from '../store/store.js';
 import { UsageError } from '../util/errors.js';
+import { quantity } from '../util/format.js';
 import { datasetOrExamples, jsonOption, storeOption, wholeNumber } from './options.js';
 import { interruptible, Progress } from './progress.js';
 import { print, say } from './terminal.js';
@@ -25,8 +26,6 @@ const OUT = {
   json: 'embeddings.json',
 };
 type Format = keyof typeof OUT;
-
-const DEFAULT_HEAD = 'head.safetensors';
 
 interface ExportFlags {
   format: Format;
@@ -187,12 +186,13 @@ function describe(
     pixels: `uint8 [batch, ${crop}, ${crop}, 3], RGB pictures, resized and cropped`,
     tensor: `float32 [batch, 3, ${crop}, ${crop}], normalised planes`,
   };
-  const labels = `${head.labels.length} ${head.kind === 'softmax' ? 'classes' : 'labels'}`;
+  const labels =
+    head.kind === 'softmax' ? quantity(head.labels.length, 'class', 'classes') : quantity(head.labels.length, 'label');
   print(`${path}: ${backbone.id} with a head of ${labels}, ${(bytes / 1e6).toFixed(1)} MB`);
   print(`  input    ${takes[input]}`);
   print(`  outputs  ${outputs.join(', ')}`);
   print(
-    `  checked  on ${pictures} pictures of ${dataset}: predict's class for ${sameTop} of them, ` +
+    `  checked  on ${quantity(pictures, 'picture')} of ${dataset}: predict's class for ${sameTop} of ${pictures}, ` +
       `probabilities within ${largestDifference.toPrecision(2)}, on average ${meanDifference.toPrecision(2)}`,
   );
 }
@@ -244,5 +244,5 @@ async function writeEmbeddings(
   }
   const { paths, rows, width, modelId, failed } = written;
   print(`${paths.join(', ')}: [${rows}, ${width}] by ${modelId}, of ${written.dataset}`);
-  if (failed > 0) say(`${failed} pictures could not be read, so they are not included.`);
+  if (failed > 0) say(`not included: ${quantity(failed, 'picture')} that could not be read`);
 }

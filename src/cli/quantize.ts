@@ -3,7 +3,7 @@ import type { Backbone } from '../backbone/backbone.js';
 import { loadBackbone } from '../backbone/load.js';
 import { quantizeBackbone, type QuantizedBackbone, speedRatio } from '../backbone/quantize/quantize.js';
 import { type Fidelity, measureFidelity } from '../classify/fidelity.js';
-import { percent } from '../util/format.js';
+import { percent, quantity } from '../util/format.js';
 import {
   datasetOrExamples,
   type DestinationFlags,
@@ -110,9 +110,9 @@ function describe({ quantized, fidelity, speed }: Report, float32: Backbone): vo
   print(path);
   print(`  ${card.id}, made from ${float32.id}`);
   print(`  size             ${megabytes(backbone.onnx)} MB, float32 ${megabytes(float32.onnx)} MB`);
-  print(`  calibrated on    ${calibratedOn.length} pictures`);
+  print(`  calibrated on    ${quantity(calibratedOn.length, 'picture')}`);
   print(
-    `  cosine to fp32   mean ${meanCosine.toFixed(4)}, lowest ${lowestCosine.toFixed(4)}, on ${pictures} other pictures`,
+    `  cosine to fp32   mean ${meanCosine.toFixed(4)}, lowest ${lowestCosine.toFixed(4)}, on ${quantity(pictures, 'other picture')}`,
   );
   if (heads) {
     const { accuracy, agreement, validatedOn, evaluatedOn, trainedOn } = heads;

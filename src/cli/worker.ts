@@ -4,6 +4,7 @@ import { loadBackbone } from '../backbone/load.js';
 import { modelFolders } from '../backbone/models.js';
 import { existingInt8 } from '../backbone/quantize/quantize.js';
 import { LastlayerError } from '../util/errors.js';
+import { quantity } from '../util/format.js';
 import {
   batchSizeOption,
   concurrencyOption,
@@ -93,7 +94,9 @@ async function run({ queue, batchSize, concurrency, stalledAfter, ...flags }: Wo
   if (flags.json) print(JSON.stringify({ modelId: backbone.id, ...done }));
   else {
     const { embedded, reused, unchanged, failed } = done;
-    say(`Stopped. ${embedded} pictures embedded, ${unchanged + reused} known already, ${failed} unreadable.`);
+    say(
+      `Stopped. ${quantity(embedded, 'picture')} embedded, ${unchanged + reused} known already, ${failed} unreadable.`,
+    );
   }
 }
 

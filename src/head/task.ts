@@ -527,7 +527,7 @@ function encodeClasses(labels: readonly string[]): string[] {
   const names = [...counts.keys()].sort();
   if (names.length === 1) {
     throw new LastlayerError(
-      `All ${labels.length} rows are of one class, ${JSON.stringify(names[0])}, so there is nothing to learn. Add ` +
+      `${labels.length === 1 ? 'The only row is' : `All ${labels.length} rows are`} of one class, ${JSON.stringify(names[0])}, so there is nothing to learn. Add ` +
         'pictures of at least one other class.',
     );
   }

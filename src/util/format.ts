@@ -17,6 +17,11 @@ export function count(n: number): string {
   return n.toLocaleString('en');
 }
 
+/** 1 and `picture` as `1 picture`, 2 as `2 pictures`. @param many the plural, if it has another ending */
+export function quantity(n: number, one: string, many = `${one}s`): string {
+  return `${n} ${n === 1 ? one : many}`;
+}
+
 /** `label error` as `Label error`. */
 export function sentence(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
