@@ -39,10 +39,8 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
 /** @throws {UsageError} if it is a word that people try in place of a command's name */
 function suggestCommand(word: string | undefined): void {
   const meant = COMMANDS.find(({ tried }) => word !== undefined && tried.includes(word));
-  if (meant)
-    throw new UsageError(
-      `There is no command ${word}. \`npm run ${meant.name}\` does that; --help lists all commands.`,
-    );
+  if (!meant) return;
+  throw new UsageError(`There is no command ${word}. \`npm run ${meant.name}\` does that; --help lists all commands.`);
 }
 
 function exitCodeOf(error: unknown): number {

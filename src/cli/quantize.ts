@@ -112,7 +112,8 @@ function describe({ quantized, fidelity, speed }: Report, float32: Backbone): vo
   print(`  size             ${megabytes(backbone.onnx)} MB, float32 ${megabytes(float32.onnx)} MB`);
   print(`  calibrated on    ${quantity(calibratedOn.length, 'picture')}`);
   print(
-    `  cosine to fp32   mean ${meanCosine.toFixed(4)}, lowest ${lowestCosine.toFixed(4)}, on ${quantity(pictures, 'other picture')}`,
+    `  cosine to fp32   mean ${meanCosine.toFixed(4)}, lowest ${lowestCosine.toFixed(4)}, on ` +
+      quantity(pictures, 'other picture'),
   );
   if (heads) {
     const { accuracy, agreement, validatedOn, evaluatedOn, trainedOn } = heads;

@@ -526,9 +526,10 @@ function encodeClasses(labels: readonly string[]): string[] {
   const counts = countEach(labels);
   const names = [...counts.keys()].sort();
   if (names.length === 1) {
+    const rows = labels.length === 1 ? 'The only row is' : `All ${labels.length} rows are`;
     throw new LastlayerError(
-      `${labels.length === 1 ? 'The only row is' : `All ${labels.length} rows are`} of one class, ${JSON.stringify(names[0])}, so there is nothing to learn. Add ` +
-        'pictures of at least one other class.',
+      `${rows} of one class, ${JSON.stringify(names[0])}, so there is nothing to learn. Add pictures of at least one other ` +
+        'class.',
     );
   }
   const single = names.filter((name) => counts.get(name) === 1);

@@ -84,7 +84,8 @@ export function restrictAccess(app: FastifyInstance, { apiKey, auth, host }: Set
       throw new HttpError(
         403,
         'wrong_host',
-        `This server answers to localhost, not to ${request.hostname || 'a request without Host'}. Behind a proxy, start it with --api-key or --no-auth.`,
+        `This server answers to localhost, not to ${request.hostname || 'a request without Host'}. Behind a proxy, start it ` +
+          'with --api-key or --no-auth.',
       );
     }
     done();

@@ -17,6 +17,7 @@ export function addCamera(onPicture: (picture: File) => void): void {
     find('live', HTMLVideoElement),
     find('camera-failed', HTMLElement),
   ];
+  let stream: MediaStream | undefined;
   let [taken, isStarting] = [0, false];
   open.hidden = false;
 
@@ -46,7 +47,7 @@ export function addCamera(onPicture: (picture: File) => void): void {
     try {
       // Of a phone's cameras, the one at its back.
       const video = { facingMode: 'environment', width: { ideal: 1280 } };
-      const stream = await navigator.mediaDevices.getUserMedia({ video });
+      stream = await navigator.mediaDevices.getUserMedia({ video });
       stream.getVideoTracks()[0]?.addEventListener('ended', () => {
         stop();
         failed.textContent = 'The camera is gone.';
@@ -54,6 +55,7 @@ export function addCamera(onPicture: (picture: File) => void): void {
       live.srcObject = stream;
       await live.play();
     } catch (error) {
+      stop();
       failed.textContent = reasonOf(error);
       return;
     }
@@ -63,10 +65,10 @@ export function addCamera(onPicture: (picture: File) => void): void {
   }
 
   function stop(): void {
-    if (live.srcObject instanceof MediaStream)
-      live.srcObject.getTracks().forEach((track) => {
-        track.stop();
-      });
+    stream?.getTracks().forEach((track) => {
+      track.stop();
+    });
+    stream = undefined;
     live.srcObject = null;
     view.hidden = true;
     open.hidden = false;

@@ -1,5 +1,5 @@
 /** Sends pictures that are dropped, chosen, pasted or taken by the camera to the server, a few at a time, and shows the answers. */
-import { csvLine, htmlPercent as percent } from '../../util/format.js';
+import { csvLine, htmlPercent as percent, quantity } from '../../util/format.js';
 import { find, make } from '../dom.js';
 import { addCamera } from './camera.js';
 
@@ -149,12 +149,11 @@ function tellWorth(baseline: Baseline | null): void {
   if (!baseline) return;
   const { label, accuracy, headAccuracy, pictures, clearlyBetter } = baseline;
   const [own, simple] = [percent(headAccuracy), percent(accuracy)];
-  const on = pictures === 1 ? 'one picture' : `${pictures} pictures`;
+  const on = `${quantity(pictures, 'picture')} that it was not trained on`;
   worth.className = clearlyBetter ? '' : 'note';
   worth.textContent = clearlyBetter
-    ? `Right for ${own} of ${on} that it was not trained on. Always answering “${label}” would be right for ${simple}.`
-    : `Not clearly better than always answering “${label}”: on ${on} that it was not trained on, this head is right for ${own}, ` +
-      `and that for ${simple}.`;
+    ? `Right for ${own} of ${on}. Always answering “${label}” would be right for ${simple}.`
+    : `Not clearly better than always answering “${label}”: on ${on}, this head is right for ${own}, and that for ${simple}.`;
 }
 
 function add(files: Iterable<File> | null | undefined): void {
@@ -186,7 +185,7 @@ async function advance(): Promise<void> {
 
 function tellProgress(): void {
   const done = jobs.filter(({ outcome }) => outcome).length;
-  const of = `${done} of ${jobs.length} ${jobs.length === 1 ? 'picture' : 'pictures'}`;
+  const of = `${done} of ${quantity(jobs.length, 'picture')}`;
   find('status', HTMLElement).textContent = jobs.length === 0 ? '' : of;
   save.hidden = done === 0;
   clear.hidden = jobs.length === 0;
