@@ -14,7 +14,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'fetch-model',
     description: "Get a backbone: one of torchvision's ImageNet ResNets, or a file or address of your own.",
-    tried: ['download', 'fetch', 'model', 'models', 'init'],
+    tried: ['download', 'fetch', 'init'],
     load: async () => (await import('./fetch-model.js')).fetchModelCommand,
   },
   {
@@ -74,6 +74,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'models',
     description: 'List the models that there are, with the heads and stores that use them.',
+    tried: ['model', 'list', 'ls'],
     load: async () => (await import('./models.js')).modelsCommand,
   },
   {

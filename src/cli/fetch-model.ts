@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { fetchModel } from '../backbone/fetch/fetch-model.js';
 import { DEFAULT_NAME } from '../backbone/models.js';
 import { TORCHVISION_MODELS, WEIGHTS, type WeightsName } from '../backbone/torchvision.js';
+import { quantity } from '../util/format.js';
 import {
   colour,
   type DestinationFlags,
@@ -79,7 +80,7 @@ async function run({ json, resize, mean, std, ...flags }: FetchFlags): Promise<v
     print(JSON.stringify({ path, ...rest, ...card }));
     return;
   }
-  const classes = card.classes === null ? '' : `, logits of ${card.classes} classes`;
+  const classes = card.classes === null ? '' : `, logits of ${quantity(card.classes, 'class', 'classes')}`;
   const { knownAs } = rest;
   print(`${path}\n  ${card.id}, embeddings of width ${card.featureWidth}${classes}`);
   print(`  from ${card.source}`);

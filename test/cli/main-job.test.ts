@@ -209,6 +209,11 @@ describe('what makes no sense', () => {
     }
   });
 
+  it('means one command by each word that people try, and no word is a command itself', () => {
+    const words = COMMANDS.flatMap(({ name, tried }) => [name, ...tried]);
+    expect(words).toEqual([...new Set(words)]);
+  });
+
   it.each([
     ['embed', '--help'],
     ['help', 'embed'],
