@@ -6,7 +6,7 @@ import { toManifest } from '../check/manifest.js';
 import { quantity } from '../util/format.js';
 import { datasetOption, jsonOption, modelIdOption, storeOption, writeOut } from './options.js';
 import { interruptible, Status } from './progress.js';
-import { notice, onOneLine, print, styled } from './terminal.js';
+import { notice, onOneLine, print, printJson, styled } from './terminal.js';
 
 interface CheckFlags extends CheckDataOptions {
   out?: string | undefined;
@@ -60,7 +60,7 @@ async function run({ json, out, ...options }: CheckFlags): Promise<void> {
   const path = out === undefined ? undefined : resolve(out);
   if (path !== undefined) await writeOut(path, toManifest(checked));
   if (json) {
-    print(JSON.stringify({ ...checked, pictures: checked.pictures.length, out: path ?? null }));
+    printJson({ ...checked, pictures: checked.pictures.length, out: path ?? null });
   } else {
     print(describe(checked));
     if (path !== undefined) print(`\nWrote a manifest with all findings to ${path}`);

@@ -25,7 +25,7 @@ import {
   viewsOption,
 } from './options.js';
 import { interruptible, Progress } from './progress.js';
-import { notice, onOneLine, print, say } from './terminal.js';
+import { notice, onOneLine, print, printJson, say } from './terminal.js';
 
 interface EmbedFlags extends ModelFlags {
   store: string;
@@ -117,7 +117,7 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
   const seconds = (Date.now() - started) / 1000;
   if (summary.failed > 0) process.exitCode = 3;
   const errors = summary.failed > 0 ? await failures(summary, flags.split) : [];
-  if (flags.json) print(JSON.stringify({ ...summary, seconds, errors }));
+  if (flags.json) printJson({ ...summary, seconds, errors });
   else describe(summary, errors, { seconds, wantsViews: (flags.views ?? []).length > 0 });
 }
 

@@ -21,7 +21,7 @@ import {
   wholeNumber,
 } from './options.js';
 import { interruptible, Progress } from './progress.js';
-import { notice, onOneLine, print, say } from './terminal.js';
+import { notice, onOneLine, print, printJson, say } from './terminal.js';
 
 interface EvaluateFlags extends ModelFlags {
   head: string;
@@ -88,19 +88,17 @@ async function run(named: string | undefined, flags: EvaluateFlags): Promise<voi
   if (flags.json) {
     const { kind, failed: errors, unlabelled, calledUnknown, ...metrics } = result;
     const modelId = classifier.backbone.id;
-    print(
-      JSON.stringify({
-        head,
-        dataset,
-        split: result.split ?? null,
-        views,
-        modelId,
-        metrics,
-        calledUnknown,
-        errors,
-        unlabelled,
-      }),
-    );
+    printJson({
+      head,
+      dataset,
+      split: result.split ?? null,
+      views,
+      modelId,
+      metrics,
+      calledUnknown,
+      errors,
+      unlabelled,
+    });
   } else {
     describe(result, classifier);
   }

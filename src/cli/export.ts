@@ -15,7 +15,7 @@ import { UsageError } from '../util/errors.js';
 import { quantity } from '../util/format.js';
 import { datasetOrExamples, jsonOption, storeOption, wholeNumber } from './options.js';
 import { interruptible, Progress } from './progress.js';
-import { print, say } from './terminal.js';
+import { print, printJson, say } from './terminal.js';
 
 /** The default file of each format. */
 const OUT = {
@@ -138,7 +138,7 @@ async function writeOnnx(path: string, flags: ExportFlags): Promise<void> {
     },
     { displays: [progress] },
   );
-  if (json) print(JSON.stringify({ ...exported, modelId: classifier.backbone.id, checkedOn: dataset }));
+  if (json) printJson({ ...exported, modelId: classifier.backbone.id, checkedOn: dataset });
   else describe(exported, classifier, dataset);
 }
 
@@ -204,7 +204,7 @@ async function writeSafetensors(
   const head = await loadHead(file);
   const written = await exportSafetensors(head, path, { calibrated });
   if (json) {
-    print(JSON.stringify({ ...written, modelId: head.modelId }));
+    printJson({ ...written, modelId: head.modelId });
     return;
   }
   const { classes, width } = written;
@@ -239,7 +239,7 @@ async function writeEmbeddings(
     { displays: [progress] },
   );
   if (json) {
-    print(JSON.stringify(written));
+    printJson(written);
     return;
   }
   const { paths, rows, width, modelId, failed } = written;

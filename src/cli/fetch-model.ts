@@ -13,7 +13,7 @@ import {
   wholeNumber,
 } from './options.js';
 import { interruptible, Progress } from './progress.js';
-import { notice, print, say } from './terminal.js';
+import { notice, print, printJson, say } from './terminal.js';
 
 interface FetchFlags extends DestinationFlags {
   model?: string | undefined;
@@ -77,7 +77,7 @@ async function run({ json, resize, mean, std, ...flags }: FetchFlags): Promise<v
     { displays: [progress] },
   );
   if (json) {
-    print(JSON.stringify({ path, ...rest, ...card }));
+    printJson({ path, ...rest, ...card });
     return;
   }
   const classes = card.classes === null ? '' : `, logits of ${quantity(card.classes, 'class', 'classes')}`;

@@ -6,7 +6,7 @@ import { modelFile } from '../backbone/models.js';
 import { UsageError } from '../util/errors.js';
 import { sum } from '../util/math.js';
 import { jsonOption, modelOption } from './options.js';
-import { notice, print, say, table } from './terminal.js';
+import { notice, print, printJson, say, table } from './terminal.js';
 
 interface InspectFlags {
   model?: string | undefined;
@@ -39,7 +39,7 @@ async function inspect({ json, features, ...flags }: InspectFlags): Promise<void
   const { id, source, width, transform } = backbone;
   if (json) {
     const frozen = layers.map((layer) => ({ ...layer, frozen: true }));
-    print(JSON.stringify({ id, source, width, transform, layers: frozen }));
+    printJson({ id, source, width, transform, layers: frozen });
     return;
   }
   print(`${id}  ${source}\n`);
@@ -54,7 +54,7 @@ async function inspectFeatures(model: string | undefined, json: true | undefined
   if (model === undefined) throw new UsageError('--features needs --model FILE.');
   const candidates = await featureCandidates(await modelFile(model));
   if (json) {
-    print(JSON.stringify({ model, features: candidates }));
+    printJson({ model, features: candidates });
     return;
   }
   const rows = candidates.map(({ tensor, operator, shape, width }) => [

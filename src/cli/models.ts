@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { listModels, type ModelList, type ModelUsers } from '../classify/model-list.js';
 import { jsonOption } from './options.js';
-import { notice, onOneLine, print, say, styled } from './terminal.js';
+import { notice, onOneLine, print, printJson, say, styled } from './terminal.js';
 
 export const modelsCommand = (command: Command): Command =>
   command
@@ -25,7 +25,7 @@ Examples:
 
 async function run(users: string[], { json }: { json?: true | undefined }): Promise<void> {
   const list = await listModels({ users: users.length > 0 ? users : undefined, onNotice: notice });
-  if (json) print(JSON.stringify(list));
+  if (json) printJson(list);
   else describe(list);
 }
 

@@ -21,7 +21,7 @@ import {
   wholeNumber,
 } from './options.js';
 import { interruptible } from './progress.js';
-import { complain, notice, onOneLine, print, table } from './terminal.js';
+import { complain, notice, onOneLine, print, printJson, table } from './terminal.js';
 
 interface PredictFlags extends ModelFlags {
   head: string;
@@ -87,7 +87,7 @@ async function run(images: string[], flags: PredictFlags): Promise<void> {
       answers.push(answer);
     }
   });
-  if (flags.json) print(JSON.stringify({ predictions: answers }));
+  if (flags.json) printJson({ predictions: answers });
   if (answers.some((answer) => 'error' in answer)) process.exitCode = 3;
 }
 

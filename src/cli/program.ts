@@ -3,7 +3,7 @@ import { asCalled, LastlayerError, UsageError } from '../util/errors.js';
 import { ownVersion } from '../util/version.js';
 import { COMMANDS } from './commands.js';
 import { Interrupted } from './progress.js';
-import { complain, say } from './terminal.js';
+import { columnsOf, complain, fitted, say } from './terminal.js';
 
 /**
  * Runs the command line.
@@ -15,8 +15,8 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     .description('Fine-tune the last layer of a pretrained vision network.')
     .version(await ownVersion())
     .configureOutput({
-      writeOut: (text) => process.stdout.write(asCalled(text)),
-      writeErr: (text) => process.stderr.write(asCalled(text)),
+      writeOut: (text) => process.stdout.write(fittedHelp(text, process.stdout)),
+      writeErr: (text) => process.stderr.write(fittedHelp(text, process.stderr)),
     })
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .exitOverride()
@@ -34,6 +34,13 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   } catch (error) {
     return exitCodeOf(error);
   }
+}
+
+/** Commander wraps the options at the terminal's width. The paragraphs below them have lines of their own, which are joined first. */
+function fittedHelp(text: string, stream: NodeJS.WriteStream): string {
+  const called = asCalled(text);
+  if (columnsOf(stream) === undefined) return called;
+  return fitted(called.replace(/(?<=^\S.*)\n(?=\S)/gm, ' '), stream);
 }
 
 /** @throws {UsageError} if it is a word that people try in place of a command's name */

@@ -16,7 +16,7 @@ import {
   wholeNumber,
 } from './options.js';
 import { interruptible, Progress } from './progress.js';
-import { notice, print, say } from './terminal.js';
+import { notice, print, printJson, say } from './terminal.js';
 
 interface QuantizeFlags extends DestinationFlags {
   model?: string | undefined;
@@ -78,7 +78,7 @@ async function run({ calibrate, json, model, threads, ...flags }: QuantizeFlags)
     );
     return { quantized, fidelity, speed: await speedRatio(backbone, float32, { ...SPEED, signal }) };
   });
-  if (json) print(JSON.stringify(toJson(report, float32)));
+  if (json) printJson(toJson(report, float32));
   else describe(report, float32);
 }
 

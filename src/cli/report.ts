@@ -4,7 +4,7 @@ import { makeReport, type ReportOptions } from '../report/report.js';
 import { percent } from '../util/format.js';
 import { datasetOption, headOption, jsonOption, storeOption, writeOut } from './options.js';
 import { interruptible, Status } from './progress.js';
-import { notice, print } from './terminal.js';
+import { notice, print, printJson } from './terminal.js';
 
 interface ReportFlags extends ReportOptions {
   out: string;
@@ -48,7 +48,7 @@ async function run({ json, out, ...options }: ReportFlags): Promise<void> {
   const path = resolve(out);
   await writeOut(path, html);
   const bytes = Buffer.byteLength(html);
-  if (json) print(JSON.stringify({ out: path, bytes, ...figures }));
+  if (json) printJson({ out: path, bytes, ...figures });
   else {
     const { accuracy, meanAveragePrecision, count, evaluatedOn } = figures;
     const score = accuracy === undefined ? `mAP ${percent(meanAveragePrecision)}` : `accuracy ${percent(accuracy)}`;

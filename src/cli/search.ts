@@ -10,7 +10,7 @@ import {
   threadsOption,
   wholeNumber,
 } from './options.js';
-import { notice, onOneLine, print, table } from './terminal.js';
+import { notice, onOneLine, print, printJson, table } from './terminal.js';
 
 interface SearchFlags extends ModelFlags {
   store: string;
@@ -50,7 +50,7 @@ async function run(image: string, { json, ...flags }: SearchFlags): Promise<void
       notice(`Indexing ${rows} pictures, once for all searches. --exact does without an index.`);
     },
   });
-  if (json) print(JSON.stringify({ image, similar }));
+  if (json) printJson({ image, similar });
   else {
     const rows = similar.map(({ path, label, split, similarity }) => [
       onOneLine(path),

@@ -7,7 +7,7 @@ import { startServer } from '../server/server.js';
 import { UsageError } from '../util/errors.js';
 import { datasetOption, deviceOption, modelOfHeadOption, notNegative, threadsOption, wholeNumber } from './options.js';
 import { interruptible } from './progress.js';
-import { print, say } from './terminal.js';
+import { printJson, say } from './terminal.js';
 
 interface ServeFlags extends Omit<ServerOptions, 'heads' | 'log'> {
   head: Record<string, string>;
@@ -93,7 +93,7 @@ Examples:
 async function run({ head: heads, logLevel: level, json, ...options }: ServeFlags): Promise<void> {
   const stream = json ? process.stderr : { write: sayMessage };
   const server = await startServer({ ...options, heads, log: { level, stream } });
-  if (json) print(JSON.stringify({ url: server.url, heads: server.heads, dataset: server.dataset }));
+  if (json) printJson({ url: server.url, heads: server.heads, dataset: server.dataset });
   await interruptible(
     async (signal) => {
       if (!signal.aborted) await once(signal, 'abort');

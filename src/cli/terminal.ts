@@ -1,9 +1,11 @@
-import { stripVTControlCharacters, styleText } from 'node:util';
+import { styleText } from 'node:util';
+import stringWidth from 'string-width';
+import wrapAnsi from 'wrap-ansi';
 import { asCalled } from '../util/errors.js';
 
-/** Prints a line for the user on stderr, so that stdout has nothing but results. */
-export function say(line: string): void {
-  process.stderr.write(`${visibleButColours(asCalled(line))}\n`);
+/** Prints text for the user on stderr, so that stdout has nothing but results. */
+export function say(text: string): void {
+  process.stderr.write(`${fitted(visibleButColours(asCalled(text)), process.stderr)}\n`);
 }
 
 /** Says something that the user should be aware of. */
@@ -18,7 +20,44 @@ export function complain(message: string): void {
 
 /** Prints a result on stdout. */
 export function print(text: string): void {
-  process.stdout.write(`${visibleButColours(text)}\n`);
+  process.stdout.write(`${fitted(visibleButColours(text), process.stdout)}\n`);
+}
+
+/** Prints the result of `--json` on stdout, on one line however narrow the terminal is. */
+export function printJson(value: unknown): void {
+  process.stdout.write(`${visible(JSON.stringify(value))}\n`);
+}
+
+/** The width of a terminal, in columns; undefined if the stream is none, such as a pipe or a file. */
+export function columnsOf(stream: NodeJS.WriteStream): number | undefined {
+  // A terminal that does not know its width says 0.
+  return (stream.isTTY && stream.columns) || undefined;
+}
+
+/**
+ * Wraps the lines that are too long for the terminal, between words. What follows is indented: below the text if the line is a name, a
+ * gap and a text, else a little more than the line's beginning. A word that is longer than a line, such as a path, stays whole.
+ */
+export function fitted(text: string, stream: NodeJS.WriteStream): string {
+  const columns = columnsOf(stream);
+  if (columns === undefined) return text;
+  return text
+    .split('\n')
+    .map((line) => (stringWidth(line) <= columns ? line : wrapped(line, columns)))
+    .join('\n');
+}
+
+const NO_BREAK = '\u00a0';
+
+function wrapped(line: string, columns: number): string {
+  const [indent = ''] = /^ */.exec(line) ?? [];
+  const [entry = indent] = /^ *\S.*? {2,}/.exec(line) ?? [];
+  const start = stringWidth(entry) <= columns / 2 ? entry : indent;
+  const hang = start === indent && indent !== '' ? indent.length + 2 : stringWidth(start);
+  // A number keeps its sign.
+  const text = line.slice(start.length).replaceAll(' %', `${NO_BREAK}%`);
+  const lines = wrapAnsi(text, columns - hang).replaceAll('\n', `\n${blanks(hang)}`);
+  return start + lines.replaceAll(`${NO_BREAK}%`, ' %');
 }
 
 /** Control characters, and those that change the direction of text. */
@@ -85,26 +124,46 @@ export function graded(text: string, score: number | null): string {
   return styled(score >= GOOD ? 'green' : 'red', text);
 }
 
-/** Rows of cells as aligned columns: the first to the left, the others to the right. */
-export function table(rows: readonly (readonly string[])[]): string {
-  const columns = Math.max(...rows.map((row) => row.length));
-  const widths = Array.from({ length: columns }, (_, c) => Math.max(...rows.map((row) => lengthOf(row[c] ?? ''))));
+/** Between the columns of a table. */
+const GAP = 2;
+
+/** The first column of a table does not get narrower than this. */
+const LEAST = 12;
+
+/**
+ * Rows of cells as aligned columns: the first to the left, the others to the right. Where they are too wide for the terminal, the cells
+ * of the first column are wrapped.
+ * @param gap blanks between columns
+ */
+export function table(rows: readonly (readonly string[])[], gap = GAP): string {
+  const count = Math.max(...rows.map((row) => row.length));
+  const [first = 0, ...others] = Array.from({ length: count }, (_, c) =>
+    Math.max(...rows.map((row) => stringWidth(row[c] ?? ''))),
+  );
+  const room = (columnsOf(process.stdout) ?? Infinity) - others.reduce((sum, width) => sum + gap + width, 0);
+  const width = Math.min(first, Math.max(LEAST, room));
   return rows
-    .map((row) =>
-      row
-        .map((cell, c) => {
-          const space = ' '.repeat(widths[c]! - lengthOf(cell));
-          return c === 0 ? cell + space : space + cell;
-        })
-        .join('  ')
-        .trimEnd(),
-    )
+    .map(([name = '', ...cells]) => {
+      const [line = '', ...more] = stringWidth(name) > width ? wrappedCell(name, width) : [name];
+      const row = [
+        line + blanks(width - stringWidth(line)),
+        ...cells.map((cell, c) => blanks(others[c]! - stringWidth(cell)) + cell),
+      ];
+      return [row.join(blanks(gap)).trimEnd(), ...more].join('\n');
+    })
     .join('\n');
 }
 
-/** Without the colours. */
-function lengthOf(cell: string): number {
-  return stripVTControlCharacters(cell).length;
+/** Wraps a cell within its indentation, within words too if it must. */
+function wrappedCell(cell: string, width: number): string[] {
+  const [indent = ''] = /^ */.exec(cell) ?? [];
+  return wrapAnsi(cell.slice(indent.length), Math.max(1, width - indent.length), { hard: true })
+    .split('\n')
+    .map((line) => indent + line);
+}
+
+function blanks(count: number): string {
+  return ' '.repeat(Math.max(0, count));
 }
 
 /** Three decimals; `–` for no value. */

@@ -18,7 +18,7 @@ import {
   viewsOption,
 } from './options.js';
 import { FitProgress, interruptible } from './progress.js';
-import { notice, print } from './terminal.js';
+import { notice, print, printJson } from './terminal.js';
 
 interface TrainFlags extends Omit<TrainOptions, 'classWeights'> {
   classWeights: string;
@@ -131,7 +131,7 @@ async function run({ json, out, ...flags }: TrainFlags): Promise<void> {
   );
   const path = resolve(out);
   await saveHead(path, trained.head);
-  if (json) print(JSON.stringify(toJson(trained, path)));
+  if (json) printJson(toJson(trained, path));
   else {
     print(describeTraining(trained));
     print(`\nWrote the head to ${path}`);

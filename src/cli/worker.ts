@@ -18,7 +18,7 @@ import {
   wholeNumber,
 } from './options.js';
 import { interruptible, Progress } from './progress.js';
-import { notice, print, say } from './terminal.js';
+import { notice, printJson, say } from './terminal.js';
 
 interface WorkerFlags extends ModelFlags {
   queue: string;
@@ -91,7 +91,7 @@ async function run({ queue, batchSize, concurrency, stalledAfter, ...flags }: Wo
     displays: [progress],
     notice: 'Stopping after the jobs in progress. Press Ctrl-C again to stop at once.',
   });
-  if (flags.json) print(JSON.stringify({ modelId: backbone.id, ...done }));
+  if (flags.json) printJson({ modelId: backbone.id, ...done });
   else {
     const { embedded, reused, unchanged, failed } = done;
     say(
