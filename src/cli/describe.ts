@@ -5,7 +5,7 @@ import type { EvaluationResult, MultilabelResult } from '../head/metrics.js';
 import { type Baselines, isClearlyBetter, type MultilabelBaselines } from '../head/task.js';
 import type { HeldOutResult } from '../head/train.js';
 import { interval, percent, quantity } from '../util/format.js';
-import { graded, number, styled, table } from './terminal.js';
+import { columnsOf, graded, number, styled, table, widthOf } from './terminal.js';
 
 type Result = EvaluationResult | MultilabelResult;
 
@@ -134,8 +134,11 @@ function describeCurve(points: readonly CurvePoint[]): string {
 const LABELS_UP_TO = 20;
 const HARDEST = 10;
 
-/** Classes up to which a confusion matrix is printed. */
-const CONFUSION_UP_TO = 12;
+/** How wide a confusion matrix may be where the output is no terminal. */
+const USUAL_COLUMNS = 120;
+
+/** The most frequent confusions, listed where the matrix is too wide. */
+const CONFUSIONS = 10;
 
 /** Up to a quarter, a half, three quarters and all of a row. */
 const SHADES = ['░', '▒', '▓', '█'];
@@ -162,11 +165,7 @@ export function describeEvaluation(name: string, result: Result, show: ShownPart
     }
     lines.push(table([columns, ...(all ? labels : hardest).map(({ cells }) => cells)]));
   }
-  if (show.confusion && 'confusion' in result && result.perClass.length <= CONFUSION_UP_TO) {
-    const names = result.perClass.map(({ label }) => label);
-    const rows = result.confusion.to2DArray().map((row, i) => [`  ${names[i]!}`, ...shaded(row, i)]);
-    lines.push('', 'confusion matrix: true classes down, predicted ones across', table([['', ...names], ...rows]));
-  }
+  if (show.confusion && 'confusion' in result) lines.push('', describeConfusion(result));
   if (result.unknown.length > 0) {
     const counts = result.unknown.map(({ label, count }) => `${label} ${count}`).join(', ');
     lines.push(`not counted, ${noun} that the head does not know: ${counts}`);
@@ -227,6 +226,39 @@ function summaryOf(result: Result, { perLabel, thresholds, topK }: ShownParts): 
     noun: 'classes',
     sortedBy: 'F1',
   };
+}
+
+/** The confusion matrix or, where that is too wide even with numbers for the classes, the most frequent confusions. */
+function describeConfusion({ confusion, perClass }: EvaluationResult): string {
+  const counts = confusion.to2DArray();
+  const names = perClass.map(({ label }) => label);
+  const columns = columnsOf(process.stdout) ?? USUAL_COLUMNS;
+  // A blank and a count each.
+  if (2 * names.length > columns) return describeConfusions(counts, names);
+  const heading = 'confusion matrix: true classes down, predicted ones across';
+  const cells = counts.map(shaded);
+  const named = table([['', ...names], ...cells.map((row, i) => [`  ${names[i]!}`, ...row])], { width: Infinity });
+  if (widthOf(named) <= columns) return `${heading}\n${named}`;
+  const numbers = names.map((_, i) => String(i + 1));
+  const digits = numbers.at(-1)?.length ?? 0;
+  const rows = cells.map((row, i) => [`  ${numbers[i]!.padStart(digits)} ${names[i]!}`, ...row]);
+  const numbered = table([['', ...numbers], ...rows], { gap: 1, width: Infinity });
+  if (widthOf(numbered) <= columns) return `${heading}, by number\n${numbered}`;
+  return describeConfusions(counts, names);
+}
+
+function describeConfusions(counts: readonly number[][], names: readonly string[]): string {
+  const confusions = counts
+    .flatMap((row, i) => row.map((count, j) => ({ from: names[i]!, to: names[j]!, count, isRight: i === j })))
+    .filter(({ count, isRight }) => count > 0 && !isRight)
+    .sort((a, b) => b.count - a.count);
+  if (confusions.length === 0) return 'no class is taken for another';
+  const shown = confusions.slice(0, CONFUSIONS);
+  const which = shown.length < confusions.length ? `, the ${CONFUSIONS} most frequent of ${confusions.length}` : '';
+  return [
+    `confusions${which}: true class → predicted one; --json and report have the whole matrix`,
+    table(shown.map(({ from, to, count }) => [`  ${from} → ${to}`, String(count)])),
+  ].join('\n');
 }
 
 /** Counts, each with a shade for its share of the row: a character, so that it shows in files and without colour too. */

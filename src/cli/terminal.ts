@@ -124,34 +124,45 @@ export function graded(text: string, score: number | null): string {
   return styled(score >= GOOD ? 'green' : 'red', text);
 }
 
-/** Between the columns of a table. */
-const GAP = 2;
-
 /** The first column of a table does not get narrower than this. */
 const LEAST = 12;
 
+interface TableOptions {
+  /** Blanks between columns. @default 2 */
+  gap?: number;
+  /** The most columns of the terminal. @default those that it has */
+  width?: number;
+}
+
 /**
- * Rows of cells as aligned columns: the first to the left, the others to the right. Where they are too wide for the terminal, the cells
- * of the first column are wrapped.
- * @param gap blanks between columns
+ * Rows of cells as aligned columns: the first to the left, the others to the right. Where they are too wide, the cells of the first
+ * column are wrapped.
  */
-export function table(rows: readonly (readonly string[])[], gap = GAP): string {
+export function table(
+  rows: readonly (readonly string[])[],
+  { gap = 2, width = columnsOf(process.stdout) ?? Infinity }: TableOptions = {},
+): string {
   const count = Math.max(...rows.map((row) => row.length));
   const [first = 0, ...others] = Array.from({ length: count }, (_, c) =>
     Math.max(...rows.map((row) => stringWidth(row[c] ?? ''))),
   );
-  const room = (columnsOf(process.stdout) ?? Infinity) - others.reduce((sum, width) => sum + gap + width, 0);
-  const width = Math.min(first, Math.max(LEAST, room));
+  const room = width - others.reduce((sum, other) => sum + gap + other, 0);
+  const widthOfFirst = Math.min(first, Math.max(LEAST, room));
   return rows
     .map(([name = '', ...cells]) => {
-      const [line = '', ...more] = stringWidth(name) > width ? wrappedCell(name, width) : [name];
+      const [line = '', ...more] = stringWidth(name) > widthOfFirst ? wrappedCell(name, widthOfFirst) : [name];
       const row = [
-        line + blanks(width - stringWidth(line)),
+        line + blanks(widthOfFirst - stringWidth(line)),
         ...cells.map((cell, c) => blanks(others[c]! - stringWidth(cell)) + cell),
       ];
       return [row.join(blanks(gap)).trimEnd(), ...more].join('\n');
     })
     .join('\n');
+}
+
+/** The columns of the longest line. */
+export function widthOf(text: string): number {
+  return Math.max(...text.split('\n').map((line) => stringWidth(line)));
 }
 
 /** Wraps a cell within its indentation, within words too if it must. */
