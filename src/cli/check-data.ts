@@ -3,7 +3,9 @@ import type { Command } from 'commander';
 import { checkData, type CheckDataOptions, type DataCheck } from '../check/check-data.js';
 import { ISSUE_MEANINGS, ISSUES, nameOf } from '../check/finding.js';
 import { toManifest } from '../check/manifest.js';
+import { DEFAULT_STORE } from '../store/store.js';
 import { quantity } from '../util/format.js';
+import { call, option, sayNext } from './next.js';
 import { datasetOption, jsonOption, modelIdOption, storeOption, writeOut } from './options.js';
 import { interruptible, Status } from './progress.js';
 import { notice, onOneLine, print, printJson, styled } from './terminal.js';
@@ -64,7 +66,20 @@ async function run({ json, out, ...options }: CheckFlags): Promise<void> {
   } else {
     print(describe(checked));
     if (path !== undefined) print(`\nWrote a manifest with all findings to ${path}`);
+    nameNext(checked, { out, ...options });
   }
+}
+
+function nameNext({ findings }: DataCheck, { out, store, dataset, model }: CheckFlags): void {
+  const inStore = option('--store', store, DEFAULT_STORE);
+  const data = [...inStore, ...option('--dataset', dataset), ...option('--model', model)];
+  if (findings.length === 0) sayNext(`${call('train-head', ...data)} trains a head.`);
+  else if (out === undefined) {
+    sayNext(`${call('check-data', ...data, '--out', 'checked.csv')} writes a manifest to correct.`);
+  } else
+    sayNext(
+      `correct the labels there or delete rows, then ${call('embed', out, ...inStore, ...option('--model', model))}.`,
+    );
 }
 
 function describe({ dataset, modelId, pictures, classes, findings, warnings }: DataCheck): string {

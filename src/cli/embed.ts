@@ -5,9 +5,10 @@ import { int8Backbone } from '../backbone/quantize/quantize.js';
 import type { Split } from '../data/dataset.js';
 import { embedDataset, type EmbedOptions, type EmbedProgress, type EmbedSummary } from '../embed/embed.js';
 import type { ViewSet } from '../image/views.js';
-import { EmbeddingStore } from '../store/store.js';
+import { DEFAULT_STORE, EmbeddingStore } from '../store/store.js';
 import { UsageError } from '../util/errors.js';
 import { quantity } from '../util/format.js';
+import { call, option, sayNext } from './next.js';
 import {
   batchSizeOption,
   concurrencyOption,
@@ -118,7 +119,27 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
   if (summary.failed > 0) process.exitCode = 3;
   const errors = summary.failed > 0 ? await failures(summary, flags.split) : [];
   if (flags.json) printJson({ ...summary, seconds, errors });
-  else describe(summary, errors, { seconds, wantsViews: (flags.views ?? []).length > 0 });
+  else {
+    describe(summary, errors, { seconds, wantsViews: (flags.views ?? []).length > 0 });
+    await nameNext(summary, flags.store);
+  }
+}
+
+/** @param location as given, not absolute as in the summary */
+async function nameNext({ dataset, modelId, labels }: EmbedSummary, location: string): Promise<void> {
+  const store = await EmbeddingStore.open(location, { create: false });
+  const models = (await store.datasets()).filter((record) => record.dataset === dataset);
+  store.close();
+  const args = [
+    ...option('--store', location, DEFAULT_STORE),
+    ...option('--model', models.length > 1 ? modelId : undefined),
+  ];
+  const classes = Object.keys(labels).filter((label) => label !== '').length;
+  sayNext(
+    classes > 1
+      ? `${call('train-head', ...args)} trains a head on these embeddings.`
+      : `${call('search', 'PICTURE', ...args)} finds similar pictures. A head needs pictures of two classes or more.`,
+  );
 }
 
 /** The int8 model of the backbone. */

@@ -2,10 +2,12 @@ import { type Command, Option } from 'commander';
 import { Classifier } from '../classify/classifier.js';
 import { type DatasetEvaluation, evaluateDataset } from '../classify/evaluate.js';
 import type { Split } from '../data/dataset.js';
+import { DEFAULT_HEAD } from '../head/file.js';
 import type { ViewSet } from '../image/views.js';
 import { UsageError } from '../util/errors.js';
 import { quantity } from '../util/format.js';
 import { describeEvaluation } from './describe.js';
+import { call, option, sayNext } from './next.js';
 import {
   datasetOrExamples,
   deviceOption,
@@ -101,6 +103,10 @@ async function run(named: string | undefined, flags: EvaluateFlags): Promise<voi
     });
   } else {
     describe(result, classifier);
+    const args = option('--head', head, DEFAULT_HEAD);
+    sayNext(
+      `${call('predict', ...args, 'PICTURES')} classifies new pictures, and ${call('serve', ...args)} offers a page.`,
+    );
   }
 }
 

@@ -13,6 +13,7 @@ import { DEFAULT_HEAD, loadHead } from '../head/file.js';
 import { EmbeddingStore } from '../store/store.js';
 import { UsageError } from '../util/errors.js';
 import { quantity } from '../util/format.js';
+import { sayNext } from './next.js';
 import { datasetOrExamples, jsonOption, storeOption, wholeNumber } from './options.js';
 import { interruptible, Progress } from './progress.js';
 import { print, printJson, say } from './terminal.js';
@@ -116,6 +117,7 @@ async function run(flags: ExportFlags, command: Command): Promise<void> {
   if (flags.format === 'onnx') await writeOnnx(path, flags);
   else if (flags.format === 'safetensors') await writeSafetensors(path, flags);
   else await writeEmbeddings(path, flags.format, flags);
+  if (!flags.json) sayNext('docs/export.md says how other programs read it.');
 }
 
 async function writeOnnx(path: string, flags: ExportFlags): Promise<void> {

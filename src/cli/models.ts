@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { listModels, type ModelList, type ModelUsers } from '../classify/model-list.js';
+import { call, sayNext } from './next.js';
 import { jsonOption } from './options.js';
 import { notice, onOneLine, print, printJson, say, styled } from './terminal.js';
 
@@ -46,6 +47,7 @@ function describe({ models, missing, folders }: ModelList): void {
       'What is missing is on another machine, or a file elsewhere: `npm run fetch-model -- --from FILE` brings it here.',
     );
   }
+  if (models.length > 0) sayNext(`${call('embed', 'FOLDER', '--model', 'NAME')} uses one of them.`);
 }
 
 function describeUsers({ heads, datasets }: ModelUsers): void {

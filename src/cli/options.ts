@@ -8,6 +8,7 @@ import { DEVICES } from '../backbone/session.js';
 import { SPLITS } from '../data/dataset.js';
 import { DEFAULT_HEAD } from '../head/file.js';
 import { VIEW_SETS, type ViewSet } from '../image/views.js';
+import { DEFAULT_STORE } from '../store/store.js';
 import { LastlayerError, messageOf, UsageError } from '../util/errors.js';
 import { writeWholeFile } from '../util/files.js';
 import { isInRange, type NumberRange, requirement } from '../util/validate.js';
@@ -33,7 +34,7 @@ export const threadsOption = (): Option =>
 
 export const storeOption = (): Option =>
   new Option('--store <dir>', 'embedding store: a folder, or an address such as s3://bucket/folder').default(
-    'embeddings',
+    DEFAULT_STORE,
   );
 
 export const datasetOption = (): Option =>

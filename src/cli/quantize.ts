@@ -4,6 +4,7 @@ import { loadBackbone } from '../backbone/load.js';
 import { quantizeBackbone, type QuantizedBackbone, speedRatio } from '../backbone/quantize/quantize.js';
 import { type Fidelity, measureFidelity } from '../classify/fidelity.js';
 import { percent, quantity } from '../util/format.js';
+import { call, sayNext } from './next.js';
 import {
   datasetOrExamples,
   type DestinationFlags,
@@ -123,11 +124,11 @@ function describe({ quantized, fidelity, speed }: Report, float32: Backbone): vo
     );
   }
   print(`  speed            ${speed.toFixed(1)} times float32's`);
-  say(`Use it with --model ${knownAs ?? path}.`);
   if (meanCosine < GOOD_COSINE) {
     say(`The mean cosine is below ${GOOD_COSINE}: float32 is the safer choice for this model.`);
   }
   if (speed < 1) say('int8 is slower than float32 on this machine, so do not use it here.');
+  sayNext(`${call('embed', 'FOLDER', '--model', knownAs ?? path)} uses it.`);
 }
 
 function toJson({ quantized, fidelity, speed }: Report, float32: Backbone) {

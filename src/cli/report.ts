@@ -1,7 +1,9 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { DEFAULT_HEAD } from '../head/file.js';
 import { makeReport, type ReportOptions } from '../report/report.js';
 import { percent } from '../util/format.js';
+import { call, option, sayNext } from './next.js';
 import { datasetOption, headOption, jsonOption, storeOption, writeOut } from './options.js';
 import { interruptible, Status } from './progress.js';
 import { notice, print, printJson } from './terminal.js';
@@ -54,5 +56,8 @@ async function run({ json, out, ...options }: ReportFlags): Promise<void> {
     const score = accuracy === undefined ? `mAP ${percent(meanAveragePrecision)}` : `accuracy ${percent(accuracy)}`;
     print(`${score} of ${count}, on ${evaluatedOn}`);
     print(`Wrote the report to ${path} (${(bytes / 1e6).toFixed(1)} MB)`);
+    sayNext(
+      `open it in a browser. ${call('serve', ...option('--head', options.head, DEFAULT_HEAD))} offers the head on a page.`,
+    );
   }
 }

@@ -1,5 +1,7 @@
 import { type Command, Option } from 'commander';
 import { searchSimilar } from '../classify/search.js';
+import { DEFAULT_STORE } from '../store/store.js';
+import { call, option, sayNext } from './next.js';
 import {
   datasetOption,
   deviceOption,
@@ -59,5 +61,12 @@ async function run(image: string, { json, ...flags }: SearchFlags): Promise<void
       similarity.toFixed(3),
     ]);
     print(table([['picture', 'label', 'split', 'cosine'], ...rows]));
+    const { store, dataset, model } = flags;
+    const data = [
+      ...option('--store', store, DEFAULT_STORE),
+      ...option('--dataset', dataset),
+      ...option('--model', model),
+    ];
+    sayNext(`${call('check-data', ...data)} finds duplicates and wrong labels.`);
   }
 }

@@ -47,17 +47,21 @@ export function fitted(text: string, stream: NodeJS.WriteStream): string {
     .join('\n');
 }
 
-const NO_BREAK = '\u00a0';
+/** Stands for a blank where a line must not end: a character of private use, which no text has. */
+const NO_BREAK = '\ue000';
 
 function wrapped(line: string, columns: number): string {
   const [indent = ''] = /^ */.exec(line) ?? [];
   const [entry = indent] = /^ *\S.*? {2,}/.exec(line) ?? [];
   const start = stringWidth(entry) <= columns / 2 ? entry : indent;
   const hang = start === indent && indent !== '' ? indent.length + 2 : stringWidth(start);
-  // A number keeps its sign.
-  const text = line.slice(start.length).replaceAll(' %', `${NO_BREAK}%`);
-  const lines = wrapAnsi(text, columns - hang).replaceAll('\n', `\n${blanks(hang)}`);
-  return start + lines.replaceAll(`${NO_BREAK}%`, ' %');
+  const room = columns - hang;
+  // A number keeps its sign, and a command can be copied.
+  const kept = line
+    .slice(start.length)
+    .replace(/`[^`]+`| %/g, (part) => (stringWidth(part) <= room ? part.replaceAll(' ', NO_BREAK) : part));
+  const lines = wrapAnsi(kept, room).replaceAll('\n', `\n${blanks(hang)}`);
+  return start + lines.replaceAll(NO_BREAK, ' ');
 }
 
 /** Control characters, and those that change the direction of text. */

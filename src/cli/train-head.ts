@@ -5,8 +5,10 @@ import { type TrainedHead, trainFromStore, trainingJson, type TrainOptions } fro
 import { L2_RULES } from '../head/choose-l2.js';
 import type { ClassWeights } from '../head/examples.js';
 import { DEFAULT_HEAD, saveHead } from '../head/file.js';
+import { DEFAULT_STORE } from '../store/store.js';
 import { messageOf, UsageError } from '../util/errors.js';
 import { describeTraining } from './describe.js';
+import { call, option, sayNext } from './next.js';
 import {
   datasetOption,
   fraction,
@@ -135,6 +137,11 @@ async function run({ json, out, ...flags }: TrainFlags): Promise<void> {
   else {
     print(describeTraining(trained));
     print(`\nWrote the head to ${path}`);
+    const head = option('--head', out, DEFAULT_HEAD);
+    const { store, dataset } = flags;
+    const data = [...option('--store', store, DEFAULT_STORE), ...option('--dataset', dataset)];
+    const [predict, report] = [call('predict', ...head, 'PICTURES'), call('report', ...head, ...data)];
+    sayNext(`${predict} classifies pictures, and ${report} shows where the head fails.`);
   }
 }
 
