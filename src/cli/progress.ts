@@ -44,6 +44,12 @@ export class Progress {
     }
   }
 
+  /** Ends the bar at its end, where the total was an estimate. */
+  finish(done: number): void {
+    if (this.bar?.isActive) this.update(done, done, done, 0);
+    this.stop();
+  }
+
   stop(): void {
     this.bar?.stop();
   }
@@ -110,7 +116,7 @@ export class FitProgress {
 
   fit({ phase, l2, fits, left }: TuneProgress): void {
     if (phase === 'final fit') {
-      this.bar.stop();
+      this.bar.finish(fits);
       this.status.update(`λ ${l2}, on all pictures`);
       return;
     }

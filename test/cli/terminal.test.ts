@@ -52,6 +52,15 @@ describeWithTerminal('on a terminal (script of util-linux)', () => {
     expect(words(lines.join(' '))).toEqual(words((await lastlayer(args, root)).stderr));
   });
 
+  test('the bar of cross-validation ends at its end', async () => {
+    const output = await lastlayerOnTerminal(['train-head'], root);
+    const states = [...output.matchAll(/(\d+)\/(\d+) fits/g)];
+    expect(states[0]?.[0]).toMatch(/^0\/[1-9]/);
+    const [, done, total] = states.at(-1) ?? [];
+    expect(Number(done)).toBeGreaterThan(0);
+    expect(done).toBe(total);
+  });
+
   test('JSON stays on one line', async () => {
     const lines = await linesAt(80, [...TRAIN, '--json']);
     expect(JSON.parse(lines.find((line) => line.startsWith('{')) ?? '')).toMatchObject({ labels: [LONG, '蜜蜂'] });
