@@ -61,7 +61,7 @@ export {
 } from './head/metrics.js';
 export type { Baselines, HeadKind, MultilabelBaselines } from './head/task.js';
 export { trainHead, type HeldOutResult, type TrainHeadOptions, type TuneProgress } from './head/train.js';
-export type { UnknownRule } from './head/unknown.js';
+export type { Typicality, TypicalScores, UnknownRate, UnknownRule } from './head/unknown.js';
 export type { RawPixels } from './image/decode.js';
 export type { Transform } from './image/transform.js';
 export type { View, ViewSet } from './image/views.js';

@@ -4,6 +4,7 @@ import { type BackboneOptions, loadBackbone } from '../backbone/load.js';
 import { readPictureFile } from '../data/read.js';
 import { loadHead } from '../head/file.js';
 import { DEFAULT_TOP_K, type Head, type Prediction } from '../head/head.js';
+import type { Typicality, UnknownRate } from '../head/unknown.js';
 import { decodeViews, joinPixels, type RawPixels } from '../image/decode.js';
 import { checkViewSets, augmentedViews, type View, type ViewSet } from '../image/views.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
@@ -13,11 +14,9 @@ import { softmax } from '../util/math.js';
 export type ImageSource = string | Uint8Array | RawPixels;
 
 /** What a head predicts for a picture. */
-export interface Classification {
+export interface Classification extends Typicality {
   /** Best first. */
   predictions: Prediction[];
-  /** Whether the picture is probably none of the classes. */
-  unknown: boolean;
   /** For a multilabel head: the labels whose probability is at least their threshold, if any. */
   labels?: string[] | undefined;
 }
@@ -30,22 +29,26 @@ export interface ClassifierOptions {
    * views, so the logits are the mean of the views' logits. @default none
    */
   views?: readonly ViewSet[] | undefined;
+  /** Which pictures are called unknown. @default as the head was trained */
+  unknown?: UnknownRate | undefined;
 }
 
 /** A backbone and a head: tells what is in a picture. */
 export class Classifier {
   readonly views: readonly View[];
+  readonly head: Head;
 
   /**
    * @throws {LastlayerError} if the head was trained on another backbone, or with another image transform
-   * @throws {UsageError} if there are no such views
+   * @throws {UsageError} if there are no such views, or the head takes no such rate of unknown pictures
    */
   constructor(
     readonly backbone: Backbone,
-    readonly head: Head,
-    { views = [] }: ClassifierOptions = {},
+    head: Head,
+    { views = [], unknown }: ClassifierOptions = {},
   ) {
     checkViewSets(views);
+    this.head = unknown === undefined ? head : head.withUnknown(unknown);
     this.views = ['center', ...augmentedViews(views)];
     checkBackbone(head, backbone);
   }
@@ -56,12 +59,12 @@ export class Classifier {
    */
   static async load(
     headPath: string,
-    { views = [], ...options }: BackboneOptions & ClassifierOptions = {},
+    { views, unknown, ...options }: BackboneOptions & ClassifierOptions = {},
   ): Promise<Classifier> {
     const head = await loadHead(headPath);
     const backbone = await loadBackbone({ ...options, model: options.model ?? head.modelId, neededBy: headPath });
     checkBackbone(head, backbone, headPath);
-    return new Classifier(backbone, head, { views });
+    return new Classifier(backbone, head, { views, unknown });
   }
 
   /**
@@ -74,8 +77,8 @@ export class Classifier {
   }
 
   /**
-   * Like {@link predict}, and says whether the picture is probably of none of the classes, see `Head.areUnknown`, or which
-   * labels it has, see `Head.labelsOf`.
+   * Like {@link predict}, and says how typical the picture is and whether it is unlike the training pictures, see
+   * `Head.typicality`, or which labels it has, see `Head.labelsOf`.
    * @throws {LastlayerError} if the picture cannot be read
    */
   async classify(image: ImageSource, options: { topK?: number | undefined } = {}): Promise<Classification> {
@@ -119,9 +122,9 @@ export function checkBackbone(
  */
 export function classificationOf(head: Head, embedding: Float32Array, topK?: number): Classification {
   const [predictions = []] = head.predict(embedding, topK);
-  const unknown = head.areUnknown(embedding)[0] ?? false;
-  if (head.kind === 'softmax') return { predictions, unknown };
-  return { predictions, unknown, labels: head.labelsOf(embedding)[0] ?? [] };
+  const [typical = { typicality: null, unknown: false }] = head.typicality(embedding);
+  if (head.kind === 'softmax') return { predictions, ...typical };
+  return { predictions, ...typical, labels: head.labelsOf(embedding)[0] ?? [] };
 }
 
 /**

@@ -5,6 +5,7 @@ import { type Classification, Classifier, predictPretrainedClasses } from '../cl
 import type { DatasetEntry } from '../data/dataset.js';
 import { openDataset } from '../data/open.js';
 import { DEFAULT_TOP_K } from '../head/head.js';
+import type { UnknownRate } from '../head/unknown.js';
 import type { ViewSet } from '../image/views.js';
 import { abortable } from '../util/async.js';
 import { LastlayerError, messageOf, UsageError } from '../util/errors.js';
@@ -16,12 +17,13 @@ import {
   type ModelFlags,
   modelOfHeadOption,
   threadsOption,
+  unknownOption,
   VIEWS_HELP,
   viewsOption,
   wholeNumber,
 } from './options.js';
 import { interruptible } from './progress.js';
-import { complain, notice, onOneLine, print, table } from './terminal.js';
+import { complain, notice, onOneLine, print, styled, table } from './terminal.js';
 
 interface PredictFlags extends ModelFlags {
   head: string;
@@ -29,6 +31,7 @@ interface PredictFlags extends ModelFlags {
   pretrainedClasses?: true | undefined;
   labels?: string | undefined;
   views?: ViewSet[] | undefined;
+  unknown?: UnknownRate | undefined;
   json?: true | undefined;
 }
 
@@ -43,6 +46,7 @@ export const predictCommand = (command: Command): Command =>
     )
     .option('--labels <file>', 'with --pretrained-classes: the names of the classes, one per line')
     .addOption(viewsOption('augmented views to average over'))
+    .addOption(unknownOption('as the head was trained'))
     .addOption(modelOfHeadOption())
     .addOption(deviceOption())
     .addOption(threadsOption())
@@ -50,9 +54,10 @@ export const predictCommand = (command: Command): Command =>
     .addHelpText(
       'after',
       `
-"unknown" means that the picture is less similar to every class than 95 % of the pictures that the head got right in training,
-so it probably belongs to none of them. That catches most pictures of entirely different things, but not something that looks
-like one of the classes. The predictions shown are the best guess all the same.
+typicality: the share of the training pictures, of those that the head got right in cross-validation, that are less typical of
+the classes than this picture. Where it is below the rate of --unknown, the picture is "unlike the training pictures", and the
+predictions are only the best guess. That catches most pictures of entirely different things, but not something that looks like
+one of the classes. A higher rate catches more, and flags about that share of the pictures that are predicted right.
 
 With a multilabel head, the labels whose probability reaches their threshold stand beside the picture, and the most probable
 labels below.
@@ -69,8 +74,9 @@ Examples:
     )
     .action(run);
 
-/** `unknown` is absent for the pretrained classes, which have no threshold for it. */
-type Prediction = Pick<Classification, 'predictions' | 'labels'> & Partial<Pick<Classification, 'unknown'>>;
+/** `unknown` and `typicality` are absent for the pretrained classes, of whose training pictures nothing is known. */
+type Prediction = Pick<Classification, 'predictions' | 'labels'> &
+  Partial<Pick<Classification, 'unknown' | 'typicality'>>;
 type Answer = { path: string } & (Prediction | { error: string });
 
 async function run(images: string[], flags: PredictFlags): Promise<void> {
@@ -96,6 +102,9 @@ async function predictor(flags: PredictFlags): Promise<(path: string) => Promise
   if (!flags.pretrainedClasses) {
     const classifier = await Classifier.load(flags.head, { ...flags, onNotice: notice });
     return (path) => classifier.classify(path, { topK });
+  }
+  if (flags.unknown !== undefined) {
+    throw new UsageError('--unknown needs a head. Leave out either --unknown or --pretrained-classes.');
   }
   if (views.length > 0) {
     throw new UsageError('--views needs a head. Leave out either --views or --pretrained-classes.');
@@ -149,7 +158,10 @@ function show(answer: Answer): void {
   print(table(answer.predictions.map(({ label, probability }) => [`  ${label}`, percent(probability)])));
 }
 
-function verdict({ unknown, labels }: Prediction): string {
+function verdict({ predictions: [best], unknown, typicality, labels }: Prediction): string {
   if (labels) return `: ${labels.join(', ') || 'none of the labels'}`;
-  return unknown ? ': unknown, probably none of the classes' : '';
+  if (typeof typicality !== 'number') return '';
+  const how = `typicality ${typicality.toFixed(3)}`;
+  if (!unknown) return `: ${how}`;
+  return `: ${styled('yellow', 'unlike the training pictures')} (${how}), best guess ${best?.label ?? 'none'}`;
 }

@@ -109,6 +109,13 @@ test('what is of pictures of one class each is refused', async () => {
   const weights = await run('train-head', '--class-weights', 'balanced');
   expect(weights.code).toBe(2);
   expect(weights.stderr).toMatch(/Class weights are for pictures of one class each.*column weight/);
+  const unknown = await run('train-head', '--unknown', '0.1');
+  expect(unknown.code).toBe(2);
+  expect(unknown.stderr).toMatch(
+    /a rate of unknown pictures \(--unknown\), but a picture that shows none of its labels gets none/,
+  );
+  const predict = await run('predict', '--head', 'head.safetensors', ...model, '--unknown', '0.1', '0.png');
+  expect(predict.stderr).toMatch(/cannot call pictures unknown, as a multilabel head calls none so/);
   const topK = await run('evaluate', '--head', 'head.safetensors', ...model, '--top-k', '2', 'pictures.jsonl');
   expect(topK.code).toBe(2);
   expect(topK.stderr).toMatch(/--top-k is for heads with one class.*head\.safetensors is a multilabel head/);
