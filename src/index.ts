@@ -24,13 +24,15 @@ export {
   embedImages,
   predictPretrainedClasses,
   type Classification,
+  type Classified,
   type ClassifierOptions,
-  type ImageSource,
 } from './classify/classifier.js';
 export { evaluateDataset, type DatasetEvaluation, type EvaluateOptions } from './classify/evaluate.js';
 export { measureFidelity, type Fidelity, type FidelityOptions, type HeadFidelity } from './classify/fidelity.js';
+export type { ImageSource } from './classify/image-source.js';
 export { listModels, type ListedModel, type ModelList, type ModelUsers } from './classify/model-list.js';
 export { searchSimilar, type SearchOptions, type SimilarPicture } from './classify/search.js';
+export type { StreamOptions } from './classify/stream.js';
 export { trainFromStore, type TrainedHead, type TrainOptions } from './classify/train.js';
 export type { Split } from './data/dataset.js';
 export { embedDataset, type EmbedOptions, type EmbedProgress, type EmbedSummary } from './embed/embed.js';
