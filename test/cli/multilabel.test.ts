@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { lastlayer } from '../support/command-line.js';
@@ -91,6 +91,16 @@ test('predict gives the labels above their thresholds, and the most probable one
   expect(JSON.parse((await run(...args, '--json', '2.png')).stdout)).toMatchObject({
     predictions: [{ path: '2.png', labels: ['flat', 'steep'], predictions: [{}, {}] }],
   });
+});
+
+test('predict puts a picture into the folder of each of its labels, and writes a manifest', async () => {
+  const args = ['predict', '--head', 'head.safetensors', ...model];
+  const { stdout } = await run(...args, '--copy-to', 'sorted', '--csv', 'labels.csv', '2.png', '3.png');
+  expect(stdout).toMatch(/^pictures: 2, .*\n {2}flat +1\n {2}steep +1\n {2}none +1\ncopied to sorted: 2\n/);
+  const files = (await readdir(join(root, 'sorted'), { recursive: true })).filter((name) => name.endsWith('.png'));
+  expect(files.sort()).toEqual([join('flat', '2.png'), join('none', '3.png'), join('steep', '2.png')]);
+  const { stdout: embedded } = await run('embed', 'labels.csv', ...model, '--store', 'of-labels', '--json');
+  expect(JSON.parse(embedded)).toMatchObject({ total: 2, labels: { flat: 1, steep: 1, '': 1 } });
 });
 
 test('train-head shows how mAP grows with the pictures, beside what can be had without training', async () => {
