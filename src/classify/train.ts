@@ -18,6 +18,7 @@ import {
   type Task,
 } from '../head/task.js';
 import { tuneHead, type HeldOutResult, type TuneProgress } from '../head/train.js';
+import type { UnknownRate, UnknownRule } from '../head/unknown.js';
 import { VIEW_SETS, type ViewSet } from '../image/views.js';
 import { withDatasetEmbeddings, type DatasetEmbeddings, type Selection } from '../store/dataset-rows.js';
 import type { DatasetRecord } from '../store/store.js';
@@ -39,6 +40,8 @@ export interface TrainOptions extends Selection {
   classWeights?: ClassWeights | undefined;
   /** ε, 0 ≤ ε < 1. @default 0 */
   labelSmoothing?: number | undefined;
+  /** Which pictures are called unknown. @default 0.05 */
+  unknown?: UnknownRate | undefined;
   /** Measure how the head improves with the number of pictures. @default false */
   learningCurve?: boolean | undefined;
   signal?: AbortSignal | undefined;
@@ -261,13 +264,25 @@ export function trainingJson(
   >,
 ): { [key: string]: JsonValue } {
   const { train, validation, validatedOn, crossValidation, baselines: simple, learningCurve: curve } = trained;
-  const { evaluation, thresholds, ...found } = crossValidation ?? {};
+  const { evaluation, thresholds, unknown, ...found } = crossValidation ?? {};
   return toJson({
     train,
     validation: validation ?? null,
     validatedOn,
-    crossValidation: crossValidation ? { ...found, rule: crossValidation.rule ?? null, outOfFold: evaluation } : null,
+    crossValidation: crossValidation
+      ? {
+          ...found,
+          rule: crossValidation.rule ?? null,
+          unknown: unknown ? figuresOf(unknown) : null,
+          outOfFold: evaluation,
+        }
+      : null,
     baselines: simple ?? null,
     learningCurve: curve ?? null,
   });
+}
+
+/** The scores are in the head itself. */
+function figuresOf({ rate, flaggedRight, flaggedWrong }: UnknownRule): JsonValue {
+  return { rate, flaggedRight, flaggedWrong };
 }

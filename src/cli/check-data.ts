@@ -34,7 +34,8 @@ export const checkDataCommand = (command: Command): Command =>
 ${ISSUES.map((issue) => `  ${issue.padEnd(18)}  ${ISSUE_MEANINGS[issue]}`).join('\n')}
 
 Nothing is changed. --out writes a row for each picture: path, label or labels, split, … and issue, suggested_label, related,
-detail. The flagged pictures come first. Correct the labels there or delete rows, then embed the file. That is quick, since the pictures are known by content.
+detail. The flagged pictures come first. Correct the labels there or delete rows, then embed the file. That is quick, since the
+pictures are known by content.
 
 Examples:
   npm run check-data

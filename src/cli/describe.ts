@@ -90,9 +90,9 @@ function describeCalibration(found: HeldOutResult<Result>): string[] {
         `${percent(evaluation.calibration.ece)} with it`,
     );
   }
-  if (unknown) {
+  if (unknown && unknown.rate !== 'off') {
     lines.push(
-      `  unknown below a similarity of ${unknown.threshold.toFixed(2)} to every class: ${percent(1 - unknown.keptRight)} of right ` +
+      `  unlike the training pictures below a typicality of ${unknown.rate}: ${percent(unknown.flaggedRight)} of right ` +
         `predictions and ${percent(unknown.flaggedWrong)} of wrong ones`,
     );
   }

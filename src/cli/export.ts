@@ -77,7 +77,7 @@ export const exportCommand = (command: Command): Command =>
       'after',
       `
 onnx: backbone, head, temperature and softmax as one model, with the labels in its metadata. It is compared with predict before it
-is written. Outputs: probabilities, logits, embedding and unknown. Input:
+is written. Outputs: probabilities, logits, embedding, typicality and unknown. Input:
   image   RGB bytes of upright pictures of any size, uint8 [batch, height, width, 3]; the model resizes, crops and normalises them
   pixels  RGB bytes, already resized and cropped, uint8 [batch, 224, 224, 3]
   tensor  normalised planes, float32 [batch, 3, 224, 224], as torchvision's transforms make them

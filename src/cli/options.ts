@@ -7,6 +7,7 @@ import { BUNDLED_PATH, type Destination } from '../backbone/models.js';
 import { DEVICES } from '../backbone/session.js';
 import { SPLITS } from '../data/dataset.js';
 import { DEFAULT_HEAD } from '../head/file.js';
+import type { UnknownRate } from '../head/unknown.js';
 import { VIEW_SETS, type ViewSet } from '../image/views.js';
 import { DEFAULT_STORE } from '../store/store.js';
 import { LastlayerError, messageOf, UsageError } from '../util/errors.js';
@@ -76,6 +77,12 @@ export const viewsOption = (description: string, fallback = 'none'): Option =>
     `${description}: ${VIEW_SETS.join(', ')}, "flip,crops" or none (default: ${fallback})`,
   ).argParser(viewSets);
 
+export const unknownOption = (fallback: string): Option =>
+  new Option(
+    '--unknown <rate>',
+    `call pictures unlike the training pictures at this rate of right predictions, or off (default: ${fallback})`,
+  ).argParser(unknownRate);
+
 /** Explains the views, in the help of commands that take them. */
 export const VIEWS_HELP = `Augmented views of a picture, besides its center crop: flip is the mirror image, crops are the four corners. Together they are
 the ten crops of Krizhevsky, Sutskever and Hinton 2012, where each corner is mirrored too.`;
@@ -98,6 +105,14 @@ export function notNegative(text: string): number {
 /** Parses a number of at least 0 and below 1. */
 export function fraction(text: string): number {
   return numberIn(text, { min: 0, below: 1, example: 0.2 });
+}
+
+/** Parses a rate above 0 and below 1, or `off`. */
+function unknownRate(text: string): UnknownRate {
+  if (text.trim() === 'off') return 'off';
+  const value = toNumber(text);
+  if (isInRange(value, { above: 0, below: 1 })) return value;
+  throw new InvalidArgumentError('It must be a number above 0 and below 1, such as 0.05, or off.');
 }
 
 /** Parses a number of GiB above 0, into bytes. */

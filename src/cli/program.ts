@@ -2,7 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { asCalled, LastlayerError, UsageError } from '../util/errors.js';
 import { ownVersion } from '../util/version.js';
 import { COMMANDS } from './commands.js';
-import { Interrupted } from './progress.js';
+import { Interrupted, OutputClosed } from './progress.js';
 import { columnsOf, complain, fitted, say } from './terminal.js';
 
 /**
@@ -53,6 +53,7 @@ function suggestCommand(word: string | undefined): void {
 function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof Interrupted) return error.exitCode;
+  if (error instanceof OutputClosed) return 0;
   if (error instanceof LastlayerError) {
     complain(error.message);
     return error instanceof UsageError ? 2 : 1;

@@ -5,7 +5,15 @@ import { DEFAULT_HEAD } from '../head/file.js';
 import { DEFAULTS, type LogOptions, type ServerOptions } from '../server/options.js';
 import { startServer } from '../server/server.js';
 import { UsageError } from '../util/errors.js';
-import { datasetOption, deviceOption, modelOfHeadOption, notNegative, threadsOption, wholeNumber } from './options.js';
+import {
+  datasetOption,
+  deviceOption,
+  modelOfHeadOption,
+  notNegative,
+  threadsOption,
+  unknownOption,
+  wholeNumber,
+} from './options.js';
 import { interruptible } from './progress.js';
 import { printJson, say } from './terminal.js';
 
@@ -65,6 +73,7 @@ export const serveCommand = (command: Command): Command =>
         .choices(['debug', 'info', 'warn', 'error'])
         .default('info'),
     )
+    .addOption(unknownOption('as each head was trained'))
     .addOption(modelOfHeadOption())
     .addOption(deviceOption())
     .addOption(threadsOption())

@@ -25,7 +25,12 @@ export function print(text: string): void {
 
 /** Prints the result of `--json` on stdout, on one line however narrow the terminal is. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${visible(JSON.stringify(value))}\n`);
+  printWhole(JSON.stringify(value));
+}
+
+/** Prints a line, or a part of one object, for programs: it is not wrapped. */
+export function printWhole(text: string): void {
+  process.stdout.write(`${visible(text)}\n`);
 }
 
 /** The width of a terminal, in columns; undefined if the stream is none, such as a pipe or a file. */

@@ -17,6 +17,7 @@ import {
   modelIdOption,
   notNegative,
   storeOption,
+  unknownOption,
   viewsOption,
 } from './options.js';
 import { FitProgress, interruptible } from './progress.js';
@@ -77,22 +78,24 @@ export const trainHeadCommand = (command: Command): Command =>
         'memory to fill; larger data sets are read in blocks (default: what is free)',
       ).argParser(gibibytes),
     )
+    .addOption(unknownOption('0.05'))
     .addOption(viewsOption('augmented views to train on', 'all that are embedded'))
     .addOption(jsonOption())
     .addHelpText(
       'after',
       `
-No option is needed. Cross-validation chooses the penalty lambda, the temperature, which calibrates the probabilities, and the
-threshold below which predict calls a picture unknown. The head is evaluated on the validation split or, if there is none, by
+No option is needed. Cross-validation chooses the penalty lambda and the temperature, which calibrates the probabilities, and
+finds how typical the pictures are that the head gets right. The head is evaluated on the validation split or, if there is none, by
 cross-validation: each picture by a head that has not seen it. Identical pictures, and those of one group (a column of the
 manifest, such as the subject), stay together.
 
-"unknown" means less similar to every class, by the cosine to the class means, than 95 % of the pictures that the head got
-right. That catches most pictures of entirely different things, more so with more classes, but not something that looks like
-one of the classes.
+With --unknown 0.05, the default, predict says that a picture is unlike the training pictures where fewer than 5 % of the
+training pictures that the head got right are less typical. About as many of the pictures that are predicted right are flagged.
+The rate can be changed later: predict, evaluate and serve take --unknown too. It catches most pictures of entirely different
+things, but not something that looks like one of the classes.
 
 If the manifest has the column labels, a list per picture, the head is a multilabel one: a logistic regression per label, each
-with the threshold that gives the best F1 in cross-validation. It is scored by mAP. It calls no picture unknown: a picture of
+with the threshold that gives the best F1 in cross-validation. It is scored by mAP. It takes no --unknown: a picture of
 something else simply gets no label.
 
 If augmented views are embedded (see embed --views), they are trained on too. The views of a picture together count as one
@@ -197,7 +200,7 @@ function toJson(trained: TrainedHead, path: string) {
     l2,
     thresholds,
     temperature,
-    unknownThreshold: unknown?.threshold ?? null,
+    unknownRate: unknown?.rate ?? null,
     counts,
     training,
     views,

@@ -29,7 +29,7 @@ export interface CrossValidationOptions {
   whiten?: boolean | undefined;
   /**
    * Converged once the gradient's largest entry is at most this.
-   * @default 1e-4 or, for λ below 0.01, a hundredth of it; with many rows and classes, once the log loss on held-out rows has settled
+   * @default 1e-4 or, for λ below 0.03, three thousandths of it; with many rows and classes, once the log loss on held-out rows has settled
    */
   tolerance?: number | undefined;
   signal?: AbortSignal | undefined;
@@ -254,7 +254,7 @@ class FoldFits {
     const found = await minimizeHeads(await this.objectiveOf(folds), {
       l2,
       starts: folds.map((fold) => from(fold)?.x ?? new Float64Array(size)),
-      tolerance: tolerance ?? Math.min(TOLERANCE, SHARE_OF_L2 * l2),
+      tolerance: tolerance ?? Math.max(TOLERANCE.least, Math.min(TOLERANCE.most, TOLERANCE.shareOfL2 * l2)),
       preconditioner,
       onHeldOut: (losses) => {
         watch.add(losses);
@@ -296,11 +296,10 @@ function headsAtOnce(folds: number, count: number, width: number): number {
 }
 
 /**
- * Coarser than for the final fit: the gradient's largest entry, absolute and as a share of λ, as the weights are up to ‖∇f‖ / λ from
- * their optimum. Mostly the held-out log loss settles first.
+ * The gradient's largest entry at which a fit ends, coarser than for the final one: a share of λ, as the weights are up to ‖∇f‖ / λ
+ * from their optimum, up to a bound, and no less than what float32 can reach. Mostly the held-out log loss settles first.
  */
-const TOLERANCE = 1e-4;
-const SHARE_OF_L2 = 0.01;
+const TOLERANCE = { most: 1e-4, shareOfL2: 3e-3, least: 1e-7 };
 
 /** Held-out log loss has settled once it changes by no more than this, in nats or relatively, over several evaluations. */
 const RELATIVELY = 0.01;

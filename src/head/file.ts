@@ -6,7 +6,7 @@ import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
 import { readRegularFile, writeWholeFile } from '../util/files.js';
 import type { JsonValue } from '../util/json.js';
 import { ownVersion } from '../util/version.js';
-import { Head, type HeadFields, type TrainingReport } from './head.js';
+import { Head, type HeadFields, type TrainingReport, type UnknownDetector } from './head.js';
 import type { HeadKind } from './task.js';
 
 /** Where `train-head` writes a head, and the other commands look for it. */
@@ -19,7 +19,7 @@ const CLASS_MEANS = 'class_means';
 
 /**
  * Writes a head as a safetensors file: `fc.weight` [N, D] and `fc.bias` [N] in float32, which torchvision's
- * `resnet18(num_classes=N).fc` takes as they are, `class_means` [N, D] if it can detect unknown pictures, and everything
+ * `resnet18(num_classes=N).fc` takes as they are, `class_means` [N, D] if it can tell unknown pictures, and everything
  * else that the head knows in the metadata. The file is written whole or not at all, see `writeWholeFile`.
  * @throws {LastlayerError} if it cannot be written
  */
@@ -54,7 +54,7 @@ export async function loadHead(path: string): Promise<Head> {
 /** Like {@link loadHead}, for a file that was read already. @param path named in errors */
 export function readHead(bytes: Uint8Array, path: string): Head {
   const { tensors, metadata } = readSafetensors(bytes, path);
-  const { unknownThreshold, ...description } = decodeMetadata(metadata, path);
+  const { unknown, ...description } = decodeMetadata(metadata, path);
   const weight = tensors.get('fc.weight');
   const bias = tensors.get('fc.bias');
   if (!weight || !bias) {
@@ -75,10 +75,7 @@ export function readHead(bytes: Uint8Array, path: string): Head {
     const [rows = 0, columns = 0] = means?.shape ?? [];
     return new Head({
       ...description,
-      unknown:
-        means && unknownThreshold !== null
-          ? { means: Matrix.from1DArray(rows, columns, means.data), threshold: unknownThreshold }
-          : null,
+      unknown: means && unknown && { ...unknown, means: Matrix.from1DArray(rows, columns, means.data) },
       weights: Matrix.from1DArray(classes, width, weight.data),
       bias: bias.data,
     });
@@ -102,7 +99,7 @@ export async function readHeadFile(path: string): Promise<Uint8Array> {
 
 /** Everything that a head knows but its tensors. */
 type HeadDescription = Omit<HeadFields, 'weights' | 'bias' | 'unknown'> & {
-  unknownThreshold: number | null;
+  unknown: Omit<UnknownDetector, 'means'> | null;
 };
 
 /** The metadata of a head's file. Every value is text: strings as they are, everything else as JSON. */
@@ -119,7 +116,7 @@ export function encodeMetadata(head: Head): Record<string, string> {
     counts: JSON.stringify(head.counts),
     training: JSON.stringify(head.training),
     temperature: JSON.stringify(head.temperature),
-    unknownThreshold: JSON.stringify(head.unknown?.threshold ?? null),
+    unknown: JSON.stringify(head.unknown && { rate: head.unknown.rate, typical: head.unknown.typical }),
     metrics: JSON.stringify(head.metrics),
     created: head.created,
   };
@@ -158,7 +155,7 @@ function decodeMetadata(metadata: Readonly<Record<string, string>>, path: string
     counts: json('counts', isCounts),
     training: json('training', isTrainingReport),
     temperature: json('temperature', isNumber),
-    unknownThreshold: json('unknownThreshold', isNullOr(isNumber)),
+    unknown: json('unknown', isNullOr(isDetector)),
     metrics: json('metrics', isJson),
     created: text('created'),
   };
@@ -202,6 +199,13 @@ function isCounts(value: unknown): value is HeadFields['counts'] {
   if (typeof value !== 'object' || value === null) return false;
   const isCount = isArrayOf(isNumber);
   return 'train' in value && isCount(value.train) && 'validation' in value && isCount(value.validation);
+}
+
+function isDetector(value: unknown): value is Omit<UnknownDetector, 'means'> {
+  if (typeof value !== 'object' || value === null || !('rate' in value) || !('typical' in value)) return false;
+  const { rate, typical } = value;
+  if (!(isNumber(rate) || rate === 'off') || typeof typical !== 'object' || typical === null) return false;
+  return 'count' in typical && isNumber(typical.count) && 'scores' in typical && isArrayOf(isNumber)(typical.scores);
 }
 
 function isTrainingReport(value: unknown): value is TrainingReport {

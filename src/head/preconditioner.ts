@@ -6,10 +6,10 @@ import type { RowMask } from './task.js';
 import { transpose } from './whiten.js';
 
 /**
- * Finding the axes of `width` features takes as long as some hundred evaluations, half of which they save, of an objective whose
- * rows × columns are `width`², where every head has a column per class.
+ * Finding the axes of `width` features takes as long as some hundred evaluations of an objective whose rows × columns are three times
+ * `width`², where every head has a column per class, and saves as many.
  */
-const COLUMNS_PER_AXIS = 0.8;
+const COLUMNS_PER_AXIS = 3;
 
 /** Smaller objectives are minimised in no time. */
 const LEAST_LOGITS = 2 ** 17;
@@ -48,8 +48,8 @@ export async function preconditionerFor(
 }
 
 /**
- * An approximation of the objective's Hessian, in whose coordinates L-BFGS takes 3 to 6 times fewer evaluations to the same
- * optimum, so correlated are a backbone's features. The Hessian is Σᵢ Aᵢ ⊗ xᵢ xᵢᵀ / M + λI, with Aᵢ = diag pᵢ − pᵢ pᵢᵀ for
+ * An approximation of the objective's Hessian, in whose coordinates L-BFGS takes half to a third of the evaluations to the same
+ * optimum, so correlated are a backbone's features, half whitened, too. The Hessian is Σᵢ Aᵢ ⊗ xᵢ xᵢᵀ / M + λI, with Aᵢ = diag pᵢ − pᵢ pᵢᵀ for
  * classes and diag pᵢ (1 − pᵢ) for labels. Here it is Ā ⊗ S + λI, with the mean Ā of Aᵢ and S = XᵀX / M, as Martens and Grosse
  * (2015, "Optimizing Neural Networks with Kronecker-factored Approximate Curvature", section 3) do for a network's layer. With
  * Ā = U diag(α) Uᵀ and S = Q diag(σ) Qᵀ, W = U (V ∘ d) Qᵀ has the curvature 1 in all directions if dₙⱼ = (αₙ σⱼ + λ)^−½.

@@ -33,9 +33,9 @@ const SHRINKAGE = 0.1;
 
 /**
  * Half whitens features: z = k (S + ρI)^−¼ (x − mean) / deviation, where S is the covariance of the standardised features of the
- * masked rows, augmented views included, and k makes the mean variance 1. The penalty λ/2 ‖W‖² is then the same as λ/2 tr(W (S + ρI)^½ Wᵀ) / k² on the
- * weights of standardised features. With ‖W‖² on those, the few directions in which all pictures vary most are almost free, and
- * most of what tells similar classes apart is not; with −½ in place of −¼, all directions cost the same, and noise is. Half way is
+ * masked rows, augmented views included, and k makes the mean variance 1. The penalty λ/2 ‖W‖² is then λ/2 tr(V (S + ρI)^½ Vᵀ) / k²
+ * on the weights V of standardised features. With ‖V‖², the few directions in which all pictures vary most are almost free, and most
+ * of what tells similar classes apart is not; with −½ in place of −¼, all directions cost the same, and noise is learnt. Half way is
  * best on photographs (docs/training.md), and the objective is easier to minimise, too.
  */
 export async function learnWhitening(graph: HeadGraph, examples: Examples, mask: RowMask): Promise<HeadTransform> {

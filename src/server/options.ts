@@ -1,4 +1,5 @@
 import type { BackboneOptions } from '../backbone/load.js';
+import { checkRate, type UnknownRate } from '../head/unknown.js';
 import { UsageError } from '../util/errors.js';
 import { checkInteger, type WithDefaults, withDefaults } from '../util/validate.js';
 
@@ -18,6 +19,8 @@ export interface ServerOptions extends Omit<BackboneOptions, 'neededBy' | 'onNot
    * @default none
    */
   cors?: readonly string[] | undefined;
+  /** Which pictures are called unknown, by all heads but multilabel ones. @default as each head was trained */
+  unknown?: UnknownRate | undefined;
   /** The store whose pictures are searched for similar ones. @default `embeddings` if it exists, else none */
   store?: string | undefined;
   /** The data set of the store. @default the one that the backbone embedded last */
@@ -89,6 +92,7 @@ export function settingsOf(options: ServerOptions): Settings {
   for (const name of ['maxBatch', 'maxQueue', 'maxBody', 'maxHeld', 'maxPixels', 'timeout'] as const) {
     checkInteger(name, settings[name], { min: 1 });
   }
+  if (settings.unknown !== undefined) checkRate(settings.unknown);
   if (apiKey !== undefined && apiKey.length < MIN_KEY_LENGTH) {
     throw new UsageError(`The API key has ${apiKey.length} characters. Use ${MIN_KEY_LENGTH} or more.`);
   }

@@ -48,7 +48,17 @@ const result = {
         properties: { label: text, probability },
       },
     },
-    unknown: { type: 'boolean', description: 'Whether the picture probably belongs to none of the classes' },
+    typicality: {
+      ...probability,
+      nullable: true,
+      description:
+        'The share of the training pictures, of those that the head got right in cross-validation, that are less typical of the ' +
+        'classes; null if the head cannot tell',
+    },
+    unknown: {
+      type: 'boolean',
+      description: "Whether the picture is unlike the training pictures: its typicality is below the head's rate",
+    },
     labels: {
       ...texts,
       description: 'For a multilabel head: the labels whose probability reaches their threshold',

@@ -20,7 +20,8 @@ beforeAll(async () => {
     temperature: 1.25,
     unknown: {
       means: new Matrix([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0.6, 0.8].map(Math.fround)]),
-      threshold: 0.6,
+      typical: { count: 3, scores: [-0.1, 0.7, 0.1 + 0.7] },
+      rate: 0.1,
     },
   });
 });

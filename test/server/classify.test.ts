@@ -5,6 +5,7 @@ import { Validator } from '@seriousme/openapi-schema-validator';
 import sharp from 'sharp';
 import { saveHead } from '../../src/head/file.js';
 import { temporaryFolder } from '../support/files.js';
+import { hardlyTypical } from '../support/hardly-typical.js';
 import { closeServer, form, makeWorld, post, serve } from '../support/server.js';
 
 const folder = await temporaryFolder();
@@ -33,9 +34,9 @@ const close = (probability: number) => expect.closeTo(probability, 5) as number;
 
 /** What the classifier says, as the server should. */
 async function expected(path: string, topK: number) {
-  const { predictions, unknown } = await world.classifier.classify(path, { topK });
+  const { predictions, typicality, unknown } = await world.classifier.classify(path, { topK });
   const close5 = predictions.map(({ label, probability }) => ({ label, probability: close(probability) }));
-  return { predictions: close5, unknown };
+  return { predictions: close5, typicality, unknown };
 }
 
 describe('a picture as the body', () => {
@@ -60,6 +61,7 @@ describe('a picture as the body', () => {
     expect(body.head.name).toBe('tags');
     expect(body.results[0]?.labels).toEqual(multilabel.labelsOf(answer.embedding)[0]);
     expect(body.results[0]?.labels?.length).toBeGreaterThan(0);
+    expect(body.results[0]).toMatchObject({ typicality: null, unknown: false });
   });
 });
 
@@ -328,4 +330,23 @@ test('the description is valid OpenAPI and names what is there', async () => {
     ...['/healthz', '/metrics', '/readyz', '/v1/classify', '/v1/heads'],
     ...['/v1/heads/{name}/classify', '/v1/pictures/{id}/thumbnail'],
   ]);
+});
+
+test('the rate of unknown pictures can be set for the server, and none can be called so', async () => {
+  const unlike = join(folder, 'unlike.safetensors');
+  await saveHead(unlike, hardlyTypical(head));
+  const heads = { unlike, tags };
+  for (const [unknown, isUnknown] of [
+    [0.2, true],
+    ['off', false],
+  ] as const) {
+    const { url } = await serve(world, { heads, unknown });
+    const { body } = await post(`${url}/v1/classify`, await bytesOf(first));
+    expect(body.results[0]).toMatchObject({ typicality: 0.1, unknown: isUnknown });
+  }
+  await expect(serve(world, { heads, unknown: 0 })).rejects.toThrow(/rate of unknown pictures is 0\. It must be/);
+  await saveHead(unlike, head.with({ unknown: null }));
+  await expect(serve(world, { heads, unknown: 0.2 })).rejects.toThrow(
+    /unlike\.safetensors: .*without cross-validation/,
+  );
 });

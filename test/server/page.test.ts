@@ -11,6 +11,7 @@ import { embedDataset } from '../../src/embed/embed.js';
 import { saveHead } from '../../src/head/file.js';
 import { CHROMIUM, describeWithBrowser } from '../support/browser.js';
 import { temporaryFolder } from '../support/files.js';
+import { hardlyTypical } from '../support/hardly-typical.js';
 import { closeServer, makeWorld, serve } from '../support/server.js';
 
 const folder = await temporaryFolder();
@@ -79,6 +80,18 @@ describeWithBrowser('the page', () => {
     expect(complaints).toEqual([]);
   });
 
+  test('says first of a picture that it is unlike the training pictures, then the best guess', async () => {
+    const unlike = join(folder, 'unlike.safetensors');
+    await saveHead(unlike, hardlyTypical(world.classifier.head, 0.2));
+    const { url } = await serve(world, { heads: { unlike } });
+    await page.goto(url);
+    await page.setInputFiles('#files', world.pictures[0] ?? '');
+    expect(await page.textContent('.verdict')).toBe('Unlike the training pictures');
+    const [best] = await world.classifier.predict(world.pictures[0] ?? '');
+    expect(await page.textContent('.note')).toBe(`Typicality 0.100. Best guess: ${best?.label}`);
+    expect(complaints).toEqual([]);
+  });
+
   test('says first if a head is not clearly better than the most common class', async () => {
     // The pictures of one class, under names that they do not differ in.
     const data = join(folder, 'coin');
@@ -136,11 +149,14 @@ describeWithBrowser('the page', () => {
     const [download] = await Promise.all([page.waitForEvent('download'), page.click('#save')]);
     expect(download.suggestedFilename()).toBe('predictions.csv');
     const rows: unknown = parse(await readFile(await download.path()), { columns: true });
-    const { predictions, unknown } = await world.classifier.classify(picture);
+    const { predictions, typicality, unknown } = await world.classifier.classify(picture);
     const [label, probability] = [predictions[0]?.label, predictions[0]?.probability.toFixed(4)];
-    const none = { label: '', probability: '', unknown: '' };
+    const none = { label: '', probability: '', typicality: '', unknown: '' };
     expect(rows).toEqual([
-      { file: 'a, "b".png', head: 'stripes', label, probability, unknown: String(unknown), error: '' },
+      {
+        ...{ file: 'a, "b".png', head: 'stripes', label, probability },
+        ...{ typicality: typicality?.toFixed(4), unknown: String(unknown), error: '' },
+      },
       { file: 'note.txt', head: 'stripes', ...none, error: expect.stringMatching(/not a readable picture/) as string },
     ]);
     await page.click('#clear');

@@ -5,7 +5,7 @@ import { addCamera } from './camera.js';
 
 const CONCURRENCY = 3;
 
-const CSV_HEADER = ['file', 'head', 'label', 'probability', 'unknown', 'error'];
+const CSV_HEADER = ['file', 'head', 'label', 'probability', 'typicality', 'unknown', 'error'];
 
 /** What the page reads of `/v1/heads`. */
 interface HeadsAnswer {
@@ -30,6 +30,7 @@ interface ClassifyAnswer {
 interface Result {
   /** Best first. */
   predictions: { label: string; probability: number }[];
+  typicality?: number | null;
   unknown?: boolean;
   /** Of a multi-label head: those that the picture is given. */
   labels?: string[];
@@ -207,12 +208,15 @@ function clearResults(): void {
 function saveResults(): void {
   const lines = jobs.flatMap(({ file, head, outcome }) => {
     if (!outcome) return [];
-    if ('error' in outcome) return csvLine([file.name, head, '', '', '', outcome.error]);
-    const { predictions, labels, unknown } = outcome;
+    if ('error' in outcome) return csvLine([file.name, head, '', '', '', '', outcome.error]);
+    const { predictions, labels, typicality, unknown } = outcome;
     const [best] = predictions;
     return labels
-      ? csvLine([file.name, head, labels.join(';'), '', '', ''])
-      : csvLine([file.name, head, best?.label, best?.probability.toFixed(4), String(unknown ?? false), '']);
+      ? csvLine([file.name, head, labels.join(';'), '', '', '', ''])
+      : csvLine([
+          ...[file.name, head, best?.label, best?.probability.toFixed(4)],
+          ...[typicality?.toFixed(4), String(unknown ?? false), ''],
+        ]);
   });
   const link = make('a');
   link.href = URL.createObjectURL(new Blob([csvLine(CSV_HEADER), ...lines], { type: 'text/csv' }));
@@ -261,8 +265,8 @@ function show({ file, img, answer }: Job, outcome: Result | { error: string }): 
   showResult(answer, outcome);
 }
 
-function showResult(answer: Element, { predictions, unknown, labels, similar = [] }: Result): void {
-  const verdict = labels ? labels.join(', ') || 'None of the labels' : predictions[0]?.label;
+function showResult(answer: Element, { predictions, typicality, unknown, labels, similar = [] }: Result): void {
+  const best = labels ? labels.join(', ') || 'None of the labels' : predictions[0]?.label;
   const bars = make('ul', undefined, 'bars');
   predictions.forEach(({ label, probability }, i) => {
     const isGiven = labels ? labels.includes(label) : i === 0;
@@ -274,9 +278,11 @@ function showResult(answer: Element, { predictions, unknown, labels, similar = [
     item.append(make('span', label), make('b', percent(probability)), bar);
     bars.append(item);
   });
-  replace(answer, make('p', verdict, 'verdict'));
-  if (unknown) answer.append(make('p', 'Probably none of the classes; this is the best guess.', 'note'));
+  replace(answer, make('p', unknown ? 'Unlike the training pictures' : best, 'verdict'));
+  const typical = typeof typicality === 'number' ? `Typicality ${typicality.toFixed(3)}` : '';
+  if (unknown) answer.append(make('p', `${typical}. Best guess: ${best}`, 'note'));
   answer.append(bars);
+  if (!unknown && typical) answer.append(make('small', typical));
   if (similar.length === 0) return;
   const list = make('ul', undefined, 'similar');
   list.append(...similar.map(similarPicture));
