@@ -145,7 +145,7 @@ interface TableOptions {
 
 /**
  * Rows of cells as aligned columns: the first to the left, the others to the right. Where they are too wide, the cells of the first
- * column are wrapped.
+ * column are wrapped; one with a word that is too long for that, such as a path, stands above its row.
  */
 export function table(
   rows: readonly (readonly string[])[],
@@ -159,12 +159,14 @@ export function table(
   const widthOfFirst = Math.min(first, Math.max(LEAST, room));
   return rows
     .map(([name = '', ...cells]) => {
-      const [line = '', ...more] = stringWidth(name) > widthOfFirst ? wrappedCell(name, widthOfFirst) : [name];
+      const lines = stringWidth(name) > widthOfFirst ? wrappedCell(name, widthOfFirst) : [name];
+      const fits = lines.every((each) => stringWidth(each) <= widthOfFirst);
+      const [line = '', ...more] = fits ? lines : [];
       const row = [
         line + blanks(widthOfFirst - stringWidth(line)),
         ...cells.map((cell, c) => blanks(others[c]! - stringWidth(cell)) + cell),
       ];
-      return [row.join(blanks(gap)).trimEnd(), ...more].join('\n');
+      return [...(fits ? [] : lines), row.join(blanks(gap)).trimEnd(), ...more].join('\n');
     })
     .join('\n');
 }
@@ -174,10 +176,10 @@ export function widthOf(text: string): number {
   return Math.max(...text.split('\n').map((line) => stringWidth(line)));
 }
 
-/** Wraps a cell within its indentation, within words too if it must. */
+/** Wraps a cell within its indentation. */
 function wrappedCell(cell: string, width: number): string[] {
   const [indent = ''] = /^ */.exec(cell) ?? [];
-  return wrapAnsi(cell.slice(indent.length), Math.max(1, width - indent.length), { hard: true })
+  return wrapAnsi(cell.slice(indent.length), Math.max(1, width - indent.length))
     .split('\n')
     .map((line) => indent + line);
 }

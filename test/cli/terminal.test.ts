@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
+import { table } from '../../src/cli/terminal.js';
 import { describeWithTerminal, lastlayer, lastlayerOnTerminal } from '../support/command-line.js';
 import { writeStore } from '../support/embeddings.js';
 import { temporaryFolder } from '../support/files.js';
@@ -65,6 +66,19 @@ describeWithTerminal('on a terminal (script of util-linux)', () => {
     const lines = await linesAt(80, [...TRAIN, '--json']);
     expect(JSON.parse(lines.find((line) => line.startsWith('{')) ?? '')).toMatchObject({ labels: [LONG, '蜜蜂'] });
   });
+});
+
+test('a path too long for its table stands whole above its row', () => {
+  const path = `/photos/${'a'.repeat(30)}/1.jpg`;
+  expect(
+    table(
+      [
+        [path, 'ant', '0.9'],
+        ['2.jpg', 'bee', '0.8'],
+      ],
+      { width: 30 },
+    ).split('\n'),
+  ).toEqual([path, `${' '.repeat(20)}  ant  0.9`, `2.jpg${' '.repeat(15)}  bee  0.8`]);
 });
 
 test('columns stay aligned with characters that are two wide', async () => {
