@@ -4,6 +4,7 @@ import { loadBackbone } from '../backbone/load.js';
 import { ClassFolders } from '../classify/class-folders.js';
 import { Classifier, predictPretrainedClassesOfMany } from '../classify/classifier.js';
 import { findPictures, PictureWatch } from '../data/pictures.js';
+import { DEFAULT_HEAD } from '../head/file.js';
 import { DEFAULT_TOP_K } from '../head/head.js';
 import type { UnknownRate } from '../head/unknown.js';
 import type { ViewSet } from '../image/views.js';
@@ -31,6 +32,7 @@ import {
   type Prediction,
   Summary,
 } from './predict-output.js';
+import { call, option, sayNext } from './next.js';
 import { Interrupted, interruptible, OutputClosed, Progress, Status } from './progress.js';
 import { complain, notice, onOneLine, print, say, styled, table } from './terminal.js';
 
@@ -130,10 +132,21 @@ async function predictOnce(images: readonly string[], places: readonly string[],
     const { paths, problems, skipped } = await findPictures(images, places);
     await predictAll({ paths, total: paths.length, problems, signal }, await modelOf(flags), flags);
     for (const text of skipped.remarks) say(onOneLine(text));
-    if (skipped.count === 0) return;
-    const such = `${skipped.count}, such as ${shortened(skipped.examples)}`;
-    say(`Files skipped, as their names do not end like a picture's: ${such}`);
+    if (skipped.count > 0) {
+      const such = `${skipped.count}, such as ${shortened(skipped.examples)}`;
+      say(`Files skipped, as their names do not end like a picture's: ${such}`);
+    }
+    tellNext(flags);
   });
+}
+
+function tellNext({ json, jsonl, csv, pretrainedClasses, head, model }: PredictFlags): void {
+  if (json || jsonl) return;
+  if (csv !== undefined) sayNext(`${call('embed', csv)} takes it as a data set, once its labels are corrected.`);
+  else if (!pretrainedClasses) {
+    const serve = call('serve', ...option('--head', head, DEFAULT_HEAD), ...option('--model', model));
+    sayNext(`${serve} classifies pictures for other programs, and on a page.`);
+  }
 }
 
 /** Until Ctrl-C. The pictures under way are not given up then. */
