@@ -3,16 +3,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UsageError } from '../src/util/errors.js';
-import { writeTrainingStore } from './bench/training-data.js';
+import { trainingFiles, writeTrainingStore } from './bench/training-data.js';
 import { removeWorktree, type Side, workingTree, worktreeOf } from './compare-commits/checkout.js';
 import { runProcess } from './support/run-process.js';
 import { count, existingPath, run, script } from './support/script.js';
 import { median } from './support/statistics.js';
 
+/** scikit-learn is stopped after this long. */
+const PEER_MINUTES = 15;
+
 export const command = script(
   'bench-training',
   'Measure what train-head does with no option: reading the store, choosing λ, training, baselines. Compares the working tree ' +
-    'with another commit; both take turns, and every run has a process of its own.',
+    'with another commit and, if PEERS names a Python environment with scikit-learn, with its LogisticRegressionCV over the ' +
+    'same λ. They take turns, and every run has a process of its own.',
   ['--base HEAD~1', '--base HEAD~1 --embeddings embeddings.f32 --labels labels.json --rounds 3'],
 )
   .option('--embeddings <file>', 'little-endian float32 rows of 512; made up by default', existingPath)
@@ -37,6 +41,7 @@ interface Options {
 interface Trained {
   seconds: number;
   l2: number;
+  tried: number[];
   outOfFoldLogLoss: number;
   objective: number;
   peakMiB: number;
@@ -52,13 +57,16 @@ async function benchTraining({ base, rounds, ...data }: Options): Promise<void> 
     if (base !== undefined) sides.push(await worktreeOf(base, join(folder, 'base')));
     sides.push(await workingTree(join(folder, 'work')));
     const store = join(folder, 'store');
-    await writeTrainingStore(store, data);
+    const files = await trainingFiles(folder, data);
+    await writeTrainingStore(store, files);
     const child = fileURLToPath(new URL('./bench/run-training.ts', import.meta.url));
     const times = sides.map((): number[] => []);
+    let tried: number[] = [];
     for (let round = 1; round <= rounds; round++) {
       for (const [i, { name, checkout }] of sides.entries()) {
         const output = await runProcess(process.execPath, ['--import', 'tsx', child, checkout, store]);
-        const { seconds, l2, outOfFoldLogLoss, objective, peakMiB } = JSON.parse(output) as Trained;
+        const { seconds, l2, outOfFoldLogLoss, objective, peakMiB, ...rest } = JSON.parse(output) as Trained;
+        tried = rest.tried;
         times[i]!.push(seconds);
         console.log(
           `${name}: ${seconds.toFixed(2)} s, λ ${l2}, out-of-fold log loss ${outOfFoldLogLoss.toFixed(4)}, ` +
@@ -70,8 +78,28 @@ async function benchTraining({ base, rounds, ...data }: Options): Promise<void> 
     if (first !== undefined && second !== undefined) {
       console.log(`The working tree takes 1/${(first / second).toFixed(1)} of the time.`);
     }
+    if (process.env.PEERS !== undefined) console.log(await scikitLearn(process.env.PEERS, files, tried));
   } finally {
     for (const side of sides) await removeWorktree(side);
     await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function scikitLearn(
+  environment: string,
+  { embeddings, labels }: { embeddings: string; labels: string },
+  l2: readonly number[],
+): Promise<string> {
+  const program = fileURLToPath(new URL('./bench/logistic_regression_cv.py', import.meta.url));
+  const args = [program, embeddings, labels, ...l2.map(String)];
+  const python = join(environment, 'bin', 'python');
+  const start = performance.now();
+  try {
+    const output = await runProcess(python, args, process.env, PEER_MINUTES * 60_000);
+    const { seconds, outOfFoldLogLoss } = JSON.parse(output) as Pick<Trained, 'seconds' | 'outOfFoldLogLoss'>;
+    return `scikit-learn: ${seconds.toFixed(2)} s, log loss of its own folds ${outOfFoldLogLoss.toFixed(4)}`;
+  } catch (error) {
+    if (performance.now() - start < PEER_MINUTES * 60_000) throw error;
+    return `scikit-learn: stopped after ${PEER_MINUTES} minutes`;
   }
 }

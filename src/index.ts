@@ -24,8 +24,8 @@ export {
   embedImages,
   predictPretrainedClasses,
   type Classification,
+  type Classified,
   type ClassifierOptions,
-  type ImageSource,
 } from './classify/classifier.js';
 export {
   compareClassifiers,
@@ -37,8 +37,10 @@ export {
 } from './classify/compare.js';
 export { evaluateDataset, type DatasetEvaluation, type EvaluateOptions } from './classify/evaluate.js';
 export { measureFidelity, type Fidelity, type FidelityOptions, type HeadFidelity } from './classify/fidelity.js';
+export type { ImageSource } from './classify/image-source.js';
 export { listModels, type ListedModel, type ModelList, type ModelUsers } from './classify/model-list.js';
 export { searchSimilar, type SearchOptions, type SimilarPicture } from './classify/search.js';
+export type { StreamOptions } from './classify/stream.js';
 export { trainFromStore, type TrainedHead, type TrainOptions } from './classify/train.js';
 export type { Split } from './data/dataset.js';
 export { embedDataset, type EmbedOptions, type EmbedProgress, type EmbedSummary } from './embed/embed.js';
@@ -51,7 +53,7 @@ export {
   type ExportEmbeddingsOptions,
   type TableFormat,
 } from './export/tables.js';
-export type { L2Rule, PathPoint } from './head/cross-validate.js';
+export type { L2Rule, PathPoint } from './head/choose-l2.js';
 export type { ClassWeights } from './head/examples.js';
 export { loadHead, saveHead } from './head/file.js';
 export { DEFAULT_L2 } from './head/fit.js';
@@ -69,7 +71,7 @@ export {
 } from './head/metrics.js';
 export type { Baselines, HeadKind, MultilabelBaselines } from './head/task.js';
 export { trainHead, type HeldOutResult, type TrainHeadOptions, type TuneProgress } from './head/train.js';
-export type { UnknownRule } from './head/unknown.js';
+export type { Typicality, TypicalScores, UnknownRate, UnknownRule } from './head/unknown.js';
 export type { RawPixels } from './image/decode.js';
 export type { Transform } from './image/transform.js';
 export type { View, ViewSet } from './image/views.js';

@@ -25,7 +25,7 @@ export class Classifier {
 
   /**
    * @param {Blob} file a picture of any format that the browser reads
-   * @returns the classes, the most probable first, and whether the picture is probably none of them
+   * @returns the classes, the most probable first, and whether the picture is unlike the training pictures
    */
   async classify(file) {
     const { data, width, height } = await pixelsOf(file);

@@ -52,7 +52,7 @@ async function show(file) {
 function tell({ classes, unknown }) {
   const given = classifier.thresholds ? classes.filter((each) => each.given) : classes.slice(0, 1);
   const names = given.map(({ label }) => label).join(', ') || 'None of the labels';
-  element('verdict').textContent = unknown ? `Probably none of the classes; if one, ${names}` : names;
+  element('verdict').textContent = unknown ? `Unlike the training pictures; best guess ${names}` : names;
   element('classes').replaceChildren(...classes.slice(0, SHOWN).map((each) => bar(each, given.includes(each))));
   element('answer').hidden = false;
 }

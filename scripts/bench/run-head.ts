@@ -1,4 +1,4 @@
-/** Training the head on unstandardized features at a given λ, the same objective as scikit-learn's. */
+/** Training the head on features as they are, at a given λ: the same objective as scikit-learn’s. */
 import { readFile } from 'node:fs/promises';
 import { trainHead } from '../../src/head/train.js';
 import { TRAINING } from './setting.js';
@@ -13,7 +13,7 @@ const { training } = await trainHead({
   labels,
   width: Number(width),
   l2: Number(l2),
-  standardize: false,
+  whiten: false,
   modelId: 'bench',
   transformId: 'bench',
 });

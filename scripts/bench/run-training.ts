@@ -12,6 +12,7 @@ console.log(
   JSON.stringify({
     seconds: (performance.now() - start) / 1000,
     l2: head.l2,
+    tried: [...(crossValidation?.path.map(({ l2 }) => l2) ?? []), ...(crossValidation?.givenUp ?? [])],
     outOfFoldLogLoss: crossValidation?.uncalibrated.logLoss,
     objective: head.training.loss,
     peakMiB: process.resourceUsage().maxRSS / 1024,

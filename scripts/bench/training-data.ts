@@ -23,22 +23,33 @@ function makeUp(rows: number, classes: number): { embeddings: Float32Array; labe
 
 /** Writes made-up embeddings of ten classes. */
 export async function writeTrainingData(folder: string, rows: number): Promise<TrainingData> {
-  const { embeddings, labels } = makeUp(rows, CLASSES);
-  const data = { embeddings: join(folder, 'embeddings.f32'), labels: join(folder, 'labels.json') };
-  await writeFile(data.embeddings, new Uint8Array(embeddings.buffer));
-  await writeFile(data.labels, JSON.stringify(labels));
-  return { ...data, width: WIDTH, l2: 1e-3 };
+  return { ...(await writeMadeUp(folder, rows, CLASSES)), width: WIDTH, l2: 1e-3 };
 }
 
-/** Writes a store of the given embeddings, or of made-up ones. */
+async function writeMadeUp(folder: string, rows: number, classes: number) {
+  const { embeddings, labels } = makeUp(rows, classes);
+  const files = { embeddings: join(folder, 'embeddings.f32'), labels: join(folder, 'labels.json') };
+  await writeFile(files.embeddings, new Uint8Array(embeddings.buffer));
+  await writeFile(files.labels, JSON.stringify(labels));
+  return files;
+}
+
+/** Embeddings and their classes, as files: those that are given, or made up. */
+export async function trainingFiles(
+  folder: string,
+  data: { embeddings?: string | undefined; labels?: string | undefined; rows: number; classes: number },
+): Promise<{ embeddings: string; labels: string }> {
+  const { embeddings, labels } = data;
+  if (embeddings !== undefined && labels !== undefined) return { embeddings, labels };
+  return writeMadeUp(folder, data.rows, data.classes);
+}
+
+/** Writes a store of embeddings. */
 export async function writeTrainingStore(
   location: string,
-  data: { embeddings?: string | undefined; labels?: string | undefined; rows: number; classes: number },
+  files: { embeddings: string; labels: string },
 ): Promise<void> {
-  const { embeddings, labels } =
-    data.embeddings !== undefined && data.labels !== undefined
-      ? await readTrainingData(data.embeddings, data.labels)
-      : makeUp(data.rows, data.classes);
+  const { embeddings, labels } = await readTrainingData(files.embeddings, files.labels);
   const model = { model_id: 'bench@000000000000', transform_id: 'v1-resize256-crop224' };
   const dataset = '/bench';
   const store = await EmbeddingStore.open(location, { create: true });

@@ -26,7 +26,9 @@ export async function headTarget(): Promise<Target> {
       }
       head.predict(embeddings, 2);
       head.labelsOf(embeddings);
-      head.areUnknown(embeddings);
+      for (const { typicality } of head.typicality(embeddings)) {
+        sane(typicality === null || (typicality >= 0 && typicality <= 1), `typicality ${typicality}`);
+      }
       bytesOf(head);
       return Promise.resolve();
     },
@@ -41,5 +43,10 @@ function bytesOf(head: Head): Buffer {
     ['fc.bias', { shape: [labels.length], data: bias }],
     ['class_means', { ...matrix, data: Float32Array.from(Matrix.zeros(labels.length, width).to1DArray()) }],
   ]);
-  return Buffer.from(encodeSafetensors(tensors, { ...encodeMetadata(head), unknownThreshold: '0.5' }));
+  return Buffer.from(
+    encodeSafetensors(tensors, {
+      ...encodeMetadata(head),
+      unknown: '{"rate":0.1,"typical":{"count":3,"scores":[-0.5,0.2,0.3]}}',
+    }),
+  );
 }

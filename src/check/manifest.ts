@@ -1,5 +1,6 @@
-import { csvLine } from '../data/manifest.js';
+import type { ListedPicture } from '../store/dataset-rows.js';
 import { LastlayerError } from '../util/errors.js';
+import { csvLine } from '../util/format.js';
 import type { DataCheck } from './check-data.js';
 import type { Finding } from './finding.js';
 
@@ -7,8 +8,8 @@ const HEADER = 'path,label,split,group,weight,issue,suggested_label,related,deta
 
 /**
  * The data set as a CSV manifest (RFC 4180) with a row for each picture, which `embed` takes as it is or edited, and the
- * findings in additional columns: the issues, the most serious first, separated by `; `. Lists of labels are separated by
- * `;`.
+ * findings in additional columns: the issues, the most serious first, separated by `; `. Pictures with findings
+ * come first, in the order of the findings, then the others, by path. Lists of labels are separated by `;`.
  * @throws {LastlayerError} if a label in a list holds a semicolon, or only some pictures have lists
  */
 export function toManifest({ pictures, findings }: DataCheck): string {
@@ -17,7 +18,10 @@ export function toManifest({ pictures, findings }: DataCheck): string {
   const hasLists = pictures.some(({ labels }) => labels);
   if (hasLists) checkLists(pictures);
   const header = hasLists ? HEADER.replaceAll('label', 'labels') : HEADER;
-  const lines = pictures.map(({ path, label, labels, split, group, weight }) => {
+  const rank = new Map([...ofPath.keys()].map((path, i) => [path, i]));
+  const rankOf = ({ path }: ListedPicture) => rank.get(path) ?? rank.size;
+  const sorted = pictures.toSorted((a, b) => rankOf(a) - rankOf(b));
+  const lines = sorted.map(({ path, label, labels, split, group, weight }) => {
     const found = ofPath.get(path) ?? [];
     const suggestion = found.find(
       ({ suggestedLabel, suggestedLabels }) => suggestedLabel !== undefined || suggestedLabels,

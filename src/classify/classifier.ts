@@ -1,26 +1,27 @@
 import pLimit from 'p-limit';
 import type { Backbone } from '../backbone/backbone.js';
 import { type BackboneOptions, loadBackbone } from '../backbone/load.js';
-import { readPictureFile } from '../data/read.js';
 import { loadHead } from '../head/file.js';
 import { DEFAULT_TOP_K, type Head, type Prediction } from '../head/head.js';
-import { decodeViews, joinPixels, type RawPixels } from '../image/decode.js';
+import type { Typicality, UnknownRate } from '../head/unknown.js';
+import { joinPixels } from '../image/decode.js';
 import { checkViewSets, augmentedViews, type View, type ViewSet } from '../image/views.js';
-import { LastlayerError, messageOf } from '../util/errors.js';
+import { LastlayerError } from '../util/errors.js';
 import { softmax } from '../util/math.js';
-
-/** A picture: the path of a file, a file's bytes, or pixels. */
-export type ImageSource = string | Uint8Array | RawPixels;
+import { decodeSource, type ImageSource } from './image-source.js';
+import { runOverStream, type StreamOptions } from './stream.js';
 
 /** What a head predicts for a picture. */
-export interface Classification {
+export interface Classification extends Typicality {
   /** Best first. */
   predictions: Prediction[];
-  /** Whether the picture is probably none of the classes. */
-  unknown: boolean;
   /** For a multilabel head: the labels whose probability is at least their threshold, if any. */
   labels?: string[] | undefined;
 }
+
+/** What a head predicts for one of many pictures, or why that picture cannot be read. */
+export type Classified<I extends ImageSource = ImageSource> =
+  ({ image: I; error?: undefined } & Classification) | { image: I; error: string };
 
 const CONCURRENCY = 8;
 
@@ -30,22 +31,26 @@ export interface ClassifierOptions {
    * views, so the logits are the mean of the views' logits. @default none
    */
   views?: readonly ViewSet[] | undefined;
+  /** Which pictures are called unknown. @default as the head was trained */
+  unknown?: UnknownRate | undefined;
 }
 
 /** A backbone and a head: tells what is in a picture. */
 export class Classifier {
   readonly views: readonly View[];
+  readonly head: Head;
 
   /**
    * @throws {LastlayerError} if the head was trained on another backbone, or with another image transform
-   * @throws {UsageError} if there are no such views
+   * @throws {UsageError} if there are no such views, or the head takes no such rate of unknown pictures
    */
   constructor(
     readonly backbone: Backbone,
-    readonly head: Head,
-    { views = [] }: ClassifierOptions = {},
+    head: Head,
+    { views = [], unknown }: ClassifierOptions = {},
   ) {
     checkViewSets(views);
+    this.head = unknown === undefined ? head : head.withUnknown(unknown);
     this.views = ['center', ...augmentedViews(views)];
     checkBackbone(head, backbone);
   }
@@ -56,12 +61,12 @@ export class Classifier {
    */
   static async load(
     headPath: string,
-    { views = [], ...options }: BackboneOptions & ClassifierOptions = {},
+    { views, unknown, ...options }: BackboneOptions & ClassifierOptions = {},
   ): Promise<Classifier> {
     const head = await loadHead(headPath);
     const backbone = await loadBackbone({ ...options, model: options.model ?? head.modelId, neededBy: headPath });
     checkBackbone(head, backbone, headPath);
-    return new Classifier(backbone, head, { views });
+    return new Classifier(backbone, head, { views, unknown });
   }
 
   /**
@@ -74,8 +79,8 @@ export class Classifier {
   }
 
   /**
-   * Like {@link predict}, and says whether the picture is probably of none of the classes, see `Head.areUnknown`, or which
-   * labels it has, see `Head.labelsOf`.
+   * Like {@link predict}, and says how typical the picture is and whether it is unlike the training pictures, see
+   * `Head.typicality`, or which labels it has, see `Head.labelsOf`.
    * @throws {LastlayerError} if the picture cannot be read
    */
   async classify(image: ImageSource, options: { topK?: number | undefined } = {}): Promise<Classification> {
@@ -85,6 +90,27 @@ export class Classifier {
       views.map((_, v) => ofViews.subarray(v * backbone.width, (v + 1) * backbone.width)),
     );
     return classificationOf(this.head, embedding, options.topK);
+  }
+
+  /**
+   * Like {@link classify} for many pictures, at the rate of `embedDataset`: they are decoded ahead and go through the backbone's
+   * threads in batches. A picture that cannot be read gets an error in place of predictions.
+   * @param images any number of them: they are asked for as there is room
+   * @param options.topK how many classes. @default 3
+   * @returns in the order of the pictures
+   * @throws {UsageError} if an option is out of range
+   * @throws {LastlayerError} if the model cannot be loaded or run
+   * @throws the signal's reason, once it aborts
+   */
+  async *classifyMany<I extends ImageSource>(
+    images: Iterable<I> | AsyncIterable<I>,
+    { topK, ...options }: StreamOptions & { topK?: number | undefined } = {},
+  ): AsyncGenerator<Classified<I>> {
+    for await (const picture of runOverStream(this.backbone, images, this.views, options)) {
+      const { image, error } = picture;
+      if (error !== undefined) yield { image, error };
+      else yield { image, ...classificationOf(this.head, meanEmbedding(picture.rows), topK) };
+    }
   }
 }
 
@@ -119,9 +145,9 @@ export function checkBackbone(
  */
 export function classificationOf(head: Head, embedding: Float32Array, topK?: number): Classification {
   const [predictions = []] = head.predict(embedding, topK);
-  const unknown = head.areUnknown(embedding)[0] ?? false;
-  if (head.kind === 'softmax') return { predictions, unknown };
-  return { predictions, unknown, labels: head.labelsOf(embedding)[0] ?? [] };
+  const [typical = { typicality: null, unknown: false }] = head.typicality(embedding);
+  if (head.kind === 'softmax') return { predictions, ...typical };
+  return { predictions, ...typical, labels: head.labelsOf(embedding)[0] ?? [] };
 }
 
 /**
@@ -141,9 +167,7 @@ async function pixelsOf(
   views: readonly View[] = ['center'],
 ): Promise<Uint8Array> {
   const limit = pLimit(CONCURRENCY);
-  const decoded = images.map((image) =>
-    limit(async () => decodeViews(await bytesOf(image), transform, views).catch(named(image))),
-  );
+  const decoded = images.map((image) => limit(() => decodeSource(image, transform, views)));
   return joinPixels((await Promise.all(decoded)).flat());
 }
 
@@ -151,23 +175,6 @@ async function pixelsOf(
 export function meanEmbedding(embeddings: readonly Float32Array[]): Float32Array {
   const [first = new Float32Array()] = embeddings;
   return first.map((_, j) => embeddings.reduce((sum, each) => sum + each[j]!, 0) / embeddings.length);
-}
-
-async function bytesOf(image: ImageSource): Promise<Uint8Array | RawPixels> {
-  if (typeof image !== 'string') return image;
-  try {
-    return await readPictureFile(image);
-  } catch (error) {
-    throw new LastlayerError(`${image} cannot be read: ${messageOf(error)}.`);
-  }
-}
-
-function named(image: ImageSource): (error: unknown) => never {
-  return (error) => {
-    throw typeof image === 'string'
-      ? new LastlayerError(`${image} is no readable picture: ${messageOf(error)}.`)
-      : error;
-  };
 }
 
 /**
@@ -181,11 +188,44 @@ function named(image: ImageSource): (error: unknown) => never {
 export async function predictPretrainedClasses(
   backbone: Backbone,
   image: ImageSource,
-  { labels, topK = DEFAULT_TOP_K }: { labels?: readonly string[] | undefined; topK?: number | undefined } = {},
+  options: PretrainedOptions = {},
 ): Promise<Prediction[]> {
   const { logits = new Float32Array() } = await backbone.run(await pixelsOf(backbone, [image]), { logits: true });
+  return pretrainedClasses(logits, options);
+}
+
+interface PretrainedOptions {
+  labels?: readonly string[] | undefined;
+  topK?: number | undefined;
+}
+
+/** @param logits of one picture */
+function pretrainedClasses(logits: Float32Array, { labels, topK = DEFAULT_TOP_K }: PretrainedOptions): Prediction[] {
   return softmax(logits)
     .map((probability, i) => ({ label: labels?.[i] ?? String(i), probability }))
     .sort((a, b) => b.probability - a.probability)
     .slice(0, topK);
+}
+
+/**
+ * {@link predictPretrainedClasses} for many pictures, in batches.
+ * @returns in the order of the pictures
+ * @throws as {@link Classifier.classifyMany} does
+ */
+export async function* predictPretrainedClassesOfMany<I extends ImageSource>(
+  backbone: Backbone,
+  images: Iterable<I> | AsyncIterable<I>,
+  { labels, topK, ...options }: StreamOptions & PretrainedOptions = {},
+): AsyncGenerator<{ image: I; predictions: Prediction[]; error?: undefined } | { image: I; error: string }> {
+  // The threads of a pool leave the last layer out.
+  const run = async (pixels: Uint8Array) => {
+    const { logits = new Float32Array() } = await backbone.run(pixels, { logits: true });
+    return logits;
+  };
+  const pool = { size: 1, run };
+  for await (const picture of runOverStream(backbone, images, ['center'], { pool, ...options })) {
+    const { image, error } = picture;
+    if (error !== undefined) yield { image, error };
+    else yield { image, predictions: pretrainedClasses(picture.rows[0] ?? new Float32Array(), { labels, topK }) };
+  }
 }

@@ -4,8 +4,10 @@ import type { PipelineOptions } from '../embed/pipeline.js';
 import { readEmbeddings } from '../embed/read-embeddings.js';
 import type { EvaluationResult, MultilabelResult } from '../head/metrics.js';
 import { taskOf } from '../head/task.js';
+import type { UnknownRate } from '../head/unknown.js';
 import { labelsIn, type EmbeddingRow } from '../store/row.js';
 import { LastlayerError } from '../util/errors.js';
+import { argmax } from '../util/math.js';
 import { meanEmbedding, type Classifier } from './classifier.js';
 
 export interface EvaluateOptions extends Omit<PipelineOptions, 'backbone'> {
@@ -23,12 +25,16 @@ interface Evaluated {
   failed: { path: string; error: string }[];
   /** Pictures without a label or, for a multilabel head, without a list of labels. */
   unlabelled: number;
-  /** Softmax heads: pictures that `Head.areUnknown` calls unknown. */
+  /** Softmax heads: pictures that `Head.typicality` calls unknown. */
   calledUnknown?:
     | {
-        /** Of the head's classes: so many mistakes. */
-        known: number;
-        /** Of other classes. */
+        /** Null if the head cannot tell. */
+        rate: UnknownRate | null;
+        /** Pictures of the head's classes that are predicted right: so many mistakes. */
+        right: number;
+        /** Those that are predicted wrong. */
+        wrong: number;
+        /** Pictures of other classes. */
         others: number;
       }
     | undefined;
@@ -50,7 +56,7 @@ export async function evaluateDataset(
   const { head } = classifier;
   const isSoftmax = head.kind === 'softmax';
   const evaluator = taskOf(head.kind).evaluator(head.labels, { thresholds: head.thresholds, topK: options.topK });
-  const calledUnknown = { known: 0, others: 0 };
+  const calledUnknown = { rate: head.unknown?.rate ?? null, right: 0, wrong: 0, others: 0 };
   const chosen = await chooseSplit(path, options.split, ['test', 'val']);
   const { split } = chosen;
   const { done, failed, unlabelled } = await eachEmbedding(
@@ -63,10 +69,12 @@ export async function evaluateDataset(
       if (!list) return false;
       const known = list.flatMap((name) => head.indexOf(name) ?? []);
       for (const name of list) if (head.indexOf(name) === undefined) evaluator.addUnknown(name);
-      if (head.areUnknown(embedding)[0]) calledUnknown[known.length === 0 ? 'others' : 'known']++;
-      if (known.length > 0 || !isSoftmax) {
-        evaluator.add(known, Float64Array.from(head.predictProba(embedding).getRow(0)));
+      const probabilities = Float64Array.from(head.predictProba(embedding).getRow(0));
+      if (head.typicality(embedding)[0]?.unknown) {
+        const isRight = argmax(probabilities, 0, probabilities.length) === known[0];
+        calledUnknown[known.length === 0 ? 'others' : isRight ? 'right' : 'wrong']++;
       }
+      if (known.length > 0 || !isSoftmax) evaluator.add(known, probabilities);
       return true;
     },
   );

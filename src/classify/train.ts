@@ -1,5 +1,5 @@
 import { baselines } from '../head/baselines.js';
-import type { L2Rule } from '../head/cross-validate.js';
+import type { L2Rule } from '../head/choose-l2.js';
 import { evaluateHead } from '../head/evaluate.js';
 import { countLabels, countViews, rowWeights, type ClassWeights, type Examples } from '../head/examples.js';
 import { pictureKeys, type Head } from '../head/head.js';
@@ -18,6 +18,7 @@ import {
   type Task,
 } from '../head/task.js';
 import { tuneHead, type HeldOutResult, type TuneProgress } from '../head/train.js';
+import type { UnknownRate, UnknownRule } from '../head/unknown.js';
 import { VIEW_SETS, type ViewSet } from '../image/views.js';
 import { withDatasetEmbeddings, type DatasetEmbeddings, type Selection } from '../store/dataset-rows.js';
 import type { DatasetRecord } from '../store/store.js';
@@ -27,7 +28,7 @@ import { toJson, type JsonValue } from '../util/json.js';
 export interface TrainOptions extends Selection {
   /** The augmented views to train on, out of those that were embedded. @default all of them */
   views?: readonly ViewSet[] | undefined;
-  /** λ of the penalty λ/2 ‖W‖² on the weights of standardised features. @default chosen by cross-validation */
+  /** λ of the penalty λ/2 ‖W‖² on the weights of half-whitened features. @default chosen by cross-validation */
   l2?: number | undefined;
   /** The λ of the least log loss, or the largest within one standard error of it. @default 'best' */
   l2Rule?: L2Rule | undefined;
@@ -39,6 +40,8 @@ export interface TrainOptions extends Selection {
   classWeights?: ClassWeights | undefined;
   /** ε, 0 ≤ ε < 1. @default 0 */
   labelSmoothing?: number | undefined;
+  /** Which pictures are called unknown. @default 0.05 */
+  unknown?: UnknownRate | undefined;
   /** Measure how the head improves with the number of pictures. @default false */
   learningCurve?: boolean | undefined;
   signal?: AbortSignal | undefined;
@@ -262,13 +265,25 @@ export function trainingJson(
   >,
 ): { [key: string]: JsonValue } {
   const { train, validation, validatedOn, crossValidation, baselines: simple, learningCurve: curve } = trained;
-  const { evaluation, thresholds, ...found } = crossValidation ?? {};
+  const { evaluation, thresholds, unknown, ...found } = crossValidation ?? {};
   return toJson({
     train,
     validation: validation ?? null,
     validatedOn,
-    crossValidation: crossValidation ? { ...found, rule: crossValidation.rule ?? null, outOfFold: evaluation } : null,
+    crossValidation: crossValidation
+      ? {
+          ...found,
+          rule: crossValidation.rule ?? null,
+          unknown: unknown ? figuresOf(unknown) : null,
+          outOfFold: evaluation,
+        }
+      : null,
     baselines: simple ?? null,
     learningCurve: curve ?? null,
   });
+}
+
+/** The scores are in the head itself. */
+function figuresOf({ rate, flaggedRight, flaggedWrong }: UnknownRule): JsonValue {
+  return { rate, flaggedRight, flaggedWrong };
 }

@@ -3,9 +3,12 @@ import type { Command } from 'commander';
 import { checkData, type CheckDataOptions, type DataCheck } from '../check/check-data.js';
 import { ISSUE_MEANINGS, ISSUES, nameOf } from '../check/finding.js';
 import { toManifest } from '../check/manifest.js';
+import { DEFAULT_STORE } from '../store/store.js';
+import { quantity } from '../util/format.js';
+import { call, option, sayNext } from './next.js';
 import { datasetOption, jsonOption, modelIdOption, storeOption, writeOut } from './options.js';
 import { interruptible, Status } from './progress.js';
-import { notice, onOneLine, print, styled } from './terminal.js';
+import { notice, onOneLine, print, printJson, styled } from './terminal.js';
 
 interface CheckFlags extends CheckDataOptions {
   out?: string | undefined;
@@ -31,7 +34,8 @@ export const checkDataCommand = (command: Command): Command =>
 ${ISSUES.map((issue) => `  ${issue.padEnd(18)}  ${ISSUE_MEANINGS[issue]}`).join('\n')}
 
 Nothing is changed. --out writes a row for each picture: path, label or labels, split, … and issue, suggested_label, related,
-detail. Correct the labels there or delete rows, then embed the file. That is quick, since the pictures are known by content.
+detail. The flagged pictures come first. Correct the labels there or delete rows, then embed the file. That is quick, since the
+pictures are known by content.
 
 Examples:
   npm run check-data
@@ -59,16 +63,31 @@ async function run({ json, out, ...options }: CheckFlags): Promise<void> {
   const path = out === undefined ? undefined : resolve(out);
   if (path !== undefined) await writeOut(path, toManifest(checked));
   if (json) {
-    print(JSON.stringify({ ...checked, pictures: checked.pictures.length, out: path ?? null }));
+    printJson({ ...checked, pictures: checked.pictures.length, out: path ?? null });
   } else {
     print(describe(checked));
     if (path !== undefined) print(`\nWrote a manifest with all findings to ${path}`);
+    nameNext(checked, { out, ...options });
   }
 }
 
+function nameNext({ findings }: DataCheck, { out, store, dataset, model }: CheckFlags): void {
+  const inStore = option('--store', store, DEFAULT_STORE);
+  const data = [...inStore, ...option('--dataset', dataset), ...option('--model', model)];
+  if (findings.length === 0) sayNext(`${call('train-head', ...data)} trains a head.`);
+  else if (out === undefined) {
+    sayNext(`${call('check-data', ...data, '--out', 'checked.csv')} writes a manifest to correct.`);
+  } else
+    sayNext(
+      `correct the labels there or delete rows, then ${call('embed', out, ...inStore, ...option('--model', model))}.`,
+    );
+}
+
 function describe({ dataset, modelId, pictures, classes, findings, warnings }: DataCheck): string {
-  const unit = pictures.some(({ labels }) => labels) ? 'labels' : 'classes';
-  const lines = [`${dataset}: ${pictures.length} pictures of ${classes.length} ${unit}, embedded by ${modelId}`];
+  const names = pictures.some(({ labels }) => labels)
+    ? quantity(classes.length, 'label')
+    : quantity(classes.length, 'class', 'classes');
+  const lines = [`${dataset}: ${quantity(pictures.length, 'picture')} of ${names}, embedded by ${modelId}`];
   for (const issue of ISSUES) {
     const found = findings.filter((finding) => finding.issue === issue);
     if (found.length === 0) continue;

@@ -9,7 +9,8 @@ import {
   verdictOf,
 } from '../classify/compare.js';
 import type { Split } from '../data/dataset.js';
-import { percent, signed, signedPoints as points } from '../util/format.js';
+import { percent, quantity, signed, signedPoints as points } from '../util/format.js';
+import { call, sayNext } from './next.js';
 import {
   deviceOption,
   jsonOption,
@@ -20,7 +21,7 @@ import {
   wholeNumber,
 } from './options.js';
 import { interruptible, Progress } from './progress.js';
-import { notice, number, onOneLine, print, say, styled, table } from './terminal.js';
+import { notice, number, onOneLine, print, printJson, say, styled, table } from './terminal.js';
 
 interface CompareFlags extends Omit<ModelFlags, 'model'> {
   store: string;
@@ -88,10 +89,11 @@ async function run(a: string, b: string, dataset: string | undefined, flags: Com
   if (result.failed.length > 0) process.exitCode = 3;
   if (flags.json) {
     const { failed: errors, split = null, ...rest } = result;
-    print(JSON.stringify({ verdict: verdictOf(result).verdict, split, ...rest, errors }));
+    printJson({ verdict: verdictOf(result).verdict, split, ...rest, errors });
   } else {
     print(describe(result, flags.show));
     for (const { path, error } of result.failed) say(`unreadable: ${onOneLine(path)}: ${onOneLine(error)}`);
+    sayNext(`${call('report', '--head', b, '--compare', a)} shows the pictures that changed.`);
   }
 }
 
@@ -102,7 +104,7 @@ function describe(result: Comparison, show: number): string {
   const lines = [
     styled(COLOURS[verdict], text),
     '',
-    `${dataset}${split ? `, split ${split}` : ''}: ${count} pictures that neither head was trained on`,
+    `${dataset}${split ? `, split ${split}` : ''}: ${quantity(count, 'picture')} that neither head was trained on`,
     ...heads.map(([name, head]) => `  ${name}: ${head.name}, on ${head.modelId}`),
     table([
       ['', 'A', 'B', 'B − A', '95 % interval'],

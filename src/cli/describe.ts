@@ -4,8 +4,8 @@ import type { CurvePoint } from '../head/learning-curve.js';
 import type { EvaluationResult, MultilabelResult } from '../head/metrics.js';
 import { type Baselines, isClearlyBetter, type MultilabelBaselines } from '../head/task.js';
 import type { HeldOutResult } from '../head/train.js';
-import { interval, percent } from '../util/format.js';
-import { graded, number, styled, table } from './terminal.js';
+import { interval, percent, quantity } from '../util/format.js';
+import { columnsOf, graded, number, styled, table, widthOf } from './terminal.js';
 
 type Result = EvaluationResult | MultilabelResult;
 
@@ -13,12 +13,15 @@ type Result = EvaluationResult | MultilabelResult;
 export function describeTraining(trained: TrainedHead): string {
   const { head, dataset, views, train, validation, validatedOn, crossValidation, baselines, unused } = trained;
   const { labels, width, thresholds } = head;
-  const on = trained.kind === 'softmax' ? `of ${labels.length} classes` : `with any number of ${labels.length} labels`;
+  const on =
+    trained.kind === 'softmax'
+      ? `of ${quantity(labels.length, 'class', 'classes')}`
+      : `with any number of ${quantity(labels.length, 'label')}`;
   const lines = [
     ...verdict(baselines),
     `${dataset.dataset}, embedded by ${dataset.model_id}`,
-    `Linear(${width}, ${labels.length}) trained on ${train.count} pictures ${on}` +
-      (views > 0 ? `, and ${views} augmented views of them` : ''),
+    `Linear(${width}, ${labels.length}) trained on ${quantity(train.count, 'picture')} ${on}` +
+      (views > 0 ? `, and ${quantity(views, 'augmented view')} of them` : ''),
     describeFit(head.training),
     crossValidation?.rule ? describePath(crossValidation, train) : `  λ ${head.l2}`,
   ];
@@ -58,8 +61,8 @@ function verdict(baselines: Baselines | MultilabelBaselines | undefined): string
 
 function describeFit({ converged, iterations, loss, gradientNorm, reason }: TrainingReport): string {
   return converged
-    ? `  converged in ${iterations} iterations: loss ${loss.toFixed(4)}, gradient ${gradientNorm.toExponential(1)}`
-    : `  NOT converged after ${iterations} iterations (${reason}): gradient ${gradientNorm.toExponential(1)}`;
+    ? `  converged in ${quantity(iterations, 'iteration')}: loss ${loss.toFixed(4)}, gradient ${gradientNorm.toExponential(1)}`
+    : `  NOT converged after ${quantity(iterations, 'iteration')} (${reason}): gradient ${gradientNorm.toExponential(1)}`;
 }
 
 /** How the λ did that were tried. */
@@ -70,7 +73,7 @@ function describePath({ folds, rule, path, givenUp, chosen, rows }: HeldOutResul
     percent(point.accuracy),
   ]);
   const how = rule === 'best' ? 'the least log loss' : 'the largest within one standard error of the least log loss';
-  const of = rows < train.count ? ` of ${rows} pictures` : '';
+  const of = rows < train.count ? ` of ${quantity(rows, 'picture')}` : '';
   return [
     `  λ ${chosen.l2}, ${how} in ${folds}-fold cross-validation${of}:`,
     table([['    λ', 'log loss', 'perLabel' in train ? 'all right' : 'accuracy'], ...points]),
@@ -87,15 +90,15 @@ function describeCalibration(found: HeldOutResult<Result>): string[] {
         `${percent(evaluation.calibration.ece)} with it`,
     );
   }
-  if (unknown) {
+  if (unknown && unknown.rate !== 'off') {
     lines.push(
-      `  unknown below a similarity of ${unknown.threshold.toFixed(2)} to every class: ${percent(1 - unknown.keptRight)} of right ` +
+      `  unlike the training pictures below a typicality of ${unknown.rate}: ${percent(unknown.flaggedRight)} of right ` +
         `predictions and ${percent(unknown.flaggedWrong)} of wrong ones`,
     );
   }
   if (neverHeld > 0) {
     lines.push(
-      `  ${neverHeld} pictures were never held out, so are not scored: their class or label is in no other group`,
+      `  never held out, so not scored: ${quantity(neverHeld, 'picture')} whose class or label is in no other group`,
     );
   }
   return lines;
@@ -131,8 +134,11 @@ function describeCurve(points: readonly CurvePoint[]): string {
 const LABELS_UP_TO = 20;
 const HARDEST = 10;
 
-/** Classes up to which a confusion matrix is printed. */
-const CONFUSION_UP_TO = 12;
+/** How wide a confusion matrix may be where the output is no terminal. */
+const USUAL_COLUMNS = 120;
+
+/** The most frequent confusions, listed where the matrix is too wide. */
+const CONFUSIONS = 10;
 
 /** Up to a quarter, a half, three quarters and all of a row. */
 const SHADES = ['░', '▒', '▓', '█'];
@@ -159,11 +165,7 @@ export function describeEvaluation(name: string, result: Result, show: ShownPart
     }
     lines.push(table([columns, ...(all ? labels : hardest).map(({ cells }) => cells)]));
   }
-  if (show.confusion && 'confusion' in result && result.perClass.length <= CONFUSION_UP_TO) {
-    const names = result.perClass.map(({ label }) => label);
-    const rows = result.confusion.to2DArray().map((row, i) => [`  ${names[i]!}`, ...shaded(row, i)]);
-    lines.push('', 'confusion matrix: true classes down, predicted ones across', table([['', ...names], ...rows]));
-  }
+  if (show.confusion && 'confusion' in result) lines.push('', describeConfusion(result));
   if (result.unknown.length > 0) {
     const counts = result.unknown.map(({ label, count }) => `${label} ${count}`).join(', ');
     lines.push(`not counted, ${noun} that the head does not know: ${counts}`);
@@ -224,6 +226,39 @@ function summaryOf(result: Result, { perLabel, thresholds, topK }: ShownParts): 
     noun: 'classes',
     sortedBy: 'F1',
   };
+}
+
+/** The confusion matrix or, where that is too wide even with numbers for the classes, the most frequent confusions. */
+function describeConfusion({ confusion, perClass }: EvaluationResult): string {
+  const counts = confusion.to2DArray();
+  const names = perClass.map(({ label }) => label);
+  const columns = columnsOf(process.stdout) ?? USUAL_COLUMNS;
+  // A blank and a count each.
+  if (2 * names.length > columns) return describeConfusions(counts, names);
+  const heading = 'confusion matrix: true classes down, predicted ones across';
+  const cells = counts.map(shaded);
+  const named = table([['', ...names], ...cells.map((row, i) => [`  ${names[i]!}`, ...row])], { width: Infinity });
+  if (widthOf(named) <= columns) return `${heading}\n${named}`;
+  const numbers = names.map((_, i) => String(i + 1));
+  const digits = numbers.at(-1)?.length ?? 0;
+  const rows = cells.map((row, i) => [`  ${numbers[i]!.padStart(digits)} ${names[i]!}`, ...row]);
+  const numbered = table([['', ...numbers], ...rows], { gap: 1, width: Infinity });
+  if (widthOf(numbered) <= columns) return `${heading}, by number\n${numbered}`;
+  return describeConfusions(counts, names);
+}
+
+function describeConfusions(counts: readonly number[][], names: readonly string[]): string {
+  const confusions = counts
+    .flatMap((row, i) => row.map((count, j) => ({ from: names[i]!, to: names[j]!, count, isRight: i === j })))
+    .filter(({ count, isRight }) => count > 0 && !isRight)
+    .sort((a, b) => b.count - a.count);
+  if (confusions.length === 0) return 'no class is taken for another';
+  const shown = confusions.slice(0, CONFUSIONS);
+  const which = shown.length < confusions.length ? `, the ${CONFUSIONS} most frequent of ${confusions.length}` : '';
+  return [
+    `confusions${which}: true class → predicted one; --json and report have the whole matrix`,
+    table(shown.map(({ from, to, count }) => [`  ${from} → ${to}`, String(count)])),
+  ].join('\n');
 }
 
 /** Counts, each with a shade for its share of the row: a character, so that it shows in files and without colour too. */

@@ -5,8 +5,10 @@ import { int8Backbone } from '../backbone/quantize/quantize.js';
 import type { Split } from '../data/dataset.js';
 import { embedDataset, type EmbedOptions, type EmbedProgress, type EmbedSummary } from '../embed/embed.js';
 import type { ViewSet } from '../image/views.js';
-import { EmbeddingStore } from '../store/store.js';
+import { DEFAULT_STORE, EmbeddingStore } from '../store/store.js';
 import { UsageError } from '../util/errors.js';
+import { quantity } from '../util/format.js';
+import { call, option, sayNext } from './next.js';
 import {
   batchSizeOption,
   concurrencyOption,
@@ -24,7 +26,7 @@ import {
   viewsOption,
 } from './options.js';
 import { interruptible, Progress } from './progress.js';
-import { notice, onOneLine, print, say } from './terminal.js';
+import { notice, onOneLine, print, printJson, say } from './terminal.js';
 
 interface EmbedFlags extends ModelFlags {
   store: string;
@@ -107,15 +109,37 @@ async function embed(argument: string | undefined, flags: EmbedFlags): Promise<v
     } finally {
       progress.stop();
       if (signal.aborted && last) {
-        say(`${last.done} of ${last.total} pictures are in ${flags.store}. Run the command again to go on from there.`);
+        say(
+          `${flags.store} has ${last.done} of ${quantity(last.total, 'picture')}. Run the command again to go on from there.`,
+        );
       }
     }
   });
   const seconds = (Date.now() - started) / 1000;
   if (summary.failed > 0) process.exitCode = 3;
   const errors = summary.failed > 0 ? await failures(summary, flags.split) : [];
-  if (flags.json) print(JSON.stringify({ ...summary, seconds, errors }));
-  else describe(summary, errors, { seconds, wantsViews: (flags.views ?? []).length > 0 });
+  if (flags.json) printJson({ ...summary, seconds, errors });
+  else {
+    describe(summary, errors, { seconds, wantsViews: (flags.views ?? []).length > 0 });
+    await nameNext(summary, flags.store);
+  }
+}
+
+/** @param location as given, not absolute as in the summary */
+async function nameNext({ dataset, modelId, labels }: EmbedSummary, location: string): Promise<void> {
+  const store = await EmbeddingStore.open(location, { create: false });
+  const models = (await store.datasets()).filter((record) => record.dataset === dataset);
+  store.close();
+  const args = [
+    ...option('--store', location, DEFAULT_STORE),
+    ...option('--model', models.length > 1 ? modelId : undefined),
+  ];
+  const classes = Object.keys(labels).filter((label) => label !== '').length;
+  sayNext(
+    classes > 1
+      ? `${call('train-head', ...args)} trains a head on these embeddings.`
+      : `${call('search', 'PICTURE', ...args)} finds similar pictures. A head needs pictures of two classes or more.`,
+  );
 }
 
 /** The int8 model of the backbone. */
@@ -190,7 +214,7 @@ function describe(
   const { total, embedded, reused, unchanged, failed, removed, views, skipped } = summary;
   const labels = Object.entries(summary.labels).filter(([label]) => label !== '');
   const splits = Object.entries(summary.splits).filter(([split]) => split !== '');
-  print(`${summary.dataset}: ${total} pictures (${summary.layout})`);
+  print(`${summary.dataset}: ${quantity(total, 'picture')} (${summary.layout})`);
   if (labels.length > 0) print(`  classes    ${counted(labels)}`);
   if (splits.length > 0) print(`  splits     ${counted(splits)}`);
   const parts = [
@@ -202,17 +226,18 @@ function describe(
   const shown = parts.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`);
   print(`  pictures   ${shown.join(', ')}, in ${seconds.toFixed(1)} s`);
   print(`  embeddings [${total - failed}, ${summary.width}] by ${summary.modelId} in ${summary.store}`);
-  if (views > 0) print(`  views      ${views} more embeddings, of augmented views of the training pictures`);
+  if (views > 0)
+    print(`  views      ${quantity(views, 'more embedding')}, of augmented views of the training pictures`);
   else if (wantsViews) say('There are no training pictures, so no augmented views were embedded.');
   if (removed > 0) print(`  removed    ${removed}, whose files are gone`);
   for (const remark of skipped.remarks) say(onOneLine(remark));
   if (skipped.count > 0) {
     say(
-      `${skipped.count} files were skipped, as their names do not end like a picture's: ${skipped.examples.slice(0, 3).map(onOneLine).join(', ')}`,
+      `skipped ${quantity(skipped.count, 'file')}, not named like a picture: ${skipped.examples.slice(0, 3).map(onOneLine).join(', ')}`,
     );
   }
   if (errors.length > 0) {
-    say(`\n${failed} pictures could not be read:`);
+    say(`\n${quantity(failed, 'picture')} could not be read:`);
     for (const { path, error } of errors.slice(0, LISTED)) say(`  ${onOneLine(path)}: ${onOneLine(error)}`);
     if (failed > LISTED) say(`  … and ${failed - LISTED} more; --json lists them all`);
   }

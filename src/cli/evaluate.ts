@@ -2,9 +2,14 @@ import { type Command, Option } from 'commander';
 import { Classifier } from '../classify/classifier.js';
 import { type DatasetEvaluation, evaluateDataset } from '../classify/evaluate.js';
 import type { Split } from '../data/dataset.js';
+import { DEFAULT_HEAD } from '../head/file.js';
+import type { UnknownRate } from '../head/unknown.js';
 import type { ViewSet } from '../image/views.js';
 import { UsageError } from '../util/errors.js';
+import { quantity } from '../util/format.js';
+import { sum } from '../util/math.js';
 import { describeEvaluation } from './describe.js';
+import { call, option, sayNext } from './next.js';
 import {
   datasetOrExamples,
   deviceOption,
@@ -15,12 +20,13 @@ import {
   splitOption,
   storeOption,
   threadsOption,
+  unknownOption,
   VIEWS_HELP,
   viewsOption,
   wholeNumber,
 } from './options.js';
 import { interruptible, Progress } from './progress.js';
-import { notice, onOneLine, print, say } from './terminal.js';
+import { notice, onOneLine, print, printJson, say } from './terminal.js';
 
 interface EvaluateFlags extends ModelFlags {
   head: string;
@@ -28,6 +34,7 @@ interface EvaluateFlags extends ModelFlags {
   split?: Split | undefined;
   topK?: number | undefined;
   views?: ViewSet[] | undefined;
+  unknown?: UnknownRate | undefined;
   json?: true | undefined;
 }
 
@@ -39,6 +46,7 @@ export const evaluateCommand = (command: Command): Command =>
     .addOption(splitOption('the split to evaluate on (default: test, else val, else everything)'))
     .addOption(new Option('--top-k <k>', 'k of the top-k accuracy (default: 5)').argParser(wholeNumber))
     .addOption(viewsOption('augmented views to average over'))
+    .addOption(unknownOption('as the head was trained'))
     .addOption(modelOfHeadOption())
     .addOption(deviceOption())
     .addOption(threadsOption())
@@ -87,35 +95,39 @@ async function run(named: string | undefined, flags: EvaluateFlags): Promise<voi
   if (flags.json) {
     const { kind, failed: errors, unlabelled, calledUnknown, ...metrics } = result;
     const modelId = classifier.backbone.id;
-    print(
-      JSON.stringify({
-        head,
-        dataset,
-        split: result.split ?? null,
-        views,
-        modelId,
-        metrics,
-        calledUnknown,
-        errors,
-        unlabelled,
-      }),
-    );
+    printJson({
+      head,
+      dataset,
+      split: result.split ?? null,
+      views,
+      modelId,
+      metrics,
+      calledUnknown,
+      errors,
+      unlabelled,
+    });
   } else {
     describe(result, classifier);
+    const args = option('--head', head, DEFAULT_HEAD);
+    sayNext(
+      `${call('predict', ...args, 'PICTURES')} classifies new pictures, and ${call('serve', ...args)} offers a page.`,
+    );
   }
 }
 
-function describe(result: DatasetEvaluation, { head: { thresholds, unknown } }: Classifier): void {
-  const { dataset, split, count, calledUnknown, failed, unlabelled } = result;
+function describe(result: DatasetEvaluation, { head: { thresholds } }: Classifier): void {
+  const { dataset, split, calledUnknown, failed, unlabelled } = result;
   const name = split ? `${dataset}, split ${split}` : dataset;
   print(describeEvaluation(name, result, { perLabel: true, thresholds, confusion: true, topK: true }));
-  if (unknown && calledUnknown) {
-    const others = result.unknown.reduce((sum, each) => sum + each.count, 0);
+  if (result.kind === 'softmax' && calledUnknown && typeof calledUnknown.rate === 'number') {
+    const { rate, right, wrong, others } = calledUnknown;
+    const [allRight, allOthers] = [sum(result.confusion.diagonal()), sum(result.unknown.map((each) => each.count))];
     print(
-      `called unknown: ${calledUnknown.known} of ${count}` +
-        (others > 0 ? `, and ${calledUnknown.others} of ${others} of other classes` : ''),
+      `unlike the training pictures (typicality below ${rate}): ${right} of ${allRight} right predictions, ` +
+        `${wrong} of ${result.count - allRight} wrong ones` +
+        (allOthers > 0 ? `, ${others} of ${allOthers} of other classes` : ''),
     );
   }
-  if (unlabelled > 0) say(`${unlabelled} pictures without a label are not counted.`);
+  if (unlabelled > 0) say(`not counted: ${quantity(unlabelled, 'picture')} without a label`);
   for (const { path, error } of failed) say(`unreadable: ${onOneLine(path)}: ${onOneLine(error)}`);
 }

@@ -9,12 +9,14 @@ import { ONNX_INPUTS, type OnnxInput } from '../export/onnx-graph.js';
 import { type ExportedOnnx, exportOnnx } from '../export/onnx.js';
 import { exportSafetensors } from '../export/safetensors.js';
 import { exportEmbeddings, TABLE_FORMATS, type TableFormat } from '../export/tables.js';
-import { loadHead } from '../head/file.js';
+import { DEFAULT_HEAD, loadHead } from '../head/file.js';
 import { EmbeddingStore } from '../store/store.js';
 import { UsageError } from '../util/errors.js';
+import { quantity } from '../util/format.js';
+import { sayNext } from './next.js';
 import { datasetOrExamples, jsonOption, storeOption, wholeNumber } from './options.js';
 import { interruptible, Progress } from './progress.js';
-import { print, say } from './terminal.js';
+import { print, printJson, say } from './terminal.js';
 
 /** The default file of each format. */
 const OUT = {
@@ -25,8 +27,6 @@ const OUT = {
   json: 'embeddings.json',
 };
 type Format = keyof typeof OUT;
-
-const DEFAULT_HEAD = 'head.safetensors';
 
 interface ExportFlags {
   format: Format;
@@ -77,7 +77,7 @@ export const exportCommand = (command: Command): Command =>
       'after',
       `
 onnx: backbone, head, temperature and softmax as one model, with the labels in its metadata. It is compared with predict before it
-is written. Outputs: probabilities, logits, embedding and unknown. Input:
+is written. Outputs: probabilities, logits, embedding, typicality and unknown. Input:
   image   RGB bytes of upright pictures of any size, uint8 [batch, height, width, 3]; the model resizes, crops and normalises them
   pixels  RGB bytes, already resized and cropped, uint8 [batch, 224, 224, 3]
   tensor  normalised planes, float32 [batch, 3, 224, 224], as torchvision's transforms make them
@@ -117,6 +117,7 @@ async function run(flags: ExportFlags, command: Command): Promise<void> {
   if (flags.format === 'onnx') await writeOnnx(path, flags);
   else if (flags.format === 'safetensors') await writeSafetensors(path, flags);
   else await writeEmbeddings(path, flags.format, flags);
+  if (!flags.json) sayNext('docs/export.md says how other programs read it.');
 }
 
 async function writeOnnx(path: string, flags: ExportFlags): Promise<void> {
@@ -139,7 +140,7 @@ async function writeOnnx(path: string, flags: ExportFlags): Promise<void> {
     },
     { displays: [progress] },
   );
-  if (json) print(JSON.stringify({ ...exported, modelId: classifier.backbone.id, checkedOn: dataset }));
+  if (json) printJson({ ...exported, modelId: classifier.backbone.id, checkedOn: dataset });
   else describe(exported, classifier, dataset);
 }
 
@@ -187,12 +188,13 @@ function describe(
     pixels: `uint8 [batch, ${crop}, ${crop}, 3], RGB pictures, resized and cropped`,
     tensor: `float32 [batch, 3, ${crop}, ${crop}], normalised planes`,
   };
-  const labels = `${head.labels.length} ${head.kind === 'softmax' ? 'classes' : 'labels'}`;
+  const labels =
+    head.kind === 'softmax' ? quantity(head.labels.length, 'class', 'classes') : quantity(head.labels.length, 'label');
   print(`${path}: ${backbone.id} with a head of ${labels}, ${(bytes / 1e6).toFixed(1)} MB`);
   print(`  input    ${takes[input]}`);
   print(`  outputs  ${outputs.join(', ')}`);
   print(
-    `  checked  on ${pictures} pictures of ${dataset}: predict's class for ${sameTop} of them, ` +
+    `  checked  on ${quantity(pictures, 'picture')} of ${dataset}: predict's class for ${sameTop} of ${pictures}, ` +
       `probabilities within ${largestDifference.toPrecision(2)}, on average ${meanDifference.toPrecision(2)}`,
   );
 }
@@ -204,7 +206,7 @@ async function writeSafetensors(
   const head = await loadHead(file);
   const written = await exportSafetensors(head, path, { calibrated });
   if (json) {
-    print(JSON.stringify({ ...written, modelId: head.modelId }));
+    printJson({ ...written, modelId: head.modelId });
     return;
   }
   const { classes, width } = written;
@@ -239,10 +241,10 @@ async function writeEmbeddings(
     { displays: [progress] },
   );
   if (json) {
-    print(JSON.stringify(written));
+    printJson(written);
     return;
   }
   const { paths, rows, width, modelId, failed } = written;
   print(`${paths.join(', ')}: [${rows}, ${width}] by ${modelId}, of ${written.dataset}`);
-  if (failed > 0) say(`${failed} pictures could not be read, so they are not included.`);
+  if (failed > 0) say(`not included: ${quantity(failed, 'picture')} that could not be read`);
 }

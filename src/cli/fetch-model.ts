@@ -2,6 +2,8 @@ import { type Command, Option } from 'commander';
 import { fetchModel } from '../backbone/fetch/fetch-model.js';
 import { DEFAULT_NAME } from '../backbone/models.js';
 import { TORCHVISION_MODELS, WEIGHTS, type WeightsName } from '../backbone/torchvision.js';
+import { quantity } from '../util/format.js';
+import { call, option, sayNext } from './next.js';
 import {
   colour,
   type DestinationFlags,
@@ -12,7 +14,7 @@ import {
   wholeNumber,
 } from './options.js';
 import { interruptible, Progress } from './progress.js';
-import { notice, print, say } from './terminal.js';
+import { notice, print, printJson } from './terminal.js';
 
 interface FetchFlags extends DestinationFlags {
   model?: string | undefined;
@@ -76,14 +78,12 @@ async function run({ json, resize, mean, std, ...flags }: FetchFlags): Promise<v
     { displays: [progress] },
   );
   if (json) {
-    print(JSON.stringify({ path, ...rest, ...card }));
+    printJson({ path, ...rest, ...card });
     return;
   }
-  const classes = card.classes === null ? '' : `, logits of ${card.classes} classes`;
-  const { knownAs } = rest;
+  const classes = card.classes === null ? '' : `, logits of ${quantity(card.classes, 'class', 'classes')}`;
   print(`${path}\n  ${card.id}, embeddings of width ${card.featureWidth}${classes}`);
   print(`  from ${card.source}`);
-  if (knownAs === DEFAULT_NAME) return;
-  const chosen = knownAs ?? path;
-  say(`Use it with --model ${chosen}, for example: npm run embed -- FOLDER --model ${chosen}`);
+  const args = option('--model', rest.knownAs ?? path, DEFAULT_NAME);
+  sayNext(`${call('embed', 'FOLDER', ...args)} turns a folder of pictures into embeddings of it.`);
 }

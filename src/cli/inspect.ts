@@ -5,8 +5,9 @@ import { loadBackbone } from '../backbone/load.js';
 import { modelFile } from '../backbone/models.js';
 import { UsageError } from '../util/errors.js';
 import { sum } from '../util/math.js';
+import { call, option, sayNext } from './next.js';
 import { jsonOption, modelOption } from './options.js';
-import { notice, print, say, table } from './terminal.js';
+import { notice, print, printJson, table } from './terminal.js';
 
 interface InspectFlags {
   model?: string | undefined;
@@ -39,7 +40,7 @@ async function inspect({ json, features, ...flags }: InspectFlags): Promise<void
   const { id, source, width, transform } = backbone;
   if (json) {
     const frozen = layers.map((layer) => ({ ...layer, frozen: true }));
-    print(JSON.stringify({ id, source, width, transform, layers: frozen }));
+    printJson({ id, source, width, transform, layers: frozen });
     return;
   }
   print(`${id}  ${source}\n`);
@@ -47,6 +48,7 @@ async function inspect({ json, features, ...flags }: InspectFlags): Promise<void
   const parameters = sum(layers.map((layer) => layer.parameters));
   print(`\n${parameters.toLocaleString('en')} parameters are frozen; each BatchNorm is folded into its convolution.`);
   print(`fc is the head: Linear(${width}, N) for your N classes, the only layer that is trained.`);
+  sayNext(`${call('embed', 'FOLDER', ...option('--model', flags.model))} turns pictures into embeddings of it.`);
 }
 
 /** Works for any model, even one that cannot be a backbone as it is. */
@@ -54,7 +56,7 @@ async function inspectFeatures(model: string | undefined, json: true | undefined
   if (model === undefined) throw new UsageError('--features needs --model FILE.');
   const candidates = await featureCandidates(await modelFile(model));
   if (json) {
-    print(JSON.stringify({ model, features: candidates }));
+    printJson({ model, features: candidates });
     return;
   }
   const rows = candidates.map(({ tensor, operator, shape, width }) => [
@@ -64,7 +66,7 @@ async function inspectFeatures(model: string | undefined, json: true | undefined
     String(width),
   ]);
   print(table([['features', 'operator', 'shape', 'width'], ...rows]));
-  say(`\nnpm run fetch-model -- --from ${model} --features NAME uses one of them.`);
+  sayNext(`${call('fetch-model', '--from', model, '--features', 'NAME')} uses one of them.`);
 }
 
 function rowsOf(layers: readonly Layer[], { width, transform }: Backbone): string[][] {

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { listModels, type ModelList, type ModelUsers } from '../classify/model-list.js';
+import { call, sayNext } from './next.js';
 import { jsonOption } from './options.js';
-import { notice, onOneLine, print, say, styled } from './terminal.js';
+import { notice, onOneLine, print, printJson, say, styled } from './terminal.js';
 
 export const modelsCommand = (command: Command): Command =>
   command
@@ -25,7 +26,7 @@ Examples:
 
 async function run(users: string[], { json }: { json?: true | undefined }): Promise<void> {
   const list = await listModels({ users: users.length > 0 ? users : undefined, onNotice: notice });
-  if (json) print(JSON.stringify(list));
+  if (json) printJson(list);
   else describe(list);
 }
 
@@ -46,6 +47,7 @@ function describe({ models, missing, folders }: ModelList): void {
       'What is missing is on another machine, or a file elsewhere: `npm run fetch-model -- --from FILE` brings it here.',
     );
   }
+  if (models.length > 0) sayNext(`${call('embed', 'FOLDER', '--model', 'NAME')} uses one of them.`);
 }
 
 function describeUsers({ heads, datasets }: ModelUsers): void {

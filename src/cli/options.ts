@@ -6,7 +6,10 @@ import type { BackboneOptions } from '../backbone/load.js';
 import { BUNDLED_PATH, type Destination } from '../backbone/models.js';
 import { DEVICES } from '../backbone/session.js';
 import { SPLITS } from '../data/dataset.js';
+import { DEFAULT_HEAD } from '../head/file.js';
+import type { UnknownRate } from '../head/unknown.js';
 import { VIEW_SETS, type ViewSet } from '../image/views.js';
+import { DEFAULT_STORE } from '../store/store.js';
 import { LastlayerError, messageOf, UsageError } from '../util/errors.js';
 import { writeWholeFile } from '../util/files.js';
 import { isInRange, type NumberRange, requirement } from '../util/validate.js';
@@ -32,7 +35,7 @@ export const threadsOption = (): Option =>
 
 export const storeOption = (): Option =>
   new Option('--store <dir>', 'embedding store: a folder, or an address such as s3://bucket/folder').default(
-    'embeddings',
+    DEFAULT_STORE,
   );
 
 export const datasetOption = (): Option =>
@@ -74,11 +77,17 @@ export const viewsOption = (description: string, fallback = 'none'): Option =>
     `${description}: ${VIEW_SETS.join(', ')}, "flip,crops" or none (default: ${fallback})`,
   ).argParser(viewSets);
 
+export const unknownOption = (fallback: string): Option =>
+  new Option(
+    '--unknown <rate>',
+    `call pictures unlike the training pictures at this rate of right predictions, or off (default: ${fallback})`,
+  ).argParser(unknownRate);
+
 /** Explains the views, in the help of commands that take them. */
 export const VIEWS_HELP = `Augmented views of a picture, besides its center crop: flip is the mirror image, crops are the four corners. Together they are
 the ten crops of Krizhevsky, Sutskever and Hinton 2012, where each corner is mirrored too.`;
 
-export const headOption = (): Option => new Option('--head <file>', 'head file').default('head.safetensors');
+export const headOption = (): Option => new Option('--head <file>', 'head file').default(DEFAULT_HEAD);
 
 export const jsonOption = (): Option =>
   new Option('--json', 'print one JSON object on stdout, and everything else on stderr');
@@ -96,6 +105,14 @@ export function notNegative(text: string): number {
 /** Parses a number of at least 0 and below 1. */
 export function fraction(text: string): number {
   return numberIn(text, { min: 0, below: 1, example: 0.2 });
+}
+
+/** Parses a rate above 0 and below 1, or `off`. */
+function unknownRate(text: string): UnknownRate {
+  if (text.trim() === 'off') return 'off';
+  const value = toNumber(text);
+  if (isInRange(value, { above: 0, below: 1 })) return value;
+  throw new InvalidArgumentError('It must be a number above 0 and below 1, such as 0.05, or off.');
 }
 
 /** Parses a number of GiB above 0, into bytes. */

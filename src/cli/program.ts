@@ -2,8 +2,8 @@ import { Command, CommanderError } from 'commander';
 import { asCalled, LastlayerError, UsageError } from '../util/errors.js';
 import { ownVersion } from '../util/version.js';
 import { COMMANDS } from './commands.js';
-import { Interrupted } from './progress.js';
-import { complain, say } from './terminal.js';
+import { Interrupted, OutputClosed } from './progress.js';
+import { columnsOf, complain, fitted, say } from './terminal.js';
 
 /**
  * Runs the command line.
@@ -15,8 +15,8 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     .description('Fine-tune the last layer of a pretrained vision network.')
     .version(await ownVersion())
     .configureOutput({
-      writeOut: (text) => process.stdout.write(asCalled(text)),
-      writeErr: (text) => process.stderr.write(asCalled(text)),
+      writeOut: (text) => process.stdout.write(fittedHelp(text, process.stdout)),
+      writeErr: (text) => process.stderr.write(fittedHelp(text, process.stderr)),
     })
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .exitOverride()
@@ -27,6 +27,7 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
     if (args.includes(name)) (await load())(command);
   }
   try {
+    suggestCommand(args[0]);
     await program.parseAsync(args, { from: 'user' });
     // Commands that skip pictures set it.
     return Number(process.exitCode ?? 0);
@@ -35,9 +36,24 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   }
 }
 
+/** Commander wraps the options at the terminal's width. The paragraphs below them have lines of their own, which are joined first. */
+function fittedHelp(text: string, stream: NodeJS.WriteStream): string {
+  const called = asCalled(text);
+  if (columnsOf(stream) === undefined) return called;
+  return fitted(called.replace(/(?<=^\S.*)\n(?=\S)/gm, ' '), stream);
+}
+
+/** @throws {UsageError} if it is a word that people try in place of a command's name */
+function suggestCommand(word: string | undefined): void {
+  const meant = COMMANDS.find(({ tried }) => word !== undefined && tried.includes(word));
+  if (!meant) return;
+  throw new UsageError(`There is no command ${word}. \`npm run ${meant.name}\` does that; --help lists all commands.`);
+}
+
 function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof Interrupted) return error.exitCode;
+  if (error instanceof OutputClosed) return 0;
   if (error instanceof LastlayerError) {
     complain(error.message);
     return error instanceof UsageError ? 2 : 1;

@@ -44,6 +44,17 @@ export class Progress {
     }
   }
 
+  /** Ends the bar at its end, where the total was an estimate. */
+  finish(done: number): void {
+    if (this.bar?.isActive) this.update(done, done, done, 0);
+    this.stop();
+  }
+
+  /** Makes room for a line of output; the next update draws the bar again, below it. */
+  clear(): void {
+    if (this.bar) clearLine();
+  }
+
   stop(): void {
     this.bar?.stop();
   }
@@ -84,8 +95,8 @@ export class Status {
   update(state: string): void {
     if (process.stderr.isTTY) {
       this.shown = true;
-      // Return to the start of the line and clear it.
-      process.stderr.write(`\r\u001b[K${this.what}: ${state}`);
+      clearLine();
+      process.stderr.write(`${this.what}: ${state}`);
     } else if (Date.now() - this.lastLine >= LINE_EVERY_MS) {
       this.lastLine = Date.now();
       say(`${this.what}: ${state}`);
@@ -94,8 +105,12 @@ export class Status {
 
   /** Clears the line. */
   stop(): void {
-    if (this.shown) process.stderr.write('\r\u001b[K');
+    if (this.shown) clearLine();
   }
+}
+
+function clearLine(): void {
+  process.stderr.write('\r\u001b[K');
 }
 
 /** The time left is estimated from this many recent fits, since fits take longer the smaller λ is. */
@@ -110,7 +125,7 @@ export class FitProgress {
 
   fit({ phase, l2, fits, left }: TuneProgress): void {
     if (phase === 'final fit') {
-      this.bar.stop();
+      this.bar.finish(fits);
       this.status.update(`λ ${l2}, on all pictures`);
       return;
     }
@@ -137,6 +152,18 @@ export class Interrupted extends Error {
   }
 }
 
+/** Thrown when nobody reads the output any more, which is how `head` ends a command that it has heard enough of. */
+export class OutputClosed extends Error {}
+
+/** The work that {@link interruptible} runs. */
+let underWay: AbortController | undefined;
+
+/** Ends the work under way in good order, as nobody reads its output. @returns false if there is none */
+export function endUnread(): boolean {
+  underWay?.abort(new OutputClosed());
+  return underWay !== undefined;
+}
+
 interface InterruptibleOptions {
   /** Progress displays to stop when the work ends. */
   displays?: readonly { stop(): void }[] | undefined;
@@ -153,6 +180,7 @@ export async function interruptible<T>(
   }: InterruptibleOptions = {},
 ): Promise<T> {
   const controller = new AbortController();
+  underWay = controller;
   const stop = (signal: NodeJS.Signals) => {
     const code = signal === 'SIGINT' ? 130 : 143;
     if (controller.signal.aborted) process.exit(code);
@@ -163,6 +191,7 @@ export async function interruptible<T>(
   try {
     return await work(controller.signal);
   } finally {
+    underWay = undefined;
     for (const display of displays) display.stop();
     process.off('SIGINT', stop).off('SIGTERM', stop);
   }

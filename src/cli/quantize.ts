@@ -3,7 +3,8 @@ import type { Backbone } from '../backbone/backbone.js';
 import { loadBackbone } from '../backbone/load.js';
 import { quantizeBackbone, type QuantizedBackbone, speedRatio } from '../backbone/quantize/quantize.js';
 import { type Fidelity, measureFidelity } from '../classify/fidelity.js';
-import { percent } from '../util/format.js';
+import { percent, quantity } from '../util/format.js';
+import { call, sayNext } from './next.js';
 import {
   datasetOrExamples,
   type DestinationFlags,
@@ -16,7 +17,7 @@ import {
   wholeNumber,
 } from './options.js';
 import { interruptible, Progress } from './progress.js';
-import { notice, print, say } from './terminal.js';
+import { notice, print, printJson, say } from './terminal.js';
 
 interface QuantizeFlags extends DestinationFlags {
   model?: string | undefined;
@@ -78,7 +79,7 @@ async function run({ calibrate, json, model, threads, ...flags }: QuantizeFlags)
     );
     return { quantized, fidelity, speed: await speedRatio(backbone, float32, { ...SPEED, signal }) };
   });
-  if (json) print(JSON.stringify(toJson(report, float32)));
+  if (json) printJson(toJson(report, float32));
   else describe(report, float32);
 }
 
@@ -110,9 +111,10 @@ function describe({ quantized, fidelity, speed }: Report, float32: Backbone): vo
   print(path);
   print(`  ${card.id}, made from ${float32.id}`);
   print(`  size             ${megabytes(backbone.onnx)} MB, float32 ${megabytes(float32.onnx)} MB`);
-  print(`  calibrated on    ${calibratedOn.length} pictures`);
+  print(`  calibrated on    ${quantity(calibratedOn.length, 'picture')}`);
   print(
-    `  cosine to fp32   mean ${meanCosine.toFixed(4)}, lowest ${lowestCosine.toFixed(4)}, on ${pictures} other pictures`,
+    `  cosine to fp32   mean ${meanCosine.toFixed(4)}, lowest ${lowestCosine.toFixed(4)}, on ` +
+      quantity(pictures, 'other picture'),
   );
   if (heads) {
     const { accuracy, agreement, validatedOn, evaluatedOn, trainedOn } = heads;
@@ -122,11 +124,11 @@ function describe({ quantized, fidelity, speed }: Report, float32: Backbone): vo
     );
   }
   print(`  speed            ${speed.toFixed(1)} times float32's`);
-  say(`Use it with --model ${knownAs ?? path}.`);
   if (meanCosine < GOOD_COSINE) {
     say(`The mean cosine is below ${GOOD_COSINE}: float32 is the safer choice for this model.`);
   }
   if (speed < 1) say('int8 is slower than float32 on this machine, so do not use it here.');
+  sayNext(`${call('embed', 'FOLDER', '--model', knownAs ?? path)} uses it.`);
 }
 
 function toJson({ quantized, fidelity, speed }: Report, float32: Backbone) {

@@ -1,11 +1,13 @@
 import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { verdictOf } from '../classify/compare.js';
+import { DEFAULT_HEAD } from '../head/file.js';
 import { makeReport, type ReportOptions } from '../report/report.js';
 import { percent } from '../util/format.js';
+import { call, option, sayNext } from './next.js';
 import { datasetOption, headOption, jsonOption, storeOption, writeOut } from './options.js';
 import { interruptible, Status } from './progress.js';
-import { notice, print } from './terminal.js';
+import { notice, print, printJson } from './terminal.js';
 
 interface ReportFlags extends ReportOptions {
   out: string;
@@ -54,12 +56,15 @@ async function run({ json, out, ...options }: ReportFlags): Promise<void> {
   );
   await writeOut(path, html);
   const bytes = Buffer.byteLength(html);
-  if (json) print(JSON.stringify({ out: path, bytes, ...figures }));
+  if (json) printJson({ out: path, bytes, ...figures });
   else {
     const { accuracy, meanAveragePrecision, count, evaluatedOn } = figures;
     const score = accuracy === undefined ? `mAP ${percent(meanAveragePrecision)}` : `accuracy ${percent(accuracy)}`;
     print(`${score} of ${count}, on ${evaluatedOn}`);
     if (figures.comparison) print(verdictOf(figures.comparison).text);
     print(`Wrote the report to ${path} (${(bytes / 1e6).toFixed(1)} MB)`);
+    sayNext(
+      `open it in a browser. ${call('serve', ...option('--head', options.head, DEFAULT_HEAD))} offers the head on a page.`,
+    );
   }
 }

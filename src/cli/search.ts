@@ -1,5 +1,7 @@
 import { type Command, Option } from 'commander';
 import { searchSimilar } from '../classify/search.js';
+import { DEFAULT_STORE } from '../store/store.js';
+import { call, option, sayNext } from './next.js';
 import {
   datasetOption,
   deviceOption,
@@ -10,7 +12,7 @@ import {
   threadsOption,
   wholeNumber,
 } from './options.js';
-import { notice, onOneLine, print, table } from './terminal.js';
+import { notice, onOneLine, print, printJson, table } from './terminal.js';
 
 interface SearchFlags extends ModelFlags {
   store: string;
@@ -50,7 +52,7 @@ async function run(image: string, { json, ...flags }: SearchFlags): Promise<void
       notice(`Indexing ${rows} pictures, once for all searches. --exact does without an index.`);
     },
   });
-  if (json) print(JSON.stringify({ image, similar }));
+  if (json) printJson({ image, similar });
   else {
     const rows = similar.map(({ path, label, split, similarity }) => [
       onOneLine(path),
@@ -59,5 +61,12 @@ async function run(image: string, { json, ...flags }: SearchFlags): Promise<void
       similarity.toFixed(3),
     ]);
     print(table([['picture', 'label', 'split', 'cosine'], ...rows]));
+    const { store, dataset, model } = flags;
+    const data = [
+      ...option('--store', store, DEFAULT_STORE),
+      ...option('--dataset', dataset),
+      ...option('--model', model),
+    ];
+    sayNext(`${call('check-data', ...data)} finds duplicates and wrong labels.`);
   }
 }

@@ -1,12 +1,21 @@
 import { once } from 'node:events';
 import { basename, extname } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { DEFAULT_HEAD } from '../head/file.js';
 import { DEFAULTS, type LogOptions, type ServerOptions } from '../server/options.js';
 import { startServer } from '../server/server.js';
 import { UsageError } from '../util/errors.js';
-import { datasetOption, deviceOption, modelOfHeadOption, notNegative, threadsOption, wholeNumber } from './options.js';
+import {
+  datasetOption,
+  deviceOption,
+  modelOfHeadOption,
+  notNegative,
+  threadsOption,
+  unknownOption,
+  wholeNumber,
+} from './options.js';
 import { interruptible } from './progress.js';
-import { print, say } from './terminal.js';
+import { printJson, say } from './terminal.js';
 
 interface ServeFlags extends Omit<ServerOptions, 'heads' | 'log'> {
   head: Record<string, string>;
@@ -14,7 +23,7 @@ interface ServeFlags extends Omit<ServerOptions, 'heads' | 'log'> {
   json?: true | undefined;
 }
 
-const DEFAULT_HEAD = { head: 'head.safetensors' };
+const DEFAULT_HEADS = { head: DEFAULT_HEAD };
 
 export const serveCommand = (command: Command): Command =>
   command
@@ -24,7 +33,7 @@ export const serveCommand = (command: Command): Command =>
         'head to serve; repeat for several heads of one backbone, the first is the default',
       )
         .argParser(namedHead)
-        .default(DEFAULT_HEAD, DEFAULT_HEAD.head),
+        .default(DEFAULT_HEADS, DEFAULT_HEAD),
     )
     .addOption(new Option('--port <n>', 'port to listen on, 0 for any free one').argParser(port).default(DEFAULTS.port))
     .option('--host <address>', 'address to listen on; other than localhost needs a key', DEFAULTS.host)
@@ -34,6 +43,11 @@ export const serveCommand = (command: Command): Command =>
       ),
     )
     .option('--no-auth', 'let anyone in who reaches the address')
+    .addOption(
+      new Option('--cors <origin>', 'pages of this origin may use the server; repeat for several, * for all').argParser(
+        (origin, earlier: string[] | undefined) => [...(earlier ?? []), origin],
+      ),
+    )
     .option('--store <dir>', 'embedding store to find similar pictures in (default: embeddings, if it exists)')
     .addOption(datasetOption())
     .addOption(
@@ -59,6 +73,7 @@ export const serveCommand = (command: Command): Command =>
         .choices(['debug', 'info', 'warn', 'error'])
         .default('info'),
     )
+    .addOption(unknownOption('as each head was trained'))
     .addOption(modelOfHeadOption())
     .addOption(deviceOption())
     .addOption(threadsOption())
@@ -67,7 +82,7 @@ export const serveCommand = (command: Command): Command =>
       'after',
       `
   /                              a page to drop pictures on
-  POST /v1/classify              one picture as the body, or several as files of a form
+  POST /v1/classify              one picture as the body, or several as files of a form or as base64 in JSON
   POST /v1/heads/NAME/classify   the same, with this head
   GET /v1/heads /healthz /readyz /metrics /openapi.json
 
@@ -78,6 +93,7 @@ Examples:
   npm run serve
   npm run serve -- --head bees=bees.safetensors --head quality=quality.safetensors --port 3000
   LASTLAYER_API_KEY=… npm run serve -- --host 0.0.0.0
+  npm run serve -- --cors http://localhost:3000 --cors https://shop.example
   curl --data-binary @bee.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:8080/v1/classify
   curl -F file=@ant.jpg -F file=@bee.jpg 'http://127.0.0.1:8080/v1/classify?topK=2'`,
     )
@@ -86,7 +102,7 @@ Examples:
 async function run({ head: heads, logLevel: level, json, ...options }: ServeFlags): Promise<void> {
   const stream = json ? process.stderr : { write: sayMessage };
   const server = await startServer({ ...options, heads, log: { level, stream } });
-  if (json) print(JSON.stringify({ url: server.url, heads: server.heads, dataset: server.dataset }));
+  if (json) printJson({ url: server.url, heads: server.heads, dataset: server.dataset });
   await interruptible(
     async (signal) => {
       if (!signal.aborted) await once(signal, 'abort');
@@ -105,7 +121,7 @@ function sayMessage(line: string): void {
 /** Collects `NAME=FILE`, or `FILE`, which is named after itself. */
 function namedHead(text: string, earlier: Record<string, string>): Record<string, string> {
   const [, name = basename(text, extname(text)), file = text] = /^([\w.-]+)=(.+)$/.exec(text) ?? [];
-  const heads = earlier === DEFAULT_HEAD ? {} : earlier;
+  const heads = earlier === DEFAULT_HEADS ? {} : earlier;
   if (Object.hasOwn(heads, name)) {
     throw new UsageError(`Two heads are named ${name}. Give them different names: --head NAME=FILE.`);
   }

@@ -2,11 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type TrainedHead, trainFromStore, trainingJson, type TrainOptions } from '../classify/train.js';
-import { L2_RULES } from '../head/cross-validate.js';
+import { L2_RULES } from '../head/choose-l2.js';
 import type { ClassWeights } from '../head/examples.js';
-import { saveHead } from '../head/file.js';
+import { DEFAULT_HEAD, saveHead } from '../head/file.js';
+import { DEFAULT_STORE } from '../store/store.js';
 import { messageOf, UsageError } from '../util/errors.js';
 import { describeTraining } from './describe.js';
+import { call, option, sayNext } from './next.js';
 import {
   datasetOption,
   fraction,
@@ -15,10 +17,11 @@ import {
   modelIdOption,
   notNegative,
   storeOption,
+  unknownOption,
   viewsOption,
 } from './options.js';
 import { FitProgress, interruptible } from './progress.js';
-import { notice, print } from './terminal.js';
+import { notice, print, printJson } from './terminal.js';
 
 interface TrainFlags extends Omit<TrainOptions, 'classWeights'> {
   classWeights: string;
@@ -31,7 +34,7 @@ export const trainHeadCommand = (command: Command): Command =>
     .addOption(storeOption())
     .addOption(datasetOption())
     .addOption(modelIdOption())
-    .option('--out <file>', 'where to write the head', 'head.safetensors')
+    .option('--out <file>', 'where to write the head', DEFAULT_HEAD)
     .option('--learning-curve', 'also train on 10 to 100 % of the pictures, to see whether more would help')
     .addOption(
       new Option(
@@ -75,29 +78,31 @@ export const trainHeadCommand = (command: Command): Command =>
         'memory to fill; larger data sets are read in blocks (default: what is free)',
       ).argParser(gibibytes),
     )
+    .addOption(unknownOption('0.05'))
     .addOption(viewsOption('augmented views to train on', 'all that are embedded'))
     .addOption(jsonOption())
     .addHelpText(
       'after',
       `
-No option is needed. Cross-validation chooses the penalty lambda, the temperature, which calibrates the probabilities, and the
-threshold below which predict calls a picture unknown. The head is evaluated on the validation split or, if there is none, by
+No option is needed. Cross-validation chooses the penalty lambda and the temperature, which calibrates the probabilities, and
+finds how typical the pictures are that the head gets right. The head is evaluated on the validation split or, if there is none, by
 cross-validation: each picture by a head that has not seen it. Identical pictures, and those of one group (a column of the
 manifest, such as the subject), stay together.
 
-"unknown" means less similar to every class, by the cosine to the class means, than 95 % of the pictures that the head got
-right. That catches most pictures of entirely different things, more so with more classes, but not something that looks like
-one of the classes.
+With --unknown 0.05, the default, predict says that a picture is unlike the training pictures where fewer than 5 % of the
+training pictures that the head got right are less typical. About as many of the pictures that are predicted right are flagged.
+The rate can be changed later: predict, evaluate and serve take --unknown too. It catches most pictures of entirely different
+things, but not something that looks like one of the classes.
 
 If the manifest has the column labels, a list per picture, the head is a multilabel one: a logistic regression per label, each
-with the threshold that gives the best F1 in cross-validation. It is scored by mAP. It calls no picture unknown: a picture of
+with the threshold that gives the best F1 in cross-validation. It is scored by mAP. It takes no --unknown: a picture of
 something else simply gets no label.
 
 If augmented views are embedded (see embed --views), they are trained on too. The views of a picture together count as one
 picture and stay in the same fold. Evaluation uses the center crop alone.
 
-Training minimises the mean cross-entropy + lambda/2 ‖W‖² by L-BFGS on standardised features, and folds the scaling back into
-the weights. Class weights and the manifest's column weight work like class_weight and sample_weight of scikit-learn's
+Training minimises the mean cross-entropy + lambda/2 ‖W‖² by L-BFGS on half-whitened features (docs/training.md), and folds
+the whitening back into the weights. Class weights and the manifest's column weight work like class_weight and sample_weight of scikit-learn's
 LogisticRegression. The backbone is frozen: only this layer is trained.
 
 Examples:
@@ -131,10 +136,15 @@ async function run({ json, out, ...flags }: TrainFlags): Promise<void> {
   );
   const path = resolve(out);
   await saveHead(path, trained.head);
-  if (json) print(JSON.stringify(toJson(trained, path)));
+  if (json) printJson(toJson(trained, path));
   else {
     print(describeTraining(trained));
     print(`\nWrote the head to ${path}`);
+    const head = option('--head', out, DEFAULT_HEAD);
+    const { store, dataset } = flags;
+    const data = [...option('--store', store, DEFAULT_STORE), ...option('--dataset', dataset)];
+    const [predict, report] = [call('predict', ...head, 'PICTURES'), call('report', ...head, ...data)];
+    sayNext(`${predict} classifies pictures, and ${report} shows where the head fails.`);
   }
 }
 
@@ -190,7 +200,7 @@ function toJson(trained: TrainedHead, path: string) {
     l2,
     thresholds,
     temperature,
-    unknownThreshold: unknown?.threshold ?? null,
+    unknownRate: unknown?.rate ?? null,
     counts,
     training,
     views,

@@ -4,6 +4,7 @@ import { loadBackbone } from '../backbone/load.js';
 import { modelFolders } from '../backbone/models.js';
 import { existingInt8 } from '../backbone/quantize/quantize.js';
 import { LastlayerError } from '../util/errors.js';
+import { quantity } from '../util/format.js';
 import {
   batchSizeOption,
   concurrencyOption,
@@ -17,7 +18,7 @@ import {
   wholeNumber,
 } from './options.js';
 import { interruptible, Progress } from './progress.js';
-import { notice, print, say } from './terminal.js';
+import { notice, printJson, say } from './terminal.js';
 
 interface WorkerFlags extends ModelFlags {
   queue: string;
@@ -90,10 +91,12 @@ async function run({ queue, batchSize, concurrency, stalledAfter, ...flags }: Wo
     displays: [progress],
     notice: 'Stopping after the jobs in progress. Press Ctrl-C again to stop at once.',
   });
-  if (flags.json) print(JSON.stringify({ modelId: backbone.id, ...done }));
+  if (flags.json) printJson({ modelId: backbone.id, ...done });
   else {
     const { embedded, reused, unchanged, failed } = done;
-    say(`Stopped. ${embedded} pictures embedded, ${unchanged + reused} known already, ${failed} unreadable.`);
+    say(
+      `Stopped. ${quantity(embedded, 'picture')} embedded, ${unchanged + reused} known already, ${failed} unreadable.`,
+    );
   }
 }
 

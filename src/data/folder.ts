@@ -174,6 +174,16 @@ async function visibleFolders(folder: string, skipped = nothingSkipped()): Promi
   return names.sort();
 }
 
+/**
+ * The pictures in a folder and below it, in the order of the file system, whatever the names of the folders mean. What is ignored and
+ * how problems are told is as in {@link openFolder}.
+ * @param folder absolute path
+ * @param skipped counts the files that are not pictures
+ */
+export function picturesUnder(folder: string, skipped: SkippedFiles): AsyncGenerator<DatasetEntry> {
+  return picturesBelow(folder, {}, skipped);
+}
+
 /** Keeps a list of folders to visit instead of recursing, so that no tree is too deep. */
 async function* picturesBelow(folder: string, common: Common, skipped: SkippedFiles): AsyncGenerator<DatasetEntry> {
   const pending = [folder];
@@ -224,7 +234,7 @@ async function isFolder(entry: Dirent, path: string): Promise<boolean> {
 }
 
 /** Endings of pictures. What a file really holds is found out when it is decoded. */
-const PICTURE_ENDINGS = new Set(
+export const PICTURE_ENDINGS: ReadonlySet<string> = new Set(
   '.jpg .jpeg .jpe .jfif .png .webp .gif .tif .tiff .avif .heic .heif .hif .svg .bmp .jp2 .jxl .ppm .pgm'.split(' '),
 );
 

@@ -406,12 +406,3 @@ function weightOf(text: string | undefined, place: string): number | undefined {
     `${place}: the weight is "${text}". ${requirement(range)} Leave the row out if the picture is not to count.`,
   );
 }
-
-/** A line of a CSV file (RFC 4180), with its line feed. */
-export function csvLine(cells: readonly (string | null | undefined)[]): string {
-  return `${cells.map((cell) => quoted(cell ?? '')).join(',')}\n`;
-}
-
-function quoted(cell: string): string {
-  return /[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
-}

@@ -5,6 +5,7 @@ import type { KnownRow } from '../store/row.js';
 import { DEFAULT_STORE, EmbeddingStore } from '../store/store.js';
 import type { EmbeddingTable } from '../store/table.js';
 import { LastlayerError } from '../util/errors.js';
+import { quantity } from '../util/format.js';
 import { embedPictures, entriesOf, isTrainingPicture, type PictureOptions, type PipelineOptions } from './pipeline.js';
 
 export interface EmbedOptions extends PipelineOptions {
@@ -161,7 +162,8 @@ async function list(
   }
   if (progress.counts.total === 0) {
     const { skipped } = dataset;
-    const other = skipped.count > 0 ? ` (${skipped.count} files of other kinds, such as ${skipped.examples[0]!})` : '';
+    const other =
+      skipped.count > 0 ? ` (${quantity(skipped.count, 'file')} of another kind, such as ${skipped.examples[0]!})` : '';
     const ofSplit = split ? ` of the split ${split}` : '';
     throw new LastlayerError(`There are no pictures${ofSplit} in ${dataset.root}${other}.`);
   }

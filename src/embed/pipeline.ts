@@ -21,6 +21,11 @@ import {
 const DEFAULT_BATCH_SIZE = { cpu: 8, other: 32 };
 export const DEFAULT_CONCURRENCY = 32;
 
+/** Pictures per batch, unless the caller says otherwise. */
+export function defaultBatchSize({ options: { device = 'cpu' } }: Pick<Backbone, 'options'>): number {
+  return DEFAULT_BATCH_SIZE[device === 'cpu' ? 'cpu' : 'other'];
+}
+
 export interface PipelineOptions {
   backbone: Backbone;
   /** Threads of the backbone to use. The caller closes them. @default threads of its own */
@@ -72,9 +77,7 @@ export async function embedPictures<Row extends KnownRow>(
   options: PictureOptions<Row>,
 ): Promise<void> {
   const { backbone, split, signal, views, isAugmented, onOutcome } = options;
-  const { device = 'cpu' } = backbone.options;
-  const defaultSize = DEFAULT_BATCH_SIZE[device === 'cpu' ? 'cpu' : 'other'];
-  const { batchSize = defaultSize, concurrency = DEFAULT_CONCURRENCY } = options;
+  const { batchSize = defaultBatchSize(backbone), concurrency = DEFAULT_CONCURRENCY } = options;
   checkInteger('batchSize', batchSize, { min: 1 });
   checkInteger('concurrency', concurrency, { min: 1 });
   // It starts no threads until it is used.

@@ -10,9 +10,18 @@ import { messageOf } from '../util/errors.js';
 import { sha256Of } from '../util/hash.js';
 import type { Picture } from './diff.js';
 
-/** Files that are being read or decoded take at most 512 MiB, in shares of 8 MiB. */
 const SHARE = 2 ** 23;
 const SHARES = 64;
+
+/** Has files that are being read or decoded take at most 512 MiB, in shares of 8 MiB. */
+export class FileMemory {
+  private readonly shares = new Semaphore(SHARES);
+
+  /** Runs work once there is memory for its file. @param size in bytes */
+  run<T>(size: number, work: () => Promise<T>): Promise<T> {
+    return this.shares.runExclusive(work, Math.min(Math.max(Math.ceil(size / SHARE), 1), SHARES));
+  }
+}
 
 /** File sizes to remember since the store was last asked: far more than there are pictures under way. */
 const RECENT_SIZES = 10_000;
@@ -57,7 +66,7 @@ export interface ReaderOptions {
 /** Reads, hashes and decodes pictures within a memory budget, each content once. */
 export class PictureReader {
   private readonly limit;
-  private readonly memory = new Semaphore(SHARES);
+  private readonly memory = new FileMemory();
   /** Contents that are under way, each with the other files that turned out to hold the same. */
   private readonly underWay = new Map<string, Picture[]>();
   private readonly recentSizes = new Set<number>();
@@ -101,8 +110,7 @@ export class PictureReader {
   }
 
   private readWithinBudget(picture: Picture, sizeKnown: boolean): Promise<Prepared> {
-    const shares = Math.min(Math.max(Math.ceil((picture.size ?? 0) / SHARE), 1), SHARES);
-    return this.memory.runExclusive(() => this.readAndDecode(picture, sizeKnown), shares);
+    return this.memory.run(picture.size ?? 0, () => this.readAndDecode(picture, sizeKnown));
   }
 
   private async readAndDecode(listed: Picture, sizeKnown: boolean): Promise<Prepared> {

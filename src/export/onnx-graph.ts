@@ -1,11 +1,12 @@
-import type { ModelProto, NodeProto, TensorProto } from 'onnx-buf';
+import { type ModelProto, TensorProto_DataType as DataType } from 'onnx-buf';
 import type { Backbone } from '../backbone/backbone.js';
 import { initializer, node, tensorInfo } from '../formats/onnx/build.js';
 import { keepOutputs } from '../formats/onnx/cut.js';
 import { extend, type Extension, raiseOpset, renameAll } from '../formats/onnx/edit.js';
 import { takeImages, takePixels } from '../formats/onnx/images.js';
 import { decodeModel, graphOf, pictureInput, withMetadata } from '../formats/onnx/model.js';
-import type { Head } from '../head/head.js';
+import type { Head, UnknownDetector } from '../head/head.js';
+import { CERTAINTY, ranksOf } from '../head/unknown.js';
 import { ownVersion } from '../util/version.js';
 
 /**
@@ -20,7 +21,8 @@ export type OnnxInput = (typeof ONNX_INPUTS)[number];
 /**
  * Backbone and head as one model, for opset 18 (onnxruntime 1.14 or later). The same backbone and head give the same bytes. Its
  * metadata describe the head; its outputs are `probabilities` [batch, N], `logits` [batch, N] before the temperature,
- * `embedding` [batch, D] and, if the head has a detector, `unknown` [batch].
+ * `embedding` [batch, D] and, if the head can tell, `typicality` [batch] and `unknown` [batch]; the latter only if any picture is
+ * ever called so.
  * @throws {LastlayerError} if the backbone needs an opset below 13
  */
 export async function classifierModel(backbone: Backbone, head: Head, input: OnnxInput): Promise<ModelProto> {
@@ -53,7 +55,7 @@ function metadataOf(backbone: Backbone, head: Head, input: OnnxInput): Record<st
     kind,
     temperature: JSON.stringify(temperature),
     thresholds: JSON.stringify(thresholds),
-    unknownThreshold: JSON.stringify(unknown?.threshold ?? null),
+    unknownRate: JSON.stringify(unknown?.rate ?? null),
     input,
     transform: JSON.stringify(backbone.transform),
     modelId,
@@ -65,7 +67,7 @@ function metadataOf(backbone: Backbone, head: Head, input: OnnxInput): Record<st
 /** A head as operators after `embedding` [batch, D]. */
 function headOperators(head: Head): Extension {
   const { labels, width, kind, bias, temperature, unknown } = head;
-  const detector = unknown ? unknownOperators(head.labels.length, width, unknown) : undefined;
+  const detector = unknown && typicalityOperators(labels.length, width, unknown);
   return {
     after: [
       node('Gemm', ['embedding', 'head.weight', 'head.bias'], ['logits'], { transB: 1 }, 'head'),
@@ -73,7 +75,7 @@ function headOperators(head: Head): Extension {
       kind === 'softmax'
         ? node('Softmax', ['head.calibrated'], ['probabilities'], { axis: 1 }, 'head.softmax')
         : node('Sigmoid', ['head.calibrated'], ['probabilities'], {}, 'head.sigmoid'),
-      ...(detector?.nodes ?? []),
+      ...(detector?.after ?? []),
     ],
     initializers: [
       initializer('head.weight', [labels.length, width], Float32Array.from(head.weights.to1DArray())),
@@ -85,34 +87,62 @@ function headOperators(head: Head): Extension {
       tensorInfo('probabilities', ['batch', labels.length]),
       tensorInfo('logits', ['batch', labels.length]),
       tensorInfo('embedding', ['batch', width]),
-      ...(detector ? [tensorInfo('unknown', ['batch'], 'bool')] : []),
+      ...(detector?.outputs ?? []),
     ],
   };
 }
 
-/** Keeps the length of an all-zero embedding above 0, without changing any other. */
-const LEAST_LENGTH = 1e-30;
+/** Keeps a divisor above 0, without changing any other. */
+const LEAST_DIVISOR = 1e-30;
 
-/** max (embedding · meanₙ) / ‖embedding‖ < threshold, see {@link Head.areUnknown} */
-function unknownOperators(
-  classes: number,
-  width: number,
-  { means, threshold }: NonNullable<Head['unknown']>,
-): { nodes: NodeProto[]; initializers: TensorProto[] } {
+/**
+ * `Head.typicality` as operators. The score is max (embedding · meanₙ) / ‖embedding‖ + 0.1 ln max p. It counts the kept scores that
+ * are lower and, between each kept score sᵢ and the next, of those that were not kept the share (score − sᵢ) / (sᵢ₊₁ − sᵢ), 0 … 1.
+ */
+function typicalityOperators(classes: number, width: number, { means, typical, rate }: UnknownDetector): Extension {
+  const { count, scores } = typical;
+  const ranks = ranksOf(count);
+  const perScore = (value: (i: number) => number) => Float32Array.from(scores, (_, i) => value(i));
+  const between = perScore((i) => (ranks[i + 1] ?? count) - ranks[i]! - 1);
+  const widths = perScore((i) => Math.max((scores[i + 1] ?? Infinity) - scores[i]!, LEAST_DIVISOR));
   return {
-    nodes: [
-      node('Gemm', ['embedding', 'unknown.means'], ['unknown.products'], { transB: 1 }),
-      node('ReduceMax', ['unknown.products', 'unknown.axes'], ['unknown.nearest'], { keepdims: 0 }),
-      node('ReduceL2', ['embedding', 'unknown.axes'], ['unknown.norm'], { keepdims: 0 }),
-      node('Max', ['unknown.norm', 'unknown.leastLength'], ['unknown.length']),
-      node('Div', ['unknown.nearest', 'unknown.length'], ['unknown.cosine']),
-      node('Less', ['unknown.cosine', 'unknown.threshold'], ['unknown']),
+    after: [
+      node('Gemm', ['embedding', 'typicality.means'], ['typicality.products'], { transB: 1 }),
+      node('ReduceMax', ['typicality.products', 'typicality.axes'], ['typicality.nearest']),
+      node('ReduceL2', ['embedding', 'typicality.axes'], ['typicality.norm']),
+      node('Max', ['typicality.norm', 'typicality.leastDivisor'], ['typicality.length']),
+      node('Div', ['typicality.nearest', 'typicality.length'], ['typicality.cosine']),
+      node('ReduceMax', ['probabilities', 'typicality.axes'], ['typicality.largest']),
+      node('Log', ['typicality.largest'], ['typicality.logLargest']),
+      node('Mul', ['typicality.logLargest', 'typicality.certainty'], ['typicality.certain']),
+      node('Add', ['typicality.cosine', 'typicality.certain'], ['typicality.score']),
+      node('Less', ['typicality.scores', 'typicality.score'], ['typicality.isLower']),
+      node('Cast', ['typicality.isLower'], ['typicality.lower'], { to: DataType.FLOAT }),
+      node('Sub', ['typicality.score', 'typicality.scores'], ['typicality.distance']),
+      node('Div', ['typicality.distance', 'typicality.widths'], ['typicality.ratio']),
+      node('Clip', ['typicality.ratio', 'typicality.none', 'typicality.all'], ['typicality.share']),
+      node('Mul', ['typicality.share', 'typicality.between'], ['typicality.others']),
+      node('Add', ['typicality.lower', 'typicality.others'], ['typicality.counted']),
+      node('ReduceSum', ['typicality.counted', 'typicality.axes'], ['typicality.below'], { keepdims: 0 }),
+      node('Div', ['typicality.below', 'typicality.count'], ['typicality']),
+      ...(rate === 'off' ? [] : [node('Less', ['typicality', 'typicality.rate'], ['unknown'])]),
     ],
     initializers: [
-      initializer('unknown.means', [classes, width], Float32Array.from(means.to1DArray())),
-      initializer('unknown.threshold', [], Float32Array.of(threshold)),
-      initializer('unknown.leastLength', [], Float32Array.of(LEAST_LENGTH)),
-      initializer('unknown.axes', [1], [1]),
+      initializer('typicality.means', [classes, width], Float32Array.from(means.to1DArray())),
+      initializer('typicality.axes', [1], [1]),
+      initializer('typicality.leastDivisor', [], Float32Array.of(LEAST_DIVISOR)),
+      initializer('typicality.certainty', [], Float32Array.of(CERTAINTY)),
+      initializer('typicality.scores', [scores.length], Float32Array.from(scores)),
+      initializer('typicality.between', [scores.length], between),
+      initializer('typicality.widths', [scores.length], widths),
+      initializer('typicality.none', [], Float32Array.of(0)),
+      initializer('typicality.all', [], Float32Array.of(1)),
+      initializer('typicality.count', [], Float32Array.of(count)),
+      ...(rate === 'off' ? [] : [initializer('typicality.rate', [], Float32Array.of(rate))]),
+    ],
+    outputs: [
+      tensorInfo('typicality', ['batch']),
+      ...(rate === 'off' ? [] : [tensorInfo('unknown', ['batch'], 'bool')]),
     ],
   };
 }

@@ -2,8 +2,8 @@ import { createWriteStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { fileWriter, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
-import { csvLine } from '../data/manifest.js';
 import type { DatasetRecord } from '../store/store.js';
+import { csvLine } from '../util/format.js';
 
 /** A picture and its embedding. */
 export interface ExportedRow {

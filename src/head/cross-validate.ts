@@ -1,10 +1,10 @@
 import { sum } from '../util/math.js';
+import { chooseL2, nextL2, toPathPoint, type L2Rule, type PathPoint } from './choose-l2.js';
 import {
   countRows,
   countViews,
   evaluationBlocks,
   loadRows,
-  momentsOf,
   trainingBlocks,
   type ExampleBlock,
   type Examples,
@@ -13,8 +13,8 @@ import { minimizeHeads } from './fit.js';
 import { HeadObjective, toParameters, type HeadGraph } from './objective.js';
 import { preconditionerFor, type Preconditioner } from './preconditioner.js';
 import { shuffledRows, stratifiedFolds, subsetOf } from './split.js';
-import { Moments, noScaling, type Scaling } from './standardize.js';
 import type { FoldScore, RowMask } from './task.js';
+import { learnWhitening, noTransform, type HeadTransform } from './whiten.js';
 
 export interface CrossValidationOptions {
   mask: RowMask;
@@ -26,10 +26,10 @@ export interface CrossValidationOptions {
   /** @default 'best' */
   rule?: L2Rule | undefined;
   labelSmoothing?: number | undefined;
-  standardize?: boolean | undefined;
+  whiten?: boolean | undefined;
   /**
    * Converged once the gradient's largest entry is at most this.
-   * @default 1e-4, or, with many rows and classes, once the log loss on held-out rows has settled
+   * @default 1e-4 or, for λ below 0.03, three thousandths of it; with many rows and classes, once the log loss on held-out rows has settled
    */
   tolerance?: number | undefined;
   signal?: AbortSignal | undefined;
@@ -48,7 +48,7 @@ export interface FitProgress {
 /** A head that has not seen one fold. */
 interface FoldModel {
   fold: number;
-  /** W [N × D] then b [N], for features standardised by `scaling`. */
+  /** W [N × D] then b [N], for mapped features. */
   x: Float64Array;
 }
 
@@ -68,8 +68,8 @@ export interface CrossValidation {
   chosen: PathPoint;
   /** The heads of the chosen λ. */
   models: FoldModel[];
-  /** Of all rows. */
-  scaling: Scaling;
+  /** What the features are mapped by, learnt from all rows. */
+  transform: HeadTransform;
   /** What sped up the fits, if the data are large enough. */
   preconditioner: Preconditioner | undefined;
 }
@@ -85,8 +85,7 @@ interface Tried extends PathPoint {
 /**
  * Chooses λ by K-fold cross-validation: for each fold, a head is trained on all the others, and log loss is measured on the fold.
  * Where there are many rows and classes, the first fold alone finds the λ that may be the best, roughly, and only these are
- * cross-validated. All features are standardised alike, which is faster, but each head's penalty is on the weights of features
- * standardised by its own rows.
+ * cross-validated. The features are whitened alike for all folds, from all rows, whose labels play no part in it.
  * @throws as {@link minimizeHeads} does
  */
 export async function crossValidate(
@@ -115,14 +114,15 @@ export async function crossValidate(
       tried.push(fits.areMany ? await fits.explore(l2, start, lowest(tried)) : await wholeFits(l2, start));
     }
     const contenders = tried.filter((each) => !each.isWhole && each.logLoss <= lowest(tried) + CONTENDER);
-    for (const [i, each] of contenders.entries()) {
-      progress(each.l2, folds, (contenders.length - i) * folds);
-      const whole = contenders.slice(0, i).filter(({ isWhole }) => isWhole);
-      Object.assign(each, await wholeFits(each.l2, nearest(whole, each.l2) ?? each, lowest(whole)));
+    const whole: Tried[] = [];
+    for (let next = nextContender(contenders, whole, rule); next; next = nextContender(contenders, whole, rule)) {
+      progress(next.l2, folds, (whole.length > 0 ? 1 : USUAL_CONTENDERS) * folds);
+      whole.push(await wholeFits(next.l2, nearest(whole, next.l2) ?? next, lowest(whole)));
     }
+    for (const each of whole) tried[tried.findIndex(({ l2 }) => l2 === each.l2)] = each;
   }
-  const whole = tried.filter(({ isWhole }) => isWhole).sort((a, b) => b.l2 - a.l2);
-  const path = whole.map(({ l2, logLoss, standardError, accuracy }) => ({ l2, logLoss, standardError, accuracy }));
+  const complete = tried.filter(({ isWhole }) => isWhole).sort((a, b) => b.l2 - a.l2);
+  const path = complete.map(({ l2, logLoss, standardError, accuracy }) => ({ l2, logLoss, standardError, accuracy }));
   const index = chooseL2(path, rule);
   return {
     examples,
@@ -137,8 +137,8 @@ export async function crossValidate(
       .sort((a, b) => b - a),
     fits: done,
     chosen: path[index]!,
-    models: whole[index]!.models,
-    scaling: fits.scaling,
+    models: complete[index]!.models,
+    transform: fits.transform,
     preconditioner: fits.preconditioner,
   };
 }
@@ -146,8 +146,30 @@ export async function crossValidate(
 /** A λ whose log loss on the first fold is within this of the best one's is cross-validated, in nats. */
 const CONTENDER = 0.02;
 
+/**
+ * The contender to cross-validate next: the largest, whose fits are the quickest, then the neighbours of the best so far, as log loss
+ * has one valley along λ, and those of the one that the rule chooses.
+ * @param contenders by the first fold alone
+ * @param whole those that were cross-validated
+ */
+function nextContender(contenders: readonly Tried[], whole: readonly Tried[], rule: L2Rule): Tried | undefined {
+  const largestFirst = contenders.toSorted((a, b) => b.l2 - a.l2);
+  if (whole.length === 0) return largestFirst[0];
+  for (const by of ['best', rule] as const) {
+    const chosen = whole[chooseL2(whole, by)]!;
+    const at = largestFirst.findIndex(({ l2 }) => l2 === chosen.l2);
+    const isOpen = (each: Tried | undefined) => each && !whole.some(({ l2 }) => l2 === each.l2);
+    const next = [largestFirst[at - 1], largestFirst[at + 1]].find(isOpen);
+    if (next) return next;
+  }
+  return undefined;
+}
+
 /** With fewer held-out rows, one fold alone tells too little. */
 const LEAST_TO_EXPLORE = 1_000;
+
+/** How many λ are tried for most data. */
+const USUAL_LENGTH = 6;
 
 /** How many λ are cross-validated for most data. */
 const USUAL_CONTENDERS = 2;
@@ -169,9 +191,7 @@ class FoldFits {
     private readonly examples: Examples,
     private readonly options: CrossValidationOptions,
     private readonly blocks: Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>,
-    private readonly penalties: readonly Float64Array[],
-    /** Of all rows. */
-    readonly scaling: Scaling,
+    readonly transform: HeadTransform,
     /** If there are so many rows and classes that it pays. */
     readonly preconditioner: Preconditioner | undefined,
     /** Whether it pays to try a λ on the first fold before all of them, and that has enough rows to tell. */
@@ -183,12 +203,12 @@ class FoldFits {
 
   static async create(graph: HeadGraph, examples: Examples, options: CrossValidationOptions): Promise<FoldFits> {
     const { foldOf, folds, mask } = options;
-    const { scaling, penalties } = await scalingsOf(examples, options);
-    const preconditioner = await preconditionerFor(graph, examples, mask, scaling, folds);
-    const blocks = await trainingBlocks(examples, mask, scaling, folds);
+    const transform = options.whiten === false ? noTransform : await learnWhitening(graph, examples, mask);
+    const preconditioner = await preconditionerFor(graph, examples, mask, transform, folds);
+    const blocks = await trainingBlocks(examples, mask, transform, folds);
     const held = countRows(examples, (row) => foldOf[row] === 0 && mask(row));
     const areMany = preconditioner !== undefined && held >= LEAST_TO_EXPLORE;
-    return new FoldFits(graph, examples, options, blocks, penalties, scaling, preconditioner, areMany);
+    return new FoldFits(graph, examples, options, blocks, transform, preconditioner, areMany);
   }
 
   /** Trains on the first fold, until its log loss has roughly settled. */
@@ -200,7 +220,7 @@ class FoldFits {
 
   /** Trains on all folds. */
   async crossValidate(l2: number, start: Tried | undefined, best: number): Promise<Tried> {
-    const { graph, examples, scaling } = this;
+    const { graph, examples, transform } = this;
     const { folds, foldOf, mask } = this.options;
     const heads = headsAtOnce(folds, examples.names.length, examples.source.width);
     const models: FoldModel[] = [];
@@ -215,7 +235,7 @@ class FoldFits {
     }
     const scores: FoldScore[] = [];
     for (const model of models) {
-      scores.push(await scoreOf(graph, { examples, mask, foldOf, models: [model], scaling }));
+      scores.push(await scoreOf(graph, { examples, mask, foldOf, models: [model], transform }));
     }
     return { ...toPathPoint(l2, scores), models, isWhole: true };
   }
@@ -234,7 +254,7 @@ class FoldFits {
     const found = await minimizeHeads(await this.objectiveOf(folds), {
       l2,
       starts: folds.map((fold) => from(fold)?.x ?? new Float64Array(size)),
-      tolerance: tolerance ?? TOLERANCE,
+      tolerance: tolerance ?? Math.max(TOLERANCE.least, Math.min(TOLERANCE.most, TOLERANCE.shareOfL2 * l2)),
       preconditioner,
       onHeldOut: (losses) => {
         watch.add(losses);
@@ -256,7 +276,7 @@ class FoldFits {
         labelSets,
         width: source.width,
         labelSmoothing,
-        leftOut: { foldOf, folds, penalties: folds.map((fold) => this.penalties[fold]!) },
+        leftOut: { foldOf, folds },
       });
     this.objectives.set(folds.join(), objective);
     return objective;
@@ -275,15 +295,18 @@ function headsAtOnce(folds: number, count: number, width: number): number {
   return Math.max(1, Math.min(folds, Math.floor(OPTIMISER_BYTES / bytes)));
 }
 
-/** Coarser than for the final fit: the gradient's largest entry. Mostly the held-out log loss settles first. */
-const TOLERANCE = 1e-4;
+/**
+ * The gradient's largest entry at which a fit ends, coarser than for the final one: a share of λ, as the weights are up to ‖∇f‖ / λ
+ * from their optimum, up to a bound, and no less than what float32 can reach. Mostly the held-out log loss settles first.
+ */
+const TOLERANCE = { most: 1e-4, shareOfL2: 3e-3, least: 1e-7 };
 
 /** Held-out log loss has settled once it changes by no more than this, in nats or relatively, over several evaluations. */
 const RELATIVELY = 0.01;
-const SETTLED = 1.5e-3;
-const ROUGHLY_SETTLED = 5e-3;
+const SETTLED = 1.25e-3;
+const ROUGHLY_SETTLED = 3e-3;
 const LEAST_EVALUATIONS = 8;
-const SHARE_OF_EVALUATIONS = 0.3;
+const SHARE_OF_EVALUATIONS = 0.25;
 
 /** A λ is given up once held-out log loss is this much above the best one's, in nats, and still rising. */
 const HOPELESS = 0.01;
@@ -315,30 +338,6 @@ class HeldOutLoss {
   }
 }
 
-/** The scaling of all rows and, for each fold, what its own scaling makes of the penalty: the squares of its scale to that one. */
-async function scalingsOf(
-  { source, targets }: Examples,
-  { mask, foldOf, folds, standardize = true }: CrossValidationOptions,
-): Promise<{ scaling: Scaling; penalties: Float64Array[] }> {
-  if (!standardize) {
-    const ones = new Float64Array(source.width).fill(1);
-    return { scaling: noScaling(source.width), penalties: Array.from({ length: folds }, () => ones) };
-  }
-  // Rows that are never held out make one more group.
-  const groupOf = (row: number): number => {
-    if (targets[row]! < 0 || !mask(row)) return -1;
-    return foldOf[row]! < 0 ? folds : foldOf[row]!;
-  };
-  const moments = await momentsOf(source, folds + 1, groupOf);
-  const join = (chosen: readonly Moments[]) =>
-    chosen.reduce((sum, each) => sum.join(each), new Moments(source.width)).scaling();
-  const scaling = join(moments);
-  const penalties = Array.from({ length: folds }, (_, fold) =>
-    join(moments.filter((_each, k) => k !== fold)).scale.map((scale, j) => (scale / scaling.scale[j]!) ** 2),
-  );
-  return { scaling, penalties };
-}
-
 async function scoreOf(graph: HeadGraph, heldOut: Parameters<typeof heldOutLogits>[1]): Promise<FoldScore> {
   const { task, names, labelSets } = heldOut.examples;
   const total = { weight: 0, loss: 0, rows: 0, right: 0 };
@@ -366,107 +365,16 @@ export async function* heldOutLogits(
     mask,
     foldOf,
     models,
-    scaling,
-  }: Pick<CrossValidation, 'examples' | 'mask' | 'foldOf' | 'models' | 'scaling'>,
+    transform,
+  }: Pick<CrossValidation, 'examples' | 'mask' | 'foldOf' | 'models' | 'transform'>,
 ): AsyncGenerator<HeldOutBlock> {
   for (const { fold, x } of models) {
     const parameters = toParameters(x, examples.names.length);
     const isHeldOut = (row: number) => mask(row) && foldOf[row] === fold;
-    for await (const block of evaluationBlocks(examples, isHeldOut, scaling)) {
+    for await (const block of evaluationBlocks(examples, isHeldOut, transform)) {
       yield { ...block, fold, logits: await graph.logits(block.features, parameters) };
     }
   }
-}
-
-/** How a λ did in cross-validation. */
-export interface PathPoint {
-  l2: number;
-  /** Mean log loss on held-out rows, in nats, weighted as the objective is. */
-  logLoss: number;
-  /** Its standard error over the folds. */
-  standardError: number;
-  /** The fraction of held-out rows that were right, unweighted. */
-  accuracy: number;
-}
-
-/** How λ is chosen: by the least log loss, or the largest λ whose log loss is within one standard error of it. */
-export type L2Rule = 'best' | 'one-se';
-export const L2_RULES = ['best', 'one-se'] as const;
-
-/** λ is a power of √10, of these exponents at the ends. */
-const SMALLEST_EXPONENT = -14;
-const FIRST_EXPONENT = -2;
-const LARGEST_EXPONENT = 8;
-
-/** A log loss has to fall by this many nats to count as better. Less makes no difference to anyone. */
-const BETTER = 1e-3;
-
-/** How many λ are tried for most data. */
-const USUAL_LENGTH = 6;
-
-/**
- * The λ to try next. First come powers of ten from 0.1 on, until the best has a worse one on both sides, as log loss has one valley
- * along λ; then the half powers on both sides of the best and of the one that the rule chooses.
- * @param tried in any order; a log loss of Infinity is one that was given up
- * @returns undefined if there is none
- */
-export function nextL2(tried: readonly PathPoint[], rule: L2Rule): number | undefined {
-  if (tried.length === 0) return lambda(FIRST_EXPONENT);
-  const exponents = new Set(tried.map(({ l2 }) => exponentOf(l2)));
-  const isOpen = (exponent: number) =>
-    exponent >= SMALLEST_EXPONENT && exponent <= LARGEST_EXPONENT && !exponents.has(exponent);
-  for (const [step, by] of [
-    [2, 'best'],
-    [1, 'best'],
-    [1, rule],
-  ] as const) {
-    const chosen = exponentOf(tried[chooseL2(tried, by)]!.l2);
-    const open = [chosen - step, chosen + step].find(isOpen);
-    if (open !== undefined) return lambda(open);
-  }
-  return undefined;
-}
-
-function lambda(exponent: number): number {
-  return Number((10 ** (exponent / 2)).toPrecision(3));
-}
-
-function exponentOf(l2: number): number {
-  return Math.round(2 * Math.log10(l2));
-}
-
-/**
- * The scores of one λ together: the mean over all rows, and its standard error from the spread of the folds' means, weighted
- * like the folds: √(Σ wₖ (lₖ − l)² / Σ wₖ / (K − 1)), as glmnet's cvsd.
- */
-export function toPathPoint(l2: number, scores: readonly FoldScore[]): PathPoint {
-  const total = (value: (score: FoldScore) => number) => scores.reduce((sum, score) => sum + value(score), 0);
-  const weight = total((score) => score.weight);
-  const logLoss = total(({ loss }) => loss) / weight;
-  const spread = total((score) => score.weight * (score.loss / score.weight - logLoss) ** 2) / weight;
-  return {
-    l2,
-    logLoss,
-    standardError: Math.sqrt(spread / Math.max(1, scores.length - 1)),
-    accuracy: total(({ right }) => right) / total(({ rows }) => rows),
-  };
-}
-
-/**
- * Chooses λ from a path.
- * @param path not empty
- * @returns its index. If log losses differ by no more than 0.001, the larger λ wins. `one-se` is the one-standard-error rule
- *   (Breiman et al. 1984, Classification and Regression Trees, section 3.4.3)
- */
-export function chooseL2(path: readonly PathPoint[], rule: L2Rule): number {
-  const least = path.reduce((best, { logLoss }, i) => (logLoss < path[best]!.logLoss ? i : best), 0);
-  const { logLoss, standardError } = path[least]!;
-  const margin = rule === 'best' ? BETTER : Math.max(BETTER, standardError);
-  let chosen = least;
-  path.forEach((point, i) => {
-    if (point.logLoss <= logLoss + margin && point.l2 > path[chosen]!.l2) chosen = i;
-  });
-  return chosen;
 }
 
 /** At least this many rows are loaded, whatever the memory. */

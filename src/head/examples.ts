@@ -1,6 +1,5 @@
 import { LastlayerError, UsageError } from '../util/errors.js';
 import { checkNumber, isInRange } from '../util/validate.js';
-import { Moments, noScaling, standardize, type Scaling } from './standardize.js';
 import type { RowMask, Targets, Task } from './task.js';
 
 /** Some rows of features, in any order. */
@@ -16,8 +15,8 @@ export interface FeatureSource {
   /** D */
   readonly width: number;
   /**
-   * Whether there is memory for a copy. If so, whoever needs the rows many times standardises them once; if not, they are
-   * read and standardised block by block each time.
+   * Whether there is memory for a copy. If so, whoever needs the rows many times maps them once; if not, they are read and mapped
+   * block by block each time.
    */
   readonly inMemory: boolean;
   /** How many rows, and a copy of them, fit in memory. */
@@ -96,7 +95,13 @@ export interface Examples extends Targets {
   weights?: Float64Array | undefined;
 }
 
-/** Rows of examples: standardised features, with targets and weights. */
+/** A map of features. */
+export interface FeatureTransform {
+  /** @param features [rows × D], row-major. @returns the same shape */
+  apply(features: Float32Array): Promise<Float32Array>;
+}
+
+/** Rows of examples: features, mapped if there is a transform, with targets and weights. */
 export interface ExampleBlock extends FeatureBlock {
   /** Each row's index in `labelSets`; [rows]. */
   targets: Int32Array;
@@ -133,7 +138,7 @@ const MOST_ROWS = 3072;
 const MOST_LOGITS = 2 ** 20;
 
 /**
- * The masked rows to train on, standardised, in blocks. Rows without a target are left out. A row's augmented views stand
+ * The masked rows to train on, mapped, in blocks. Rows without a target are left out. A row's augmented views stand
  * beside it and share its weight, so that it counts once however many there are. The blocks are made once if there is
  * memory for a copy, and read again each time otherwise.
  * @param heads that are trained at once
@@ -141,27 +146,27 @@ const MOST_LOGITS = 2 ** 20;
 export async function trainingBlocks(
   examples: Examples,
   mask: RowMask,
-  scaling: Scaling,
+  transform: FeatureTransform,
   heads = 1,
 ): Promise<Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>> {
   const { source, targets, weights } = examples;
   const views = source.views?.counts;
   const shared = views && Float64Array.from(targets, (_, row) => (weights?.[row] ?? 1) / (1 + views[row]!));
   const weighted: Examples = shared ? { ...examples, weights: shared } : examples;
-  const generate = () => blocksFrom(rowsAndViews(source), weighted, mask, scaling, heads);
+  const generate = () => blocksFrom(rowsAndViews(source), weighted, mask, transform, heads);
   if (!source.inMemory) return { [Symbol.asyncIterator]: generate };
   const blocks: ExampleBlock[] = [];
   for await (const block of generate()) blocks.push(block);
   return blocks;
 }
 
-/** The masked rows to evaluate on, without augmented views; by default as they are, not standardised. */
+/** The masked rows to evaluate on, without augmented views. @param transform @default features as they are */
 export function evaluationBlocks(
   examples: Examples,
   mask: RowMask,
-  scaling: Scaling = noScaling(examples.source.width),
+  transform?: FeatureTransform,
 ): AsyncGenerator<ExampleBlock> {
-  return blocksFrom(examples.source.blocks(), examples, mask, scaling);
+  return blocksFrom(examples.source.blocks(), examples, mask, transform);
 }
 
 async function* rowsAndViews(source: FeatureSource): AsyncGenerator<FeatureBlock> {
@@ -173,7 +178,7 @@ async function* blocksFrom(
   blocks: AsyncIterable<FeatureBlock>,
   { source, names, targets, weights }: Examples,
   mask: RowMask,
-  scaling: Scaling,
+  transform: FeatureTransform | undefined,
   heads = 1,
 ): AsyncGenerator<ExampleBlock> {
   const most = Math.max(16, Math.min(MOST_ROWS, Math.floor(MOST_LOGITS / (names.length * heads))));
@@ -182,9 +187,10 @@ async function* blocksFrom(
     for (let start = 0; start < chosen.length; start += most) {
       const some = chosen.subarray(start, start + most);
       const numbers = some.map((i) => rows[i]!);
+      const raw = gather(features, some, source.width);
       yield {
         rows: numbers,
-        features: standardize(gather(features, some, source.width), scaling),
+        features: transform ? await transform.apply(raw) : raw,
         targets: numbers.map((row) => targets[row]!),
         weights: weights && Float32Array.from(numbers, (row) => weights[row]!),
       };
@@ -192,23 +198,12 @@ async function* blocksFrom(
   }
 }
 
-/**
- * Moments of several groups of rows, augmented views included, in one pass.
- * @param groupOf the group of a row, 0 … groups − 1; −1 for none
- */
-export async function momentsOf(
-  source: FeatureSource,
-  groups: number,
-  groupOf: (row: number) => number,
-): Promise<Moments[]> {
-  const moments = Array.from({ length: groups }, () => new Moments(source.width));
+/** The features of the masked rows, augmented views included, block by block: [rows × D] each, row-major. */
+export async function* featuresOf(source: FeatureSource, mask: RowMask): AsyncGenerator<Float32Array> {
   for await (const { rows, features } of rowsAndViews(source)) {
-    moments.forEach((each, group) => {
-      const chosen = positionsOf(rows, (row) => groupOf(row) === group);
-      if (chosen.length > 0) each.add(gather(features, chosen, source.width));
-    });
+    const chosen = positionsOf(rows, mask);
+    if (chosen.length > 0) yield gather(features, chosen, source.width);
   }
-  return moments;
 }
 
 /** Where the masked rows stand in a block. */

@@ -2,12 +2,15 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Matrix } from 'ml-matrix';
 import { encodeSafetensors, readSafetensors, type TensorData } from '../formats/safetensors.js';
-import { LastlayerError, messageOf } from '../util/errors.js';
+import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
 import { readRegularFile, writeWholeFile } from '../util/files.js';
 import type { JsonValue } from '../util/json.js';
 import { ownVersion } from '../util/version.js';
-import { Head, type HeadFields, type TrainingReport } from './head.js';
+import { Head, type HeadFields, type TrainingReport, type UnknownDetector } from './head.js';
 import type { HeadKind } from './task.js';
+
+/** Where `train-head` writes a head, and the other commands look for it. */
+export const DEFAULT_HEAD = 'head.safetensors';
 
 const FORMAT = 'lastlayer-head';
 const VERSION = '1';
@@ -20,7 +23,7 @@ const HALF_KEY = 2 ** 24;
 
 /**
  * Writes a head as a safetensors file: `fc.weight` [N, D] and `fc.bias` [N] in float32, which torchvision's
- * `resnet18(num_classes=N).fc` takes as they are, `class_means` [N, D] if it can detect unknown pictures, `trained_on`
+ * `resnet18(num_classes=N).fc` takes as they are, `class_means` [N, D] if it can tell unknown pictures, `trained_on`
  * [M, 2] with the upper and the lower 24 bits of each training picture's key (see `pictureKeys`), and everything else that
  * the head knows in the metadata. The file is written whole or not at all, see `writeWholeFile`.
  * @throws {LastlayerError} if it cannot be written
@@ -60,7 +63,7 @@ export async function loadHead(path: string): Promise<Head> {
 /** Like {@link loadHead}, for a file that was read already. @param path named in errors */
 export function readHead(bytes: Uint8Array, path: string): Head {
   const { tensors, metadata } = readSafetensors(bytes, path);
-  const { unknownThreshold, ...description } = decodeMetadata(metadata, path);
+  const { unknown, ...description } = decodeMetadata(metadata, path);
   const weight = tensors.get('fc.weight');
   const bias = tensors.get('fc.bias');
   if (!weight || !bias) {
@@ -81,10 +84,7 @@ export function readHead(bytes: Uint8Array, path: string): Head {
     const [rows = 0, columns = 0] = means?.shape ?? [];
     return new Head({
       ...description,
-      unknown:
-        means && unknownThreshold !== null
-          ? { means: Matrix.from1DArray(rows, columns, means.data), threshold: unknownThreshold }
-          : null,
+      unknown: means && unknown && { ...unknown, means: Matrix.from1DArray(rows, columns, means.data) },
       trainedOn: keysIn(tensors.get(TRAINED_ON)),
       weights: Matrix.from1DArray(classes, width, weight.data),
       bias: bias.data,
@@ -109,13 +109,17 @@ export async function readHeadFile(path: string): Promise<Uint8Array> {
   try {
     return await readRegularFile(path);
   } catch (error) {
+    if (codeOf(error) === 'ENOENT') {
+      const out = path === DEFAULT_HEAD ? '' : ` -- --out ${path}`;
+      throw new LastlayerError(`There is no head ${path} yet. Run \`npm run train-head${out}\` first.`);
+    }
     throw new LastlayerError(`The head file ${path} cannot be read: ${messageOf(error)}.`);
   }
 }
 
 /** Everything that a head knows but its tensors. */
 type HeadDescription = Omit<HeadFields, 'weights' | 'bias' | 'unknown' | 'trainedOn'> & {
-  unknownThreshold: number | null;
+  unknown: Omit<UnknownDetector, 'means'> | null;
 };
 
 /** The metadata of a head's file. Every value is text: strings as they are, everything else as JSON. */
@@ -132,7 +136,7 @@ export function encodeMetadata(head: Head): Record<string, string> {
     counts: JSON.stringify(head.counts),
     training: JSON.stringify(head.training),
     temperature: JSON.stringify(head.temperature),
-    unknownThreshold: JSON.stringify(head.unknown?.threshold ?? null),
+    unknown: JSON.stringify(head.unknown && { rate: head.unknown.rate, typical: head.unknown.typical }),
     metrics: JSON.stringify(head.metrics),
     created: head.created,
   };
@@ -171,7 +175,7 @@ function decodeMetadata(metadata: Readonly<Record<string, string>>, path: string
     counts: json('counts', isCounts),
     training: json('training', isTrainingReport),
     temperature: json('temperature', isNumber),
-    unknownThreshold: json('unknownThreshold', isNullOr(isNumber)),
+    unknown: json('unknown', isNullOr(isDetector)),
     metrics: json('metrics', isJson),
     created: text('created'),
   };
@@ -217,13 +221,20 @@ function isCounts(value: unknown): value is HeadFields['counts'] {
   return 'train' in value && isCount(value.train) && 'validation' in value && isCount(value.validation);
 }
 
+function isDetector(value: unknown): value is Omit<UnknownDetector, 'means'> {
+  if (typeof value !== 'object' || value === null || !('rate' in value) || !('typical' in value)) return false;
+  const { rate, typical } = value;
+  if (!(isNumber(rate) || rate === 'off') || typeof typical !== 'object' || typical === null) return false;
+  return 'count' in typical && isNumber(typical.count) && 'scores' in typical && isArrayOf(isNumber)(typical.scores);
+}
+
 function isTrainingReport(value: unknown): value is TrainingReport {
   if (typeof value !== 'object' || value === null) return false;
   const entries = new Map<string, unknown>(Object.entries(value));
   const reasons: unknown[] = ['gradient', 'max-iterations', 'enough', 'line-search'];
   return (
     ['iterations', 'loss', 'gradientNorm', 'tolerance', 'labelSmoothing'].every((key) => isNumber(entries.get(key))) &&
-    ['converged', 'standardize'].every((key) => typeof entries.get(key) === 'boolean') &&
+    ['converged', 'whiten'].every((key) => typeof entries.get(key) === 'boolean') &&
     reasons.includes(entries.get('reason'))
   );
 }

@@ -1,25 +1,24 @@
-import { Matrix } from 'ml-matrix';
 import { LastlayerError } from '../util/errors.js';
-import { addScaled, dot, infinityNorm } from '../util/math.js';
+import { dot } from '../util/math.js';
 import { checkInteger, checkNumber } from '../util/validate.js';
-import { countLabels, momentsOf, trainingBlocks, type ExampleBlock, type Examples } from './examples.js';
+import { countLabels, trainingBlocks, type ExampleBlock, type Examples } from './examples.js';
 import { Head } from './head.js';
 import { minimizeTogether, type Iteration, type LbfgsResult } from './lbfgs.js';
 import { HeadObjective, toParameters, type HeadGraph, type ObjectiveOptions } from './objective.js';
-import { preconditionerFor, type Preconditioner } from './preconditioner.js';
-import { foldScaling, noScaling } from './standardize.js';
+import { preconditionerFor, type Coordinates, type Preconditioner } from './preconditioner.js';
 import type { LogitRow, RowMask } from './task.js';
+import { learnWhitening, noTransform, type HeadTransform } from './whiten.js';
 
 /**
  * λ if none is given and none is chosen. Accuracy and log loss on the validation split, for features of a ResNet-18
- * trained on natural pictures and, after the bar, of an untrained one:
+ * trained on natural pictures and, after the bar, of the bundled one:
  *
  *     λ      ants and bees, 245 pictures    10 Imagenette classes, 800     the same, 10 pictures a class
- *     0.001  0.902 0.563 | 0.588 1.986      0.940 0.199 | 0.348 3.132      0.918 0.266 | 0.275 3.397
- *     0.01   0.895 0.412 | 0.595 1.223      0.940 0.172 | 0.395 2.088      0.918 0.251 | 0.283 2.790
- *     0.1    0.889 0.326 | 0.647 0.751      0.948 0.192 | 0.395 1.771      0.918 0.281 | 0.278 2.324
- *     0.3    0.895 0.316 | 0.673 0.662      0.948 0.244 | 0.388 1.824      0.923 0.332 | 0.275 2.186
- *     1      0.876 0.327 | 0.660 0.634      0.945 0.372 | 0.368 1.940      0.920 0.450 | 0.270 2.144
+ *     0.001  0.902 0.389 | 0.725 1.256      0.945 0.175 | 0.670 1.283      0.932 0.225 | 0.527 1.734
+ *     0.01   0.902 0.310 | 0.719 0.901      0.945 0.168 | 0.667 1.041      0.932 0.230 | 0.532 1.517
+ *     0.1    0.908 0.265 | 0.725 0.616      0.943 0.218 | 0.682 0.968      0.930 0.286 | 0.540 1.397
+ *     0.3    0.922 0.268 | 0.752 0.526      0.943 0.299 | 0.682 1.071      0.930 0.358 | 0.542 1.400
+ *     1      0.908 0.301 | 0.778 0.483      0.948 0.492 | 0.693 1.348      0.932 0.515 | 0.565 1.486
  *
  * 0.1 is best or near the best in most columns, and λ should fall rather than rise with the number of pictures.
  */
@@ -50,11 +49,11 @@ export interface FitHeadOptions {
   /** ε, 0 ≤ ε < 1: the fraction of each target that is spread over all classes. @default 0 */
   labelSmoothing?: number | undefined;
   /**
-   * Train on features of mean 0 and standard deviation 1. The penalty is then on the weights of the standardised features,
-   * so it does not depend on the features' units. The head applies to raw embeddings either way.
+   * Train on half-whitened features, see {@link learnWhitening}. The penalty is then on their weights, so it does not depend on the
+   * features' units. The head applies to raw embeddings either way.
    * @default true
    */
-  standardize?: boolean | undefined;
+  whiten?: boolean | undefined;
   /**
    * Converged once the gradient's largest entry is at most this.
    * @default 1e-6, or once the objective is within about 4e-7 of its optimum, relative to it, if there are many rows and classes
@@ -69,8 +68,9 @@ export interface FitHeadOptions {
 /**
  * Fits a head to the masked rows.
  * @param options.mask @default all rows
- * @param options.start where to start, on standardised features: W [N × D] then b [N]. @default zero
- * @param options.preconditioner of standardised features like these. @default one is made if the data are large
+ * @param options.start where to start, on mapped features: W [N × D] then b [N]. @default zero
+ * @param options.transform what the features are mapped by. @default learnt from the rows if `whiten` is on
+ * @param options.preconditioner of mapped features like these. @default one is made if the data are large
  * @throws as {@link fit} does
  */
 export async function fitHead(
@@ -79,19 +79,19 @@ export async function fitHead(
   options: FitHeadOptions & {
     mask?: RowMask | undefined;
     start?: Float64Array | undefined;
+    transform?: HeadTransform | undefined;
     preconditioner?: Preconditioner | undefined;
   },
 ): Promise<Head> {
-  const { task, source, names, labelSets, targets } = examples;
-  const { l2 = DEFAULT_L2, tolerance = DEFAULT_TOLERANCE, standardize = true } = options;
+  const { task, source, names, labelSets } = examples;
+  const { l2 = DEFAULT_L2, tolerance = DEFAULT_TOLERANCE, whiten = true } = options;
   const gap = options.tolerance === undefined ? DEFAULT_GAP : 0;
   const { mask = () => true, labelSmoothing = 0, modelId, transformId } = options;
   const [count, width] = [names.length, source.width];
-  const [moments] = standardize ? await momentsOf(source, 1, (row) => (targets[row]! >= 0 && mask(row) ? 0 : -1)) : [];
-  const scaling = moments?.scaling() ?? noScaling(width);
-  const found = await fit(graph, await trainingBlocks(examples, mask, scaling), {
+  const transform = options.transform ?? (whiten ? await learnWhitening(graph, examples, mask) : noTransform);
+  const found = await fit(graph, await trainingBlocks(examples, mask, transform), {
     ...options,
-    preconditioner: options.preconditioner ?? (await preconditionerFor(graph, examples, mask, scaling)),
+    preconditioner: options.preconditioner ?? (await preconditionerFor(graph, examples, mask, transform)),
     count,
     labelSets,
     width,
@@ -100,16 +100,15 @@ export async function fitHead(
     gap,
   });
   const { iterations, converged, reason, loss, gradientNorm } = found;
-  const W = Matrix.from1DArray(count, width, found.x.subarray(0, count * width));
   return new Head({
-    ...foldScaling(W, found.x.subarray(count * width), scaling),
+    ...(await transform.fold(found.x.subarray(0, count * width), found.x.subarray(count * width))),
     kind: task.kind,
     labels: names,
     modelId,
     transformId,
     l2,
     counts: { train: countLabels(examples, mask), validation: names.map(() => 0) },
-    training: { iterations, converged, reason, loss, gradientNorm, tolerance, standardize, labelSmoothing },
+    training: { iterations, converged, reason, loss, gradientNorm, tolerance, whiten, labelSmoothing },
     metrics: null,
     created: new Date().toISOString(),
   });
@@ -163,28 +162,16 @@ export async function minimizeHeads(
   { l2, starts, tolerance, gap = 0, maxIterations = DEFAULT_MAX_ITERATIONS, ...options }: MinimizeOptions,
 ): Promise<LbfgsResult[]> {
   const { preconditioner, onHeldOut, isEnough, signal, onIteration } = options;
-  const coordinates = await preconditioner?.at(starts[0]!, objective.count, l2);
+  const coordinates = await (preconditioner?.at(starts, objective.count, l2) ??
+    plainCoordinates(starts, objective.count));
   let isNear = false;
-  const toParameters = async (points: readonly Float64Array[]): Promise<readonly Float64Array[]> => {
-    const moved = (await coordinates?.toParameters(points)) ?? points;
-    return moved.map((x, h) => {
-      const sum = starts[h]!.slice();
-      addScaled(sum, 1, x);
-      return sum;
-    });
-  };
   const evaluate = async (points: readonly Float64Array[]) => {
-    const values = await objective.at(await toParameters(points), l2);
-    onHeldOut?.(values.map(({ heldOut }) => heldOut));
-    const gradients = values.map(({ gradient }) => gradient);
-    const moved = (await coordinates?.toGradients(gradients)) ?? gradients;
+    const { heads, gradient } = await objective.at(await coordinates.toParameters(points), l2);
+    onHeldOut?.(heads.map(({ heldOut }) => heldOut));
+    const gradients = await coordinates.toGradients(gradient);
     // In these coordinates the objective is about ½ ‖u − u*‖² above its optimum, and ∇f about u − u*.
-    isNear = coordinates !== undefined && moved.every((g, h) => dot(g, g) / 2 <= gap * values[h]!.loss);
-    return values.map(({ loss, gradient }, h) => ({
-      loss,
-      gradient: moved[h]!,
-      gradientNorm: infinityNorm(gradient),
-    }));
+    isNear = preconditioner !== undefined && gradients.every((g, h) => dot(g, g) / 2 <= gap * heads[h]!.loss);
+    return heads.map(({ loss, gradientNorm }, h) => ({ loss, gradientNorm, gradient: gradients[h]! }));
   };
   const found = await minimizeTogether(
     evaluate,
@@ -200,12 +187,41 @@ export async function minimizeHeads(
   ).catch((error: unknown) => {
     if (!(error instanceof RangeError)) throw error;
     throw new LastlayerError(
-      'The embeddings are too large to train on: their products exceed the range of float32. Train with standardised ' +
-        'features.',
+      'The embeddings are too large to train on: their products exceed the range of float32. Leave `whiten` on.',
     );
   });
-  const optima = await toParameters(found.map(({ x }) => x));
-  return found.map((result, h) => ({ ...result, x: optima[h]! }));
+  const { W, b } = await coordinates.toParameters(found.map(({ x }) => x));
+  return found.map((result, h) => {
+    const x = new Float64Array(starts[h]!.length);
+    x.set(W.subarray((h * W.length) / starts.length, ((h + 1) * W.length) / starts.length));
+    x.set(b.subarray(h * objective.count, (h + 1) * objective.count), x.length - objective.count);
+    return { ...result, x };
+  });
+}
+
+/** The parameters themselves, as differences from the starts. */
+function plainCoordinates(starts: readonly Float64Array[], count: number): Coordinates {
+  const size = starts[0]!.length - count;
+  return {
+    toParameters: (points) => {
+      const [W, b] = [new Float32Array(starts.length * size), new Float32Array(starts.length * count)];
+      points.forEach((u, h) => {
+        const start = starts[h]!;
+        for (let k = 0, at = h * size; k < size; k++, at++) W[at] = start[k]! + u[k]!;
+        for (let n = 0, at = h * count; n < count; n++, at++) b[at] = start[size + n]! + u[size + n]!;
+      });
+      return Promise.resolve({ W, b });
+    },
+    toGradients: ({ W, b }) =>
+      Promise.resolve(
+        starts.map(({ length }, h) => {
+          const gradient = new Float64Array(length);
+          gradient.set(W.subarray(h * size, (h + 1) * size));
+          gradient.set(b.subarray(h * count, (h + 1) * count), size);
+          return gradient;
+        }),
+      ),
+  };
 }
 
 export interface FitOptions extends Omit<MinimizeOptions, 'starts' | 'onHeldOut' | 'isEnough'>, ObjectiveOptions {
@@ -214,7 +230,7 @@ export interface FitOptions extends Omit<MinimizeOptions, 'starts' | 'onHeldOut'
 }
 
 /**
- * Minimises the objective of one head on blocks of standardised rows. The same input gives the same bits on one machine.
+ * Minimises the objective of one head on blocks of rows. The same input gives the same bits on one machine.
  * @throws {LastlayerError} if the features are too large for float32, or there is no finite optimum: no penalty, no
  *   smoothing, and classes (or one label's two sides) that a plane separates
  * @throws the signal's reason, once it is aborted

@@ -1,11 +1,21 @@
 import { Matrix } from 'ml-matrix';
-import { LastlayerError } from '../util/errors.js';
+import { LastlayerError, UsageError } from '../util/errors.js';
 import type { JsonValue } from '../util/json.js';
 import { sigmoid, softmax } from '../util/math.js';
 import { checkInteger, checkNumber } from '../util/validate.js';
 import type { StopReason } from './lbfgs.js';
 import { DEFAULT_THRESHOLD } from './metrics.js';
 import type { HeadKind } from './task.js';
+import {
+  checkRate,
+  checkTypical,
+  isUnknown,
+  type Typicality,
+  typicalityOf,
+  typicalScore,
+  type TypicalScores,
+  type UnknownRate,
+} from './unknown.js';
 
 /** How many classes are given for a picture, unless another number is asked for. */
 export const DEFAULT_TOP_K = 3;
@@ -120,19 +130,39 @@ export class Head implements HeadFields {
   }
 
   /**
-   * Whether pictures are probably of none of the classes: less similar to any of them, by the cosine to the class means,
-   * than 95 % of the pictures that were classified correctly in training. This catches most pictures of other things, but
-   * not one that looks like a class and is something else.
+   * How typical pictures are of their most probable class, and whether they are so little that they are unlike the training
+   * pictures, see {@link UnknownDetector}. This catches most pictures of other things, but not one that looks like a class
+   * and is something else.
    * @param embeddings [rows × width] row-major
-   * @returns [rows]; always false for a head without class means
+   * @returns [rows]
    * @throws {LastlayerError} as {@link logits} does
    */
-  areUnknown(embeddings: Float32Array): boolean[] {
+  typicality(embeddings: Float32Array): Typicality[] {
     const X = this.rowsOf(embeddings);
     const { unknown } = this;
-    if (!unknown) return Array.from({ length: X.rows }, () => false);
+    if (!unknown) return Array.from({ length: X.rows }, () => ({ typicality: null, unknown: false }));
+    const probabilities = this.predictProba(embeddings);
     const products = X.mmul(unknown.means.transpose());
-    return X.to2DArray().map((row, i) => products.maxRow(i) / (Math.hypot(...row) || 1) < unknown.threshold);
+    return X.to2DArray().map((row, i) => {
+      const cosine = products.maxRow(i) / (Math.hypot(...row) || 1);
+      const typicality = typicalityOf(typicalScore(cosine, probabilities.maxRow(i)), unknown.typical);
+      return { typicality, unknown: isUnknown(typicality, unknown.rate) };
+    });
+  }
+
+  /**
+   * The same head with another rate of unknown pictures.
+   * @throws {UsageError} if it is not above 0 and below 1, or the head has nothing to tell unknown pictures by
+   */
+  withUnknown(rate: UnknownRate): Head {
+    checkRate(rate);
+    if (this.unknown) return this.with({ unknown: { ...this.unknown, rate } });
+    if (rate === 'off') return this;
+    const reason =
+      this.kind === 'multilabel' ? 'a multilabel head calls none so' : 'it was trained without cross-validation';
+    throw new UsageError(
+      `The head cannot call pictures unknown, as ${reason}. Leave out the rate of unknown pictures (--unknown).`,
+    );
   }
 
   /**
@@ -205,22 +235,22 @@ export interface TrainingReport {
   converged: boolean;
   /** Why the optimiser stopped. */
   reason: StopReason;
-  /** The objective at the end: weighted mean cross-entropy in nats + λ/2 ‖W‖², on standardised features if `standardize` is on. */
+  /** The objective at the end: weighted mean cross-entropy in nats + λ/2 ‖W‖², on half-whitened features if `whiten` is on. */
   loss: number;
   /** ‖∇f‖∞ at the end. */
   gradientNorm: number;
   tolerance: number;
-  standardize: boolean;
+  whiten: boolean;
   /** ε */
   labelSmoothing: number;
 }
 
-/** A picture is unknown if the cosine of its embedding to every class mean is below the threshold. */
+/** A picture is unknown if a smaller share than the rate of the right out-of-fold predictions are less typical than it. */
 export interface UnknownDetector {
   /** The mean direction of each class, rows of length 1; [N, D]. */
   means: Matrix;
-  /** −1 … 1 */
-  threshold: number;
+  typical: TypicalScores;
+  rate: UnknownRate;
 }
 
 /** What makes a head. */
@@ -246,7 +276,7 @@ export interface HeadFields {
   thresholds?: readonly number[] | null | undefined;
   /** T > 0. @default 1 */
   temperature?: number | undefined;
-  /** What tells pictures of none of the classes; null if no picture is ever called unknown. @default null */
+  /** What tells how typical a picture is; null if nothing does. @default null */
   unknown?: UnknownDetector | null | undefined;
   /** The pictures that it was trained on, see {@link pictureKeys}; null if that is not known. @default null */
   trainedOn?: Float64Array | null | undefined;
@@ -302,5 +332,6 @@ function checkFields(fields: Head): void {
         `weights, [${weights.rows}, ${weights.columns}].`,
     );
   }
-  checkNumber("The head's threshold", unknown.threshold, { min: -1, max: 1, Failure: LastlayerError });
+  checkTypical(unknown.typical);
+  checkRate(unknown.rate, { Failure: LastlayerError });
 }

@@ -1,4 +1,4 @@
-import { addScaled, difference, dot, infinityNorm, scale } from '../util/math.js';
+import { addScaled, addTwoScaled, difference, dot, dots, infinityNorm, scale } from '../util/math.js';
 
 /** A smooth function and its gradient at x, both of which it may compute with rounding errors. */
 export type Objective = (x: Float64Array) => Promise<Value>;
@@ -59,11 +59,17 @@ interface Point extends Trial {
   gradientNorm: number;
 }
 
-/** s = xₖ₊₁ − xₖ, y = ∇fₖ₊₁ − ∇fₖ and ρ = 1 / yᵀs. */
+/** s = xₖ₊₁ − xₖ and y = ∇fₖ₊₁ − ∇fₖ, with sᵀy and yᵀy. */
 interface CorrectionPair {
   s: Float64Array;
   y: Float64Array;
-  rho: number;
+  sy: number;
+  yy: number;
+  /** sᵀ∇f and yᵀ∇f where the last direction was asked for. */
+  sg: number;
+  yg: number;
+  /** For each older pair, the product of its s, and that of its y, with this y. */
+  older: { sy: number; yy: number }[];
 }
 
 /**
@@ -103,7 +109,7 @@ export async function minimizeLbfgs(
   if (!Number.isFinite(point.loss) || !Number.isFinite(point.gradientNorm)) {
     throw new RangeError(`The objective is not finite at the start: ${point.loss}, gradient ${point.gradientNorm}.`);
   }
-  const pairs: CorrectionPair[] = [];
+  const corrections = new Corrections(history);
   for (let iteration = 0; ; iteration++) {
     const converged = point.gradientNorm <= tolerance;
     const finish = (reason: StopReason): LbfgsResult => {
@@ -115,17 +121,17 @@ export async function minimizeLbfgs(
     if (isEnough?.()) return finish('enough');
     if (iteration >= maxIterations) return finish('max-iterations');
 
-    let next = pairs.length > 0 ? await search(point, quasiNewtonDirection(point.gradient, pairs), 1) : undefined;
+    let next = corrections.isEmpty ? undefined : await search(point, corrections.direction(point.gradient), 1);
     if (!next) {
       // At the start, or once rounding errors have spoilt the remembered curvature: steepest descent.
-      pairs.length = 0;
+      corrections.clear();
       const steepest = point.gradient.slice();
       scale(steepest, -1);
       next = await search(point, steepest, Math.min(1, 1 / Math.sqrt(dot(steepest, steepest))));
     }
     if (!next) return finish('line-search');
 
-    remember(pairs, point, next, history);
+    corrections.add(point, next);
     point = next;
     onIteration?.({ iteration: iteration + 1, loss: point.loss, gradientNorm: point.gradientNorm });
   }
@@ -180,34 +186,77 @@ export async function minimizeTogether(
 }
 
 /**
- * −H ∇f by the two-loop recursion (algorithm 7.4), with H₀ = (sᵀy / yᵀy) I of the newest pair (equation 7.20).
+ * The newest correction pairs, and −H ∇f from them by the two-loop recursion (algorithm 7.4), with H₀ = (sᵀy / yᵀy) I of the newest
+ * pair (equation 7.20). The recursion needs only the products of s, y and ∇f with each other (Chen et al. 2014, "Large-scale L-BFGS
+ * using MapReduce"), and those of a pair with older ones are differences of theirs with ∇f, so each vector is read twice, not four
+ * times.
  */
-function quasiNewtonDirection(gradient: Float64Array, pairs: readonly CorrectionPair[]): Float64Array {
-  const direction = gradient.slice();
-  const alphas: number[] = [];
-  for (const { s, y, rho } of pairs.toReversed()) {
-    const alpha = rho * dot(s, direction);
-    alphas.push(alpha);
-    addScaled(direction, -alpha, y);
-  }
-  const { rho, y: newest } = pairs.at(-1)!;
-  scale(direction, 1 / (rho * dot(newest, newest)));
-  for (const { s, y, rho } of pairs) {
-    const beta = rho * dot(y, direction);
-    addScaled(direction, alphas.pop()! - beta, s);
-  }
-  scale(direction, -1);
-  return direction;
-}
+class Corrections {
+  /** Oldest first. */
+  private readonly pairs: CorrectionPair[] = [];
 
-/** Keeps the newest pairs. One without positive curvature, which only rounding errors can give, would spoil H. */
-function remember(pairs: CorrectionPair[], from: Point, to: Point, history: number): void {
-  const s = difference(to.x, from.x);
-  const y = difference(to.gradient, from.gradient);
-  const curvature = dot(s, y);
-  if (!(curvature > Number.EPSILON * dot(y, y))) return;
-  pairs.push({ s, y, rho: 1 / curvature });
-  if (pairs.length > history) pairs.shift();
+  constructor(private readonly most: number) {}
+
+  get isEmpty(): boolean {
+    return this.pairs.length === 0;
+  }
+
+  clear(): void {
+    this.pairs.length = 0;
+  }
+
+  /**
+   * Keeps what a step found. A pair without positive curvature, which only rounding errors can give, would spoil H.
+   * @param from where the last direction was asked for, if there are pairs
+   */
+  add(from: Point, to: Point): void {
+    const { pairs } = this;
+    const s = difference(to.x, from.x);
+    const y = difference(to.gradient, from.gradient);
+    const [sy, yy] = dots(s, y, y);
+    if (!(sy > Number.EPSILON * yy)) return;
+    if (pairs.length === this.most) {
+      pairs.shift();
+      for (const { older } of pairs) older.shift();
+    }
+    pairs.push({ s, y, sy, yy, sg: 0, yg: 0, older: [] });
+  }
+
+  /** @param gradient at the last point */
+  direction(gradient: Float64Array): Float64Array {
+    const { pairs } = this;
+    const newest = pairs.at(-1)!;
+    const isNew = newest.older.length < pairs.length - 1;
+    for (const pair of pairs) {
+      const [sg, yg] = dots(pair.s, pair.y, gradient);
+      if (isNew && pair !== newest) newest.older.push({ sy: sg - pair.sg, yy: yg - pair.yg });
+      Object.assign(pair, { sg, yg });
+    }
+    const last = pairs.length - 1;
+    const scaling = newest.sy / newest.yy;
+    const alphas = pairs.map(() => 0);
+    for (let i = last; i >= 0; i--) {
+      let product = pairs[i]!.sg;
+      for (let j = i + 1; j <= last; j++) product -= alphas[j]! * pairs[j]!.older[i]!.sy;
+      alphas[i] = product / pairs[i]!.sy;
+    }
+    const gammas = pairs.map(() => 0);
+    for (let i = 0; i <= last; i++) {
+      const { yg, yy, sy, older } = pairs[i]!;
+      let product = yg - alphas[i]! * yy;
+      for (let j = 0; j < i; j++) product -= alphas[j]! * older[j]!.yy;
+      for (let j = i + 1; j <= last; j++) product -= alphas[j]! * pairs[j]!.older[i]!.yy;
+      product *= scaling;
+      for (let j = 0; j < i; j++) product += gammas[j]! * older[j]!.sy;
+      gammas[i] = alphas[i]! - product / sy;
+    }
+    const direction = new Float64Array(gradient.length);
+    addScaled(direction, -scaling, gradient);
+    pairs.forEach(({ s, y }, i) => {
+      addTwoScaled(direction, -gammas[i]!, s, scaling * alphas[i]!, y);
+    });
+    return direction;
+  }
 }
 
 /** Sufficient decrease and curvature: Nocedal and Wright's values for quasi-Newton methods (section 3.1). */

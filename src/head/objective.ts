@@ -22,16 +22,19 @@ export interface LeftOut {
   foldOf: Int32Array;
   /** The fold that each head leaves out. */
   folds: readonly number[];
-  /** For each head, how much the square of a feature's weight counts in the penalty, [D]. @default 1 each */
-  penalties?: readonly Float64Array[] | undefined;
 }
 
-/** The objective of one head at a point. */
+/** The objectives of some heads, each at a point. */
 export interface Evaluated {
-  loss: number;
-  gradient: Float64Array;
-  /** The mean log loss on the fold that the head leaves out; NaN if it leaves out none. */
-  heldOut: number;
+  heads: {
+    loss: number;
+    /** ‖∇f‖∞ */
+    gradientNorm: number;
+    /** The mean log loss on the fold that the head leaves out; NaN if it leaves out none. */
+    heldOut: number;
+  }[];
+  /** Of all heads: by W [heads × N × D] and by b [heads × N]. */
+  gradient: Parameters;
 }
 
 /** Sums over rows: Σ wᵢ tᵢ xᵢᵀ [N × D], then Σ wᵢ tᵢ [N]; and Σ wᵢ. */
@@ -57,8 +60,8 @@ interface HeadSums {
  * Both are exponential families (Bishop, Pattern Recognition and Machine Learning, section 2.4): H(t, z) = A(z) − tᵀz, where A
  * is the log-partition function, and ∇A is the vector of probabilities. So the targets enter only through Σ wᵢ tᵢ xᵢᵀ, which
  * is summed once, and a pass over the data computes A and ∇A. Heads that leave out one fold each are evaluated in the same pass:
- * one product of matrices with all their weights side by side uses the processor better than one for each. Blocks, and the values
- * of A, are summed in float64.
+ * one product of matrices with all their weights side by side uses the processor better than one for each. The values of A
+ * are summed in float64.
  */
 export class HeadObjective {
   private constructor(
@@ -88,58 +91,39 @@ export class HeadObjective {
 
   /**
    * Evaluates all heads.
-   * @param points each head's W [N × D] row-major, then b [N], which are rounded to float32 for the products
+   * @param parameters of all heads: W [heads × N × D], row-major, and b [heads × N]
    * @param l2 λ ≥ 0
    */
-  async at(points: readonly Float64Array[], l2: number): Promise<Evaluated[]> {
-    const { count, width, leftOut } = this.options;
-    const heads = points.length;
+  async at(parameters: Parameters, l2: number): Promise<Evaluated> {
+    const { count, width } = this.options;
+    const { W, b } = parameters;
+    const heads = this.sums.length;
     const size = count * width;
-    const W = new Float32Array(heads * size);
-    const b = new Float32Array(heads * count);
-    points.forEach((x, h) => {
-      W.set(x.subarray(0, size), h * size);
-      b.set(x.subarray(size), h * count);
-    });
-    const [dW, db] = [new Float64Array(W.length), new Float64Array(b.length)];
     const [inside, outside] = [new Float64Array(heads), new Float64Array(heads)];
+    let gradient: Parameters = { W: new Float32Array(W.length), b: new Float32Array(b.length) };
     for await (const block of this.blocks) {
       const weights = this.weightsOf(block, heads);
-      const found = await this.graph.gradient(block.features, weights, { W, b }, count);
+      const found = await this.graph.gradient(block.features, weights, parameters, count, gradient);
       for (let k = 0; k < weights.length; k++) {
         const h = k % heads;
         if (weights[k]! > 0) inside[h]! += weights[k]! * found.A[k]!;
         else outside[h]! += (block.weights?.[(k - h) / heads] ?? 1) * found.A[k]!;
       }
-      addFloats(dW, 1, found.dW);
-      addFloats(db, 1, found.db);
+      gradient = found.gradient;
     }
-    return points.map((x, h) => {
-      const { inside: train, outside: held } = this.sums[h]!;
-      const penalties = leftOut?.penalties?.[h];
-      const gradient = new Float64Array(x.length);
-      let [loss, penalty, heldOut] = [inside[h]!, 0, outside[h]!];
-      const { sums: ofTrain } = train;
-      const { sums: ofHeld } = held;
-      const perWeight = 1 / train.weight;
-      for (let k = 0, j = 0, at = h * size; k < size; k++, at++) {
-        const slope = l2 * (penalties ? penalties[j]! : 1) * x[k]!;
-        penalty += slope * x[k]!;
-        // Of the parameters as they were rounded, as those of A are.
-        loss -= ofTrain[k]! * W[at]!;
-        heldOut -= ofHeld[k]! * W[at]!;
-        gradient[k] = (dW[at]! - ofTrain[k]!) * perWeight + slope;
-        if (++j === width) j = 0;
-      }
-      for (let n = 0; n < count; n++) {
-        const bias = b[h * count + n]!;
-        loss -= train.sums[size + n]! * bias;
-        heldOut -= held.sums[size + n]! * bias;
-        gradient[size + n] = (db[h * count + n]! - train.sums[size + n]!) / train.weight;
-      }
-      if (this.graph.task.hasClasses) centre(gradient.subarray(size));
-      return { loss: loss / train.weight + penalty / 2, gradient, heldOut: heldOut / held.weight };
+    const values = this.sums.map(({ inside: train, outside: held }, h) => {
+      const ofHead = (of: Parameters): Parameters => ({
+        W: of.W.subarray(h * size, (h + 1) * size),
+        b: of.b.subarray(h * count, (h + 1) * count),
+      });
+      const trained = addTargets(ofHead(parameters), ofHead(gradient), train, l2, this.graph.task.hasClasses);
+      return {
+        loss: (inside[h]! - trained.fit) / train.weight + (l2 / 2) * trained.squares,
+        gradientNorm: trained.gradientNorm,
+        heldOut: (outside[h]! - inner(ofHead(parameters), held)) / held.weight,
+      };
     });
+    return { heads: values, gradient };
   }
 
   /** Each row's weight for each head, 0 if the head leaves it out; [rows × heads]. */
@@ -201,12 +185,40 @@ async function sumTargets(
 }
 
 /**
- * Takes the mean from the gradient by the biases of classes. It is 0 but for the rounding of probabilities, and the optimiser would
- * follow it for ever, as nothing changes if all biases do alike.
+ * From the probabilities' part of a head's gradient, Σ wᵢ pᵢ xᵢᵀ and Σ wᵢ pᵢ, makes the whole of it, in place.
+ * @returns Σ wᵢ tᵢᵀ(W xᵢ + b), ‖W‖² and ‖∇f‖∞
  */
-function centre(gradient: Float64Array): void {
-  const mean = sum(gradient) / gradient.length;
-  for (let n = 0; n < gradient.length; n++) gradient[n]! -= mean;
+function addTargets({ W, b }: Parameters, gradient: Parameters, targets: TargetSums, l2: number, hasClasses: boolean) {
+  const { sums, weight } = targets;
+  const size = W.length;
+  let [fit, squares, gradientNorm] = [0, 0, 0];
+  const perWeight = 1 / weight;
+  for (let k = 0; k < size; k++) {
+    const value = W[k]!;
+    fit += sums[k]! * value;
+    squares += value * value;
+    const slope = (gradient.W[k]! - sums[k]!) * perWeight + l2 * value;
+    gradient.W[k] = slope;
+    gradientNorm = Math.max(gradientNorm, Math.abs(slope));
+  }
+  const slopes = Float64Array.from(gradient.b, (value, n) => (value - sums[size + n]!) * perWeight);
+  // The mean is 0 but for the rounding of probabilities, and the optimiser would follow it for ever, as nothing changes if the
+  // biases of all classes do alike.
+  const mean = hasClasses ? sum(slopes) / slopes.length : 0;
+  for (let n = 0; n < b.length; n++) {
+    fit += sums[size + n]! * b[n]!;
+    gradient.b[n] = slopes[n]! - mean;
+    gradientNorm = Math.max(gradientNorm, Math.abs(slopes[n]! - mean));
+  }
+  return { fit, squares, gradientNorm };
+}
+
+/** Σ wᵢ tᵢᵀ(W xᵢ + b) */
+function inner({ W, b }: Parameters, { sums }: TargetSums): number {
+  let total = 0;
+  for (let k = 0; k < W.length; k++) total += sums[k]! * W[k]!;
+  for (let n = 0; n < b.length; n++) total += sums[W.length + n]! * b[n]!;
+  return total;
 }
 
 type Blocks = Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>;
@@ -221,10 +233,8 @@ export function toParameters(x: Float64Array, count: number): Parameters {
 export interface BlockGradient {
   /** Each row's log-partition for each head, in nats; [rows × heads]. */
   A: Float32Array;
-  /** Σ wᵢ pᵢ xᵢᵀ; [heads × N × width], row-major. */
-  dW: Float32Array;
-  /** Σ wᵢ pᵢ; [heads × N]. */
-  db: Float32Array;
+  /** Σ wᵢ pᵢ xᵢᵀ [heads × N × width], row-major, and Σ wᵢ pᵢ [heads × N], of this block and those before. */
+  gradient: Parameters;
 }
 
 /** W [N × width], row-major, and b [N]. */
@@ -250,6 +260,8 @@ export class HeadGraph {
     private readonly gradientSession: InferenceSession,
     private readonly logitsSession: InferenceSession,
     private readonly rotationSession: InferenceSession,
+    private readonly gramSession: InferenceSession,
+    private readonly rootSession: InferenceSession,
   ) {}
 
   /** Builds the graphs, which work for any number of labels and features. */
@@ -259,6 +271,8 @@ export class HeadGraph {
       await InferenceSession.create(gradientGraph(task), SESSION_OPTIONS),
       await InferenceSession.create(logitsGraph(), SESSION_OPTIONS),
       await InferenceSession.create(rotationGraph(), SESSION_OPTIONS),
+      await InferenceSession.create(gramGraph(), SESSION_OPTIONS),
+      await InferenceSession.create(rootGraph(), SESSION_OPTIONS),
     );
   }
 
@@ -278,12 +292,14 @@ export class HeadGraph {
    * @param weights w [rows × heads]
    * @param parameters of all heads: W [heads × N × width] and b [heads × N]
    * @param count N
+   * @param before the gradient of the blocks before this one, to which its own is added
    */
   async gradient(
     features: Float32Array,
     weights: Float32Array,
     { W, b }: Parameters,
     count: number,
+    before: Parameters,
   ): Promise<BlockGradient> {
     const width = W.length / b.length;
     const [rows, heads] = [features.length / width, b.length / count];
@@ -293,8 +309,10 @@ export class HeadGraph {
       W: new Tensor('float32', W, [b.length, width]),
       b: new Tensor('float32', b, [b.length]),
       shape: new Tensor('int64', BigInt64Array.of(BigInt(rows), BigInt(heads), BigInt(count)), [3]),
+      dWBefore: new Tensor('float32', before.W, [b.length, width]),
+      dbBefore: new Tensor('float32', before.b, [b.length]),
     });
-    return { A: floats(A), dW: floats(dW), db: floats(db) };
+    return { A: floats(A), gradient: { W: floats(dW), b: floats(db) } };
   }
 
   /**
@@ -328,8 +346,41 @@ export class HeadGraph {
     return floats(rotated);
   }
 
+  /**
+   * S + XᵀX.
+   * @param S [width × width]
+   * @param features X [rows × width], row-major
+   */
+  async addGram(S: Float32Array, features: Float32Array): Promise<Float32Array> {
+    const width = Math.sqrt(S.length);
+    const { sum } = await this.gramSession.run({
+      S: new Tensor('float32', S, [width, width]),
+      X: new Tensor('float32', features, [features.length / width, width]),
+    });
+    return floats(sum);
+  }
+
+  /**
+   * A step of Newton and Schulz's iteration to a square root: Y ← Y M and Z ← M Z with M = μ (3I − μ² Z Y) / 2.
+   * @param Y [width × width]
+   * @param Z [width × width]
+   * @param factor μ
+   */
+  async rootStep(Y: Float32Array, Z: Float32Array, factor: number): Promise<[Float32Array, Float32Array]> {
+    const shape = [Math.sqrt(Y.length), Math.sqrt(Y.length)];
+    const { nextY, nextZ } = await this.rootSession.run({
+      Y: new Tensor('float32', Y, shape),
+      Z: new Tensor('float32', Z, shape),
+      linear: new Tensor('float32', [1.5 * factor], []),
+      cubic: new Tensor('float32', [factor ** 3 / 2], []),
+    });
+    return [floats(nextY), floats(nextZ)];
+  }
+
   /** Frees the sessions. Nothing can be computed any more. */
   async release(): Promise<void> {
+    await this.rootSession.release();
+    await this.gramSession.release();
     await this.rotationSession.release();
     await this.gradientSession.release();
     await this.logitsSession.release();
@@ -352,6 +403,8 @@ function gradientGraph({ partitionNodes }: Task): Uint8Array {
         tensorInfo('W', ['columns', 'width']),
         tensorInfo('b', ['columns']),
         tensorInfo('shape', [3], 'int64'),
+        tensorInfo('dWBefore', ['columns', 'width']),
+        tensorInfo('dbBefore', ['columns']),
       ],
       initializers: [
         initializer('rowAxis', [1], [0]),
@@ -365,8 +418,9 @@ function gradientGraph({ partitionNodes }: Task): Uint8Array {
         ...partitionNodes,
         node('Mul', ['P', 'w'], ['weighted']),
         node('Reshape', ['weighted', 'flat'], ['residual']),
-        node('Gemm', ['residual', 'X'], ['dW'], { transA: 1 }),
-        node('ReduceSum', ['residual', 'rowAxis'], ['db'], { keepdims: 0 }),
+        node('Gemm', ['residual', 'X', 'dWBefore'], ['dW'], { transA: 1 }),
+        node('ReduceSum', ['residual', 'rowAxis'], ['dbHere'], { keepdims: 0 }),
+        node('Add', ['dbHere', 'dbBefore'], ['db']),
       ],
       outputs: [
         tensorInfo('A', ['rows', 'heads']),
@@ -403,6 +457,42 @@ function rotationGraph(): Uint8Array {
       initializers: [],
       nodes: [node('MatMul', ['L', 'V'], ['left']), node('MatMul', ['left', 'R'], ['rotated'])],
       outputs: [tensorInfo('rotated', ['heads', 'classes', 'width'])],
+    }),
+  );
+}
+
+/** S + XᵀX. */
+function gramGraph(): Uint8Array {
+  const matrix = ['width', 'width'];
+  return encodeModel(
+    model({
+      name: 'gram',
+      inputs: [tensorInfo('S', matrix), tensorInfo('X', ['rows', 'width'])],
+      initializers: [],
+      nodes: [node('Gemm', ['X', 'X', 'S'], ['sum'], { transA: 1 })],
+      outputs: [tensorInfo('sum', matrix)],
+    }),
+  );
+}
+
+/** See {@link HeadGraph.rootStep}. */
+function rootGraph(): Uint8Array {
+  const matrix = ['width', 'width'];
+  return encodeModel(
+    model({
+      name: 'square-root',
+      inputs: [tensorInfo('Y', matrix), tensorInfo('Z', matrix), tensorInfo('linear', []), tensorInfo('cubic', [])],
+      initializers: [],
+      nodes: [
+        node('MatMul', ['Z', 'Y'], ['product']),
+        node('EyeLike', ['Y'], ['identity']),
+        node('Mul', ['identity', 'linear'], ['first']),
+        node('Mul', ['product', 'cubic'], ['second']),
+        node('Sub', ['first', 'second'], ['M']),
+        node('MatMul', ['Y', 'M'], ['nextY']),
+        node('MatMul', ['M', 'Z'], ['nextZ']),
+      ],
+      outputs: [tensorInfo('nextY', matrix), tensorInfo('nextZ', matrix)],
     }),
   );
 }

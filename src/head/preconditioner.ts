@@ -1,15 +1,15 @@
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import { sum } from '../util/math.js';
-import { countRows, evaluationBlocks, type ExampleBlock, type Examples } from './examples.js';
-import { toParameters, type HeadGraph } from './objective.js';
-import type { Scaling } from './standardize.js';
+import { countRows, evaluationBlocks, type ExampleBlock, type Examples, type FeatureTransform } from './examples.js';
+import { toParameters, type HeadGraph, type Parameters } from './objective.js';
 import type { RowMask } from './task.js';
+import { transpose } from './whiten.js';
 
 /**
- * Finding the axes of `width` features takes as long as some hundred evaluations, half of which they save, of an objective whose
- * rows × columns are `width`², where every head has a column per class.
+ * Finding the axes of `width` features takes as long as some hundred evaluations of an objective whose rows × columns are three times
+ * `width`², where every head has a column per class, and saves as many.
  */
-const COLUMNS_PER_AXIS = 0.8;
+const COLUMNS_PER_AXIS = 3;
 
 /** Smaller objectives are minimised in no time. */
 const LEAST_LOGITS = 2 ** 17;
@@ -25,12 +25,12 @@ const MOST_CLASSES = 256;
 const LEAST_CURVATURE = 1e-6;
 const FLOOR = 1e-6;
 
-/** Coordinates u of parameters x, in which the objective is about as curved in all directions: x = T u. */
+/** Coordinates u of the parameters x of several heads around a start each: x = start + T u. */
 export interface Coordinates {
-  /** T u of several heads. */
-  toParameters(points: readonly Float64Array[]): Promise<Float64Array[]>;
-  /** Tᵀ g, the gradients by u. */
-  toGradients(gradients: readonly Float64Array[]): Promise<Float64Array[]>;
+  /** All heads' parameters. */
+  toParameters(points: readonly Float64Array[]): Promise<Parameters>;
+  /** From the gradient by all heads' parameters, Tᵀ ∇f of each: the gradients by u. */
+  toGradients(gradient: Parameters): Promise<Float64Array[]>;
 }
 
 /** A preconditioner for the masked rows if there are so many that it pays. @param heads that are trained at once */
@@ -38,18 +38,18 @@ export async function preconditionerFor(
   graph: HeadGraph,
   examples: Examples,
   mask: RowMask,
-  scaling: Scaling,
+  transform: FeatureTransform,
   heads = 1,
 ): Promise<Preconditioner | undefined> {
   const rows = countRows(examples, mask);
   const { width } = examples.source;
   if (rows * examples.names.length * heads < Math.max(LEAST_LOGITS, COLUMNS_PER_AXIS * width ** 2)) return undefined;
-  return Preconditioner.create(graph, evaluationBlocks(examples, mask, scaling), width, rows);
+  return Preconditioner.create(graph, evaluationBlocks(examples, mask, transform), width, rows);
 }
 
 /**
- * An approximation of the objective's Hessian, in whose coordinates L-BFGS takes 3 to 6 times fewer evaluations to the same
- * optimum, so correlated are a backbone's features. The Hessian is Σᵢ Aᵢ ⊗ xᵢ xᵢᵀ / M + λI, with Aᵢ = diag pᵢ − pᵢ pᵢᵀ for
+ * An approximation of the objective's Hessian, in whose coordinates L-BFGS takes half to a third of the evaluations to the same
+ * optimum, so correlated are a backbone's features, half whitened, too. The Hessian is Σᵢ Aᵢ ⊗ xᵢ xᵢᵀ / M + λI, with Aᵢ = diag pᵢ − pᵢ pᵢᵀ for
  * classes and diag pᵢ (1 − pᵢ) for labels. Here it is Ā ⊗ S + λI, with the mean Ā of Aᵢ and S = XᵀX / M, as Martens and Grosse
  * (2015, "Optimizing Neural Networks with Kronecker-factored Approximate Curvature", section 3) do for a network's layer. With
  * Ā = U diag(α) Uᵀ and S = Q diag(σ) Qᵀ, W = U (V ∘ d) Qᵀ has the curvature 1 in all directions if dₙⱼ = (αₙ σⱼ + λ)^−½.
@@ -76,19 +76,23 @@ export class Preconditioner {
   ): Promise<Preconditioner | undefined> {
     const chosen = await everyNth(blocks, width, rows, ROWS_FOR_AXES);
     const count = chosen.length / width;
-    const columns = transpose(chosen, width);
-    const products = await graph.logits(columns, { W: columns, b: new Float32Array(width) });
-    if (!products.every(Number.isFinite)) return undefined;
-    const axes = eigen(Matrix.from1DArray(width, width, products).div(count));
+    const sums = await graph.addGram(new Float32Array(width * width), chosen);
+    const S = sums.map((value) => value / count);
+    if (!S.every(Number.isFinite)) return undefined;
+    const axes = eigen(Matrix.from1DArray(width, width, S));
     return new Preconditioner(graph, axes, await everyNth([{ features: chosen }], width, count, ROWS_FOR_CURVATURE));
   }
 
-  /** The coordinates around a point. @param x W [N × width] then b [N]. @param l2 λ */
-  async at(x: Float64Array, count: number, l2: number): Promise<Coordinates> {
+  /**
+   * The coordinates in which the objective is about as curved in all directions near the first start.
+   * @param starts each head's W [N × width] then b [N]
+   * @param l2 λ
+   */
+  async at(starts: readonly Float64Array[], count: number, l2: number): Promise<Coordinates> {
     const { graph } = this;
     const { Q, transposed, values: sigma } = this.axes;
     const width = sigma.length;
-    const { axes, values: alpha } = await this.curvature(x, count);
+    const { axes, values: alpha } = await this.curvature(starts[0]!, count);
     const none = new Float32Array(width);
     const least = sum(alpha) / count / 100 + LEAST_CURVATURE;
     const ofBias = alpha.map((value) => 1 / Math.sqrt(Math.max(value, least)));
@@ -98,33 +102,36 @@ export class Preconditioner {
       for (let j = 0; j < width; j++) d[k++] = 1 / Math.sqrt(alpha[n]! * sigma[j]! + floor);
     }
     const size = count * width;
-    const weightsOf = (vectors: readonly Float64Array[]): Float32Array => {
-      const all = new Float32Array(vectors.length * size);
-      vectors.forEach((vector, h) => {
-        all.set(vector.subarray(0, size), h * size);
-      });
-      return all;
-    };
+    const rotate = (
+      left: Float32Array | undefined,
+      values: Float32Array,
+      right: Float32Array,
+      rightTransposed: Float32Array,
+    ) => (left ? graph.rotate(left, values, right) : graph.logits(values, { W: rightTransposed, b: none }));
     return {
       toParameters: async (points) => {
-        const V = weightsOf(points);
-        for (let k = 0, at = 0; at < V.length; k = k + 1 === size ? 0 : k + 1, at++) V[at]! *= d[k]!;
-        const W = await (axes ? graph.rotate(axes.Q, V, transposed) : graph.logits(V, { W: Q, b: none }));
-        return points.map((u, h) => {
-          const result = new Float64Array(u.length);
-          result.set(W.subarray(h * size, (h + 1) * size));
-          const bias = u.subarray(size).map((value, n) => value * ofBias[n]!);
-          result.set(axes ? product(axes.Q, bias) : bias, size);
-          return result;
+        const V = new Float32Array(points.length * size);
+        points.forEach((u, h) => {
+          multiply(V.subarray(h * size, (h + 1) * size), u, d);
         });
+        const W = await rotate(axes?.Q, V, transposed, Q);
+        const b = new Float32Array(points.length * count);
+        points.forEach((u, h) => {
+          const start = starts[h]!;
+          add(W.subarray(h * size, (h + 1) * size), start);
+          const scaled = u.subarray(size).map((value, n) => value * ofBias[n]!);
+          const bias = axes ? product(axes.Q, scaled) : scaled;
+          for (let n = 0; n < count; n++) b[h * count + n] = start[size + n]! + bias[n]!;
+        });
+        return { W, b };
       },
-      toGradients: async (gradients) => {
-        const G = weightsOf(gradients);
-        const V = await (axes ? graph.rotate(axes.transposed, G, Q) : graph.logits(G, { W: transposed, b: none }));
-        return gradients.map((g, h) => {
-          const result = new Float64Array(g.length);
-          for (let k = 0, at = h * size; k < size; k++, at++) result[k] = V[at]! * d[k]!;
-          const bias = axes ? product(axes.transposed, g.subarray(size)) : g.subarray(size);
+      toGradients: async (gradient) => {
+        const V = await rotate(axes?.transposed, gradient.W, Q, transposed);
+        return starts.map((_, h) => {
+          const result = new Float64Array(size + count);
+          multiply(result, V.subarray(h * size, (h + 1) * size), d);
+          const ofHead = Float64Array.from(gradient.b.subarray(h * count, (h + 1) * count));
+          const bias = axes ? product(axes.transposed, ofHead) : ofHead;
           for (let n = 0; n < count; n++) result[size + n] = bias[n]! * ofBias[n]!;
           return result;
         });
@@ -179,6 +186,16 @@ function eigen(matrix: Matrix): Axes {
   };
 }
 
+/** into ← a ∘ b, as far as b goes. */
+function multiply(into: Float32Array | Float64Array, a: Float32Array | Float64Array, b: Float64Array): void {
+  for (let k = 0; k < b.length; k++) into[k] = a[k]! * b[k]!;
+}
+
+/** a ← a + b, as far as a goes. */
+function add(a: Float32Array, b: Float64Array): void {
+  for (let k = 0; k < a.length; k++) a[k]! += b[k]!;
+}
+
 /** A v of a square matrix. */
 function product(matrix: Float32Array, vector: Float64Array): Float64Array {
   const size = vector.length;
@@ -189,15 +206,7 @@ function product(matrix: Float32Array, vector: Float64Array): Float64Array {
   });
 }
 
-/** The transpose of a matrix, row-major. @param width how many columns it has */
-function transpose(values: Float32Array, width: number): Float32Array {
-  const rows = values.length / width;
-  const result = new Float32Array(values.length);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < width; j++) result[j * rows + i] = values[i * width + j]!;
-  return result;
-}
-
-/** At most `most` rows, evenly spaced, since neighbours are often of one class. */
+/** At most `most` rows, evenly spaced, since neighbours are often of one class. @param rows how many there are */
 async function everyNth(
   blocks: Iterable<Pick<ExampleBlock, 'features'>> | AsyncIterable<ExampleBlock>,
   width: number,

@@ -24,6 +24,11 @@ export class Moments {
   private readonly mean: Float64Array;
   private readonly squares: Float64Array;
 
+  /** How many rows there are. */
+  get count(): number {
+    return this.rows;
+  }
+
   constructor(private readonly width: number) {
     this.mean = new Float64Array(width);
     this.squares = new Float64Array(width);
@@ -68,11 +73,6 @@ export class Moments {
     });
     return { mean: this.mean.slice(), scale };
   }
-}
-
-/** Leaves features as they are. */
-export function noScaling(width: number): Scaling {
-  return { mean: new Float64Array(width), scale: new Float64Array(width).fill(1) };
 }
 
 /**

@@ -12,7 +12,7 @@ import {
   type EvaluationResult,
   type MultilabelResult,
 } from './metrics.js';
-import { chooseUnknown, type UnknownRule } from './unknown.js';
+import { typicalScore, unknownRule, type UnknownRate, type UnknownRule } from './unknown.js';
 
 /** `softmax`: each picture is of exactly one class. `multilabel`: it has any number of labels, each decided by itself. */
 export type HeadKind = 'softmax' | 'multilabel';
@@ -151,7 +151,7 @@ export interface CurveFigures {
  */
 export interface Task<Result = unknown, Simple = unknown> {
   readonly kind: HeadKind;
-  /** Whether classes can be weighted, and whether pictures of no class can be detected by the class means. */
+  /** Whether classes can be weighted, and whether pictures of no class can be told by the class means. */
   readonly hasClasses: boolean;
   /**
    * Numbers the labels of all rows; those that no row of the mask has are left out.
@@ -186,11 +186,13 @@ export interface Task<Result = unknown, Simple = unknown> {
     names: readonly string[],
     options?: { thresholds?: readonly number[] | null | undefined; topK?: number | undefined },
   ): Evaluator<Result>;
-  /** @param rows called once or twice; folds come one after another */
+  /**
+   * @param rows called once or twice; folds come one after another
+   */
   evaluateHeldOut(
     rows: () => AsyncIterable<HeldOutRow>,
     names: readonly string[],
-    temperature: number,
+    options: { temperature: number; unknown: UnknownRate },
   ): Promise<HeldOutEvaluation<Result>>;
   baselines(
     names: readonly string[],
@@ -274,24 +276,24 @@ export const softmaxTask: Task<EvaluationResult, Baselines> = {
     };
   },
 
-  async evaluateHeldOut(rows, names, temperature) {
+  async evaluateHeldOut(rows, names, { temperature, unknown }) {
     const [calibrated, plain] = [new Evaluation(names), new Evaluation(names)];
-    const [similarities, isRight]: [number[], boolean[]] = [[], []];
+    const [scores, isRight]: [number[], boolean[]] = [[], []];
     const probabilities = new Float64Array(names.length);
     for await (const { logits, at, labels, similarity } of rows()) {
       const [c = -1] = labels;
       softmaxInto(probabilities, logits, at, temperature);
       calibrated.add(c, probabilities);
+      scores.push(typicalScore(similarity, Math.max(...probabilities)));
       softmaxInto(probabilities, logits, at, 1);
       plain.add(c, probabilities);
-      similarities.push(similarity);
       isRight.push(argmax(logits, at, names.length) === c);
     }
     const { logLoss, calibration } = plain.result();
     return {
       evaluation: calibrated.result(),
       uncalibrated: { logLoss, ece: calibration.ece },
-      unknown: chooseUnknown(similarities, isRight),
+      unknown: unknownRule(scores, isRight, unknown),
     };
   },
 
@@ -447,7 +449,7 @@ export const multilabelTask: Task<MultilabelResult, MultilabelBaselines> = {
     };
   },
 
-  async evaluateHeldOut(rows, names, temperature) {
+  async evaluateHeldOut(rows, names, { temperature }) {
     const held: { fold: number; labels: readonly number[]; probabilities: Float64Array }[] = [];
     const uncalibrated = new MultilabelEvaluation(names);
     for await (const { fold, logits, at, labels } of rows()) {
@@ -526,9 +528,10 @@ function encodeClasses(labels: readonly string[]): string[] {
   const counts = countEach(labels);
   const names = [...counts.keys()].sort();
   if (names.length === 1) {
+    const rows = labels.length === 1 ? 'The only row is' : `All ${labels.length} rows are`;
     throw new LastlayerError(
-      `All ${labels.length} rows are of one class, ${JSON.stringify(names[0])}, so there is nothing to learn. Add ` +
-        'pictures of at least one other class.',
+      `${rows} of one class, ${JSON.stringify(names[0])}, so there is nothing to learn. Add pictures of at least one other ` +
+        'class.',
     );
   }
   const single = names.filter((name) => counts.get(name) === 1);

@@ -1,16 +1,15 @@
 import { Matrix } from 'ml-matrix';
-import { LastlayerError } from '../util/errors.js';
+import { LastlayerError, UsageError } from '../util/errors.js';
 import { checkInteger } from '../util/validate.js';
 import { classMeans, heldOutSimilarities } from './baselines.js';
 import { fitTemperature } from './calibrate.js';
+import type { L2Rule, PathPoint } from './choose-l2.js';
 import {
   crossValidate,
   heldOutLogits,
   sampleInMemory,
   type CrossValidation,
   type FitProgress,
-  type L2Rule,
-  type PathPoint,
 } from './cross-validate.js';
 import { foldsOf, type Fold } from './evaluate.js';
 import { countRows, featuresInMemory, rowWeights, type ClassWeights, type Examples } from './examples.js';
@@ -27,6 +26,7 @@ import {
   type RowMask,
   type Task,
 } from './task.js';
+import { checkRate, DEFAULT_UNKNOWN, type UnknownRate } from './unknown.js';
 
 export interface TrainHeadOptions extends FitHeadOptions {
   /** X [M × width], row-major. */
@@ -108,6 +108,8 @@ export interface TuneOptions extends FitHeadOptions {
   l2Rule?: L2Rule | undefined;
   /** K of K-fold cross-validation, 2 or more, or 0 for none. @default 5, 4 or 3, as the smallest class allows */
   folds?: number | undefined;
+  /** Which pictures are called unknown. @default 0.05 */
+  unknown?: UnknownRate | undefined;
   /** Called before each λ of cross-validation and before the final fit. */
   onFit?: ((progress: TuneProgress) => void) | undefined;
 }
@@ -145,7 +147,7 @@ export interface TunedHead<Result> {
 
 /**
  * Trains the best head that the examples allow. λ is chosen by cross-validation, the head is trained on all masked rows,
- * and its temperature, its threshold for unknown pictures and the thresholds of its labels are fitted to the out-of-fold
+ * and its temperature, what tells unknown pictures and the thresholds of its labels are fitted to the out-of-fold
  * predictions of the chosen λ. They are evaluated on the rows they were fitted to, but are so few numbers that the figures
  * are hardly too good; a label's threshold is evaluated on other folds than it was chosen on.
  * @param task that of the graph and of the examples
@@ -159,7 +161,8 @@ export async function tuneHead<Result>(
   options: TuneOptions,
 ): Promise<TunedHead<Result>> {
   checkFitOptions(options);
-  const { mask, onFit } = options;
+  const { mask, onFit, unknown = DEFAULT_UNKNOWN } = options;
+  checkUnknown(task, options);
   const found = await crossValidateRows(graph, examples, options);
   const l2 = options.l2 ?? found?.chosen.l2 ?? DEFAULT_L2;
   onFit?.({ phase: 'final fit', l2, fits: found?.fits ?? 0, left: 1 });
@@ -167,6 +170,7 @@ export async function tuneHead<Result>(
     ...options,
     l2,
     start: found && meanOf(found.models.map(({ x }) => x)),
+    transform: found?.transform,
     preconditioner: found?.preconditioner,
   });
   if (!found) return { head, crossValidation: undefined, evaluatedOn: undefined };
@@ -176,14 +180,14 @@ export async function tuneHead<Result>(
   const held = found.foldOf.reduce((n, fold, row) => (fold >= 0 && found.mask(row) ? n + 1 : n), 0);
   const temperature = fitTemperature(task, await sampleLogits(graph, found, held), examples.names.length);
   const rows = () => heldOutRows(graph, found, similarities);
-  const evaluated = await task.evaluateHeldOut(rows, examples.names, temperature);
+  const evaluated = await task.evaluateHeldOut(rows, examples.names, { temperature, unknown });
   const means =
     evaluated.unknown && Matrix.from1DArray(head.labels.length, head.width, await classMeans(examples, mask));
   return {
     head: head.with({
       temperature,
       thresholds: evaluated.thresholds ?? null,
-      unknown: evaluated.unknown && means ? { means, threshold: evaluated.unknown.threshold } : null,
+      unknown: evaluated.unknown && means ? { means, typical: evaluated.unknown.typical, rate: unknown } : null,
     }),
     evaluatedOn: { examples: found.examples, folds },
     crossValidation: {
@@ -198,6 +202,16 @@ export async function tuneHead<Result>(
       ...evaluated,
     },
   };
+}
+
+/** @throws {UsageError} if pictures cannot be called unknown at the rate that is asked for, or not at all */
+function checkUnknown({ hasClasses }: Pick<Task, 'hasClasses'>, { unknown, folds }: TuneOptions): void {
+  if (unknown !== undefined) checkRate(unknown);
+  if (typeof unknown !== 'number' || (hasClasses && folds !== 0)) return;
+  const reason = hasClasses
+    ? 'that takes cross-validation, and folds is 0'
+    : 'a picture that shows none of its labels gets none';
+  throw new UsageError(`There is a rate of unknown pictures (--unknown), but ${reason}. Leave it out.`);
 }
 
 async function crossValidateRows(

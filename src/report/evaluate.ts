@@ -1,5 +1,6 @@
 import { splitRows, type DataSplit } from '../classify/train.js';
-import { predictOutOfFold, type PathPoint } from '../head/cross-validate.js';
+import type { PathPoint } from '../head/choose-l2.js';
+import { predictOutOfFold } from '../head/cross-validate.js';
 import type { FeatureSource } from '../head/examples.js';
 import { decide } from '../head/evaluate.js';
 import type { Head } from '../head/head.js';
@@ -7,6 +8,7 @@ import type { CurvePoint } from '../head/learning-curve.js';
 import type { EvaluationResult, MultilabelResult } from '../head/metrics.js';
 import { HeadGraph } from '../head/objective.js';
 import { taskOf, type Baselines, type MultilabelBaselines, type RowMask, type Targets } from '../head/task.js';
+import type { UnknownRule } from '../head/unknown.js';
 import type { DatasetEmbeddings } from '../store/dataset-rows.js';
 import { LastlayerError } from '../util/errors.js';
 
@@ -138,12 +140,13 @@ export interface TrainingMetrics {
   baselines?: Baselines | MultilabelBaselines | null;
   learningCurve?: CurvePoint[] | null;
   crossValidation?: { path: PathPoint[] } | null;
+  unknown?: Pick<UnknownRule, 'flaggedRight' | 'flaggedWrong'> | null;
 }
 
 /** Anything that is missing, or not as `train-head` writes it, is left out: a head file may come from anywhere. */
 export function trainingMetrics({ kind, metrics }: Head): TrainingMetrics {
   const { baselines, learningCurve, crossValidation } = fieldsOf(metrics);
-  const [{ mostCommon, nearestCentroid, nearestNeighbours }, { path }] = [
+  const [{ mostCommon, nearestCentroid, nearestNeighbours }, { path, unknown }] = [
     fieldsOf(baselines),
     fieldsOf(crossValidation),
   ];
@@ -169,6 +172,7 @@ export function trainingMetrics({ kind, metrics }: Head): TrainingMetrics {
     crossValidation: isList(path, (point) => has(point, ['l2', 'logLoss', 'standardError', 'accuracy']))
       ? crossValidation
       : null,
+    unknown: has(unknown, ['flaggedRight', 'flaggedWrong']) ? unknown : null,
   } as TrainingMetrics;
 }
 

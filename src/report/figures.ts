@@ -1,6 +1,6 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
-import type { PathPoint } from '../head/cross-validate.js';
+import type { PathPoint } from '../head/choose-l2.js';
 import type { Head } from '../head/head.js';
 import type { CurvePoint } from '../head/learning-curve.js';
 import type { Calibration } from '../head/metrics.js';

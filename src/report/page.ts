@@ -59,7 +59,7 @@ export async function page(content: PageContent): Promise<string> {
     curvesSection(evaluation, head, training),
     mapSection(maps, mapped, list.labels, evaluation.pictures.length),
     findingsSection(check, files),
-    aboutSection(head, about),
+    aboutSection(head, training, about),
   ];
   return document({
     title: `Classifier report: ${labels.length <= 4 ? labels.join(', ') : `${labels.length} labels`}`,

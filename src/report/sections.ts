@@ -290,7 +290,11 @@ export function shownFindings({ findings }: DataCheck): Finding[] {
 }
 
 /** What the head is, and what it was trained on. */
-export function aboutSection(head: Head, about: readonly (readonly [string, string])[]): Section {
+export function aboutSection(
+  head: Head,
+  metrics: TrainingMetrics,
+  about: readonly (readonly [string, string])[],
+): Section {
   const { kind, labels, counts, training, l2, temperature, unknown, modelId, transformId, created, width } = head;
   const isSoftmax = kind === 'softmax';
   const [trained, validated] = [counts.train, counts.validation].map((each) => count(sum(each)));
@@ -305,7 +309,7 @@ export function aboutSection(head: Head, about: readonly (readonly [string, stri
       [isSoftmax ? 'pictures' : 'labels', `${trained} for training, ${validated} for validation`],
       ['penalty λ', String(l2)],
       ['temperature', temperature.toFixed(2)],
-      ...(isSoftmax ? [['unknown below', unknownText(unknown)] as const] : []),
+      ...(isSoftmax ? [['unlike the training pictures', unknownText(unknown, metrics)] as const] : []),
       ['optimiser', `${stopped} after ${training.iterations} iterations, loss ${training.loss.toFixed(4)}`],
       ...about,
     ])}
@@ -316,6 +320,10 @@ export function aboutSection(head: Head, about: readonly (readonly [string, stri
   };
 }
 
-function unknownText(unknown: Head['unknown']): string {
-  return unknown ? `cosine ${unknown.threshold.toFixed(2)} to the nearest class mean` : 'never';
+function unknownText(unknown: Head['unknown'], { unknown: found }: TrainingMetrics): string {
+  if (!unknown || unknown.rate === 'off') return 'no picture is called so';
+  const shares = found
+    ? `; in cross-validation ${percent(found.flaggedRight)} of right predictions and ${percent(found.flaggedWrong)} of wrong ones`
+    : '';
+  return `typicality below ${unknown.rate}${shares}`;
 }

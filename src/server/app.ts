@@ -1,4 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
+import cors from '@fastify/cors';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify';
 import { sha256Of } from '../util/hash.js';
@@ -20,23 +21,40 @@ const CHECK_INTERVAL = 1000;
 /** How long a client may take to send the headers, in ms. */
 const HEADERS_TIMEOUT = 10_000;
 
-/** An HTTP server without routes: timeouts, log, error answers and OpenAPI description. */
-export async function createApp({ maxBody, timeout, log }: Settings): Promise<FastifyInstance> {
+/** For how long browsers may remember that a page of another origin is let in, in seconds. */
+const PREFLIGHT_AGE = 600;
+
+/** An HTTP server without routes: timeouts, log, error answers, pages of other origins and OpenAPI description. */
+export async function createApp({ maxBody, timeout, log, cors: origins }: Settings): Promise<FastifyInstance> {
   const app = fastify({
     logger: log ?? false,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: maxBody,
     requestTimeout: timeout,
     http: { connectionsCheckingInterval: CHECK_INTERVAL, headersTimeout: Math.min(HEADERS_TIMEOUT, timeout) },
-    routerOptions: { maxParamLength: 200 },
+    routerOptions: { maxParamLength: 200, ignoreTrailingSlash: true },
     // Reject unknown parameters rather than drop them.
     ajv: { customOptions: { removeAdditional: false } },
   });
+  // Without a route's own parsers, no body is read.
+  app.removeAllContentTypeParsers();
   handleErrors(app);
+  // Before the check of the key, which a browser's preflight request does not send.
+  if (origins.length > 0) {
+    await app.register(cors, {
+      origin: [...origins],
+      exposedHeaders: ['Retry-After'],
+      maxAge: PREFLIGHT_AGE,
+      strictPreflight: false,
+    });
+  }
   await app.register(swagger, {
+    stripBasePath: false,
     openapi: {
       openapi: '3.0.3',
       info: { title: 'lastlayer', description: 'Classifies pictures.', version: '1' },
+      // Where the description itself is, also under a path of a proxy.
+      servers: [{ url: '.' }],
       components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
     },
     transform: ({ schema, url, route }) => {
@@ -66,7 +84,8 @@ export function restrictAccess(app: FastifyInstance, { apiKey, auth, host }: Set
       throw new HttpError(
         403,
         'wrong_host',
-        `This server answers to localhost, not to ${request.hostname}. Behind a proxy, start it with --api-key or --no-auth.`,
+        `This server answers to localhost, not to ${request.hostname || 'a request without Host'}. Behind a proxy, start it ` +
+          'with --api-key or --no-auth.',
       );
     }
     done();

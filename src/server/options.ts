@@ -1,4 +1,5 @@
 import type { BackboneOptions } from '../backbone/load.js';
+import { checkRate, type UnknownRate } from '../head/unknown.js';
 import { UsageError } from '../util/errors.js';
 import { checkInteger, type WithDefaults, withDefaults } from '../util/validate.js';
 
@@ -13,6 +14,13 @@ export interface ServerOptions extends Omit<BackboneOptions, 'neededBy' | 'onNot
   apiKey?: string | undefined;
   /** false: listen without a key even where other machines reach the server, and answer to any host name. @default true */
   auth?: boolean | undefined;
+  /**
+   * Origins of other pages that may use the server from a browser, such as `https://shop.example`; `*` for all (CORS).
+   * @default none
+   */
+  cors?: readonly string[] | undefined;
+  /** Which pictures are called unknown, by all heads but multilabel ones. @default as each head was trained */
+  unknown?: UnknownRate | undefined;
   /** The store whose pictures are searched for similar ones. @default `embeddings` if it exists, else none */
   store?: string | undefined;
   /** The data set of the store. @default the one that the backbone embedded last */
@@ -54,6 +62,7 @@ export const DEFAULTS = {
   host: '127.0.0.1',
   port: 8080,
   auth: true,
+  cors: [] as readonly string[],
   maxBatch: 8,
   maxWait: 0,
   maxQueue: 128,
@@ -72,7 +81,7 @@ const MIN_KEY_LENGTH = 8;
 /** @throws {UsageError} if an option is invalid, or other machines could reach a server without a key */
 export function settingsOf(options: ServerOptions): Settings {
   const settings = withDefaults(options, DEFAULTS);
-  const { apiKey, auth, heads, host } = settings;
+  const { apiKey, auth, cors, heads, host } = settings;
   const names = Object.keys(heads);
   if (names.length === 0) throw new UsageError('No head is given. Name a head file with --head.');
   for (const name of names) {
@@ -83,6 +92,7 @@ export function settingsOf(options: ServerOptions): Settings {
   for (const name of ['maxBatch', 'maxQueue', 'maxBody', 'maxHeld', 'maxPixels', 'timeout'] as const) {
     checkInteger(name, settings[name], { min: 1 });
   }
+  if (settings.unknown !== undefined) checkRate(settings.unknown);
   if (apiKey !== undefined && apiKey.length < MIN_KEY_LENGTH) {
     throw new UsageError(`The API key has ${apiKey.length} characters. Use ${MIN_KEY_LENGTH} or more.`);
   }
@@ -92,10 +102,24 @@ export function settingsOf(options: ServerOptions): Settings {
         `let anyone in.`,
     );
   }
-  return settings;
+  return { ...settings, cors: cors.map(originOf) };
 }
 
 /** Whether only this machine reaches an address, or the host of a URL. */
 export function isLoopback(host: string): boolean {
-  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/.test(host);
+  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host);
+}
+
+/** An origin as browsers write it: in lower case, without the scheme's own port and without a slash at its end. */
+function originOf(text: string): string {
+  if (text === '*') return text;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url?.host || !/^[a-z][\w+.-]*:\/\/[^/?#@*]+\/?$/i.test(text)) {
+    throw new UsageError(
+      `The origin ${JSON.stringify(text)} of --cors must be a scheme, a host and maybe a port, such as http://localhost:3000, ` +
+        'or * for all.',
+    );
+  }
+  // URL knows the origins of the web alone, not those of apps, such as capacitor://localhost.
+  return url.origin === 'null' ? `${url.protocol}//${url.host}` : url.origin;
 }

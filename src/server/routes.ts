@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { abortable } from '../util/async.js';
 import { HttpError } from './errors.js';
-import type { Heads } from './heads.js';
+import { baselineOf, type Heads } from './heads.js';
 import type { Answer, Pipeline } from './inference.js';
 import type { Limits } from './limits.js';
 import type { Metrics } from './metrics.js';
@@ -66,15 +66,10 @@ export async function addRoutes(app: FastifyInstance, parts: RouteParts): Promis
       },
     },
     () => ({
-      heads: heads.list().map(({ name, id, loaded, head: { kind, labels, modelId, created } }) => ({
-        name,
-        id,
-        kind,
-        labels,
-        modelId,
-        created,
-        loaded,
-      })),
+      heads: heads.list().map(({ name, id, loaded, head }) => {
+        const { kind, labels, modelId, created } = head;
+        return { name, id, kind, labels, modelId, created, loaded, baseline: baselineOf(head) };
+      }),
       similar: similar !== undefined,
     }),
   );

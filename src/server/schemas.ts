@@ -21,9 +21,10 @@ const similar = {
   description: 'The most similar pictures of the data set, most similar first',
   items: {
     type: 'object',
-    required: ['id', 'label', 'split', 'similarity'],
+    required: ['id', 'path', 'label', 'split', 'similarity'],
     properties: {
       id: { ...text, description: 'See /v1/pictures/{id}/thumbnail' },
+      path: { ...text, description: "In the data set's folder; of a picture from elsewhere, the name of its file" },
       label: { ...text, nullable: true },
       labels: texts,
       split: { ...text, nullable: true },
@@ -47,7 +48,17 @@ const result = {
         properties: { label: text, probability },
       },
     },
-    unknown: { type: 'boolean', description: 'Whether the picture probably belongs to none of the classes' },
+    typicality: {
+      ...probability,
+      nullable: true,
+      description:
+        'The share of the training pictures, of those that the head got right in cross-validation, that are less typical of the ' +
+        'classes; null if the head cannot tell',
+    },
+    unknown: {
+      type: 'boolean',
+      description: "Whether the picture is unlike the training pictures: its typicality is below the head's rate",
+    },
     labels: {
       ...texts,
       description: 'For a multilabel head: the labels whose probability reaches their threshold',
@@ -107,6 +118,25 @@ export const pictureParams = {
   properties: { id: { ...text, pattern: '^[0-9a-f]{64}$', description: 'Id of a similar picture' } },
 } as const;
 
+const baseline = {
+  type: 'object',
+  nullable: true,
+  description:
+    'How good the head was on pictures that it was not trained on, beside always answering the most common class; null for a ' +
+    'multilabel head',
+  required: ['label', 'accuracy', 'headAccuracy', 'pictures', 'clearlyBetter'],
+  properties: {
+    label: { ...text, description: 'The most common class' },
+    accuracy: { ...probability, description: 'Of always answering it' },
+    headAccuracy: { ...probability, description: 'Of the head' },
+    pictures: { type: 'integer', description: 'How many pictures both were evaluated on' },
+    clearlyBetter: {
+      type: 'boolean',
+      description: 'Whether the head is better by more than chance would have it, at 5 %',
+    },
+  },
+} as const;
+
 export const headsAnswer = {
   type: 'object',
   required: ['heads', 'similar'],
@@ -116,7 +146,7 @@ export const headsAnswer = {
       description: 'The first head is the default',
       items: {
         type: 'object',
-        required: ['name', 'id', 'kind', 'labels', 'modelId', 'created', 'loaded'],
+        required: ['name', 'id', 'kind', 'labels', 'modelId', 'created', 'loaded', 'baseline'],
         properties: {
           name: text,
           id: text,
@@ -125,6 +155,7 @@ export const headsAnswer = {
           modelId: { ...text, description: 'Id of the backbone' },
           created: { ...text, description: 'When the head was trained' },
           loaded: { ...text, description: 'When the server loaded it' },
+          baseline,
         },
       },
     },
@@ -149,6 +180,14 @@ export const pictureBody = {
         properties: { file: { type: 'array', items: file, description: 'Any field name will do' } },
       },
     },
+    'application/json': {
+      schema: {
+        type: 'object',
+        required: ['pictures'],
+        additionalProperties: false,
+        properties: { pictures: { ...texts, description: 'Each as base64, or as a data: URL of it' } },
+      },
+    },
   },
 } as const;
 
@@ -167,7 +206,7 @@ const ERRORS = {
   401: 'The API key is missing or wrong',
   404: 'Not found',
   413: 'The body is too large, or has too many pictures',
-  415: 'The type of the body is not supported',
+  415: 'The type of the body is not supported, or it is compressed',
   422: 'The picture cannot be read',
   429: 'The server is overloaded; Retry-After says when to try again',
   503: 'The server is stopping, or the answer took too long',

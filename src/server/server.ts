@@ -39,7 +39,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const onNotice = (line: string) => {
     app.log.warn(line);
   };
-  const heads = await Heads.load(settings.heads);
+  const heads = await Heads.load(settings.heads, settings);
   const backbone = await loadBackbone({
     ...settings,
     model: settings.model ?? heads.first.head.modelId,

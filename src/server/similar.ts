@@ -1,14 +1,18 @@
+import { basename } from 'node:path';
 import type { Backbone } from '../backbone/backbone.js';
+import { nameOf } from '../check/finding.js';
 import { thumbnailOf } from '../image/thumbnail.js';
 import { chooseDataset } from '../store/dataset-rows.js';
 import { labelsIn } from '../store/row.js';
 import { type DatasetRecord, DEFAULT_STORE, EmbeddingStore } from '../store/store.js';
 import { LastlayerError } from '../util/errors.js';
 
-/** A picture of the data set, without its path, which clients must not see. */
+/** A picture of the data set, without what clients must not see: where the data set is. */
 export interface SimilarPicture {
   /** sha256 of the picture's bytes; identifies its thumbnail. */
   id: string;
+  /** In the data set's folder; of a picture from elsewhere, the name of its file alone. */
+  path: string;
   label: string | null;
   /** Only in a data set with lists of labels. */
   labels?: readonly string[] | undefined;
@@ -70,8 +74,9 @@ export class SimilarPictures {
   async find(embedding: Float32Array, k: number): Promise<SimilarPicture[]> {
     const { dataset } = this.record;
     const found = await (await this.table()).nearest(embedding, k, { dataset });
-    return found.map(({ row: { sha256, label, labels, split }, similarity }) => ({
+    return found.map(({ row: { sha256, path, label, labels, split }, similarity }) => ({
       id: sha256 ?? '',
+      path: publicName(dataset, path),
       label,
       labels: labels === null ? undefined : labelsIn(labels),
       split,
@@ -92,6 +97,13 @@ export class SimilarPictures {
   private table() {
     return this.store.tableOf(this.record);
   }
+}
+
+function publicName(dataset: string, path: string): string {
+  const name = nameOf(dataset, path);
+  if (name !== path) return name;
+  // What follows ? in an address may be a key.
+  return basename(/^https?:/i.test(path) ? new URL(path).pathname : path);
 }
 
 /** The longer side, in pixels. */

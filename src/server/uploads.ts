@@ -1,8 +1,9 @@
 import type { Readable } from 'node:stream';
 import multipart from '@fastify/multipart';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { messageOf } from '../util/errors.js';
+import { codeOf, messageOf } from '../util/errors.js';
 import { HttpError } from './errors.js';
+import { picturesInJson } from './json-pictures.js';
 import type { IncomingBody, Limits } from './limits.js';
 
 /** The most files of one form. */
@@ -41,11 +42,12 @@ function expectsContinue({ headers }: FastifyRequest): boolean {
   return headers.expect?.toLowerCase() === '100-continue';
 }
 
-/** Makes an app accept pictures as bodies and as files of forms, and nothing else. */
+/** Makes an app accept pictures as bodies, as files of forms and in JSON, and nothing else. */
 export async function acceptUploads(app: FastifyInstance, limits: Limits): Promise<void> {
   app.decorateRequest('incoming', null);
   // Before the body arrives, so that a rejected one is neither kept nor parsed.
   app.addHook('onRequest', (request, reply, done) => {
+    refuseEncoding(request);
     const incoming = limits.receive();
     request.incoming = incoming;
     // Not in `onResponse`, which does not run if the client disconnects early.
@@ -53,15 +55,30 @@ export async function acceptUploads(app: FastifyInstance, limits: Limits): Promi
     if (expectsContinue(request)) reply.raw.writeContinue();
     done();
   });
-  app.removeAllContentTypeParsers();
-  for (const type of [/^image\//, 'application/octet-stream']) {
-    app.addContentTypeParser(type, async (request: FastifyRequest, payload: Readable) =>
-      collect(payload, incomingOf(request)),
-    );
+  const parsers: [types: RegExp, uploads: (body: Buffer) => Upload[]][] = [
+    [/^(image\/|application\/octet-stream)/i, (bytes) => [{ bytes }]],
+    [/^application\/json/i, picturesInJson],
+  ];
+  for (const [types, uploads] of parsers) {
+    app.addContentTypeParser(types, async (request: FastifyRequest, payload: Readable) => {
+      const body = await collect(payload, incomingOf(request));
+      return body.length > 0 ? uploads(body) : undefined;
+    });
   }
   await app.register(multipart, {
     limits: { files: MAX_FILES, fields: 16, fieldSize: 1000, fileSize: Infinity, parts: MAX_FILES + 16 },
   });
+}
+
+function refuseEncoding({ headers }: FastifyRequest): void {
+  const encoding = headers['content-encoding'] ?? 'identity';
+  if (/^\s*identity\s*$/i.test(encoding)) return;
+  throw new HttpError(
+    415,
+    'encoded_body',
+    `The body has Content-Encoding: ${encoding}. Send it as it is; pictures are compressed already.`,
+    { 'Accept-Encoding': 'identity' },
+  );
 }
 
 /**
@@ -69,32 +86,53 @@ export async function acceptUploads(app: FastifyInstance, limits: Limits): Promi
  * @throws {HttpError} if there are none, or they exceed a limit
  */
 export async function uploadsOf(request: FastifyRequest): Promise<Upload[]> {
-  const uploads = request.isMultipart() ? await filesOf(request) : [{ bytes: bodyOf(request) }];
+  const uploads = request.isMultipart() ? await filesOf(request) : (request.body as Upload[] | undefined);
   incomingOf(request).complete();
-  if (uploads.length > 0) return uploads;
-  throw new HttpError(400, 'no_picture', 'The form has no file. Send pictures as files: curl -F file=@a.jpg …');
+  if (!uploads) {
+    throw new HttpError(400, 'no_picture', 'The body is empty. Send a picture: curl --data-binary @a.jpg …');
+  }
+  if (uploads.length > MAX_FILES) throw tooMany();
+  return uploads;
+}
+
+function tooMany(): HttpError {
+  return new HttpError(413, 'too_many_pictures', `A request may have at most ${MAX_FILES} pictures.`);
 }
 
 async function filesOf(request: FastifyRequest): Promise<Upload[]> {
   const incoming = incomingOf(request);
   const uploads: Upload[] = [];
+  const texts: string[] = [];
   try {
-    for await (const { file, fieldname, filename } of request.files()) {
-      uploads.push({ bytes: await collect(file, incoming), field: fieldname, filename });
+    for await (const part of request.parts()) {
+      if (part.type === 'field') texts.push(part.fieldname);
+      else uploads.push({ bytes: await collect(part.file, incoming), field: part.fieldname, filename: part.filename });
     }
   } catch (error) {
     // Discard the rest, so that the connection's next request can be read.
     request.raw.unpipe().resume();
     // The form parser throws plain errors for malformed forms.
+    if (codeOf(error) === 'FST_FILES_LIMIT') throw tooMany();
     if (error instanceof Error && 'statusCode' in error) throw error;
-    throw new HttpError(400, 'invalid_form', `The form cannot be read: ${messageOf(error)}.`);
+    const help = /boundary/i.test(request.headers['content-type'] ?? '')
+      ? ''
+      : ' Do not set Content-Type yourself: the client does, with a boundary.';
+    throw new HttpError(400, 'invalid_form', `The form cannot be read: ${messageOf(error)}.${help}`);
   }
-  return uploads;
-}
-
-function bodyOf({ body }: FastifyRequest): Buffer {
-  if (Buffer.isBuffer(body) && body.length > 0) return body;
-  throw new HttpError(400, 'no_picture', 'The body is empty. Send a picture: curl --data-binary @a.jpg …');
+  const only = texts.length > 0 ? `, only text in ${texts.map((name) => JSON.stringify(name)).join(', ')}` : '';
+  if (uploads.length === 0) {
+    throw new HttpError(
+      400,
+      'no_picture',
+      `The form has no file${only}. Send pictures as files: curl -F file=@a.jpg …`,
+    );
+  }
+  if (texts[0] === undefined) return uploads;
+  throw new HttpError(
+    400,
+    'unknown_field',
+    `The form has text in ${JSON.stringify(texts[0])}, but only files are taken. Parameters belong to the address: ?topK=2.`,
+  );
 }
 
 /** Reads a stream into memory. A rejected one is drained, so that its connection can serve the next request. */

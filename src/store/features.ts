@@ -3,7 +3,7 @@ import type { View } from '../image/views.js';
 import { LastlayerError } from '../util/errors.js';
 import type { EmbeddingTable } from './table.js';
 
-/** The fraction of the free memory that embeddings and their standardised copy may take. */
+/** The fraction of the free memory that embeddings and their whitened copy may take. */
 const SHARE_OF_MEMORY = 0.5;
 
 interface FeatureOptions {

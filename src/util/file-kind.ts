@@ -19,6 +19,12 @@ const KINDS: readonly { begins: RegExp | string; is: string; picture?: string; m
   },
   { begins: '\x1f\x8b', is: 'compressed by gzip', picture: 'unpack it', model: 'unpack it' },
   { begins: /^(?:BZh\d|\xfd7zXZ\0|\x28\xb5\x2f\xfd)/, is: 'compressed', picture: 'unpack it', model: 'unpack it' },
+  {
+    // Of JPEG, PNG, GIF, WebP, TIFF, and AVIF and HEIC.
+    begins: /^(?:data:image\/|\/9j\/|iVBORw0K|R0lGOD|UklGR|SUkq|TU0A|AAAA..Z0eX)/,
+    is: 'base64 text',
+    picture: 'decode it first',
+  },
   { begins: 'PK\x03\x04', is: 'a ZIP archive', picture: 'unpack it' },
   { begins: /^(?:Rar!|7z\xbc\xaf)/, is: 'an archive', picture: 'unpack it', model: 'unpack it' },
   {

@@ -29,6 +29,11 @@ export function count(n: number): string {
   return n.toLocaleString('en');
 }
 
+/** 1 and `picture` as `1 picture`, 2 as `2 pictures`. @param many the plural, if it has another ending */
+export function quantity(n: number, one: string, many = `${one}s`): string {
+  return `${n} ${n === 1 ? one : many}`;
+}
+
 /** `label error` as `Label error`. */
 export function sentence(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
@@ -37,4 +42,13 @@ export function sentence(text: string): string {
 /** A time in ISO 8601, `2026-05-01T12:30:59.123Z`, as `2026-05-01 12:30 UTC`. */
 export function time(iso: string): string {
   return `${iso.slice(0, 16).replace('T', ' ')} UTC`;
+}
+
+/** A line of a CSV file (RFC 4180), with its line feed. */
+export function csvLine(cells: readonly (string | null | undefined)[]): string {
+  return `${cells.map((cell) => quoted(cell ?? '')).join(',')}\n`;
+}
+
+function quoted(cell: string): string {
+  return /[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
 }

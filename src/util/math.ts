@@ -84,9 +84,31 @@ export function dot(a: Float64Array, b: Float64Array): number {
   return sum + second + third + fourth;
 }
 
+/** aᵀc and bᵀc, in one pass. */
+export function dots(a: Float64Array, b: Float64Array, c: Float64Array): [number, number] {
+  let [ac, bc, secondAc, secondBc] = [0, 0, 0, 0];
+  let i = 0;
+  for (; i + 1 < c.length; i += 2) {
+    ac += a[i]! * c[i]!;
+    bc += b[i]! * c[i]!;
+    secondAc += a[i + 1]! * c[i + 1]!;
+    secondBc += b[i + 1]! * c[i + 1]!;
+  }
+  if (i < c.length) {
+    ac += a[i]! * c[i]!;
+    bc += b[i]! * c[i]!;
+  }
+  return [ac + secondAc, bc + secondBc];
+}
+
 /** a ← a + factor · b, in place. */
 export function addScaled(a: Float64Array, factor: number, b: Float64Array): void {
   for (let i = 0; i < a.length; i++) a[i]! += factor * b[i]!;
+}
+
+/** a ← a + first · b + second · c, in place. */
+export function addTwoScaled(a: Float64Array, first: number, b: Float64Array, second: number, c: Float64Array): void {
+  for (let i = 0; i < a.length; i++) a[i]! += first * b[i]! + second * c[i]!;
 }
 
 /** {@link addScaled} for float32. One function for both would take twice as long. */

@@ -53,7 +53,7 @@ test('data without faults are left in peace', async () => {
 
 test('swapped labels are found, with the right one suggested', async () => {
   const swapped = [4, 17, 32, 55, 71];
-  const rows = rowsOf(90).map((row, i) =>
+  const rows = rowsOf(240).map((row, i) =>
     swapped.includes(i) ? { ...row, label: LABELS[(i + 1) % LABELS.length] ?? '' } : row,
   );
   const { findings } = await check('swapped', rows);

@@ -90,7 +90,7 @@ describe('evaluation', () => {
     expect(result).toMatchObject({ count: 1, unlabelled: 1, unknown: [{ label: 'zebra', count: 1 }] });
     const [failed] = result.failed;
     expect(failed?.path).toBe(join(folder, 'broken.png'));
-    expect(failed?.error).toMatch(/unsupported/);
+    expect(failed?.error).toMatch(/it is no picture/);
   });
 });
 

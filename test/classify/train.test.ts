@@ -92,7 +92,7 @@ describe('a head from the store', () => {
         folds: 5,
         path: trained.crossValidation?.path,
         temperature,
-        unknown: { threshold: unknown?.threshold },
+        unknown: { rate: unknown?.rate, flaggedRight: expect.closeTo(0.05, 1) as number },
       },
       baselines: { nearestNeighbours: { k: 10 } },
       learningCurve: trained.learningCurve,

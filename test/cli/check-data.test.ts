@@ -1,5 +1,6 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parse } from 'csv-parse/sync';
 import sharp from 'sharp';
 import { lastlayer, lastlayerProcess } from '../support/command-line.js';
 import { describeWith, SHARED, stripedDataset, temporaryFolder } from '../support/files.js';
@@ -78,11 +79,15 @@ test('no file is opened: what the pictures look like is in the store', async () 
 });
 
 test('--out writes a manifest that embed takes, whatever the names', async () => {
-  await check('--out', 'checked.csv');
+  const { findings } = await check('--out', 'checked.csv');
   const text = await readFile(join(root, 'checked.csv'), 'utf8');
   expect(text).toMatch(/^path,label,split,group,weight,issue,suggested_label,related,detail\n/);
   expect(text).toContain(`"${mirrored.replaceAll('"', '""')}",slanted,train`);
   expect(text).toContain(`${copy},flat,val,,,leak; near duplicate`);
+  const flagged = [...new Set(findings.map(({ path }) => path))];
+  const written = parse<{ path: string }>(text, { columns: true }).map(({ path }) => path);
+  expect(written.slice(0, flagged.length)).toEqual(flagged);
+  expect(written).toHaveLength(37);
   const { code, stdout } = await run('embed', 'checked.csv', ...model, '--json');
   expect(code).toBe(0);
   expect(JSON.parse(stdout)).toMatchObject({

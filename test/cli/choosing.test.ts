@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { loadHead, saveHead } from '../../src/head/file.js';
 import { lastlayer } from '../support/command-line.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
+import { hardlyTypical } from '../support/hardly-typical.js';
 import { smallNetwork } from '../support/small-network.js';
 
 const root = await temporaryFolder();
@@ -44,34 +45,72 @@ test('--json has it all as one object, and options are heeded', async () => {
   });
 });
 
-test('predict says of a picture that it is unknown, and names the likeliest class all the same', async () => {
-  const head = await loadHead(join(root, 'head.safetensors'));
+async function saveHardlyTypical(): Promise<void> {
+  await saveHead(join(root, 'strict.safetensors'), hardlyTypical(await loadHead(join(root, 'head.safetensors'))));
+}
+
+test('predict says how typical a picture is, and below the rate first that it is unlike the training pictures', async () => {
+  await saveHardlyTypical();
   const picture = join(data, 'flat', '0.png');
-  for (const isUnknown of [false, true]) {
-    const unknown = head.unknown && { ...head.unknown, threshold: isUnknown ? 1 : -1 };
-    await saveHead(join(root, 'strict.safetensors'), head.with({ unknown }));
-    const args = ['predict', '--head', 'strict.safetensors', ...model, picture];
-    const { stdout } = await run(...args, '--json');
+  const args = ['predict', '--head', 'strict.safetensors', ...model, picture];
+  for (const [rate, isUnknown] of [
+    [undefined, false],
+    ['0.01', false],
+    ['0.2', true],
+    ['off', false],
+  ] as const) {
+    const options = rate === undefined ? [] : ['--unknown', rate];
+    const { stdout } = await run(...args, ...options, '--json');
     expect(JSON.parse(stdout)).toMatchObject({
-      predictions: [{ path: picture, unknown: isUnknown, predictions: [{ label: 'flat' }, { label: 'steep' }] }],
+      predictions: [
+        { path: picture, typicality: 0.1, unknown: isUnknown, predictions: [{ label: 'flat' }, { label: 'steep' }] },
+      ],
     });
-    expect((await run(...args)).stdout).toMatch(
-      isUnknown ? /0\.png: unknown, probably none of the classes\n {2}flat/ : /0\.png\n {2}flat/,
+    expect((await run(...args, ...options)).stdout).toMatch(
+      isUnknown
+        ? /0\.png: unlike the training pictures \(typicality 0\.100\), best guess flat\n {2}flat/
+        : /0\.png: typicality 0\.100\n {2}flat/,
     );
   }
 });
 
 test('evaluate counts the pictures that are called unknown', async () => {
-  const head = await loadHead(join(root, 'head.safetensors'));
-  const unknown = head.unknown && { ...head.unknown, threshold: 1 };
-  await saveHead(join(root, 'strict.safetensors'), head.with({ unknown }));
+  await saveHardlyTypical();
   const args = ['evaluate', '--head', 'strict.safetensors', ...model, data];
-  expect((await run(...args)).stdout).toMatch(/called unknown: 24 of 24\n/);
+  expect((await run(...args, '--unknown', '0.2')).stdout).toMatch(
+    /unlike the training pictures \(typicality below 0\.2\): 24 of 24 right predictions, 0 of 0 wrong ones\n/,
+  );
   const { stdout } = await run(...args, '--json');
   expect(JSON.parse(stdout)).toMatchObject({
-    calledUnknown: { known: 24, others: 0 },
+    calledUnknown: { rate: 0.05, right: 0, wrong: 0, others: 0 },
     metrics: { count: 24, calibration: { bins: expect.any(Array) as [] } },
   });
+});
+
+test('train-head keeps the rate of unknown pictures, or none, in the head', async () => {
+  for (const rate of [0.2, 'off'] as const) {
+    const { stdout } = await run('train-head', '--unknown', String(rate), '--out', 'rate.safetensors', '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ unknownRate: rate, crossValidation: { unknown: { rate } } });
+    expect((await loadHead(join(root, 'rate.safetensors'))).unknown?.rate).toBe(rate);
+  }
+});
+
+test.each([
+  [
+    'train-head',
+    ['--unknown', '5'],
+    /argument '5' is invalid\. It must be a number above 0 and below 1, such as 0\.05, or off\./,
+  ],
+  [
+    'train-head',
+    ['--unknown', '0.1', '--folds', '0'],
+    /rate of unknown pictures \(--unknown\), but that takes cross-validation/,
+  ],
+  ['predict', ['--unknown', 'off', '--pretrained-classes', 'x.png'], /--unknown needs a head/],
+])('%s %j is refused', async (command, args, message) => {
+  const { code, stderr } = await run(command, ...args);
+  expect(code).toBe(2);
+  expect(stderr).toMatch(message);
 });
 
 test.each([

@@ -1,12 +1,9 @@
-import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify, stripVTControlCharacters } from 'node:util';
-import { COMMAND_LINE, lastlayer, lastlayerProcess } from '../support/command-line.js';
+import { stripVTControlCharacters } from 'node:util';
+import { describeWithTerminal, lastlayer, lastlayerOnTerminal, lastlayerProcess } from '../support/command-line.js';
 import { writeStore } from '../support/embeddings.js';
 import { temporaryFolder } from '../support/files.js';
 
-const SCRIPT = '/usr/bin/script';
 const RED_ERROR = '\u001b[31m\u001b[1mError:\u001b[22m\u001b[39m';
 /** One fit: this is about colours. */
 const TRAIN = ['train-head', '--folds', '0'];
@@ -45,19 +42,14 @@ test('errors are red', async () => {
   expect(stderr.startsWith(`${RED_ERROR} There are no embeddings`)).toBe(true);
 });
 
-(existsSync(SCRIPT) ? describe : describe.skip)('on a terminal (script of util-linux)', () => {
+describeWithTerminal('on a terminal (script of util-linux)', () => {
   it.each([
     ['colours are shown', {}, true],
     ['none with NO_COLOR', { NO_COLOR: '1' }, false],
     ['none on one that has none', { TERM: 'dumb' }, false],
   ])('%s', async (_, env, expected) => {
-    const command = [process.execPath, ...COMMAND_LINE, ...TRAIN].map((word) => `"${word}"`).join(' ');
-    const { PATH, HOME } = process.env;
-    const { stdout } = await promisify(execFile)(SCRIPT, ['-qec', command, '/dev/null'], {
-      cwd: root,
-      env: { PATH, HOME, TERM: 'xterm-256color', ...env },
-    });
-    expect(stripVTControlCharacters(stdout)).toMatch(/trained on 24 pictures of 2 classes/);
-    expect(stdout.includes('\u001b[1m')).toBe(expected);
+    const output = await lastlayerOnTerminal(TRAIN, root, env);
+    expect(stripVTControlCharacters(output)).toMatch(/trained on 24 pictures of 2 classes/);
+    expect(output.includes('\u001b[1m')).toBe(expected);
   });
 });

@@ -135,7 +135,7 @@ describe('embed', () => {
     child.kill('SIGINT');
     const { code, stdout, stderr } = await outcome;
     expect({ code, stdout }).toEqual({ code: 130, stdout: '' });
-    const kept = Number(new RegExp(`(\\d+) of ${count} pictures are in`).exec(stderr)?.[1]);
+    const kept = Number(new RegExp(`has (\\d+) of ${count} pictures`).exec(stderr)?.[1]);
     expect(kept).toBeGreaterThan(0);
     expect(await storedRows(store)).toHaveLength(kept);
     release();
@@ -192,7 +192,7 @@ describe('a picture that takes forever', () => {
     const { code, stdout, stderr } = await outcome;
     expect({ code, stdout }).toEqual({ code: 130, stdout: '' });
     while (await isAtWork(decoder)) await delay(50);
-    const kept = Number(/(\d+) of 41 pictures are in/.exec(stderr)?.[1]);
+    const kept = Number(/has (\d+) of 41 pictures/.exec(stderr)?.[1]);
     expect(kept).toBeGreaterThan(0);
     const rows = await storedRows(store);
     expect(rows).toHaveLength(kept);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { Classifier } from '../../src/classify/classifier.js';
@@ -152,6 +152,20 @@ describe('from the example pictures to a head', () => {
   });
 });
 
+test('one picture is not "1 pictures"', async () => {
+  const data = join(folder, 'one');
+  mkdirSync(join(data, 'fish'), { recursive: true });
+  copyFileSync(join(EXAMPLES, 'val', 'fish', 'fish-01.jpg'), join(data, 'fish', '1.jpg'));
+  writeFileSync(join(data, 'fish', 'broken.jpg'), 'no picture');
+  writeFileSync(join(data, 'fish', 'notes.txt'), 'no picture');
+  const { stdout, stderr } = await run('embed', data, '--store', 'one-store');
+  expect(stdout).toMatch(/: 2 pictures \(/);
+  expect(stderr).toMatch(/skipped 1 file, not named like a picture/);
+  expect(stderr).toMatch(/^1 picture could not be read/m);
+  const check = await run('check-data', '--store', 'one-store');
+  expect(check.stdout).toMatch(/ of 1 class, embedded by/);
+});
+
 describe('what makes no sense', () => {
   it.each([
     [['embed', '--batch-size', '0'], /--batch-size.*whole number of at least 1/],
@@ -160,6 +174,12 @@ describe('what makes no sense', () => {
     [['train-head', '--l2', '-1'], /--l2.*number of at least 0/],
     [['predict'], /missing required argument 'image'/],
     [['dance'], /unknown command 'dance'/],
+    [['train'], /no command train\. `npm run train-head` does that/],
+    [['eval', 'photos'], /`npm run evaluate`/],
+    [['test'], /`npm run evaluate`/],
+    [['check'], /`npm run check-data`/],
+    [['classify', 'a.jpg'], /`npm run predict`/],
+    [['infer', 'a.jpg'], /`npm run predict`/],
   ])('such as %j is wrong usage: exit code 2', async (args, reason) => {
     const { code, stdout, stderr } = await (args[0] === 'dance' ? runProcess : run)(...args);
     expect(stderr).toMatch(reason);
@@ -169,7 +189,10 @@ describe('what makes no sense', () => {
   it.each([
     [['embed', 'no-such-folder'], /no-such-folder/],
     [['train-head', '--store', 'nothing'], /no embeddings at .*nothing.*npm run embed/],
-    [['predict', '--head', 'no-head.safetensors', 'a.jpg'], /no-head\.safetensors/],
+    [
+      ['predict', '--head', 'no-head.safetensors', 'a.jpg'],
+      /no head no-head\.safetensors yet\. Run `npm run train-head -- --out no-head\.safetensors` first/,
+    ],
     [['fetch-model', '--from', 'no-model.pth'], /no-model\.pth/],
   ])('such as %j fails with a plain reason: exit code 1', async (args, reason) => {
     const { code, stdout, stderr } = await (args[0] === 'fetch-model' ? runProcess : run)(...args);
@@ -184,6 +207,11 @@ describe('what makes no sense', () => {
     for (const { name, description } of COMMANDS) {
       expect(stdout.replace(/\s+/g, ' ')).toContain(`${name} ${description}`);
     }
+  });
+
+  it('means one command by each word that people try, and no word is a command itself', () => {
+    const words = COMMANDS.flatMap(({ name, tried }) => [name, ...tried]);
+    expect(words).toEqual([...new Set(words)]);
   });
 
   it.each([

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { lastlayer } from '../support/command-line.js';
@@ -93,6 +93,16 @@ test('predict gives the labels above their thresholds, and the most probable one
   });
 });
 
+test('predict puts a picture into the folder of each of its labels, and writes a manifest', async () => {
+  const args = ['predict', '--head', 'head.safetensors', ...model];
+  const { stdout } = await run(...args, '--copy-to', 'sorted', '--csv', 'labels.csv', '2.png', '3.png');
+  expect(stdout).toMatch(/^pictures: 2, .*\n {2}flat +1\n {2}steep +1\n {2}none +1\ncopied to sorted: 2\n/);
+  const files = (await readdir(join(root, 'sorted'), { recursive: true })).filter((name) => name.endsWith('.png'));
+  expect(files.sort()).toEqual([join('flat', '2.png'), join('none', '3.png'), join('steep', '2.png')]);
+  const { stdout: embedded } = await run('embed', 'labels.csv', ...model, '--store', 'of-labels', '--json');
+  expect(JSON.parse(embedded)).toMatchObject({ total: 2, labels: { flat: 1, steep: 1, '': 1 } });
+});
+
 test('train-head shows how mAP grows with the pictures, beside what can be had without training', async () => {
   const { code, stdout } = await run('train-head', '--learning-curve', '--out', 'other.safetensors');
   expect(code).toBe(0);
@@ -109,6 +119,13 @@ test('what is of pictures of one class each is refused', async () => {
   const weights = await run('train-head', '--class-weights', 'balanced');
   expect(weights.code).toBe(2);
   expect(weights.stderr).toMatch(/Class weights are for pictures of one class each.*column weight/);
+  const unknown = await run('train-head', '--unknown', '0.1');
+  expect(unknown.code).toBe(2);
+  expect(unknown.stderr).toMatch(
+    /a rate of unknown pictures \(--unknown\), but a picture that shows none of its labels gets none/,
+  );
+  const predict = await run('predict', '--head', 'head.safetensors', ...model, '--unknown', '0.1', '0.png');
+  expect(predict.stderr).toMatch(/cannot call pictures unknown, as a multilabel head calls none so/);
   const topK = await run('evaluate', '--head', 'head.safetensors', ...model, '--top-k', '2', 'pictures.jsonl');
   expect(topK.code).toBe(2);
   expect(topK.stderr).toMatch(/--top-k is for heads with one class.*head\.safetensors is a multilabel head/);

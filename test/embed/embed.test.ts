@@ -235,7 +235,7 @@ describe('what makes no sense', () => {
     await expect(embed(join(folder, 'none'))).rejects.toThrow(/none/);
     await mkdir(join(folder, 'notes'));
     await writeFile(join(folder, 'notes', 'readme.txt'), 'hello');
-    await expect(embed(join(folder, 'notes'))).rejects.toThrow(/no pictures in .*notes \(1 files of other kinds/);
+    await expect(embed(join(folder, 'notes'))).rejects.toThrow(/no pictures in .*notes \(1 file of another kind/);
     await expect(embed(data, { split: 'test' })).rejects.toThrow(/no pictures of the split test/);
     await expect(embed(data, { batchSize: 0 })).rejects.toThrow(UsageError);
     await expect(embed(data, { concurrency: 1.5 })).rejects.toThrow(/concurrency is 1\.5/);

@@ -9,6 +9,7 @@ import { Classifier } from '../../src/classify/classifier.js';
 import { trainFromStore } from '../../src/classify/train.js';
 import { embedDataset } from '../../src/embed/embed.js';
 import { exportOnnx } from '../../src/export/onnx.js';
+import { unknownRule } from '../../src/head/unknown.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
 import { metadataOf, runOnnx } from '../support/onnx.js';
 import { smallNetwork } from '../support/small-network.js';
@@ -33,9 +34,9 @@ beforeAll(async () => {
 
 /** What predict makes of a picture. */
 async function predicted({ backbone, head }: Classifier, picture: string) {
-  const { predictions, unknown } = await new Classifier(backbone, head).classify(picture, { topK: 9 });
+  const { predictions, typicality, unknown } = await new Classifier(backbone, head).classify(picture, { topK: 9 });
   const of = (label: string) => predictions.find((each) => each.label === label)?.probability ?? NaN;
-  return { probabilities: head.labels.map(of), unknown };
+  return { probabilities: head.labels.map(of), typicality, unknown };
 }
 
 async function bytesOf(picture: string): Promise<Tensor> {
@@ -66,7 +67,7 @@ it('image: pictures of any size give what predict gives, but for the resizing', 
   const { check, input, outputs, bytes } = await exportOnnx(classifier, path, { pictures });
   expect({ input, outputs, bytes }).toEqual({
     input: 'image',
-    outputs: ['probabilities', 'logits', 'embedding', 'unknown'],
+    outputs: ['probabilities', 'logits', 'embedding', 'typicality', 'unknown'],
     bytes: readFileSync(path).length,
   });
   expect(check).toMatchObject({ pictures: 12, sameTop: 12 });
@@ -102,12 +103,44 @@ it('several pictures of one size go through together', async () => {
   await exportOnnx(classifier, path, { pictures });
   const images = await Promise.all(pictures.slice(0, 3).map(bytesOf));
   const together = new Tensor('uint8', Buffer.concat(images.map(({ data }) => data as Uint8Array)), [3, 64, 80, 3]);
-  const { probabilities, unknown, embedding } = await runOnnx(path, together);
-  expect([probabilities?.dims, unknown?.dims, embedding?.dims]).toEqual([[3, 3], [3], [3, 8]]);
+  const { probabilities, typicality, unknown, embedding } = await runOnnx(path, together);
+  expect([probabilities, typicality, unknown, embedding].map((each) => each?.dims)).toEqual([[3, 3], [3], [3], [3, 8]]);
   const alone = await Promise.all(
     images.map(async (image) => (await runOnnx(path, image))['probabilities']?.values ?? []),
   );
   expect(largestDifference(probabilities?.values, alone.flat())).toBeLessThan(1e-6);
+});
+
+it.each([
+  ['all scores', 30],
+  ['201 of many scores', 5000],
+] as const)('typicality and unknown are those of predict, with %s', async (_, count) => {
+  // The embeddings of pictures, noise and a plain grey, whose scores range widely.
+  const { crop } = backbone.transform;
+  const pixels = Array.from({ length: 16 }, (_, k) =>
+    Uint8Array.from({ length: 3 * crop ** 2 }, (_, i) => 128 + ((k * Math.sin(i * (k + 1))) / 15) * 127),
+  );
+  const together = Buffer.concat(pixels);
+  const { embedding } = await backbone.run(together);
+  const scores = Array.from({ length: count }, (_, i) => 1.2 * (i / count) ** 0.1 - 0.2 + 1e-3 * Math.sin(i));
+  const typical = unknownRule(scores, Array<boolean>(count).fill(true), 0.5)?.typical;
+  const { unknown } = classifier.head;
+  const head = classifier.head.with({ unknown: unknown && typical && { ...unknown, typical, rate: 0.5 } });
+  await exportOnnx(new Classifier(backbone, head), path, { input: 'pixels', pictures: pictures.slice(0, 1) });
+  const found = await runOnnx(path, new Tensor('uint8', together, [16, crop, crop, 3]));
+  const expected = head.typicality(embedding);
+  const typicalities = expected.map(({ typicality }) => typicality ?? NaN);
+  expect(new Set(typicalities).size).toBeGreaterThan(3);
+  expect(largestDifference(found['typicality']?.values, typicalities)).toBeLessThan(1e-4);
+  expect(found['unknown']?.values).toEqual(expected.map(({ unknown }) => Number(unknown)));
+  expect(new Set(found['unknown']?.values).size).toBe(2);
+});
+
+it('a head that calls no picture unknown tells how typical they are all the same', async () => {
+  const off = new Classifier(backbone, classifier.head, { unknown: 'off' });
+  const { outputs } = await exportOnnx(off, path, { pictures: pictures.slice(0, 1) });
+  expect(outputs).toEqual(['probabilities', 'logits', 'embedding', 'typicality']);
+  expect(metadataOf(path)).toMatchObject({ unknownRate: '"off"' });
 });
 
 it('the metadata hold the labels and what else is known', async () => {
@@ -116,7 +149,7 @@ it('the metadata hold the labels and what else is known', async () => {
   expect(metadataOf(path)).toMatchObject({
     ...{ labels: '["flat","slanted","steep"]', kind: 'softmax', input: 'image', thresholds: 'null' },
     ...{ modelId: backbone.id, transformId: backbone.transformId, created: head.created },
-    ...{ temperature: String(head.temperature), unknownThreshold: String(head.unknown?.threshold) },
+    ...{ temperature: String(head.temperature), unknownRate: '0.05' },
     transform: expect.stringMatching(/^\{"resize":256,"crop":224,"mean":\[0\.485,0\.456,0\.406\]/) as string,
     lastlayer: expect.stringMatching(/^\d+\.\d+\.\d+/) as string,
   });

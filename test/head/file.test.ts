@@ -24,7 +24,8 @@ beforeAll(async () => {
     trainedOn: pictureKeys(DIGESTS),
     unknown: {
       means: new Matrix([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0.6, 0.8].map(Math.fround)]),
-      threshold: 0.6,
+      typical: { count: 3, scores: [-0.1, 0.7, 0.1 + 0.7] },
+      rate: 0.1,
     },
   });
 });
@@ -108,9 +109,11 @@ test('a head that cannot be written says where', async () => {
   expect((await readdir(folder)).sort()).toEqual(['head.safetensors', 'taken']);
 });
 
-test('a file that is not there is named', async () => {
+test('a file that is not there is named, with how to make it', async () => {
   const nowhere = join(folder, 'nowhere');
-  await expect(loadHead(nowhere)).rejects.toThrow(`The head file ${nowhere} cannot be read: `);
+  await expect(loadHead(nowhere)).rejects.toThrow(
+    `There is no head ${nowhere} yet. Run \`npm run train-head -- --out ${nowhere}\` first.`,
+  );
 });
 
 test('a file cut short, or no safetensors at all, is refused by name', async () => {

@@ -20,7 +20,7 @@ const FIELDS: HeadFields = {
     loss: 0.2,
     gradientNorm: 1e-7,
     tolerance: 1e-6,
-    standardize: true,
+    whiten: true,
     labelSmoothing: 0,
   },
   metrics: null,
@@ -65,17 +65,31 @@ test('the temperature flattens probabilities and leaves the order as it is', () 
   expect(warm.logits(Float32Array.of(1, 3))).toEqual(head.logits(Float32Array.of(1, 3)));
 });
 
-test('a picture is unknown where it is like no class mean, however long its embedding is', () => {
+test('typicality ranks the cosine to the nearest class mean + 0.1 ln p, however long the embedding is', () => {
   const means = new Matrix([
     [1, 0],
     [0.6, 0.8],
     [0, 1],
   ]);
-  const strict = head.with({ unknown: { means, threshold: 0.95 } });
-  // Cosines to the nearest mean: 1, 0.94, −0.71 and, of a row without a direction, 0.
+  const typical = { count: 5, scores: [-0.8, -0.1, 0.83, 0.85, 0.999] };
+  const strict = head.with({ unknown: { means, typical, rate: 0.5 } });
+  // Cosines to the nearest mean: 1, 0.9417, −0.71 and, of a row without a direction, 0. Largest probabilities by softmax of
+  // (9, 12.5, 14.5), (0.0028, 0.501, −0.5012), (−1, −0.5, −1.5) and (0, 0.5, −0.5): 0.8778, 0.5065, 0.5065, 0.5065.
   const rows = Float32Array.of(9, 12, 0.0028, 0.001, -1, -1, 0, 0);
-  expect(strict.areUnknown(rows)).toEqual([false, true, true, true]);
-  expect(head.areUnknown(rows)).toEqual([false, false, false, false]);
+  // Scores 0.987, 0.874, −0.775 and −0.068.
+  expect(strict.typicality(rows)).toEqual([
+    { typicality: 0.8, unknown: false },
+    { typicality: 0.8, unknown: false },
+    { typicality: 0.2, unknown: true },
+    { typicality: 0.4, unknown: true },
+  ]);
+  expect(
+    strict
+      .withUnknown(0.3)
+      .typicality(rows)
+      .map(({ unknown }) => unknown),
+  ).toEqual([false, false, true, false]);
+  expect(head.typicality(rows)).toEqual(Array(4).fill({ typicality: null, unknown: false }));
 });
 
 test('indexOf finds a class, or says that there is none', () => {
@@ -116,12 +130,18 @@ test.each<[string, () => unknown]>([
   ['The head names one label twice.', () => new Head({ ...FIELDS, labels: ['ant', 'bee', 'ant'] })],
   ["The head's temperature is 0. It must be a number above 0.", () => new Head({ ...FIELDS, temperature: 0 })],
   [
-    "The head's threshold is 95. It must be a number from -1 to 1.",
-    () => new Head({ ...FIELDS, unknown: { means: FIELDS.weights, threshold: 95 } }),
+    'The rate of unknown pictures is 95. It must be a number above 0 and below 1, such as 0.05.',
+    () => new Head({ ...FIELDS, unknown: { means: FIELDS.weights, typical: { count: 1, scores: [0] }, rate: 95 } }),
+  ],
+  [
+    "The head's typical scores are not 3 ascending numbers.",
+    () =>
+      new Head({ ...FIELDS, unknown: { means: FIELDS.weights, typical: { count: 3, scores: [2, 1, 3] }, rate: 0.1 } }),
   ],
   [
     "The head's class means are [1, 2]. They must have the shape of its weights, [3, 2].",
-    () => new Head({ ...FIELDS, unknown: { means: new Matrix([[1, 0]]), threshold: 0.5 } }),
+    () =>
+      new Head({ ...FIELDS, unknown: { means: new Matrix([[1, 0]]), typical: { count: 1, scores: [0] }, rate: 0.1 } }),
   ],
   [
     'The head holds weights that are NaN or infinite.',

@@ -1,5 +1,5 @@
 import type { ExampleBlock } from '../../src/head/examples.js';
-import { HeadGraph, HeadObjective } from '../../src/head/objective.js';
+import { HeadGraph, HeadObjective, toParameters } from '../../src/head/objective.js';
 import { multilabelTask } from '../../src/head/task.js';
 import { uniform } from './data.js';
 import { labelled } from './multilabel-data.js';
@@ -42,10 +42,11 @@ test.each([0, 0.2])('loss and gradient are those of the binary cross-entropies, 
   const objective = await HeadObjective.create(graph, blocks, { count, labelSets, width, labelSmoothing: smoothing });
   const x = Float64Array.from({ length: count * (width + 1) }, () => Math.fround(0.05 * (2 * random() - 1)));
   for (let time = 0; time < 2; time++) {
-    const [value] = await objective.at([x], l2);
-    expect(value?.loss).toBeCloseTo(reference(x, l2, weights, smoothing), 5);
-    expect(value?.gradient).toHaveLength(x.length);
-    value?.gradient.forEach((slope, i) => {
+    const { heads, gradient } = await objective.at(toParameters(x, count), l2);
+    expect(heads[0]?.loss).toBeCloseTo(reference(x, l2, weights, smoothing), 5);
+    const slopes = [...gradient.W, ...gradient.b];
+    expect(slopes).toHaveLength(x.length);
+    slopes.forEach((slope, i) => {
       const h = 1e-5;
       const at = (by: number) => reference(x.with(i, (x[i] ?? 0) + by), l2, weights, smoothing);
       const expected = (at(h) - at(-h)) / (2 * h);
@@ -62,7 +63,7 @@ test('huge logits neither overflow nor lose the loss', async () => {
   };
   const objective = await HeadObjective.create(graph, [block], { count: 1, width: 1, labelSets: [[0]] });
   // Logits ±10⁶: the first row is surely right, the second surely wrong, by 10⁶ nats.
-  const [value] = await objective.at([Float64Array.of(1000, 0)], 0);
-  expect(value?.loss).toBe(5e5);
-  expect(value?.gradient).toEqual(Float64Array.of(500, -0.5));
+  const { heads, gradient } = await objective.at({ W: Float32Array.of(1000), b: Float32Array.of(0) }, 0);
+  expect(heads[0]?.loss).toBe(5e5);
+  expect(gradient).toEqual({ W: Float32Array.of(500), b: Float32Array.of(-0.5) });
 });

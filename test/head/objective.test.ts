@@ -1,5 +1,5 @@
 import { evaluationBlocks, featuresInMemory, type ExampleBlock } from '../../src/head/examples.js';
-import { HeadGraph, HeadObjective, type ObjectiveOptions } from '../../src/head/objective.js';
+import { HeadGraph, HeadObjective, toParameters, type ObjectiveOptions } from '../../src/head/objective.js';
 import { softmaxTask } from '../../src/head/task.js';
 import { overlapping, uniform } from './data.js';
 
@@ -22,9 +22,8 @@ async function objectiveOf(blocks: Blocks, { l2, ...options }: Omit<ObjectiveOpt
   const labelSets = Array.from({ length: options.count }, (_, n) => [n]);
   const objective = await HeadObjective.create(graph, blocks, { ...options, labelSets });
   return async (x: Float64Array) => {
-    const [value] = await objective.at([x], l2);
-    if (!value) throw new Error('There is no value.');
-    return value;
+    const { heads, gradient } = await objective.at(toParameters(x, options.count), l2);
+    return { loss: heads[0]?.loss ?? NaN, gradient: [...gradient.W, ...gradient.b] };
   };
 }
 
@@ -170,16 +169,16 @@ test('the same input gives the same bits', async () => {
 
 test('heads that leave out a fold each are evaluated at once, as they would be alone', async () => {
   const foldOf = Int32Array.from(classes, (_, i) => i % 3);
-  const random = uniform(21);
-  const penalties = [0, 1, 2].map(() => Float64Array.from({ length: width }, () => 0.5 + random()));
   const options = { count: 3, width, labelSets: [[0], [1], [2]], labelSmoothing: 0.1 };
   const blocks = [block(0, 25), { ...block(25, 60), rows: Int32Array.from({ length: 35 }, (_, i) => 25 + i) }];
   const together = await HeadObjective.create(graph, blocks, {
     ...options,
-    leftOut: { foldOf, folds: [0, 1, 2], penalties },
+    leftOut: { foldOf, folds: [0, 1, 2] },
   });
   const points = [7, 8, 9].map((seed) => randomParameters(seed, 0.05));
-  const found = await together.at(points, 0.3);
+  const all = points.map((x) => toParameters(x, 3));
+  const W = Float32Array.from(all.flatMap((each) => [...each.W]));
+  const { heads, gradient } = await together.at({ W, b: Float32Array.from(all.flatMap((each) => [...each.b])) }, 0.3);
   for (const [fold, x] of points.entries()) {
     const rowsOf = (isHeld: boolean) => {
       const rows = [...classes.keys()].filter((i) => (i % 3 === fold) === isHeld);
@@ -189,16 +188,18 @@ test('heads that leave out a fold each are evaluated at once, as they would be a
         Int32Array.from(rows, (i) => classes[i] ?? 0),
       );
     };
-    const alone = await HeadObjective.create(graph, [rowsOf(false)], {
-      ...options,
-      leftOut: { foldOf: new Int32Array(60), folds: [-1], penalties: [penalties[fold] ?? new Float64Array()] },
-    });
+    const alone = await HeadObjective.create(graph, [rowsOf(false)], options);
     const held = await HeadObjective.create(graph, [rowsOf(true)], options);
-    const [[expected], [heldOut]] = [await alone.at([x], 0.3), await held.at([x], 0)];
-    expect(found[fold]?.loss).toBeCloseTo(expected?.loss ?? NaN, 6);
-    expect(found[fold]?.heldOut).toBeCloseTo(heldOut?.loss ?? NaN, 6);
-    expected?.gradient.forEach((value, i) => {
-      expect(found[fold]?.gradient[i]).toBeCloseTo(value, 5);
-    });
+    const parameters = toParameters(x, 3);
+    const [expected, heldOut] = [await alone.at(parameters, 0.3), await held.at(parameters, 0)];
+    expect(heads[fold]?.loss).toBeCloseTo(expected.heads[0]?.loss ?? NaN, 6);
+    expect(heads[fold]?.gradientNorm).toBeCloseTo(expected.heads[0]?.gradientNorm ?? NaN, 5);
+    expect(heads[fold]?.heldOut).toBeCloseTo(heldOut.heads[0]?.loss ?? NaN, 6);
+    for (const key of ['W', 'b'] as const) {
+      const size = expected.gradient[key].length;
+      expected.gradient[key].forEach((value, i) => {
+        expect(gradient[key][fold * size + i]).toBeCloseTo(value, 5);
+      });
+    }
   }
 });

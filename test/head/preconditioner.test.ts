@@ -50,7 +50,7 @@ test('a head of many rows and classes is trained with it, to the optimum that th
   });
   const y = Int32Array.from({ length: rows }, (_, i) => i % classes);
   const labels = Array.from(y, (c) => `class ${String(c).padStart(3, '0')}`);
-  const options = { l2: 0.01, standardize: false };
+  const options = { l2: 0.01, whiten: false };
   const head = await trainHead({ ...IDS, ...options, embeddings: features, width, labels });
   const graph = await HeadGraph.create(softmaxTask);
   const block = { rows: y, features, targets: y };

@@ -1,6 +1,5 @@
 import { fitTemperature } from '../../src/head/calibrate.js';
 import { multilabelTask, softmaxTask } from '../../src/head/task.js';
-import { chooseUnknown } from '../../src/head/unknown.js';
 import { uniform } from './data.js';
 
 interface LogitBlock {
@@ -78,20 +77,6 @@ test('neither faultless nor hopeless logits, nor none, make it infinite or zero'
   expect(fit([wrong], 2)).toBeCloseTo(20, 3);
   expect(Number.isFinite(fit([flat], 2))).toBe(true);
   expect(fit([], 2)).toBe(1);
-});
-
-test('the threshold is the largest that lets 95 % of the right answers pass', () => {
-  const right = Array.from({ length: 100 }, (_, i) => (i + 1) / 100);
-  const wrong = [0.01, 0.03, 0.5, 0.9];
-  const isRight = [...wrong, ...right].map((_, i) => i >= 4);
-  const rule = chooseUnknown([...wrong, ...right], isRight);
-  expect(rule).toEqual({ threshold: 0.06, keptRight: 0.95, flaggedWrong: 0.5 });
-  expect(chooseUnknown([0.9], [true])).toEqual({
-    threshold: 0.9,
-    keptRight: 1,
-    flaggedWrong: null,
-  });
-  expect(chooseUnknown([0.9], [false])).toBeNull();
 });
 
 test('the temperature that labels were drawn with is found again, and no label at all is no reason for another', () => {

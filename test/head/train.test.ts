@@ -20,13 +20,13 @@ function expectClose(found: readonly number[], expected: readonly number[], rela
 }
 
 // Expected: scikit-learn 1.9, LogisticRegression(C=1 / (60 * 0.05), solver='newton-cholesky', tol=1e-12) on the same
-// rows in float64; with standardisation, on StandardScaler's output and with the scaling folded back.
-test('without standardisation the optimum is scikit-learn’s', async () => {
-  const head = await trainHead({ ...DATA, l2: 0.05, standardize: false });
+// rows in float64; with whitening, on half-whitened features by numpy.linalg.eigh, and folded back.
+test('without whitening the optimum is scikit-learn’s', async () => {
+  const head = await trainHead({ ...DATA, l2: 0.05, whiten: false });
   expect(head.training).toMatchObject({
     converged: true,
     reason: 'gradient',
-    standardize: false,
+    whiten: false,
     tolerance: 1e-6,
   });
   expect(head.training.gradientNorm).toBeLessThanOrEqual(1e-6);
@@ -41,14 +41,14 @@ test('without standardisation the optimum is scikit-learn’s', async () => {
   expectClose(centred(head.bias), [0.947346, -0.456614, -0.490732], 1e-4);
 });
 
-test('with standardisation the optimum is scikit-learn’s on standardised features, folded back', async () => {
+test('with whitening the optimum is scikit-learn’s on half-whitened features, folded back', async () => {
   const head = await trainHead({ ...DATA, l2: 0.05 });
-  expect(head.training).toMatchObject({ converged: true, standardize: true });
-  expect(Math.abs(head.training.loss / 0.8227327687637673 - 1)).toBeLessThan(1e-6);
+  expect(head.training).toMatchObject({ converged: true, whiten: true });
+  expect(Math.abs(head.training.loss / 0.8223965194010179 - 1)).toBeLessThan(1e-6);
   const expected = [
-    [10.6053661, -0.8903146, -0.0634219, 0.0022029],
-    [-7.0099651, 0.892068, -0.0372884, 0.0017911],
-    [-3.595401, -0.0017534, 0.1007104, -0.003994],
+    [10.6176757, -0.8958585, -0.0637455, 0.0021311],
+    [-7.03087, 0.895054, -0.0369614, 0.0018686],
+    [-3.5868057, 0.0008045, 0.1007069, -0.0039997],
   ];
   for (let j = 0; j < 4; j++) {
     expectClose(
@@ -57,7 +57,7 @@ test('with standardisation the optimum is scikit-learn’s on standardised featu
       1e-4,
     );
   }
-  expectClose(centred(head.bias), [0.905549, -0.677159, -0.22839], 1e-4);
+  expectClose(centred(head.bias), [0.9122051, -0.6813592, -0.2308459], 1e-4);
 
   const proba = head.predictProba(DATA.embeddings).to2DArray();
   const right = proba.filter((row, i) => row.indexOf(Math.max(...row)) === head.indexOf(DATA.labels[i] ?? ''));
@@ -81,24 +81,24 @@ test('weights are scikit-learn’s sample_weight and class_weight', async () => 
   const { sampleWeights, ...data } = imbalanced();
   const all = DATA.labels.map((_, i) => 0.5 + (i % 5) / 2);
   const weighted = await trainHead({ ...DATA, l2: 0.05, sampleWeights: all });
-  expect(weighted.training.loss / 0.877016246378958).toBeCloseTo(1, 6);
+  expect(weighted.training.loss / 0.8769602210216567).toBeCloseTo(1, 6);
   const balanced = await trainHead({ ...data, l2: 0.05, classWeights: 'balanced' });
   expect(balanced.counts.train).toEqual([20, 10, 5]);
-  expect(balanced.training.loss / 0.8023696734810735).toBeCloseTo(1, 6);
+  expect(balanced.training.loss / 0.7980111756282486).toBeCloseTo(1, 6);
   const both = await trainHead({ ...data, sampleWeights, l2: 0.05, classWeights: 'balanced' });
-  expect(both.training.loss / 0.8723264481543996).toBeCloseTo(1, 6);
+  expect(both.training.loss / 0.8697247670767144).toBeCloseTo(1, 6);
 });
 
 test('a whole weight is so many copies of the row', async () => {
-  const standardize = false;
+  const whiten = false;
   const weighted = await trainHead({
     ...DATA,
-    standardize,
+    whiten,
     sampleWeights: DATA.labels.map((_, i) => (i < 20 ? 3 : 1)),
   });
   const copied = await trainHead({
     ...DATA,
-    standardize,
+    whiten,
     embeddings: Float32Array.of(
       ...DATA.embeddings,
       ...DATA.embeddings.subarray(0, 80),
@@ -180,7 +180,7 @@ test('running out of iterations is no convergence', async () => {
 });
 
 test('a tolerance beyond float32 ends and is not claimed', async () => {
-  const { training } = await trainHead({ ...DATA, standardize: false, tolerance: 1e-14 });
+  const { training } = await trainHead({ ...DATA, whiten: false, tolerance: 1e-14 });
   expect(training.converged).toBe(false);
   expect(training.gradientNorm).toBeGreaterThan(1e-14);
   expect(training.gradientNorm).toBeLessThan(1e-4);
@@ -282,10 +282,9 @@ const CHANGED: [string, typeof LastlayerError, Partial<TrainHeadOptions>][] = [
   ['tolerance is -1. It must be a number of at least 0, such as 0.000001.', UsageError, { tolerance: -1 }],
   ['maxIterations is 0. It must be a whole number of at least 1.', UsageError, { maxIterations: 0 }],
   [
-    'The embeddings are too large to train on: their products exceed the range of float32. Train with standardised ' +
-      'features.',
+    'The embeddings are too large to train on: their products exceed the range of float32. Leave `whiten` on.',
     LastlayerError,
-    { embeddings: DATA.embeddings.map((_, i) => (i % 12 < 4 ? 3e38 : 0)), standardize: false },
+    { embeddings: DATA.embeddings.map((_, i) => (i % 12 < 4 ? 3e38 : 0)), whiten: false },
   ],
 ];
 

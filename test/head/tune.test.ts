@@ -106,14 +106,38 @@ test('the temperature makes out-of-fold log loss no worse, and probabilities hee
 
 test('a head knows a picture that is like none of its classes, and 19 in 20 of those that are', async () => {
   const { head, crossValidation } = await tune();
-  const { keptRight = 0, threshold } = crossValidation?.unknown ?? {};
-  expect(keptRight).toBeGreaterThanOrEqual(0.95);
-  expect(keptRight).toBeLessThan(1);
-  expect(head.unknown?.threshold).toBe(threshold);
-  const known = head.areUnknown(DATA.features).filter((unknown) => !unknown).length;
+  const { flaggedRight, typical } = crossValidation?.unknown ?? {};
+  expect(flaggedRight).toBeCloseTo(0.05, 1);
+  expect(typical?.count).toBe(Math.round(ROWS * (crossValidation?.evaluation.accuracy ?? NaN)));
+  expect(head.unknown).toMatchObject({ rate: 0.05, typical });
+  const known = head.typicality(DATA.features).filter(({ unknown }) => !unknown).length;
   expect(known / ROWS).toBeGreaterThan(0.9);
   // All of the classes' features are positive.
-  expect(head.areUnknown(DATA.features.subarray(0, WIDTH).map((x) => -x))).toEqual([true]);
+  const others = DATA.features.subarray(0, WIDTH).map((x) => -x);
+  expect(head.typicality(others)).toEqual([{ typicality: 0, unknown: true }]);
+});
+
+test('the rate of unknown pictures can be set, turned off, and set again later', async () => {
+  const rateOf = ({ head, crossValidation }: Awaited<ReturnType<typeof tune>>) => [
+    head.unknown?.rate,
+    crossValidation?.unknown?.flaggedRight,
+  ];
+  expect(rateOf(await tune({ unknown: 0.2 }))).toEqual([0.2, expect.closeTo(0.2, 1)]);
+  const off = await tune({ unknown: 'off' });
+  expect(rateOf(off)).toEqual(['off', 0]);
+  const others = DATA.features.subarray(0, WIDTH).map((x) => -x);
+  expect(off.head.typicality(others)).toEqual([{ typicality: 0, unknown: false }]);
+  expect(off.head.withUnknown(0.01).typicality(others)).toEqual([{ typicality: 0, unknown: true }]);
+
+  await expect(tune({ unknown: 1 })).rejects.toThrow(
+    'The rate of unknown pictures is 1. It must be a number above 0 and below 1, such as 0.05.',
+  );
+  await expect(tune({ unknown: 0.05, folds: 0 })).rejects.toThrow(/cross-validation, and folds is 0\. Leave it out\./);
+  const without = (await tune({ folds: 0 })).head;
+  expect(() => without.withUnknown(0.1)).toThrow(
+    /cannot call pictures unknown, as it was trained without cross-validation/,
+  );
+  expect(without.withUnknown('off').typicality(others)).toEqual([{ typicality: null, unknown: false }]);
 });
 
 test('features that are read anew each time give the same head', async () => {

@@ -1,6 +1,8 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
+import { promisify } from 'node:util';
 import { Mutex } from 'async-mutex';
 import { runCommandLine } from '../../src/cli/program.js';
 import { ROOT } from './files.js';
@@ -97,4 +99,27 @@ export function lastlayerProcess(
     });
   });
   return { process: child, outcome };
+}
+
+const SCRIPT = '/usr/bin/script';
+
+export const describeWithTerminal = existsSync(SCRIPT) ? describe : describe.skip;
+
+/**
+ * Runs the command line on a terminal, which `script` of util-linux makes.
+ * @param env nothing else is set but PATH and HOME
+ * @returns what the terminal was sent, stdout and stderr; its lines end in CR LF
+ */
+export async function lastlayerOnTerminal(
+  args: readonly string[],
+  cwd: string,
+  { columns = 80, ...env }: { columns?: number } & Record<string, string | number> = {},
+): Promise<string> {
+  const command = [process.execPath, ...COMMAND_LINE, ...args].map((word) => `'${word}'`).join(' ');
+  const { PATH, HOME } = process.env;
+  const { stdout } = await promisify(execFile)(SCRIPT, ['-qc', `stty cols ${columns}; ${command}`, '/dev/null'], {
+    cwd,
+    env: { PATH, HOME, TERM: 'xterm-256color', ...env },
+  });
+  return stdout;
 }

@@ -22,7 +22,7 @@ export function madeUpHead({ id, transformId, width }: { id: string; transformId
     counts: { train: [1, 1, 1], validation: [0, 0, 0] },
     training: {
       ...{ iterations: 1, converged: true, reason: 'gradient', loss: 1, gradientNorm: 0, tolerance: 1e-5 },
-      standardize: true,
+      whiten: true,
       labelSmoothing: 0,
     },
   });

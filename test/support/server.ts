@@ -80,6 +80,7 @@ export interface Reply {
       field?: string;
       filename?: string;
       predictions: { label: string; probability: number }[];
+      typicality: number | null;
       unknown: boolean;
       labels?: string[];
       similar?: { id: string; label: string; similarity: number }[];

@@ -3,6 +3,7 @@ import type { ModelProto } from 'onnx-buf';
 import type { DatasetEntry } from '../../data/dataset.js';
 import { decodeModel, graphOf, opsetOf } from '../../formats/onnx/model.js';
 import { asCalled, LastlayerError, UsageError } from '../../util/errors.js';
+import { quantity } from '../../util/format.js';
 import { Backbone } from '../backbone.js';
 import { loadBackbone } from '../load.js';
 import { readCard } from '../model-card.js';
@@ -68,7 +69,7 @@ export async function quantizeBackbone(
   options.signal?.throwIfAborted();
   const int8 = quantizeGraph(float32, source, activations, `${name}.int8`);
   const model = { ...describeModel(int8, source), width };
-  const calibration = `${calibratedOn.length} pictures of ${resolve(dataset)}`;
+  const calibration = `${quantity(calibratedOn.length, 'picture')} of ${resolve(dataset)}`;
   const written = await place(model, backbone, calibration, options);
   return { backbone: new Backbone(model, written.path, options.session), calibratedOn, ...written };
 }

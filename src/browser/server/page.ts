@@ -1,13 +1,24 @@
-/** Sends the pictures that are dropped, chosen or pasted to the server, a few at a time, and shows the answers. */
-import { htmlPercent as percent } from '../../util/format.js';
+/** Sends pictures that are dropped, chosen, pasted or taken by the camera to the server, a few at a time, and shows the answers. */
+import { csvLine, htmlPercent as percent, quantity } from '../../util/format.js';
 import { find, make } from '../dom.js';
+import { addCamera } from './camera.js';
 
 const CONCURRENCY = 3;
 
+const CSV_HEADER = ['file', 'head', 'label', 'probability', 'typicality', 'unknown', 'error'];
+
 /** What the page reads of `/v1/heads`. */
 interface HeadsAnswer {
-  heads: { name: string; labels: string[] }[];
+  heads: { name: string; labels: string[]; baseline: Baseline | null }[];
   similar: boolean;
+}
+
+interface Baseline {
+  label: string;
+  accuracy: number;
+  headAccuracy: number;
+  pictures: number;
+  clearlyBetter: boolean;
 }
 
 /** What the page reads of `/v1/heads/:name/classify`. */
@@ -19,6 +30,7 @@ interface ClassifyAnswer {
 interface Result {
   /** Best first. */
   predictions: { label: string; probability: number }[];
+  typicality?: number | null;
   unknown?: boolean;
   /** Of a multi-label head: those that the picture is given. */
   labels?: string[];
@@ -27,16 +39,22 @@ interface Result {
 
 interface SimilarPicture {
   id: string;
+  path: string;
   label: string | null;
   labels?: string[];
   similarity: number;
 }
 
-/** A picture that waits for its answer, and where the answer goes. */
+/** A picture, and where its answer goes. */
 interface Job {
   file: File;
   head: string;
+  img: HTMLImageElement;
   answer: Element;
+  /** Aborts when the user clears the page. */
+  signal: AbortSignal;
+  /** Once it is there. */
+  outcome?: Result | { error: string };
 }
 
 const access = find('access', HTMLFormElement);
@@ -46,11 +64,15 @@ const ask = find('ask', HTMLElement);
 const choice = find('head', HTMLSelectElement);
 const drop = find('drop', HTMLElement);
 const results = find('results', HTMLElement);
+const [save, clear] = [find('save', HTMLButtonElement), find('clear', HTMLButtonElement)];
 
 let key = sessionStorage.getItem('key') ?? '';
 let hasSimilar = false;
-const queue: Job[] = [];
-let [running, asked, done] = [0, 0, 0];
+let clearing = new AbortController();
+/** Those on the page, in the order in which they came. */
+let jobs: Job[] = [];
+let queue: Job[] = [];
+let running = 0;
 
 listen();
 void start();
@@ -66,6 +88,11 @@ function listen(): void {
     add(files.files);
     files.value = '';
   });
+  addCamera((picture) => {
+    add([picture]);
+  });
+  save.addEventListener('click', saveResults);
+  clear.addEventListener('click', clearResults);
   document.addEventListener('paste', ({ clipboardData }) => {
     add(clipboardData?.files);
   });
@@ -86,7 +113,7 @@ function listen(): void {
 /** Asks for the heads and, if the server wants a key that the page does not have, for the key. */
 async function start(): Promise<void> {
   try {
-    const response = await request('/v1/heads');
+    const response = await request('v1/heads');
     if (response.status === 401) {
       access.hidden = false;
       find('refused', HTMLElement).textContent = key === '' ? '' : 'Wrong key.';
@@ -108,32 +135,41 @@ function offer(heads: HeadsAnswer['heads']): void {
   find('choice', HTMLElement).hidden = heads.length < 2;
   choice.replaceChildren(...heads.map(({ name }) => new Option(name, name)));
   choice.onchange = () => {
-    const labels = heads.find(({ name }) => name === choice.value)?.labels ?? [];
+    const { labels = [], baseline = null } = heads.find(({ name }) => name === choice.value) ?? {};
+    tellWorth(baseline);
     const shown = labels.slice(0, 12).join(', ');
     about.textContent = labels.length > 12 ? `${shown} … ${labels.length} classes in all` : shown;
   };
   choice.dispatchEvent(new Event('change'));
 }
 
-function add(files: FileList | null | undefined): void {
+/** Says how good the head is, and that it may be no better than a guess. */
+function tellWorth(baseline: Baseline | null): void {
+  const worth = find('worth', HTMLElement);
+  worth.hidden = baseline === null;
+  if (!baseline) return;
+  const { label, accuracy, headAccuracy, pictures, clearlyBetter } = baseline;
+  const [own, simple] = [percent(headAccuracy), percent(accuracy)];
+  const on = `${quantity(pictures, 'picture')} that it was not trained on`;
+  worth.className = clearlyBetter ? '' : 'note';
+  worth.textContent = clearlyBetter
+    ? `Right for ${own} of ${on}. Always answering “${label}” would be right for ${simple}.`
+    : `Not clearly better than always answering “${label}”: on ${on}, this head is right for ${own}, and that for ${simple}.`;
+}
+
+function add(files: Iterable<File> | null | undefined): void {
   if (ask.hidden || !files) return;
-  asked += files.length;
-  results.prepend(
-    ...[...files].map((file) => {
-      const card = make('li');
-      const img = make('img');
-      img.src = URL.createObjectURL(file);
-      img.alt = '';
-      img.addEventListener('error', () => {
-        img.hidden = true;
-      });
-      const answer = make('div', undefined, 'answer');
-      answer.append(make('h2', file.name), make('p', 'Waiting …', 'waiting'));
-      card.append(img, answer);
-      queue.push({ file, answer, head: choice.value });
-      return card;
-    }),
-  );
+  const added = [...files].map((file) => {
+    const [card, img, answer] = [make('li'), make('img'), make('div', undefined, 'answer')];
+    img.alt = '';
+    answer.append(make('h2', file.name), make('p', 'Waiting …', 'waiting'));
+    card.append(img, answer);
+    return { card, job: { file, img, answer, head: choice.value, signal: clearing.signal } };
+  });
+  results.prepend(...added.map(({ card }) => card));
+  jobs.push(...added.map(({ job }) => job));
+  queue.push(...added.map(({ job }) => job));
+  tellProgress();
   for (let i = 0; i < CONCURRENCY; i++) void advance();
 }
 
@@ -141,40 +177,96 @@ async function advance(): Promise<void> {
   const job = running < CONCURRENCY ? queue.shift() : undefined;
   if (!job) return;
   running++;
-  await classify(job);
+  job.outcome = await classify(job);
   running--;
-  done++;
-  find('status', HTMLElement).textContent = `${done} of ${asked} ${asked === 1 ? 'picture' : 'pictures'}`;
+  if (!job.signal.aborted) show(job, job.outcome);
+  tellProgress();
   void advance();
 }
 
-async function classify(job: Job): Promise<void> {
+function tellProgress(): void {
+  const done = jobs.filter(({ outcome }) => outcome).length;
+  const of = `${done} of ${quantity(jobs.length, 'picture')}`;
+  find('status', HTMLElement).textContent = jobs.length === 0 ? '' : of;
+  save.hidden = done === 0;
+  clear.hidden = jobs.length === 0;
+}
+
+function clearResults(): void {
+  clearing.abort();
+  clearing = new AbortController();
+  results.querySelectorAll('img').forEach(({ src }) => {
+    URL.revokeObjectURL(src);
+  });
+  results.replaceChildren();
+  [jobs, queue] = [[], []];
+  tellProgress();
+  find('files', HTMLInputElement).focus();
+}
+
+/** Downloads what the server answered, a line for each picture. */
+function saveResults(): void {
+  const lines = jobs.flatMap(({ file, head, outcome }) => {
+    if (!outcome) return [];
+    if ('error' in outcome) return csvLine([file.name, head, '', '', '', '', outcome.error]);
+    const { predictions, labels, typicality, unknown } = outcome;
+    const [best] = predictions;
+    return labels
+      ? csvLine([file.name, head, labels.join(';'), '', '', '', ''])
+      : csvLine([
+          ...[file.name, head, best?.label, best?.probability.toFixed(4)],
+          ...[typicality?.toFixed(4), String(unknown ?? false), ''],
+        ]);
+  });
+  const link = make('a');
+  link.href = URL.createObjectURL(new Blob([csvLine(CSV_HEADER), ...lines], { type: 'text/csv' }));
+  link.download = 'predictions.csv';
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+async function classify(job: Job): Promise<Result | { error: string }> {
   try {
     const { results: [result] = [], error } = await send(job);
-    if (result) show(job.answer, result);
-    else fail(job.answer, error?.message ?? 'The server sent no result.');
+    return result ?? { error: error?.message ?? 'The server sent no result.' };
   } catch {
-    fail(job.answer, 'The server is not responding.');
+    return { error: 'The server is not responding.' };
   }
 }
 
 /** Sends a picture, again and again while the server has too much to do. */
-async function send({ file, head }: Job): Promise<ClassifyAnswer> {
+async function send({ file, head, signal }: Job): Promise<ClassifyAnswer> {
   const query = hasSimilar ? '?topK=5&similar=6' : '?topK=5';
   for (;;) {
-    const response = await request(`/v1/heads/${encodeURIComponent(head)}/classify${query}`, {
+    const response = await request(`v1/heads/${encodeURIComponent(head)}/classify${query}`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/octet-stream' },
       body: file,
+      signal,
     });
     if (response.status !== 429) return (await response.json()) as ClassifyAnswer;
     const seconds = Number(response.headers.get('Retry-After')) || 1;
     await new Promise((resume) => setTimeout(resume, 1000 * seconds));
+    signal.throwIfAborted();
   }
 }
 
-function show(answer: Element, { predictions, unknown, labels, similar = [] }: Result): void {
-  const verdict = labels ? labels.join(', ') || 'None of the labels' : predictions[0]?.label;
+function show({ file, img, answer }: Job, outcome: Result | { error: string }): void {
+  if ('error' in outcome) {
+    img.hidden = true;
+    replace(answer, make('p', outcome.error, 'failed'));
+    return;
+  }
+  // Not before: the browser may show what the server refuses. It cannot show all that the server reads, either.
+  img.addEventListener('error', () => {
+    img.hidden = true;
+  });
+  img.src = URL.createObjectURL(file);
+  showResult(answer, outcome);
+}
+
+function showResult(answer: Element, { predictions, typicality, unknown, labels, similar = [] }: Result): void {
+  const best = labels ? labels.join(', ') || 'None of the labels' : predictions[0]?.label;
   const bars = make('ul', undefined, 'bars');
   predictions.forEach(({ label, probability }, i) => {
     const isGiven = labels ? labels.includes(label) : i === 0;
@@ -186,32 +278,30 @@ function show(answer: Element, { predictions, unknown, labels, similar = [] }: R
     item.append(make('span', label), make('b', percent(probability)), bar);
     bars.append(item);
   });
-  replace(answer, make('p', verdict, 'verdict'));
-  if (unknown) answer.append(make('p', 'Probably none of the classes; this is the best guess.', 'note'));
+  replace(answer, make('p', unknown ? 'Unlike the training pictures' : best, 'verdict'));
+  const typical = typeof typicality === 'number' ? `Typicality ${typicality.toFixed(3)}` : '';
+  if (unknown) answer.append(make('p', `${typical}. Best guess: ${best}`, 'note'));
   answer.append(bars);
+  if (!unknown && typical) answer.append(make('small', typical));
   if (similar.length === 0) return;
   const list = make('ul', undefined, 'similar');
   list.append(...similar.map(similarPicture));
   answer.append(make('h3', 'The most similar pictures of the data set'), list);
 }
 
-function similarPicture({ id, label, labels, similarity }: SimilarPicture): Element {
+function similarPicture({ id, path, label, labels, similarity }: SimilarPicture): Element {
   const item = make('li');
   const name = (labels ? labels.join(', ') : label) || 'no label';
   const img = make('img');
   img.alt = '';
   void loadThumbnail(img, id);
-  item.append(img, make('b', name), make('small', `cosine ${similarity.toFixed(3)}`));
+  item.append(img, make('b', name), make('small', `cosine ${similarity.toFixed(3)}`), make('small', path));
   return item;
 }
 
 async function loadThumbnail(img: HTMLImageElement, id: string): Promise<void> {
-  const response = await request(`/v1/pictures/${id}/thumbnail`);
+  const response = await request(`v1/pictures/${id}/thumbnail`);
   if (response.ok) img.src = URL.createObjectURL(await response.blob());
-}
-
-function fail(answer: Element, message: string): void {
-  replace(answer, make('p', message, 'failed'));
 }
 
 /** Replaces all but the file's name. */

@@ -1,0 +1,96 @@
+import type { Backbone } from '../backbone/backbone.js';
+import { BackbonePool, type BackboneRunner } from '../backbone/pool.js';
+import { DEFAULT_CONCURRENCY, defaultBatchSize } from '../embed/pipeline.js';
+import { type DecodedImage, joinPixels } from '../image/decode.js';
+import type { View } from '../image/views.js';
+import { abortable, batchesOf, mapAhead } from '../util/async.js';
+import { LastlayerError } from '../util/errors.js';
+import { checkInteger } from '../util/validate.js';
+import { decodeSource, type ImageSource } from './image-source.js';
+
+export interface StreamOptions {
+  /** Threads of the backbone to use. The caller closes them. @default threads of its own */
+  pool?: BackboneRunner | undefined;
+  /** Pictures per batch, in each of the backbone's threads. @default 8 on the CPU, else 32 */
+  batchSize?: number | undefined;
+  /** Pictures that are read and decoded at the same time. @default 32 */
+  concurrency?: number | undefined;
+  /** Stops the work. */
+  signal?: AbortSignal | undefined;
+}
+
+/** What the backbone computes for a picture: a row for each view. Or why the picture cannot be read. */
+type Computed<I> = { image: I; rows: Float32Array[]; error?: undefined } | { image: I; error: string };
+
+/** A batch that is not full waits this long for the next picture, in ms. */
+const IDLE_MS = 250;
+
+/**
+ * Reads and decodes pictures ahead of the backbone, and runs it over whole batches. In memory are at most `concurrency` pictures that
+ * are being decoded or wait for the backbone, and two batches for each of its threads.
+ * @param images asked for as there is room for them, so there may be any number
+ * @returns in the order of the pictures
+ * @throws {UsageError} if an option is out of range
+ * @throws {LastlayerError} if the model cannot be loaded or run
+ * @throws the signal's reason, once it aborts
+ */
+export async function* runOverStream<I extends ImageSource>(
+  backbone: Backbone,
+  images: Iterable<I> | AsyncIterable<I>,
+  views: readonly View[],
+  options: StreamOptions = {},
+): AsyncGenerator<Computed<I>> {
+  const { batchSize = defaultBatchSize(backbone), concurrency = DEFAULT_CONCURRENCY, signal } = options;
+  checkInteger('batchSize', batchSize, { min: 1 });
+  checkInteger('concurrency', concurrency, { min: 1 });
+  // It starts no threads until it is used.
+  const own = new BackbonePool(backbone);
+  const pool = options.pool ?? own;
+
+  const decode = async (image: I): Promise<Decoded<I>> => {
+    try {
+      return { image, views: await decodeSource(image, backbone.transform, views) };
+    } catch (error) {
+      if (!(error instanceof LastlayerError)) throw error;
+      return { image, error: error.message };
+    }
+  };
+  const compute = async (batch: readonly Decoded<I>[]): Promise<Computed<I>[]> => {
+    // After an abort, nobody waits for it.
+    signal?.throwIfAborted();
+    const pixels = joinPixels(batch.flatMap((picture) => picture.views ?? []));
+    const values = pixels.length > 0 ? await pool.run(pixels) : new Float32Array();
+    const width = values.length / viewsIn(batch);
+    let at = 0;
+    return batch.map((picture) => {
+      if (picture.error !== undefined) return picture;
+      return { image: picture.image, rows: picture.views.map(() => values.slice(at * width, ++at * width)) };
+    });
+  };
+  // Pictures that cannot be read need no backbone, but must not pile up either.
+  const isFull = (batch: readonly Decoded<I>[]) => viewsIn(batch) >= batchSize || batch.length >= 4 * batchSize;
+
+  const batches = batchesOf(mapAhead(images, concurrency, decode), isFull, IDLE_MS);
+  const computed = mapAhead(batches, 2 * pool.size, compute);
+  try {
+    for (;;) {
+      const next = await abortable(computed.next(), signal);
+      if (next.done) return;
+      for (const picture of next.value) {
+        signal?.throwIfAborted();
+        yield picture;
+      }
+    }
+  } finally {
+    // Not waited for: it ends only when the pictures under way do.
+    computed.return(undefined).catch(() => undefined);
+    await own.close();
+  }
+}
+
+type Decoded<I> =
+  { image: I; views: DecodedImage[]; error?: undefined } | { image: I; views?: undefined; error: string };
+
+function viewsIn(batch: readonly Decoded<unknown>[]): number {
+  return batch.reduce((count, { views }) => count + (views?.length ?? 0), 0);
+}
