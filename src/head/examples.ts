@@ -132,10 +132,10 @@ export function countViews({ source, targets }: Examples, mask: RowMask): number
 
 /**
  * Block size: up to 3,072 rows, as fewer leave more of the time to starting the products of matrices, and more gain nothing. With
- * many classes or heads a block is smaller, as its logits are held a few times over: 2²⁰ of them take 4 MiB.
+ * many classes or heads a block is smaller, as its logits are held a few times over: 2¹⁹ of them take 2 MiB.
  */
 const MOST_ROWS = 3072;
-const MOST_LOGITS = 2 ** 20;
+const MOST_LOGITS = 2 ** 19;
 
 /**
  * The masked rows to train on, mapped, in blocks. Rows without a target are left out. A row's augmented views stand
