@@ -136,7 +136,7 @@ async function predictOnce(images: readonly string[], places: readonly string[],
       const such = `${skipped.count}, such as ${shortened(skipped.examples)}`;
       say(`Files skipped, as their names do not end like a picture's: ${such}`);
     }
-    tellNext(flags);
+    if (!signal.aborted) tellNext(flags);
   });
 }
 
