@@ -127,9 +127,9 @@ export interface Destination {
 export interface WrittenModel {
   path: string;
   card: ModelCard;
-  /** Name that stands for it; null if it was written to `out`. */
+  /** Name that stands for it; null if it was written to `out`, or another model of that name comes first. */
   knownAs: string | null;
-  /** Id of the model that had the name, or was in the file; null if there was none. */
+  /** Id of the model that had the name, or was in the file; `another file` if that was no model; null if there was none. */
   replaced: string | null;
 }
 
@@ -176,14 +176,14 @@ export async function placeModel(
   const folder = resolve(modelsDir ?? modelsHome());
   const path = join(folder, `${model.id.replaceAll(/[^\w.@-]/g, '.')}.onnx`);
   const card = (await intactCard(path, model)) ?? (await writeModel(path, model, provenance));
-  const knownAs = name ?? toName(fallbackName);
-  return { path, card, knownAs, replaced: await letStandFor(knownAs, path, card.id, { folder, modelsDir, onNotice }) };
+  const names = await letStandFor(name ?? toName(fallbackName), path, card.id, { folder, modelsDir, onNotice });
+  return { path, card, ...names };
 }
 
 /** The id of the other model in a file; null if there is none. */
 async function otherModelIn(path: string, { sha256 }: Model): Promise<string | null> {
   if (!(await fileExists(path)) || (await sha256OfFile(path)) === sha256) return null;
-  return (await readCard(path))?.id ?? 'another model';
+  return (await readCard(path))?.id ?? (await cardless(path))?.id ?? 'another file';
 }
 
 /** The card of a model that is there already, whole. */
@@ -194,13 +194,13 @@ async function intactCard(path: string, { sha256 }: Model): Promise<ModelCard | 
     : undefined;
 }
 
-/** Lets a name stand for a model. @returns the id that it stood for; null if it is the same, or there was none */
+/** Lets a name stand for a model. @returns the name, and the id that it stood for, as {@link WrittenModel} has them */
 async function letStandFor(
   name: string,
   path: string,
   id: string,
   { folder, modelsDir, onNotice }: { folder: string; modelsDir: string | undefined } & Pick<Destination, 'onNotice'>,
-): Promise<string | null> {
+): Promise<Pick<WrittenModel, 'knownAs' | 'replaced'>> {
   const before = (await idNamed(name, modelsDir)) ?? null;
   const file = pointerPath(folder, name);
   try {
@@ -211,13 +211,13 @@ async function letStandFor(
   const now = await pathNamed(name, modelFolders(modelsDir));
   if (now !== undefined && now !== path) {
     onNotice?.(`${name} still stands for ${now}, which comes first. Choose the new model with --model ${id}.`);
-    return null;
+    return { knownAs: null, replaced: null };
   }
-  if (before === null || before === id) return null;
+  if (before === null || before === id) return { knownAs: name, replaced: null };
   onNotice?.(
     `${name} now stands for ${id}. It stood for ${before}, which is kept: heads and stores find it by its id.`,
   );
-  return before;
+  return { knownAs: name, replaced: before };
 }
 
 /** A name for a model, out of any text. */
@@ -270,7 +270,7 @@ async function pathNamed(name: string, folders: readonly string[]): Promise<stri
     const pointer = pointerPath(folder, name);
     const id = await readFile(pointer, 'utf8').catch(() => undefined);
     if (id !== undefined) {
-      const path = await pathOfId(id.trim(), [folder, ...folders]);
+      const path = await pathOfId(id.trim(), [folder, ...folders.filter((other) => other !== folder)]);
       if (path !== undefined) return path;
       throw new LastlayerError(
         `${pointer} says that ${name} is ${id.trim()}, which is in none of ${folders.join(', ')}. ${howToGet(id.trim())} ` +

@@ -2,7 +2,7 @@ import { copyFile, lstat, mkdir, open, readlink, rename, rm, stat, symlink, utim
 import { basename, extname, join, resolve } from 'node:path';
 import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
 import { numbered, safeName, safeNames } from '../util/file-names.js';
-import { readRegularFile, temporaryName } from '../util/files.js';
+import { isGone, readRegularFile, temporaryName } from '../util/files.js';
 
 /** Folders beside those of the classes: of pictures that are unlike all classes, and of those without any of several labels. */
 export const UNKNOWN = 'unknown';
@@ -62,7 +62,10 @@ export class ClassFolders {
       if (await isGone(source)) return 'gone';
       const [verb, instead] = this.kind === 'link' ? ['linked', ' --copy-to needs no links.'] : ['copied', ''];
       throw new LastlayerError(
-        `${path} cannot be ${verb} to ${folder}: ${messageOf(error)}.${codeOf(error) === 'EPERM' ? instead : ''}`,
+        `${path} cannot be ${verb} to ${folder}: ${messageOf(error)}.` +
+          (codeOf(error) === 'EPERM' && instead !== ''
+            ? instead
+            : ' Name a folder that can be written to and has room.'),
       );
     }
   }
@@ -109,11 +112,4 @@ async function isCopyOf(target: string, source: string): Promise<boolean> {
   const [a, b] = [await lstat(target), await stat(source)];
   if (!a.isFile() || a.size !== b.size) return false;
   return (await readRegularFile(target)).equals(await readRegularFile(source));
-}
-
-async function isGone(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => false,
-    (error: unknown) => codeOf(error) === 'ENOENT',
-  );
 }

@@ -9,6 +9,7 @@ import type { HeadKind } from '../head/task.js';
 import { type EmbeddingRow, labelsIn } from '../store/row.js';
 import { DEFAULT_STORE, EmbeddingStore } from '../store/store.js';
 import { LastlayerError } from '../util/errors.js';
+import { firstOf, quantity } from '../util/format.js';
 import { mean } from '../util/math.js';
 import { checkBackbone, Classifier } from './classifier.js';
 import { chooseSplit, eachEmbedding, type EvaluateOptions } from './evaluate.js';
@@ -157,7 +158,7 @@ export async function compareClassifiers(
   const common = new Set(headA.labels.filter((label) => headB.indexOf(label) !== undefined));
   if (common.size === 0) {
     throw new LastlayerError(
-      `${a.name} and ${b.name} have no label in common: ${some(headA.labels)}, and ${some(headB.labels)}.`,
+      `${a.name} and ${b.name} have no label in common: ${firstOf(headA.labels)}, and ${firstOf(headB.labels)}.`,
     );
   }
   const dataset = options.dataset ?? (await datasetOf(options, [headB, headA]));
@@ -174,15 +175,16 @@ export async function compareClassifiers(
   const where = chosen.split ? `the split ${chosen.split} of ${dataset}` : dataset;
   if (pictures.length === 0) {
     throw new LastlayerError(
-      `There is nothing to compare on in ${where}: ${trainedOn} pictures that ${a.name} or ${b.name} was trained on, ` +
+      `There is nothing to compare on in ${where}: ${quantity(trainedOn, 'picture')} that ${a.name} or ${b.name} was trained on, ` +
         `${left.unlabelled} without ${headA.kind === 'softmax' ? 'a label' : 'a list of labels'}, ${failed.length} unreadable, ` +
-        `${left.otherClass} of a class that not both know. Name a data set of other pictures, or train both heads with ` +
+        `${left.otherClass} of a class that one of the heads does not know. Name a data set of other pictures, or train both heads with ` +
         '--hold-out 0.2.',
     );
   }
   if (trainedOn > 0) {
     options.onNotice?.(
-      `${trainedOn} pictures of ${where} are left out, since ${a.name} or ${b.name} was trained on them.`,
+      `${quantity(trainedOn, 'picture')} of ${where} left out: ${a.name} or ${b.name} was trained on ` +
+        `${trainedOn === 1 ? 'it' : 'them'}.`,
     );
   }
   const right = (side: Side) => Float64Array.from(pictures, (picture) => Number(picture[side].isRight));
@@ -225,10 +227,6 @@ export async function compareClassifiers(
     unlabelled: left.unlabelled,
     failed,
   };
-}
-
-function some(labels: readonly string[]): string {
-  return labels.slice(0, 5).join(', ') + (labels.length > 5 ? ', …' : '');
 }
 
 /** The data set that was embedded last for one of the heads. */

@@ -1,9 +1,10 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defaultModel, modelFolders, type StoredModel, storedModels } from '../backbone/models.js';
 import { loadHead } from '../head/file.js';
 import { EmbeddingStore } from '../store/store.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
+import { isFolder } from '../util/files.js';
 
 /** What was made with a model. */
 export interface ModelUsers {
@@ -60,12 +61,8 @@ export async function listModels({ users = ['.'], modelsDir, onNotice }: ListMod
     }
   };
   for (const user of users) {
-    const isFolder = await stat(user).then(
-      (found) => found.isDirectory(),
-      () => false,
-    );
     if (user.endsWith('.safetensors')) await addHead(user);
-    else if (!isFolder || (await EmbeddingStore.isStore(user))) await addStore(user);
+    else if (!(await isFolder(user)) || (await EmbeddingStore.isStore(user))) await addStore(user);
     else {
       for (const path of await filesOf(user)) {
         // A folder may have other files of this kind, such as checkpoints.

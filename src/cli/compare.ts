@@ -9,8 +9,9 @@ import {
   verdictOf,
 } from '../classify/compare.js';
 import type { Split } from '../data/dataset.js';
+import { DEFAULT_STORE } from '../store/store.js';
 import { percent, quantity, signed, signedPoints as points } from '../util/format.js';
-import { call, sayNext } from './next.js';
+import { call, option, sayNext } from './next.js';
 import {
   deviceOption,
   jsonOption,
@@ -93,7 +94,9 @@ async function run(a: string, b: string, dataset: string | undefined, flags: Com
   } else {
     print(describe(result, flags.show));
     for (const { path, error } of result.failed) say(`unreadable: ${onOneLine(path)}: ${onOneLine(error)}`);
-    sayNext(`${call('report', '--head', b, '--compare', a)} shows the pictures that changed.`);
+    sayNext(
+      `${call('report', '--head', b, '--compare', a, ...option('--store', flags.store, DEFAULT_STORE))} shows the pictures that changed.`,
+    );
   }
 }
 
@@ -136,7 +139,10 @@ function describe(result: Comparison, show: number): string {
   }
   if (unknown.length > 0) {
     const counts = unknown.map(({ label, count: n }) => `${label} ${n}`).join(', ');
-    lines.push('', `not compared, ${kind === 'softmax' ? 'classes' : 'labels'} that not both heads know: ${counts}`);
+    lines.push(
+      '',
+      `not compared, ${kind === 'softmax' ? 'classes' : 'labels'} that one of the heads does not know: ${counts}`,
+    );
   }
   if (unlabelled > 0) lines.push('', `not compared, pictures without a label: ${unlabelled}`);
   return lines.join('\n');

@@ -108,7 +108,7 @@ async function run(named: string | undefined, flags: EvaluateFlags): Promise<voi
     });
   } else {
     describe(result, classifier);
-    const args = option('--head', head, DEFAULT_HEAD);
+    const args = [...option('--head', head, DEFAULT_HEAD), ...option('--model', flags.model)];
     sayNext(
       `${call('predict', ...args, 'PICTURES')} classifies new pictures, and ${call('serve', ...args)} offers a page.`,
     );

@@ -53,8 +53,9 @@ async function inspect({ json, features, ...flags }: InspectFlags): Promise<void
 
 /** Works for any model, even one that cannot be a backbone as it is. */
 async function inspectFeatures(model: string | undefined, json: true | undefined): Promise<void> {
-  if (model === undefined) throw new UsageError('--features needs --model FILE.');
-  const candidates = await featureCandidates(await modelFile(model));
+  if (model === undefined) throw new UsageError('--features needs --model. Name a model or a file.');
+  const path = await modelFile(model);
+  const candidates = await featureCandidates(path);
   if (json) {
     printJson({ model, features: candidates });
     return;
@@ -66,7 +67,7 @@ async function inspectFeatures(model: string | undefined, json: true | undefined
     String(width),
   ]);
   print(table([['features', 'operator', 'shape', 'width'], ...rows]));
-  sayNext(`${call('fetch-model', '--from', model, '--features', 'NAME')} uses one of them.`);
+  sayNext(`${call('fetch-model', '--from', path, '--features', 'NAME')} uses one of them.`);
 }
 
 function rowsOf(layers: readonly Layer[], { width, transform }: Backbone): string[][] {

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { ClassFolders, NONE, UNKNOWN } from '../classify/class-folders.js';
 import type { Classification } from '../classify/classifier.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
-import { csvLine, quantity } from '../util/format.js';
+import { csvLine, labelList, quantity } from '../util/format.js';
 import { onOneLine, printJson, printWhole, table } from './terminal.js';
 
 /** `unknown` and `typicality` are absent for the pretrained classes, of whose training pictures nothing is known. */
@@ -63,7 +63,7 @@ export class CsvOutput implements Output {
   private cellsOf({ predictions, labels, typicality, unknown }: Prediction): (string | undefined)[] {
     const [best] = predictions;
     return [
-      this.isMultilabel ? listed(labels ?? []) : best?.label,
+      this.isMultilabel ? labelList(labels ?? []) : best?.label,
       best?.probability.toString(),
       typicality?.toString(),
       unknown?.toString(),
@@ -86,11 +86,6 @@ export class CsvOutput implements Output {
       );
     }
   }
-}
-
-/** As manifests have lists of labels. */
-function listed(labels: readonly string[]): string {
-  return labels.some((label) => label.includes(';')) ? JSON.stringify(labels) : labels.join(';');
 }
 
 /** Puts the pictures into folders of their classes. */

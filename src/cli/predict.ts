@@ -9,7 +9,7 @@ import { DEFAULT_TOP_K } from '../head/head.js';
 import type { UnknownRate } from '../head/unknown.js';
 import type { ViewSet } from '../image/views.js';
 import { LastlayerError, messageOf, UsageError } from '../util/errors.js';
-import { percent } from '../util/format.js';
+import { firstOf, percent } from '../util/format.js';
 import {
   deviceOption,
   headOption,
@@ -129,11 +129,12 @@ async function run(images: string[], flags: PredictFlags): Promise<void> {
 /** @param places where results go */
 async function predictOnce(images: readonly string[], places: readonly string[], flags: PredictFlags): Promise<void> {
   await interruptible(async (signal) => {
+    const model = await modelOf(flags);
     const { paths, problems, skipped } = await findPictures(images, places);
-    await predictAll({ paths, total: paths.length, problems, signal }, await modelOf(flags), flags);
+    await predictAll({ paths, total: paths.length, problems, signal }, model, flags);
     for (const text of skipped.remarks) say(onOneLine(text));
     if (skipped.count > 0) {
-      const such = `${skipped.count}, such as ${shortened(skipped.examples)}`;
+      const such = `${skipped.count}, such as ${firstOf(skipped.examples.map(onOneLine), 3)}`;
       say(`Files skipped, as their names do not end like a picture's: ${such}`);
     }
     if (!signal.aborted) tellNext(flags);
@@ -159,14 +160,9 @@ async function watchFolders(folders: readonly string[], places: readonly string[
       watch.settle(answer.path, !('error' in answer));
     };
     await predictAll({ paths: watch.paths(), problems: watch.problems, onAnswer }, model, flags);
-    if (watch.waiting.length > 0) say(`Not complete yet: ${shortened(watch.waiting)}`);
+    if (watch.waiting.length > 0) say(`Not complete yet: ${firstOf(watch.waiting.map(onOneLine), 3)}`);
   };
   await interruptible(work, { notice: 'Stopping after the pictures in progress. Press Ctrl-C again to stop at once.' });
-}
-
-/** The first few. */
-function shortened(paths: readonly string[]): string {
-  return paths.slice(0, 3).map(onOneLine).join(', ') + (paths.length > 3 ? ', …' : '');
 }
 
 /** A head or the backbone's own last layer. */
@@ -184,6 +180,9 @@ interface Model {
 async function modelOf(flags: PredictFlags): Promise<Model> {
   const { topK, views = [] } = flags;
   if (!flags.pretrainedClasses) {
+    if (flags.labels !== undefined) {
+      throw new UsageError('--labels needs --pretrained-classes. Leave out --labels, or add --pretrained-classes.');
+    }
     const classifier = await Classifier.load(flags.head, { ...flags, onNotice: notice });
     return {
       labels: classifier.head.labels,
@@ -264,7 +263,7 @@ function foldersOf({ copyTo, linkTo }: PredictFlags, model: Model): FoldersOutpu
   const copies = copyTo === undefined ? undefined : new ClassFolders(copyTo, 'copy', model);
   const links = linkTo === undefined ? undefined : new ClassFolders(linkTo, 'link', model);
   const renamed = [...((copies ?? links)?.renamed ?? [])].map(([label, name]) => `${JSON.stringify(label)} in ${name}`);
-  if (renamed.length > 0) notice(`Not every label can be the name of a folder: ${shortened(renamed)}.`);
+  if (renamed.length > 0) notice(`Not every label can be the name of a folder: ${firstOf(renamed.map(onOneLine), 3)}.`);
   return [
     ...(copies ? [new FoldersOutput(copies, 'copied')] : []),
     ...(links ? [new FoldersOutput(links, 'linked')] : []),

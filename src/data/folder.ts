@@ -1,7 +1,9 @@
 import type { Dirent } from 'node:fs';
-import { access, lstat, opendir, readdir, realpath, stat } from 'node:fs/promises';
+import { lstat, opendir, readdir, realpath, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
+import { LastlayerError, messageOf } from '../util/errors.js';
+import { isGone } from '../util/files.js';
+import { firstOf } from '../util/format.js';
 import {
   type Dataset,
   type DatasetEntry,
@@ -65,7 +67,7 @@ async function checkClasses(root: string, folders: readonly string[]): Promise<v
   const isSplit = (answer: string, i: number) => answer === 'yes' || !inside[i]!.hasPictures;
   if (!like.includes('no') && like.some(isSplit)) {
     throw new LastlayerError(
-      `${root} holds the folders ${someOf(folders)}, which read like splits. Rename them to train, val and test, or pass one ` +
+      `${root} holds the folders ${firstOf(folders)}, which read like splits. Rename them to train, val and test, or pass one ` +
         'of them.',
     );
   }
@@ -74,14 +76,14 @@ async function checkClasses(root: string, folders: readonly string[]): Promise<v
   const shared = first!.folders.filter((name) => inside.every((each) => each.folders.includes(name)));
   if (folders.length === 1 && first!.folders.length > 1) {
     throw new LastlayerError(
-      `The only folder of ${root} is ${folders[0]!}, which holds ${someOf(first!.folders)}. If those are the classes, pass ` +
+      `The only folder of ${root} is ${folders[0]!}, which holds ${firstOf(first!.folders)}. If those are the classes, pass ` +
         `${join(root, folders[0]!)}.`,
     );
   }
   if (folders.length > 1 && shared.length > 1) {
     throw new LastlayerError(
-      `The folders of ${root}, ${someOf(folders)}, all hold ${someOf(shared)}, and no pictures themselves. If ` +
-        `${someOf(shared)} are the classes, rename the folders above them to train, val and test, or pass one of them.`,
+      `The folders of ${root}, ${firstOf(folders)}, all hold ${firstOf(shared)}, and no pictures themselves. If ` +
+        `${firstOf(shared)} are the classes, rename the folders above them to train, val and test, or pass one of them.`,
     );
   }
 }
@@ -94,20 +96,6 @@ async function contentOf(folder: string): Promise<{ hasPictures: boolean; folder
     return { hasPictures, folders: await visibleFolders(folder) };
   } catch {
     return { hasPictures: true, folders: [] };
-  }
-}
-
-function someOf(names: readonly string[]): string {
-  return names.length > 5 ? `${names.slice(0, 5).join(', ')}, …` : names.join(', ');
-}
-
-/** False if the file merely cannot be seen, for lack of rights, say. */
-async function isGone(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return false;
-  } catch (error) {
-    return ['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '');
   }
 }
 

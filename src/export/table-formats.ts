@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { fileWriter, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
 import type { DatasetRecord } from '../store/store.js';
-import { csvLine } from '../util/format.js';
+import { csvLine, labelList } from '../util/format.js';
 
 /** A picture and its embedding. */
 export interface ExportedRow {
@@ -35,7 +35,7 @@ async function* linesOf({ multilabel, blocks }: ExportedRows): AsyncGenerator<st
   yield csvLine(['path', multilabel ? 'labels' : 'label', 'split']);
   for await (const block of blocks()) {
     for (const { path, label, labels, split } of block) {
-      yield csvLine([path, multilabel ? (labels ?? []).join(';') : label, split]);
+      yield csvLine([path, multilabel ? labelList(labels ?? []) : label, split]);
     }
   }
 }

@@ -1,4 +1,5 @@
 import { LastlayerError, UsageError } from '../util/errors.js';
+import { firstOf } from '../util/format.js';
 import { checkNumber, isInRange } from '../util/validate.js';
 import type { RowMask, Targets, Task } from './task.js';
 
@@ -284,7 +285,7 @@ function givenWeights(names: readonly string[], given: Readonly<Record<string, n
     if (!names.includes(label)) {
       throw new UsageError(
         `There is a weight for the class ${JSON.stringify(label)}, which is not among the training examples. The classes ` +
-          `are ${names.slice(0, 10).join(', ')}${names.length > 10 ? ', …' : ''}.`,
+          `are ${firstOf(names, 10)}.`,
       );
     }
     checkNumber(`The weight of the class ${JSON.stringify(label)}`, weight, { above: 0 });

@@ -18,7 +18,7 @@ export function comparisonSection(comparison: Comparison, files: PictureFiles): 
   const { a, b, count: pictures, split, difference, kind, trainedOn, unknown, changed } = comparison;
   const left = [
     ...(trainedOn > 0 ? [`${count(trainedOn)} that a head was trained on`] : []),
-    ...unknown.map(({ label, count: n }) => `${count(n)} of ${label}, which not both heads know`),
+    ...unknown.map(({ label, count: n }) => `${count(n)} of ${label}, which one of the heads does not know`),
   ];
   const { accuracyInterval, logLossInterval } = difference;
   return {

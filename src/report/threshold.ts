@@ -18,7 +18,7 @@ export interface Thresholds {
 export function describeThreshold({ total, decided, right }: Thresholds, step: number): string {
   const [reached, good] = [decided[step] ?? 0, right[step] ?? 0];
   const left = total - reached;
-  const pictures = left === 1 ? 'picture' : 'pictures';
+  const pictures = total === 1 ? 'picture' : 'pictures';
   const precision =
     reached === 0 ? 'It decides none' : `It decides ${count(reached)}, and ${percent(good / reached)} of them right`;
   return (

@@ -1,8 +1,8 @@
-import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Connection, Table } from '@lancedb/lancedb';
 import type { Schema } from 'apache-arrow';
 import { LastlayerError, messageOf } from '../util/errors.js';
+import { isFolder } from '../util/files.js';
 import { sha256Of } from '../util/hash.js';
 import { arrow, connect, makeArrowTable } from '../util/lancedb.js';
 import { blocksInStore, inStore, reasonOf, retryConflicts } from './errors.js';
@@ -177,11 +177,4 @@ function tableName(modelId: string, transformId: string): string {
 
 function isAddress(location: string): boolean {
   return /^[a-z][a-z0-9+]+:\/\//.test(location);
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
 }

@@ -145,6 +145,22 @@ export async function readRegularFile(path: string): Promise<Buffer<ArrayBuffer>
   }
 }
 
+/** False, too, if it cannot be seen. */
+export async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
+
+/** False if the file merely cannot be seen, for lack of rights, say. */
+export async function isGone(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => false,
+    (error: unknown) => ['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? ''),
+  );
+}
+
 /** The SHA-256 digest of a model file, in hexadecimal. @throws {LastlayerError} if it cannot be read */
 export async function sha256OfFile(path: string): Promise<string> {
   const hash = createHash('sha256');

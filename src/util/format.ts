@@ -34,6 +34,16 @@ export function quantity(n: number, one: string, many = `${one}s`): string {
   return `${n} ${n === 1 ? one : many}`;
 }
 
+/** A list of labels in a cell of a CSV file, as manifests have them. */
+export function labelList(labels: readonly string[]): string {
+  return labels.some((label) => label.includes(';')) ? JSON.stringify(labels) : labels.join(';');
+}
+
+/** The first few, with an ellipsis if there are more. */
+export function firstOf(texts: readonly string[], most = 5): string {
+  return texts.slice(0, most).join(', ') + (texts.length > most ? ', …' : '');
+}
+
 /** `label error` as `Label error`. */
 export function sentence(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);

@@ -99,7 +99,7 @@ test('pictures that a head was trained on are left out, wherever they lie, and n
   }
   const { stderr, stdout } = await run('compare', 'two.safetensors', 'one.safetensors', folder, '--json');
   expect(JSON.parse(stdout)).toMatchObject({ count: 2, trainedOn: 2, a: { trainedOn: 2 }, b: { trainedOn: 2 } });
-  expect(stderr).toMatch(/2 pictures of .*mixed are left out, since two\.safetensors or one\.safetensors was trained/);
+  expect(stderr).toMatch(/2 pictures of .*mixed left out: two\.safetensors or one\.safetensors was trained/);
   expect(await run('compare', 'two.safetensors', 'one.safetensors', data, '--split', 'train')).toMatchObject({
     code: 1,
     stderr: expect.stringMatching(

@@ -39,7 +39,10 @@ test('each command names the next one, with the options that lead from the one t
   expect(code).toBe(0);
   expect(report).toEqual(['report', '--head', HEAD, '--store', STORE]);
   expect(await nextAfter(...report)).toEqual([['serve', '--head', HEAD]]);
-  expect(await nextAfter('evaluate', 'data', '--head', HEAD, ...model)).toEqual([predict, ['serve', '--head', HEAD]]);
+  expect(await nextAfter('evaluate', 'data', '--head', HEAD, ...model)).toEqual([
+    ['predict', '--head', HEAD, ...model, 'PICTURES'],
+    ['serve', '--head', HEAD, ...model],
+  ]);
 });
 
 test('check-data leads to a manifest, and that to embed', async () => {

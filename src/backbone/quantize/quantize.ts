@@ -14,6 +14,7 @@ import {
   type Destination,
   idNamed,
   placeModel,
+  type StoredModel,
   storedModels,
   type WrittenModel,
 } from '../models.js';
@@ -75,8 +76,8 @@ export async function quantizeBackbone(
 }
 
 /** The default name of the int8 model. */
-async function int8Name({ id, name, source }: Backbone, modelsDir: string | undefined): Promise<string> {
-  const known = (await storedModels(modelsDir)).find((each) => each.id === id && each.names.length > 0)?.names[0];
+function int8Name({ id, name, source }: Backbone, models: readonly StoredModel[]): string {
+  const known = models.find((each) => each.id === id && each.names.length > 0)?.names[0];
   const file = parse(source).name;
   return `${known ?? (file === id ? name : file)}.int8`;
 }
@@ -114,7 +115,7 @@ async function place(
       features: original?.features ?? undefined,
     },
     options,
-    await int8Name(float32, options.modelsDir),
+    int8Name(float32, await storedModels(options.modelsDir)),
   );
 }
 
@@ -191,10 +192,11 @@ export async function existingInt8(
   float32: Backbone,
   { session, modelsDir }: Pick<QuantizeOptions, 'session' | 'modelsDir'>,
 ): Promise<Backbone | undefined> {
-  const made = (await storedModels(modelsDir)).flatMap(({ path, card }) =>
+  const models = await storedModels(modelsDir);
+  const made = models.flatMap(({ path, card }) =>
     card?.precision === 'int8' && card.sourceSha256 === float32.sha256 ? [{ path, ...card }] : [],
   );
-  const named = await idNamed(await int8Name(float32, modelsDir), modelsDir);
+  const named = await idNamed(int8Name(float32, models), modelsDir);
   const [newest] = made.sort((a, b) => b.created.localeCompare(a.created));
   const chosen = made.find(({ id }) => id === named) ?? newest;
   return chosen && loadBackbone({ ...session, model: chosen.path });

@@ -1,5 +1,6 @@
 /** Makes the report interactive: pictures can be enlarged, cells of the confusion matrix open theirs, points of the maps show theirs. */
 import type { ListedPicture, PageData } from '../../report/page-data.js';
+import { quantity } from '../../util/format.js';
 import { find, make } from '../dom.js';
 import { filterPictures } from './filter.js';
 import { followSections } from './navigation.js';
@@ -38,7 +39,7 @@ function openCells(): void {
       const [truth = '', predicted = ''] = key.split(',').map((n) => labels[Number(n)] ?? '');
       const found = (cells[key] ?? []).flatMap((n) => pictures[n] ?? []);
       const total = Number(button.textContent);
-      const all = total === 1 ? '1 picture.' : `${total} pictures.`;
+      const all = `${quantity(total, 'picture')}.`;
       title!.textContent = `${truth}: predicted ${truth === predicted ? 'correctly' : `as ${predicted}`}`;
       text!.textContent = found.length < total ? `Showing ${found.length} of ${all}` : all;
       list!.replaceChildren(...found.map((picture) => card(picture, labels, make('li'))));

@@ -1,5 +1,5 @@
 /** Sends pictures that are dropped, chosen, pasted or taken by the camera to the server, a few at a time, and shows the answers. */
-import { csvLine, htmlPercent as percent, quantity } from '../../util/format.js';
+import { csvLine, htmlPercent as percent, labelList, quantity } from '../../util/format.js';
 import { find, make } from '../dom.js';
 import { addCamera } from './camera.js';
 
@@ -212,7 +212,7 @@ function saveResults(): void {
     const { predictions, labels, typicality, unknown } = outcome;
     const [best] = predictions;
     return labels
-      ? csvLine([file.name, head, labels.join(';'), '', '', '', ''])
+      ? csvLine([file.name, head, labelList(labels), '', '', '', ''])
       : csvLine([
           ...[file.name, head, best?.label, best?.probability.toFixed(4)],
           ...[typicality?.toFixed(4), String(unknown ?? false), ''],
