@@ -150,7 +150,7 @@ export function checkDestination({ out, name }: Pick<Destination, 'out' | 'name'
 
 /**
  * Writes a model and its card to the folder of models, under its id, and lets a name stand for it; or to a file of one's own.
- * No other model there is touched. What had the name before is told.
+ * No other model there is touched. A notice says what had the name before.
  * @param fallbackName the name, if the destination has neither a name nor a file
  * @throws {LastlayerError} if it cannot be written, or `out` is another model and `force` is not given
  */

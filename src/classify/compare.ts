@@ -9,8 +9,8 @@ import type { HeadKind } from '../head/task.js';
 import { type EmbeddingRow, labelsIn } from '../store/row.js';
 import { DEFAULT_STORE, EmbeddingStore } from '../store/store.js';
 import { LastlayerError } from '../util/errors.js';
-import { firstOf, quantity } from '../util/format.js';
-import { mean } from '../util/math.js';
+import { firstOf, quantity, signed, signedPoints } from '../util/format.js';
+import { mean, sum } from '../util/math.js';
 import { checkBackbone, Classifier } from './classifier.js';
 import { chooseSplit, eachEmbedding, type EvaluateOptions } from './evaluate.js';
 
@@ -187,21 +187,19 @@ export async function compareClassifiers(
         `${trainedOn === 1 ? 'it' : 'them'}.`,
     );
   }
-  const right = (side: Side) => Float64Array.from(pictures, (picture) => Number(picture[side].isRight));
-  const loss = (side: Side) => Float64Array.from(pictures, (picture) => picture[side].logLoss);
-  const minus = (x: Float64Array, y: Float64Array) => x.map((value, i) => value - y[i]!);
-  const gains = minus(right('b'), right('a'));
-  const losses = minus(loss('b'), loss('a'));
-  const [accuracyInterval = null, logLossInterval = null] = bootstrapIntervals([gains, losses]);
-  const [fixed, broken] = [1, -1].map((gain) => gains.filter((value) => value === gain).length);
+  const gains = Float64Array.from(pictures, (picture) => Number(picture.b.isRight) - Number(picture.a.isRight));
+  const losses = Float64Array.from(pictures, (picture) => picture.b.logLoss - picture.a.logLoss);
+  const [accuracyInterval = null, logLossInterval = null] = await bootstrapIntervals([gains, losses], options.signal);
+  const countOf = (gain: number) => gains.filter((value) => value === gain).length;
+  const [fixed, broken] = [countOf(1), countOf(-1)];
   const score = (side: Side, { name, classifier }: ComparedClassifier): ComparedHead => {
-    const rights = [...right(side)];
+    const right = pictures.filter((picture) => picture[side].isRight).length;
     return {
       name,
       modelId: classifier.head.modelId,
-      accuracy: mean(rights)!,
-      accuracyInterval: wilsonInterval(rights.filter((value) => value === 1).length, rights.length)!,
-      logLoss: mean([...loss(side)])!,
+      accuracy: right / pictures.length,
+      accuracyInterval: wilsonInterval(right, pictures.length)!,
+      logLoss: mean(pictures.map((picture) => picture[side].logLoss))!,
       trainedOn: classifier.head.trainedOn ? left.by[side] : null,
     };
   };
@@ -213,20 +211,50 @@ export async function compareClassifiers(
     a: score('a', a),
     b: score('b', b),
     difference: {
-      accuracy: mean([...gains])!,
-      accuracyInterval: fixed! + broken! === 0 ? null : accuracyInterval,
-      logLoss: mean([...losses])!,
+      accuracy: sum(gains) / gains.length,
+      accuracyInterval: fixed + broken === 0 ? null : accuracyInterval,
+      logLoss: sum(losses) / losses.length,
       logLossInterval,
     },
-    fixed: fixed!,
-    broken: broken!,
-    pValue: mcnemarTest(fixed!, broken!),
+    fixed,
+    broken,
+    pValue: mcnemarTest(fixed, broken),
     changed: changedPictures(pictures),
     trainedOn,
     unknown: [...left.unknown].map(([label, count]) => ({ label, count })),
     unlabelled: left.unlabelled,
     failed,
   };
+}
+
+/** The kinds of change, with their headings. */
+export const CHANGES = [
+  ['fixed', 'fixed: only B is right'],
+  ['broken', 'broken: only A is right'],
+  ['other', 'wrong in another way'],
+] as const;
+
+/** The figures of both heads, as rows of a table. @param percent how to write a fraction */
+export function figuresOf(
+  { a, b, difference, kind }: Pick<Comparison, 'a' | 'b' | 'difference' | 'kind'>,
+  percent: (fraction: number) => string,
+): string[][] {
+  const interval = (ends: [number, number] | null, text: (value: number) => string) =>
+    ends?.map(text).join(' to ') ?? '–';
+  const nats = (value: number) => signed(value, 3);
+  return [
+    ['', 'A', 'B', 'B − A', '95 % interval'],
+    [
+      kind === 'softmax' ? 'accuracy' : 'all labels right',
+      ...[percent(a.accuracy), percent(b.accuracy)],
+      ...[signedPoints(difference.accuracy), interval(difference.accuracyInterval, signedPoints)],
+    ],
+    [
+      'log loss',
+      ...[a.logLoss.toFixed(3), b.logLoss.toFixed(3)],
+      ...[nats(difference.logLoss), interval(difference.logLossInterval, nats)],
+    ],
+  ];
 }
 
 /** The data set that was embedded last for one of the heads. */

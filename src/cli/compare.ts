@@ -7,10 +7,12 @@ import {
   type Comparison,
   loadCompared,
   verdictOf,
+  CHANGES,
+  figuresOf,
 } from '../classify/compare.js';
 import type { Split } from '../data/dataset.js';
 import { DEFAULT_STORE } from '../store/store.js';
-import { percent, quantity, signed, signedPoints as points } from '../util/format.js';
+import { percent, quantity } from '../util/format.js';
 import { call, option, sayNext } from './next.js';
 import {
   deviceOption,
@@ -22,7 +24,7 @@ import {
   wholeNumber,
 } from './options.js';
 import { interruptible, Progress } from './progress.js';
-import { notice, number, onOneLine, print, printJson, say, styled, table } from './terminal.js';
+import { notice, onOneLine, print, printJson, say, styled, table } from './terminal.js';
 
 interface CompareFlags extends Omit<ModelFlags, 'model'> {
   store: string;
@@ -101,7 +103,7 @@ async function run(a: string, b: string, dataset: string | undefined, flags: Com
 }
 
 function describe(result: Comparison, show: number): string {
-  const { a, b, dataset, split, count, difference, unknown, unlabelled, kind } = result;
+  const { a, b, dataset, split, count, unknown, unlabelled, kind } = result;
   const { verdict, text } = verdictOf(result);
   const heads = [['A', a] as const, ['B', b] as const];
   const lines = [
@@ -109,30 +111,14 @@ function describe(result: Comparison, show: number): string {
     '',
     `${dataset}${split ? `, split ${split}` : ''}: ${quantity(count, 'picture')} that neither head was trained on`,
     ...heads.map(([name, head]) => `  ${name}: ${head.name}, on ${head.modelId}`),
-    table([
-      ['', 'A', 'B', 'B − A', '95 % interval'],
-      [
-        kind === 'softmax' ? '  accuracy' : '  all labels right',
-        percent(a.accuracy),
-        percent(b.accuracy),
-        points(difference.accuracy),
-        difference.accuracyInterval?.map(points).join(' to ') ?? '–',
-      ],
-      [
-        '  log loss',
-        number(a.logLoss),
-        number(b.logLoss),
-        signed(difference.logLoss, 3),
-        difference.logLossInterval?.map((value) => signed(value, 3)).join(' to ') ?? '–',
-      ],
-    ]),
+    table(figuresOf(result, percent).map(([name = '', ...cells]) => [`  ${name}`, ...cells])),
   ];
   for (const [change, what] of CHANGES) {
     const found = result.changed.filter((picture) => picture.change === change);
     if (found.length === 0) continue;
     lines.push(
       '',
-      `${what}: ${found.length}`,
+      `${what} (${found.length})`,
       ...found.slice(0, show).map((picture) => describeChange(picture, dataset)),
     );
     if (found.length > show) lines.push(`  … and ${found.length - show} more; --json has all`);
@@ -149,13 +135,6 @@ function describe(result: Comparison, show: number): string {
 }
 
 const COLOURS = { better: 'green', worse: 'red', unclear: 'yellow', equal: 'yellow' } as const;
-
-/** The kinds of change, with their headings. */
-const CHANGES = [
-  ['fixed', 'fixed, only B is right'],
-  ['broken', 'broken, only A is right'],
-  ['other', 'wrong in another way'],
-] as const;
 
 function describeChange({ path, labels, a, b }: ChangedPicture, dataset: string): string {
   return `  ${onOneLine(nameOf(dataset, path))}: ${named(labels)}; A ${predicted(a)}, B ${predicted(b)}`;

@@ -121,17 +121,31 @@ interface Job {
 }
 
 async function run(images: string[], flags: PredictFlags): Promise<void> {
+  checkFlags(flags);
   const places = [flags.copyTo, flags.linkTo].filter((folder) => folder !== undefined);
   if (flags.watch) await watchFolders(images, places, flags);
   else await predictOnce(images, places, flags);
 }
 
+/** @throws {UsageError} if options do not go together */
+function checkFlags({ pretrainedClasses, labels, unknown, views = [] }: PredictFlags): void {
+  if (!pretrainedClasses) {
+    if (labels === undefined) return;
+    throw new UsageError('--labels needs --pretrained-classes. Leave out --labels, or add --pretrained-classes.');
+  }
+  for (const [name, isGiven] of [
+    ['--unknown', unknown !== undefined],
+    ['--views', views.length > 0],
+  ] as const) {
+    if (isGiven) throw new UsageError(`${name} needs a head. Leave out either ${name} or --pretrained-classes.`);
+  }
+}
+
 /** @param places where results go */
 async function predictOnce(images: readonly string[], places: readonly string[], flags: PredictFlags): Promise<void> {
   await interruptible(async (signal) => {
-    const model = await modelOf(flags);
     const { paths, problems, skipped } = await findPictures(images, places);
-    await predictAll({ paths, total: paths.length, problems, signal }, model, flags);
+    await predictAll({ paths, total: paths.length, problems, signal }, await modelOf(flags), flags);
     for (const text of skipped.remarks) say(onOneLine(text));
     if (skipped.count > 0) {
       const such = `${skipped.count}, such as ${firstOf(skipped.examples.map(onOneLine), 3)}`;
@@ -178,23 +192,14 @@ interface Model {
 }
 
 async function modelOf(flags: PredictFlags): Promise<Model> {
-  const { topK, views = [] } = flags;
+  const { topK } = flags;
   if (!flags.pretrainedClasses) {
-    if (flags.labels !== undefined) {
-      throw new UsageError('--labels needs --pretrained-classes. Leave out --labels, or add --pretrained-classes.');
-    }
     const classifier = await Classifier.load(flags.head, { ...flags, onNotice: notice });
     return {
       labels: classifier.head.labels,
       isMultilabel: classifier.head.kind === 'multilabel',
       classify: (paths, signal) => classifier.classifyMany(paths, { topK, signal }),
     };
-  }
-  if (flags.unknown !== undefined) {
-    throw new UsageError('--unknown needs a head. Leave out either --unknown or --pretrained-classes.');
-  }
-  if (views.length > 0) {
-    throw new UsageError('--views needs a head. Leave out either --views or --pretrained-classes.');
   }
   const backbone = await loadBackbone({ ...flags, onNotice: notice });
   const labels = flags.labels === undefined ? undefined : await linesOf(flags.labels);

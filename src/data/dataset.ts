@@ -1,3 +1,5 @@
+import { quantity } from '../util/format.js';
+
 /** The standard splits of a data set: to train on, to tune on, to evaluate on. */
 export const SPLITS = ['train', 'val', 'test'] as const;
 export type Split = (typeof SPLITS)[number];
@@ -113,7 +115,7 @@ export function labelText(value: unknown): string | undefined {
   return ['number', 'bigint', 'boolean'].includes(typeof value) ? String(value) : undefined;
 }
 
-/** Has a data set tell, once all its pictures are listed, which labels are the same but for case, spaces or forms of letters. */
+/** Has a data set tell, once all its pictures are listed, which labels differ only in case, spaces or letter forms. */
 export function tellingTwins(dataset: Dataset): Dataset {
   return {
     ...dataset,
@@ -126,11 +128,13 @@ export function tellingTwins(dataset: Dataset): Dataset {
         yield entry;
       }
       for (const twins of twinsAmong(counts.keys())) {
-        const names = twins.map((label) => `${visible(label)} (${counts.get(label)})`).join(' and ');
+        const names = twins
+          .map((label) => `${visible(label)} (${quantity(counts.get(label)!, 'picture')})`)
+          .join(' and ');
         remark(
           dataset.skipped,
-          `The labels ${names}, with their numbers of pictures, are the same but for case, spaces or forms of letters, yet count as ${twins.length} classes. If ` +
-            'they are one, give them one name.',
+          `The labels ${names} differ only in case, spaces or letter forms, but count as ${twins.length} classes. If they are ` +
+            'one class, give them one name.',
         );
       }
     },

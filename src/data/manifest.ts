@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
-import { access } from 'node:fs/promises';
 import { dirname, resolve, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import { parse } from 'csv-parse';
 import { LastlayerError, messageOf } from '../util/errors.js';
+import { fileExists } from '../util/files.js';
 import { isInRange, requirement } from '../util/validate.js';
 import {
   type Dataset,
@@ -207,14 +207,7 @@ async function* entriesOf(
 async function withSlashes(path: string, manifest: string): Promise<string | undefined> {
   if (sep === '\\' || !path.includes('\\')) return undefined;
   const [literal, slashed] = [path, path.replaceAll('\\', '/')].map((each) => resolve(dirname(manifest), each));
-  return !(await exists(literal!)) && (await exists(slashed!)) ? slashed : undefined;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+  return !(await fileExists(literal!)) && (await fileExists(slashed!)) ? slashed : undefined;
 }
 
 /** Columns that are read. */

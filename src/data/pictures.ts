@@ -100,7 +100,7 @@ async function* picturesExcept(
 }
 
 /**
- * Where folders lie in another one, as its listing names them. Those elsewhere are left away.
+ * Where folders lie in another one, as its listing names them. Those elsewhere are left out.
  * @throws {UsageError} if one is the other one itself
  */
 async function placesIn(folder: string, others: readonly string[]): Promise<string[]> {

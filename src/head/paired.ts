@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { uniformFloat32 } from 'pure-rand/distribution/uniformFloat32';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { quantile } from '../util/math.js';
@@ -20,15 +21,23 @@ export function mcnemarTest(fixed: number, broken: number): number {
 
 /**
  * The 95 % percentile intervals of the means of columns by the bootstrap (Efron 1979): the rows are drawn again, with
- * replacement, 2000 times, and each draw gives all columns, so that what is paired stays paired. The same values give the same intervals.
+ * replacement, 2000 times, and each draw gives all columns, so that what is paired stays paired. The same values give the same
+ * intervals.
  * @param columns of equally many values each
  * @returns [low, high] of each column; null if there are no rows, or they are all alike, so that drawing them again says nothing
+ * @throws the signal's reason, once it aborts
  */
-export function bootstrapIntervals(columns: readonly Float64Array[]): ([number, number] | null)[] {
+export async function bootstrapIntervals(
+  columns: readonly Float64Array[],
+  signal?: AbortSignal,
+): Promise<([number, number] | null)[]> {
   const rows = columns[0]?.length ?? 0;
   const generator = xoroshiro128plus(SEED);
   const means = columns.map(() => new Float64Array(RESAMPLES));
   for (let k = 0; k < RESAMPLES; k++) {
+    // Of a million pictures, this takes a while.
+    if (k % 16 === 0) await setImmediate();
+    signal?.throwIfAborted();
     for (let i = 0; i < rows; i++) {
       const row = Math.floor(rows * uniformFloat32(generator));
       for (let c = 0; c < columns.length; c++) means[c]![k]! += columns[c]![row]! / rows;

@@ -83,8 +83,12 @@ const INTERVALS = 200;
  */
 export function ranksOf(count: number): number[] {
   const last = count - 1;
-  const length = Math.min(INTERVALS, last) + 1;
-  return Array.from({ length }, (_, k) => Math.min(last, Math.max(k, Math.round(last * (k / INTERVALS) ** 2))));
+  return Array.from({ length: Math.min(INTERVALS, last) + 1 }, (_, k) => rankOf(k, last));
+}
+
+/** @param last the highest rank */
+function rankOf(k: number, last: number): number {
+  return Math.min(last, Math.max(k, Math.round(last * (k / INTERVALS) ** 2)));
 }
 
 /**
@@ -92,7 +96,6 @@ export function ranksOf(count: number): number[] {
  * linearly.
  */
 export function typicalityOf(score: number, { count, scores }: TypicalScores): number {
-  const ranks = ranksOf(count);
   let [above, end] = [0, scores.length];
   while (above < end) {
     const middle = (above + end) >> 1;
@@ -102,8 +105,9 @@ export function typicalityOf(score: number, { count, scores }: TypicalScores): n
   if (above === 0) return 0;
   if (above === scores.length) return 1;
   const [low, high] = [scores[above - 1]!, scores[above]!];
-  const between = ranks[above]! - ranks[above - 1]! - 1;
-  return (ranks[above - 1]! + 1 + (between * (score - low)) / (high - low)) / count;
+  const rank = rankOf(above - 1, count - 1);
+  const between = rankOf(above, count - 1) - rank - 1;
+  return (rank + 1 + (between * (score - low)) / (high - low)) / count;
 }
 
 /** @throws {UsageError} if pictures cannot be called unknown at this rate */

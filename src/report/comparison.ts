@@ -1,5 +1,12 @@
-import { type ChangedPicture, type ComparedPrediction, type Comparison, verdictOf } from '../classify/compare.js';
-import { count, htmlPercent as percent, signed, signedPoints as points } from '../util/format.js';
+import {
+  CHANGES,
+  type ChangedPicture,
+  type ComparedPrediction,
+  type Comparison,
+  figuresOf,
+  verdictOf,
+} from '../classify/compare.js';
+import { count, htmlPercent as percent, sentence } from '../util/format.js';
 import { definitions, html, table, type Html, type Section } from './html.js';
 import type { PictureFiles } from './pictures.js';
 import { image, place } from './sections.js';
@@ -7,20 +14,13 @@ import { image, place } from './sections.js';
 /** Changed pictures of each kind that are shown. */
 const SHOWN = 24;
 
-const KINDS = [
-  ['fixed', 'Fixed: only B is right'],
-  ['broken', 'Broken: only A is right'],
-  ['other', 'Wrong in another way'],
-] as const;
-
 /** Two heads on the same pictures, and those that changed. */
 export function comparisonSection(comparison: Comparison, files: PictureFiles): Section {
-  const { a, b, count: pictures, split, difference, kind, trainedOn, unknown, changed } = comparison;
+  const { a, b, count: pictures, split, trainedOn, unknown, changed } = comparison;
   const left = [
     ...(trainedOn > 0 ? [`${count(trainedOn)} that a head was trained on`] : []),
     ...unknown.map(({ label, count: n }) => `${count(n)} of ${label}, which one of the heads does not know`),
   ];
-  const { accuracyInterval, logLossInterval } = difference;
   return {
     id: 'comparison',
     title: 'Comparison',
@@ -34,29 +34,15 @@ export function comparisonSection(comparison: Comparison, files: PictureFiles): 
             ...(left.length > 0 ? [['left out', left.join('; ')] as const] : []),
           ])}
         </div>
-        ${table([
-          ['', 'A', 'B', 'B − A', '95 % interval'],
-          [
-            kind === 'softmax' ? 'accuracy' : 'all labels right',
-            percent(a.accuracy),
-            percent(b.accuracy),
-            points(difference.accuracy),
-            accuracyInterval?.map(points).join(' to ') ?? '–',
-          ],
-          [
-            'log loss',
-            a.logLoss.toFixed(3),
-            b.logLoss.toFixed(3),
-            signed(difference.logLoss, 3),
-            logLossInterval?.map((value) => signed(value, 3)).join(' to ') ?? '–',
-          ],
-        ])}
+        ${table(figuresOf(comparison, percent))}
       </div>
-      ${KINDS.map(([change, title]) => {
+      ${CHANGES.map(([change, title]) => {
         const found = changed.filter((picture) => picture.change === change);
         const shown = found.slice(0, SHOWN);
         if (found.length === 0) return html``;
-        return html`<h3>${title}: ${shown.length < found.length ? `${shown.length} of ` : ''}${count(found.length)}</h3>
+        return html`<h3>
+            ${sentence(title)} (${shown.length < found.length ? `${shown.length} of ` : ''}${count(found.length)})
+          </h3>
           <ul class="gallery">
             ${shown.map((picture) => card(picture, files))}
           </ul>`;
@@ -66,7 +52,7 @@ export function comparisonSection(comparison: Comparison, files: PictureFiles): 
 
 /** The changed pictures that the section shows. */
 export function shownChanges({ changed }: Comparison): ChangedPicture[] {
-  return KINDS.flatMap(([kind]) => changed.filter(({ change }) => change === kind).slice(0, SHOWN));
+  return CHANGES.flatMap(([kind]) => changed.filter(({ change }) => change === kind).slice(0, SHOWN));
 }
 
 function card({ path, change, labels, a, b }: ChangedPicture, files: PictureFiles): Html {

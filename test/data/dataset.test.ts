@@ -357,8 +357,8 @@ describe('labels that are the same but for case or spaces', () => {
   it('stay classes of their own, and are told with their counts', async () => {
     const path = await folder(['train/Ant/1.jpg', 'train/Ant/2.jpg', 'val/ant/3.jpg', 'train/bee/4.jpg']);
     expect(await told(path)).toEqual([
-      'The labels "Ant" (2) and "ant" (1), with their numbers of pictures, are the same but for case, spaces or forms of letters, ' +
-        'yet count as 2 classes. If they are one, give them one name.',
+      'The labels "Ant" (2 pictures) and "ant" (1 picture) differ only in case, spaces or letter forms, but count as 2 classes. ' +
+        'If they are one class, give them one name.',
     ]);
   });
 
@@ -367,9 +367,13 @@ describe('labels that are the same but for case or spaces', () => {
     const lists = '{"path": "1.jpg", "labels": ["cat", "Cat"]}';
     const path = await folder([], { 'set.csv': csv, 'set.jsonl': lists });
     expect(await told(join(path, 'set.csv'))).toEqual([
-      expect.stringMatching(/"Red {2}ant" \(1\) and "red ant" \(1\) and "red\\u00a0ant" \(1\).* 3 classes/),
+      expect.stringMatching(
+        /"Red {2}ant" \(1 picture\) and "red ant" \(1 picture\) and "red\\u00a0ant" \(1 picture\).* 3 classes/,
+      ),
     ]);
-    expect(await told(join(path, 'set.jsonl'))).toEqual([expect.stringMatching(/"Cat" \(1\) and "cat" \(1\)/)]);
+    expect(await told(join(path, 'set.jsonl'))).toEqual([
+      expect.stringMatching(/"Cat" \(1 picture\) and "cat" \(1 picture\)/),
+    ]);
   });
 });
 
