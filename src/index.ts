@@ -15,7 +15,7 @@ export {
   type QuantizeOptions,
   type SpeedOptions,
 } from './backbone/quantize/quantize.js';
-export type { Device } from './backbone/session.js';
+export type { Device } from './backbone/device.js';
 export { TORCHVISION_MODELS, type WeightsName } from './backbone/torchvision.js';
 export { checkData, type CheckDataOptions, type CheckProgress, type DataCheck } from './check/check-data.js';
 export type { Finding, Issue } from './check/finding.js';
@@ -44,15 +44,10 @@ export type { StreamOptions } from './classify/stream.js';
 export { trainFromStore, type TrainedHead, type TrainOptions } from './classify/train.js';
 export type { Split } from './data/dataset.js';
 export { embedDataset, type EmbedOptions, type EmbedProgress, type EmbedSummary } from './embed/embed.js';
-export type { OnnxInput } from './export/onnx-graph.js';
+export type { OnnxInput, TableFormat } from './export/formats.js';
 export { exportOnnx, type ExportCheck, type ExportedOnnx, type ExportOnnxOptions } from './export/onnx.js';
 export { exportSafetensors } from './export/safetensors.js';
-export {
-  exportEmbeddings,
-  type ExportedEmbeddings,
-  type ExportEmbeddingsOptions,
-  type TableFormat,
-} from './export/tables.js';
+export { exportEmbeddings, type ExportedEmbeddings, type ExportEmbeddingsOptions } from './export/tables.js';
 export type { L2Rule, PathPoint } from './head/choose-l2.js';
 export type { ClassWeights } from './head/examples.js';
 export { loadHead, saveHead } from './head/file.js';

@@ -4,10 +4,7 @@ import { initializer, model, node, tensorInfo } from '../formats/onnx/build.js';
 import { exposeTensors } from '../formats/onnx/cut.js';
 import { batchOf, encodeModel } from '../formats/onnx/model.js';
 import { LastlayerError, messageOf, shortened } from '../util/errors.js';
-
-/** Where the backbone runs. All but `cpu` need a build of onnxruntime-node that has the provider. */
-export const DEVICES = ['cpu', 'cuda', 'coreml', 'dml', 'webgpu'] as const;
-export type Device = (typeof DEVICES)[number];
+import type { Device } from './device.js';
 
 export interface SessionOptions {
   /** @default 'cpu' */

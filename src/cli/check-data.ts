@@ -1,12 +1,11 @@
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
 import { checkData, type CheckDataOptions, type DataCheck } from '../check/check-data.js';
 import { ISSUE_MEANINGS, ISSUES, nameOf } from '../check/finding.js';
 import { toManifest } from '../check/manifest.js';
-import { DEFAULT_STORE } from '../store/store.js';
+import { DEFAULT_STORE } from '../util/defaults.js';
 import { quantity } from '../util/format.js';
 import { call, option, sayNext } from './next.js';
-import { datasetOption, jsonOption, modelIdOption, storeOption, writeOut } from './options.js';
+import { writeOut } from './options.js';
 import { interruptible, Status } from './progress.js';
 import { notice, onOneLine, print, printJson, styled } from './terminal.js';
 
@@ -21,31 +20,7 @@ const LISTED = 10;
 /** Issues that make results wrong. */
 const SERIOUS = new Set<string>(['leak', 'conflicting labels', 'label error']);
 
-export const checkDataCommand = (command: Command): Command =>
-  command
-    .addOption(storeOption())
-    .addOption(datasetOption())
-    .addOption(modelIdOption())
-    .option('--out <csv>', 'write a manifest with the findings, to edit and embed')
-    .addOption(jsonOption())
-    .addHelpText(
-      'after',
-      `
-${ISSUES.map((issue) => `  ${issue.padEnd(18)}  ${ISSUE_MEANINGS[issue]}`).join('\n')}
-
-Nothing is changed. --out writes a row for each picture: path, label or labels, split, … and issue, suggested_label, related,
-detail. The flagged pictures come first. Correct the labels there or delete rows, then embed the file. That is quick, since the
-pictures are known by content.
-
-Examples:
-  npm run check-data
-  npm run check-data -- --dataset ~/photos --out checked.csv
-  npm run embed -- checked.csv
-  npm run check-data -- --json`,
-    )
-    .action(run);
-
-async function run({ json, out, ...options }: CheckFlags): Promise<void> {
+export async function run({ json, out, ...options }: CheckFlags): Promise<void> {
   const status = new Status('checking');
   const checked = await interruptible(
     (signal) =>

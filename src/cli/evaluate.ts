@@ -1,30 +1,15 @@
-import { type Command, Option } from 'commander';
 import { Classifier } from '../classify/classifier.js';
 import { type DatasetEvaluation, evaluateDataset } from '../classify/evaluate.js';
 import type { Split } from '../data/dataset.js';
-import { DEFAULT_HEAD } from '../head/file.js';
 import type { UnknownRate } from '../head/unknown.js';
 import type { ViewSet } from '../image/views.js';
+import { DEFAULT_HEAD } from '../util/defaults.js';
 import { UsageError } from '../util/errors.js';
 import { quantity } from '../util/format.js';
 import { sum } from '../util/math.js';
 import { describeEvaluation } from './describe.js';
 import { call, option, sayNext } from './next.js';
-import {
-  datasetOrExamples,
-  deviceOption,
-  headOption,
-  jsonOption,
-  type ModelFlags,
-  modelOfHeadOption,
-  splitOption,
-  storeOption,
-  threadsOption,
-  unknownOption,
-  VIEWS_HELP,
-  viewsOption,
-  wholeNumber,
-} from './options.js';
+import { datasetOrExamples, type ModelFlags } from './options.js';
 import { interruptible, Progress } from './progress.js';
 import { notice, onOneLine, print, printJson, say } from './terminal.js';
 
@@ -38,36 +23,7 @@ interface EvaluateFlags extends ModelFlags {
   json?: true | undefined;
 }
 
-export const evaluateCommand = (command: Command): Command =>
-  command
-    .argument('[dataset]', 'as for embed (default: the example pictures)')
-    .addOption(headOption())
-    .addOption(storeOption())
-    .addOption(splitOption('the split to evaluate on (default: test, else val, else everything)'))
-    .addOption(new Option('--top-k <k>', 'k of the top-k accuracy (default: 5)').argParser(wholeNumber))
-    .addOption(viewsOption('augmented views to average over'))
-    .addOption(unknownOption('as the head was trained'))
-    .addOption(modelOfHeadOption())
-    .addOption(deviceOption())
-    .addOption(threadsOption())
-    .addOption(jsonOption())
-    .addHelpText(
-      'after',
-      `
-Embeddings that are in the store are reused. Nothing is written to it.
-
-${VIEWS_HELP}
-The logits of all views are averaged.
-
-Exit code 3: done, but some pictures could not be read.
-
-Examples:
-  npm run evaluate -- --head head.safetensors ~/photos
-  npm run evaluate -- --head head.safetensors ~/photos --split train --json`,
-    )
-    .action(run);
-
-async function run(named: string | undefined, flags: EvaluateFlags): Promise<void> {
+export async function run(named: string | undefined, flags: EvaluateFlags): Promise<void> {
   const dataset = datasetOrExamples(named, 'npm run evaluate -- FOLDER');
   const { head, store, split, topK, views = [] } = flags;
   const classifier = await Classifier.load(head, { ...flags, onNotice: notice });

@@ -1,20 +1,22 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { Classifier } from '../classify/classifier.js';
 import type { Split } from '../data/dataset.js';
 import { openDataset } from '../data/open.js';
 import { sampleEntries } from '../data/sample.js';
-import { ONNX_INPUTS, type OnnxInput } from '../export/onnx-graph.js';
+import type { OnnxInput } from '../export/formats.js';
 import { type ExportedOnnx, exportOnnx } from '../export/onnx.js';
 import { exportSafetensors } from '../export/safetensors.js';
-import { exportEmbeddings, TABLE_FORMATS, type TableFormat } from '../export/tables.js';
-import { DEFAULT_HEAD, loadHead } from '../head/file.js';
+import { exportEmbeddings } from '../export/tables.js';
+import { TABLE_FORMATS, type TableFormat } from '../export/formats.js';
+import { loadHead } from '../head/file.js';
 import { EmbeddingStore } from '../store/store.js';
+import { DEFAULT_HEAD } from '../util/defaults.js';
 import { UsageError } from '../util/errors.js';
 import { quantity } from '../util/format.js';
 import { sayNext } from './next.js';
-import { datasetOrExamples, jsonOption, storeOption, wholeNumber } from './options.js';
+import { datasetOrExamples } from './options.js';
 import { interruptible, Progress } from './progress.js';
 import { print, printJson, say } from './terminal.js';
 
@@ -42,61 +44,6 @@ interface ExportFlags {
   json?: true | undefined;
 }
 
-export const exportCommand = (command: Command): Command =>
-  command
-    .addOption(new Option('--format <name>', 'what to write').choices(Object.keys(OUT)).default('onnx'))
-    .option('--out <file>', 'file to write (default: classifier.onnx, fc.safetensors, embeddings.npy, …)')
-    .option(
-      '--head <file>',
-      `head file (default: ${DEFAULT_HEAD}); npy, parquet, json: export the embeddings that it needs`,
-    )
-    .addOption(
-      new Option('--input <kind>', 'onnx: what the model takes, see below').choices(ONNX_INPUTS).default('image'),
-    )
-    .option(
-      '--check <dataset>',
-      'onnx: pictures to compare with predict on (default: the data set embedded last, else the examples)',
-    )
-    .option('--pictures <n>', 'onnx: the most pictures to compare on', wholeNumber, 16)
-    .option(
-      '--calibrated',
-      'safetensors: divide the layer by the temperature, so that softmax alone gives probabilities',
-    )
-    .option(
-      '--model <name|file>',
-      'onnx: name, id or file of the backbone (default: the one that the head was trained on); npy, parquet, json: id or ' +
-        'name of the backbone, if several have embedded the data set',
-    )
-    .addOption(storeOption())
-    .option(
-      '--dataset <path>',
-      'npy, parquet, json: data set in the store, as given to embed (default: the one embedded last)',
-    )
-    .addOption(jsonOption())
-    .addHelpText(
-      'after',
-      `
-onnx: backbone, head, temperature and softmax as one model, with the labels in its metadata. It is compared with predict before it
-is written. Outputs: probabilities, logits, embedding, typicality and unknown. Input:
-  image   RGB bytes of upright pictures of any size, uint8 [batch, height, width, 3]; the model resizes, crops and normalises them
-  pixels  RGB bytes, already resized and cropped, uint8 [batch, 224, 224, 3]
-  tensor  normalised planes, float32 [batch, 3, 224, 224], as torchvision's transforms make them
-
-safetensors: fc.weight and fc.bias, which torchvision's resnet18(num_classes=N) loads beside the backbone's own tensors. Unless
---calibrated is given, the temperature is in the metadata. docs/export.md has the Python.
-
-npy, parquet, json: the embeddings of a data set with paths, labels and splits. embeddings.npy holds only numbers; the rest is
-written beside it as embeddings.csv, a manifest.
-
-Examples:
-  npm run export
-  npm run export -- --head ants-and-bees.safetensors --out ants-and-bees.onnx --check ~/photos
-  npm run export -- --input tensor --json
-  npm run export -- --format safetensors
-  npm run export -- --format parquet --out embeddings.parquet`,
-    )
-    .action(run);
-
 /** Options that only some formats take. */
 const ONLY: Record<string, readonly Format[]> = {
   input: ['onnx'],
@@ -107,7 +54,7 @@ const ONLY: Record<string, readonly Format[]> = {
   dataset: TABLE_FORMATS,
 };
 
-async function run(flags: ExportFlags, command: Command): Promise<void> {
+export async function run(flags: ExportFlags, command: Command): Promise<void> {
   for (const [name, formats] of Object.entries(ONLY)) {
     if (command.getOptionValueSource(name) === 'cli' && !formats.includes(flags.format)) {
       throw new UsageError(`--${name} does not apply to ${flags.format}, only to ${formats.join(', ')}.`);

@@ -1,4 +1,3 @@
-import type { Command } from 'commander';
 import type { Backbone } from '../backbone/backbone.js';
 import { featureCandidates, inspectBackbone, type Layer } from '../backbone/inspect.js';
 import { loadBackbone } from '../backbone/load.js';
@@ -6,7 +5,6 @@ import { modelFile } from '../backbone/models.js';
 import { UsageError } from '../util/errors.js';
 import { sum } from '../util/math.js';
 import { call, option, sayNext } from './next.js';
-import { jsonOption, modelOption } from './options.js';
 import { notice, print, printJson, table } from './terminal.js';
 
 interface InspectFlags {
@@ -15,22 +13,7 @@ interface InspectFlags {
   json?: true | undefined;
 }
 
-export const inspectCommand = (command: Command): Command =>
-  command
-    .addOption(modelOption())
-    .option('--features', 'list the features of --model that `fetch-model --features` can take')
-    .addOption(jsonOption())
-    .addHelpText(
-      'after',
-      `
-Examples:
-  npm run inspect
-  npm run inspect -- --model resnet34
-  npm run inspect -- --model vit.onnx --features`,
-    )
-    .action(inspect);
-
-async function inspect({ json, features, ...flags }: InspectFlags): Promise<void> {
+export async function run({ json, features, ...flags }: InspectFlags): Promise<void> {
   if (features) {
     await inspectFeatures(flags.model, json);
     return;

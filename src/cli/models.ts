@@ -1,30 +1,8 @@
-import type { Command } from 'commander';
 import { listModels, type ModelList, type ModelUsers } from '../classify/model-list.js';
 import { call, sayNext } from './next.js';
-import { jsonOption } from './options.js';
 import { notice, onOneLine, print, printJson, say, styled } from './terminal.js';
 
-export const modelsCommand = (command: Command): Command =>
-  command
-    .argument('[users...]', 'heads, stores, or folders that have some (default: the current folder)')
-    .addOption(jsonOption())
-    .addHelpText(
-      'after',
-      `
-Lists each model with its id, precision, size, names and file, and the heads and stores that were made with it. --model takes any
-of the names, the id or the file.
-
-Models are looked for in models/ of the current folder, in models/ of the clone or package, and in the folder that fetch-model and
-quantize write to: models in $LASTLAYER_HOME, or else in the system's cache folder. The files there may be deleted. Heads and
-stores whose model is gone work again once it is back.
-
-Examples:
-  npm run models
-  npm run models -- ~/work/bees --json`,
-    )
-    .action(run);
-
-async function run(users: string[], { json }: { json?: true | undefined }): Promise<void> {
+export async function run(users: string[], { json }: { json?: true | undefined }): Promise<void> {
   const list = await listModels({ users: users.length > 0 ? users : undefined, onNotice: notice });
   if (json) printJson(list);
   else describe(list);

@@ -1,15 +1,13 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { InvalidArgumentError, Option } from 'commander';
-import type { Backbone } from '../backbone/backbone.js';
 import type { BackboneOptions } from '../backbone/load.js';
-import { BUNDLED_PATH, type Destination } from '../backbone/models.js';
-import { DEVICES } from '../backbone/session.js';
+import { DEVICES } from '../backbone/device.js';
+import type { Destination } from '../backbone/models.js';
 import { SPLITS } from '../data/dataset.js';
-import { DEFAULT_HEAD } from '../head/file.js';
 import type { UnknownRate } from '../head/unknown.js';
 import { VIEW_SETS, type ViewSet } from '../image/views.js';
-import { DEFAULT_STORE } from '../store/store.js';
+import { DEFAULT_HEAD, DEFAULT_STORE } from '../util/defaults.js';
 import { LastlayerError, messageOf, UsageError } from '../util/errors.js';
 import { writeWholeFile } from '../util/files.js';
 import { isInRange, type NumberRange, requirement } from '../util/validate.js';
@@ -165,18 +163,6 @@ export function datasetOrExamples(given: string | undefined, usage: string): str
   say(`No data set is named. Using the example pictures: ${EXAMPLES}`);
   say(`To use your own: ${usage}`);
   return EXAMPLES;
-}
-
-/** For --precision fp32. @throws {UsageError} if the backbone has no float32 weights */
-export function requireFloat32({ quantized, id, source }: Backbone): void {
-  if (!quantized) return;
-  const instead =
-    source === BUNDLED_PATH
-      ? 'get a float32 model with `npm run fetch-model`.'
-      : 'name the float32 model that it was made from with --model.';
-  throw new UsageError(
-    `--precision is fp32, but ${id} is an int8 model and has no other weights. Leave --precision out, or ${instead}`,
-  );
 }
 
 /** Writes the file of --out, whole or not at all. @throws {LastlayerError} if it cannot be written */

@@ -1,21 +1,10 @@
-import type { Command } from 'commander';
 import type { Backbone } from '../backbone/backbone.js';
 import { loadBackbone } from '../backbone/load.js';
 import { quantizeBackbone, type QuantizedBackbone, speedRatio } from '../backbone/quantize/quantize.js';
 import { type Fidelity, measureFidelity } from '../classify/fidelity.js';
 import { percent, quantity } from '../util/format.js';
 import { call, sayNext } from './next.js';
-import {
-  datasetOrExamples,
-  type DestinationFlags,
-  forceOption,
-  jsonOption,
-  modelOption,
-  modelOutOption,
-  nameOption,
-  threadsOption,
-  wholeNumber,
-} from './options.js';
+import { datasetOrExamples, type DestinationFlags } from './options.js';
 import { interruptible, Progress } from './progress.js';
 import { notice, print, printJson, say } from './terminal.js';
 
@@ -33,34 +22,7 @@ const GOOD_COSINE = 0.99;
 /** Batches of the size that `embed` uses. */
 const SPEED = { batchSize: 32, rounds: 5 };
 
-export const quantizeCommand = (command: Command): Command =>
-  command
-    .addOption(modelOption())
-    .option(
-      '--calibrate <dataset>',
-      'pictures to measure the range of the activations on (default: the example pictures)',
-    )
-    .option('--pictures <n>', 'the most pictures to calibrate on', wholeNumber, 128)
-    .addOption(nameOption("the float32 model's with .int8, such as resnet18.int8"))
-    .addOption(modelOutOption())
-    .addOption(forceOption())
-    .addOption(threadsOption())
-    .addOption(jsonOption())
-    .addHelpText(
-      'after',
-      `
-Writes an int8 model and compares it with the float32 one. It has an id of its own, so its embeddings never mix with the
-float32 ones, and it never replaces an earlier int8 model, which heads may need. Calibrate on pictures like those that you will embed. At most half of the training pictures are used, and the
-comparison is on others.
-
-Examples:
-  npm run quantize -- --calibrate ~/photos
-  npm run quantize -- --model resnet34 --calibrate ~/photos --json
-  npm run embed -- ~/photos --precision int8`,
-    )
-    .action(run);
-
-async function run({ calibrate, json, model, threads, ...flags }: QuantizeFlags): Promise<void> {
+export async function run({ calibrate, json, model, threads, ...flags }: QuantizeFlags): Promise<void> {
   const dataset = datasetOrExamples(calibrate, 'npm run quantize -- --calibrate FOLDER');
   const float32 = await loadBackbone({ threads, model, onNotice: notice });
   const report = await interruptible(async (signal) => {

@@ -1,11 +1,10 @@
 import { dirname, resolve } from 'node:path';
-import type { Command } from 'commander';
 import { verdictOf } from '../classify/compare.js';
-import { DEFAULT_HEAD } from '../head/file.js';
 import { makeReport, type ReportOptions } from '../report/report.js';
+import { DEFAULT_HEAD } from '../util/defaults.js';
 import { percent } from '../util/format.js';
 import { call, option, sayNext } from './next.js';
-import { datasetOption, headOption, jsonOption, storeOption, writeOut } from './options.js';
+import { writeOut } from './options.js';
 import { interruptible, Status } from './progress.js';
 import { notice, print, printJson } from './terminal.js';
 
@@ -14,31 +13,7 @@ interface ReportFlags extends ReportOptions {
   json?: true | undefined;
 }
 
-export const reportCommand = (command: Command): Command =>
-  command
-    .addOption(headOption())
-    .addOption(storeOption())
-    .addOption(datasetOption())
-    .option('--compare <head>', 'file of another head, such as the earlier one, to compare it with')
-    .option('--out <file>', 'where to write the report', 'report.html')
-    .addOption(jsonOption())
-    .addHelpText(
-      'after',
-      `
-Shows the accuracy beside that of simple methods, a confusion matrix with the pictures behind each cell, the most confident
-mistakes, the calibration, the learning curve (after train-head --learning-curve), a map of the pictures, and what check-data
-finds. --compare adds what \`npm run compare\` tells, with the pictures that changed: A is the other head, B is this one.
-
-The file works offline, so you can send it as it is; it contains thumbnails of some of the pictures.
-
-Examples:
-  npm run report
-  npm run report -- --head ants-and-bees.safetensors --out ants-and-bees.html
-  npm run report -- --head after.safetensors --compare before.safetensors`,
-    )
-    .action(run);
-
-async function run({ json, out, ...options }: ReportFlags): Promise<void> {
+export async function run({ json, out, ...options }: ReportFlags): Promise<void> {
   const path = resolve(out);
   const status = new Status('report');
   const { html, ...figures } = await interruptible(

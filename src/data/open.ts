@@ -2,11 +2,9 @@ import { readdir, stat } from 'node:fs/promises';
 import { extname, join, resolve } from 'node:path';
 import { LastlayerError } from '../util/errors.js';
 import { NOT_A_REGULAR_FILE } from '../util/files.js';
+import { lazily } from '../util/lazily.js';
 import { type Dataset, listedDataset, type Split, splitNamed, tellingTwins } from './dataset.js';
 import { openFolder } from './folder.js';
-import { openManifest } from './manifest.js';
-import { picturesOfLance, picturesOfParquet } from './tables.js';
-import { picturesOfShard } from './webdataset.js';
 
 /**
  * Opens a data set: an ImageFolder tree, a flat folder, a manifest (.csv, .tsv, .jsonl, .ndjson), WebDataset shards (.tar), Parquet
@@ -16,6 +14,8 @@ import { picturesOfShard } from './webdataset.js';
 export async function openDataset(path: string): Promise<Dataset> {
   return tellingTwins(await openAny(path));
 }
+
+const openManifest = lazily(async () => (await import('./manifest.js')).openManifest);
 
 async function openAny(path: string): Promise<Dataset> {
   const root = resolve(path);
@@ -27,7 +27,10 @@ async function openAny(path: string): Promise<Dataset> {
     );
   }
   const ending = extname(root).toLowerCase();
-  if (ending === '.lance') return listedDataset(root, 'Lance table', () => picturesOfLance(root));
+  if (ending === '.lance') {
+    const { picturesOfLance } = await import('./tables.js');
+    return listedDataset(root, 'Lance table', () => picturesOfLance(root));
+  }
   if (isContainer(ending)) return openContainers(root, ending, [{ path: root, split: undefined }]);
   if (found.isDirectory()) return (await openFolderOfContainers(root)) ?? openFolder(root);
   if (ending === '.csv' || ending === '.tsv') return openManifest(root, 'csv');
@@ -38,10 +41,10 @@ async function openAny(path: string): Promise<Dataset> {
   );
 }
 
-/** Files that hold many pictures, by their ending. */
+/** Files that hold many pictures, by their ending. What reads them is loaded for the first one. */
 const CONTAINERS = {
-  '.tar': { layout: 'WebDataset shards', pictures: picturesOfShard },
-  '.parquet': { layout: 'Parquet files', pictures: picturesOfParquet },
+  '.tar': { layout: 'WebDataset shards', load: async () => (await import('./webdataset.js')).picturesOfShard },
+  '.parquet': { layout: 'Parquet files', load: async () => (await import('./tables.js')).picturesOfParquet },
 } as const;
 
 interface Container {
@@ -54,8 +57,9 @@ function isContainer(ending: string): ending is keyof typeof CONTAINERS {
 }
 
 function openContainers(root: string, ending: keyof typeof CONTAINERS, containers: readonly Container[]): Dataset {
-  const { layout, pictures } = CONTAINERS[ending];
+  const { layout, load } = CONTAINERS[ending];
   return listedDataset(root, layout, async function* (skipped) {
+    const pictures = await load();
     for (const { path, split } of containers) yield* pictures(path, split, skipped);
   });
 }

@@ -2,7 +2,6 @@ import { open, stat } from 'node:fs/promises';
 import { LastlayerError } from '../util/errors.js';
 import { NOT_A_REGULAR_FILE, openRegularFile } from '../util/files.js';
 import type { DatasetEntry, PictureSource, PictureState } from './dataset.js';
-import { readLanceCell, readParquetCell } from './tables.js';
 import { fetchPicture, stateOfUrl } from './url.js';
 
 /** A larger file is not a photograph, and would only fill the memory. */
@@ -25,6 +24,7 @@ export async function readPicture({
   if (!source) return { bytes: await readPictureFile(path) };
   if (source.kind === 'url') return fetchPicture(source.url);
   if (source.kind === 'part') return { bytes: await readPart(source) };
+  const { readLanceCell, readParquetCell } = await import('./tables.js');
   const bytes = await (source.kind === 'parquet' ? readParquetCell(source) : readLanceCell(source));
   return { bytes, state: { size: bytes.length } };
 }

@@ -6,17 +6,9 @@ import { extend, type Extension, raiseOpset, renameAll } from '../formats/onnx/e
 import { takeImages, takePixels } from '../formats/onnx/images.js';
 import { decodeModel, graphOf, pictureInput, withMetadata } from '../formats/onnx/model.js';
 import type { Head, UnknownDetector } from '../head/head.js';
+import type { OnnxInput } from './formats.js';
 import { CERTAINTY, ranksOf } from '../head/unknown.js';
 import { ownVersion } from '../util/version.js';
-
-/**
- * What an exported classifier takes:
- * - `image`: RGB bytes of pictures of any size, `image` uint8 [batch, height, width, 3]; the model does the rest;
- * - `pixels`: RGB bytes, already resized and cropped, `pixels` uint8 [batch, crop, crop, 3];
- * - `tensor`: normalised planes, `input` float32 [batch, 3, crop, crop], as torchvision's transforms make them.
- */
-export const ONNX_INPUTS = ['image', 'pixels', 'tensor'] as const;
-export type OnnxInput = (typeof ONNX_INPUTS)[number];
 
 /**
  * Backbone and head as one model, for opset 18 (onnxruntime 1.14 or later). The same backbone and head give the same bytes. Its

@@ -8,7 +8,8 @@ import type { Transform } from '../image/transform.js';
 import { abortable } from '../util/async.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { sum } from '../util/math.js';
-import { classifierModel, type OnnxInput } from './onnx-graph.js';
+import type { OnnxInput } from './formats.js';
+import { classifierModel } from './onnx-graph.js';
 import { writeExport } from './write-export.js';
 
 export interface ExportOnnxOptions {

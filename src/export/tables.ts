@@ -12,10 +12,8 @@ import {
   writeNpy,
   writeParquet,
 } from './table-formats.js';
+import type { TableFormat } from './formats.js';
 import { writeExport } from './write-export.js';
-
-export const TABLE_FORMATS = ['npy', 'parquet', 'json'] as const;
-export type TableFormat = (typeof TABLE_FORMATS)[number];
 
 export interface ExportEmbeddingsOptions extends Selection {
   format: TableFormat;

@@ -2,15 +2,13 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Matrix } from 'ml-matrix';
 import { encodeSafetensors, readSafetensors, type TensorData } from '../formats/safetensors.js';
+import { DEFAULT_HEAD } from '../util/defaults.js';
 import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
 import { readRegularFile, writeWholeFile } from '../util/files.js';
 import type { JsonValue } from '../util/json.js';
 import { ownVersion } from '../util/version.js';
 import { Head, type HeadFields, type TrainingReport, type UnknownDetector } from './head.js';
 import type { HeadKind } from './task.js';
-
-/** Where `train-head` writes a head, and the other commands look for it. */
-export const DEFAULT_HEAD = 'head.safetensors';
 
 const FORMAT = 'lastlayer-head';
 const VERSION = '1';

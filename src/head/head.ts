@@ -1,4 +1,5 @@
 import { Matrix } from 'ml-matrix';
+import { DEFAULT_TOP_K } from '../util/defaults.js';
 import { LastlayerError, UsageError } from '../util/errors.js';
 import type { JsonValue } from '../util/json.js';
 import { sigmoid, softmax } from '../util/math.js';
@@ -16,9 +17,6 @@ import {
   type TypicalScores,
   type UnknownRate,
 } from './unknown.js';
-
-/** How many classes are given for a picture, unless another number is asked for. */
-export const DEFAULT_TOP_K = 3;
 
 /** A class that a head gives to an embedding. */
 export interface Prediction {

@@ -1,6 +1,6 @@
 /** The answers as JSON Schema: Fastify serialises by them, and the OpenAPI description is generated from them. */
 
-import { DEFAULT_TOP_K } from '../head/head.js';
+import { DEFAULT_TOP_K } from '../util/defaults.js';
 
 const text = { type: 'string' } as const;
 const texts = { type: 'array', items: text } as const;

@@ -4,10 +4,11 @@ import { idNamed } from '../backbone/models.js';
 import type { FeatureSource } from '../head/examples.js';
 import type { Fingerprint } from '../image/fingerprint.js';
 import { augmentedViews, checkViewSets, type ViewSet } from '../image/views.js';
+import { DEFAULT_STORE } from '../util/defaults.js';
 import { asCalled, LastlayerError } from '../util/errors.js';
 import { storedFeatures } from './features.js';
 import { type EmbeddingRow, labelsIn } from './row.js';
-import { type DatasetRecord, DEFAULT_STORE, EmbeddingStore } from './store.js';
+import { type DatasetRecord, EmbeddingStore } from './store.js';
 import type { EmbeddingTable } from './table.js';
 
 /** A data set that was embedded, and by which model. */

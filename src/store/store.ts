@@ -10,9 +10,6 @@ import { compact } from './maintenance.js';
 import { hasFormat, PRIMARY_KEY, rowSchema, schemaOf } from './schema.js';
 import { EmbeddingTable, type WriteOptions } from './table.js';
 
-/** Folder of the store if none is given. */
-export const DEFAULT_STORE = 'embeddings';
-
 /** A data set that was embedded by one model, completely or in part. */
 export interface DatasetRecord {
   /** Absolute path of the folder or manifest. */

@@ -119,6 +119,18 @@ async function place(
   );
 }
 
+/** For --precision fp32. @throws {UsageError} if the backbone has no float32 weights */
+export function requireFloat32({ quantized, id, source }: Backbone): void {
+  if (!quantized) return;
+  const instead =
+    source === BUNDLED_PATH
+      ? 'get a float32 model with `npm run fetch-model`.'
+      : 'name the float32 model that it was made from with --model.';
+  throw new UsageError(
+    `--precision is fp32, but ${id} is an int8 model and has no other weights. Leave --precision out, or ${instead}`,
+  );
+}
+
 export interface SpeedOptions {
   /** Pictures in a batch. @default 8, so that runs are short and some are undisturbed by other programs */
   batchSize?: number | undefined;
