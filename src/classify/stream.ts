@@ -45,7 +45,9 @@ export async function* runOverStream<I extends ImageSource>(
   checkInteger('concurrency', concurrency, { min: 1 });
   // It starts no threads until it is used.
   const own = new BackbonePool(backbone);
-  const pool = options.pool ?? own;
+  // To start a thread for one picture takes longer than to classify it.
+  const isSingle = Array.isArray(images) && images.length === 1;
+  const pool = options.pool ?? (isSingle ? inThisThread(backbone) : own);
 
   const decode = async (image: I): Promise<Decoded<I>> => {
     try {
@@ -86,6 +88,10 @@ export async function* runOverStream<I extends ImageSource>(
     computed.return(undefined).catch(() => undefined);
     await own.close();
   }
+}
+
+function inThisThread(backbone: Backbone): BackboneRunner {
+  return { size: 1, run: async (pixels) => (await backbone.run(pixels)).embedding };
 }
 
 type Decoded<I> =

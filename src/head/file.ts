@@ -1,11 +1,11 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { Matrix } from 'ml-matrix';
 import { encodeSafetensors, readSafetensors, type TensorData } from '../formats/safetensors.js';
 import { DEFAULT_HEAD } from '../util/defaults.js';
 import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
 import { readRegularFile, writeWholeFile } from '../util/files.js';
 import type { JsonValue } from '../util/json.js';
+import { Matrix } from '../util/matrix.js';
 import { ownVersion } from '../util/version.js';
 import { Head, type HeadFields, type TrainingReport, type UnknownDetector } from './head.js';
 import type { HeadKind } from './task.js';

@@ -1,8 +1,8 @@
-import { Matrix } from 'ml-matrix';
 import { DEFAULT_TOP_K } from '../util/defaults.js';
 import { LastlayerError, UsageError } from '../util/errors.js';
 import type { JsonValue } from '../util/json.js';
 import { sigmoid, softmax } from '../util/math.js';
+import { Matrix } from '../util/matrix.js';
 import { checkInteger, checkNumber } from '../util/validate.js';
 import type { StopReason } from './lbfgs.js';
 import { DEFAULT_THRESHOLD } from './metrics.js';

@@ -1,4 +1,4 @@
-import { Matrix } from 'ml-matrix';
+import { Matrix } from '../util/matrix.js';
 import { checkInteger } from '../util/validate.js';
 import { mean, ratio, sum } from '../util/math.js';
 

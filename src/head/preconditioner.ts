@@ -1,5 +1,5 @@
-import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import { sum } from '../util/math.js';
+import { EigenvalueDecomposition, Matrix } from '../util/matrix.js';
 import { countRows, evaluationBlocks, type ExampleBlock, type Examples, type FeatureTransform } from './examples.js';
 import { toParameters, type HeadGraph, type Parameters } from './objective.js';
 import type { RowMask } from './task.js';

@@ -1,4 +1,4 @@
-import { Matrix } from 'ml-matrix';
+import { Matrix } from '../util/matrix.js';
 
 /**
  * A feature whose standard deviation is below this fraction of its mean counts as constant: float32 features that differ

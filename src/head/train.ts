@@ -1,5 +1,5 @@
-import { Matrix } from 'ml-matrix';
 import { LastlayerError, UsageError } from '../util/errors.js';
+import { Matrix } from '../util/matrix.js';
 import { checkInteger } from '../util/validate.js';
 import { classMeans, heldOutSimilarities } from './baselines.js';
 import { fitTemperature } from './calibrate.js';

@@ -1,4 +1,4 @@
-import { Matrix } from 'ml-matrix';
+import { Matrix } from '../util/matrix.js';
 import { featuresOf, type Examples, type FeatureTransform } from './examples.js';
 import type { HeadGraph } from './objective.js';
 import { foldScaling, Moments, standardize } from './standardize.js';

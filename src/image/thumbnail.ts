@@ -1,6 +1,6 @@
-import sharp from 'sharp';
 import { readPictureFile } from '../data/read.js';
 import { DECODE_SECONDS, decodeWhole, isDecodedHere } from './decode.js';
+import { sharp } from './render.js';
 
 const BACKGROUND = '#ffffff';
 

@@ -1,6 +1,6 @@
-import type { Matrix } from 'ml-matrix';
 import { sum } from '../util/math.js';
 import { htmlPercent as percent } from '../util/format.js';
+import type { Matrix } from '../util/matrix.js';
 import { html, table, type Html, type Section } from './html.js';
 
 /** Classes in the matrix. If there are more, those with the most mistakes are shown. */

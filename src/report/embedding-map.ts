@@ -1,11 +1,11 @@
 import * as Plot from '@observablehq/plot';
-import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import { uniformFloat32 } from 'pure-rand/distribution/uniformFloat32';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { UMAP } from 'umap-js';
 import type { FeatureSource } from '../head/examples.js';
 import { sum } from '../util/math.js';
 import { count, htmlPercent as percent } from '../util/format.js';
+import { EigenvalueDecomposition, Matrix } from '../util/matrix.js';
 import { figure } from './figures.js';
 import { details, html, type Html, type Section } from './html.js';
 import type { ListedPicture } from './page-data.js';

@@ -1,8 +1,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import sharp from 'sharp';
 import { decodeImage } from '../../src/image/decode.js';
+import { sharp } from '../../src/image/render.js';
 import { IMAGENET_TRANSFORM } from '../../src/image/transform.js';
 import { LastlayerError } from '../../src/util/errors.js';
 import { stripes, temporaryFolder } from '../support/files.js';

@@ -1,6 +1,6 @@
 import { readSafetensors, type TensorData } from '../../formats/safetensors.js';
 import { LastlayerError } from '../../util/errors.js';
-import { readTorchLegacy, readTorchZip } from './torch.js';
+import { lazily } from '../../util/lazily.js';
 
 /** A model's weights by name, as in PyTorch's `state_dict()`, all as float32. */
 export type Checkpoint = Map<string, TensorData>;
@@ -52,8 +52,8 @@ const READERS: Record<
   CheckpointFormat,
   (bytes: Buffer, path: string, onNotice?: (line: string) => void) => Checkpoint | Promise<Checkpoint>
 > = {
-  'torch-zip': readTorchZip,
-  'torch-legacy': readTorchLegacy,
+  'torch-zip': lazily(async () => (await import('./torch.js')).readTorchZip),
+  'torch-legacy': lazily(async () => (await import('./torch.js')).readTorchLegacy),
   safetensors: (bytes, path) => readSafetensors(bytes, path).tensors,
 };
 
