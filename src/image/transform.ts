@@ -66,53 +66,58 @@ export function enlargeAndCrop(
 ): Uint8Array {
   const { crop } = transform;
   const target = resizedSize(width, height, transform.resize);
-  const columns = taps(width, target.width, offset.left, crop);
-  const rows = taps(height, target.height, offset.top, crop);
+  const columns = tapsOf(width, target.width, offset.left, crop);
+  const rows = tapsOf(height, target.height, offset.top, crop);
   const cropped = new Uint8Array(crop * crop * 3);
   let top = { row: -1, values: new Uint8Array(crop * 3) };
   let bottom = { row: -1, values: new Uint8Array(crop * 3) };
-  rows.forEach(({ left: above, right: below, weight }, y) => {
+  for (let y = 0; y < crop; y++) {
+    const [above, below] = [rows.left[y]!, rows.right[y]!];
     // Further down, the row that was below is often the one now above.
     if (top.row !== above && bottom.row === above) [top, bottom] = [bottom, top];
-    if (top.row !== above) top = { row: above, values: resampleRow(pixels, above * width * 3, columns, top.values) };
-    if (bottom.row !== below)
-      bottom = { row: below, values: resampleRow(pixels, below * width * 3, columns, bottom.values) };
-    const start = y * crop * 3;
-    for (let i = 0; i < crop * 3; i++) cropped[start + i] = mix(top.values[i]!, bottom.values[i]!, weight);
-  });
+    if (top.row !== above) {
+      resampleRow(pixels, above * width * 3, columns, top.values);
+      top.row = above;
+    }
+    if (bottom.row !== below) {
+      resampleRow(pixels, below * width * 3, columns, bottom.values);
+      bottom.row = below;
+    }
+    mixRows(top.values, bottom.values, rows.weight[y]!, cropped.subarray(y * crop * 3, (y + 1) * crop * 3));
+  }
   return cropped;
 }
 
-/** An output pixel between two input pixels: left · (1 − weight) + right · weight. */
-interface Tap {
-  left: number;
-  right: number;
-  weight: number;
+/** Each output pixel lies between two input pixels: left · (1 − weight) + right · weight. */
+interface Taps {
+  left: Int32Array;
+  right: Int32Array;
+  weight: Float64Array;
 }
 
-function taps(from: number, to: number, offset: number, crop: number): Tap[] {
-  return Array.from({ length: crop }, (_, i) => {
+function tapsOf(from: number, to: number, offset: number, crop: number): Taps {
+  const taps = { left: new Int32Array(crop), right: new Int32Array(crop), weight: new Float64Array(crop) };
+  for (let i = 0; i < crop; i++) {
     const centre = ((offset + i + 0.5) * from) / to - 0.5;
     const floor = Math.floor(centre);
-    const clamp = (x: number) => Math.min(Math.max(x, 0), from - 1);
-    return { left: clamp(floor), right: clamp(floor + 1), weight: centre - floor };
-  });
+    taps.left[i] = Math.max(floor, 0);
+    taps.right[i] = Math.min(floor + 1, from - 1);
+    taps.weight[i] = centre - floor;
+  }
+  return taps;
 }
 
-function resampleRow(
-  pixels: Uint8Array,
-  start: number,
-  columns: Tap[],
-  row: Uint8Array<ArrayBuffer>,
-): Uint8Array<ArrayBuffer> {
-  let i = 0;
-  for (const { left, right, weight } of columns) {
-    const [l, r] = [start + left * 3, start + right * 3];
-    row[i++] = mix(pixels[l]!, pixels[r]!, weight);
-    row[i++] = mix(pixels[l + 1]!, pixels[r + 1]!, weight);
-    row[i++] = mix(pixels[l + 2]!, pixels[r + 2]!, weight);
+function resampleRow(pixels: Uint8Array, start: number, { left, right, weight }: Taps, row: Uint8Array): void {
+  for (let i = 0, to = 0; i < weight.length; i++) {
+    const [l, r, w] = [start + left[i]! * 3, start + right[i]! * 3, weight[i]!];
+    row[to++] = mix(pixels[l]!, pixels[r]!, w);
+    row[to++] = mix(pixels[l + 1]!, pixels[r + 1]!, w);
+    row[to++] = mix(pixels[l + 2]!, pixels[r + 2]!, w);
   }
-  return row;
+}
+
+function mixRows(top: Uint8Array, bottom: Uint8Array, weight: number, mixed: Uint8Array): void {
+  for (let i = 0; i < mixed.length; i++) mixed[i] = mix(top[i]!, bottom[i]!, weight);
 }
 
 /** Rounds to the nearest once it is stored as a byte, which drops the fraction. */
