@@ -13,7 +13,11 @@ import * as ort from 'onnxruntime-node';
 
 // A message, as workerData would keep the model in memory beside the session.
 parentPort?.once('message', (/** @type {BackboneProgram} */ { graph, options, crop }) => {
-  const session = ort.InferenceSession.create(graph, options);
+  // The same call takes bytes or a path, but its types have one for each.
+  const session =
+    typeof graph === 'string'
+      ? ort.InferenceSession.create(graph, options)
+      : ort.InferenceSession.create(graph, options);
   // A failure is handled where the session is awaited.
   session.catch(() => undefined);
   parentPort?.on('message', async (/** @type {Uint8Array | null} */ pixels) => {

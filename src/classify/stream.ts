@@ -11,7 +11,7 @@ import { decodeSource, type ImageSource } from './image-source.js';
 export interface StreamOptions {
   /** Threads of the backbone to use. The caller closes them. @default threads of its own */
   pool?: BackboneRunner | undefined;
-  /** Pictures per batch, in each of the backbone's threads. @default 8 on the CPU, else 32 */
+  /** Pictures per batch, in each of the backbone's threads. @default 4 on the CPU, else 32 */
   batchSize?: number | undefined;
   /** Pictures that are read and decoded at the same time. @default 32 */
   concurrency?: number | undefined;

@@ -60,7 +60,7 @@ export const precisionOption = (): Option =>
   ).choices(['fp32', 'int8']);
 
 export const batchSizeOption = (): Option =>
-  new Option('--batch-size <n>', 'pictures per batch of the backbone (default: 8 on the CPU, else 32)').argParser(
+  new Option('--batch-size <n>', 'pictures per batch of the backbone (default: 4 on the CPU, else 32)').argParser(
     wholeNumber,
   );
 

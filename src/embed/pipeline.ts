@@ -18,7 +18,7 @@ import {
 } from './reader.js';
 
 /** On the CPU, larger batches are no faster, take more memory, and leave threads idle at the end. */
-const DEFAULT_BATCH_SIZE = { cpu: 8, other: 32 };
+const DEFAULT_BATCH_SIZE = { cpu: 4, other: 32 };
 export const DEFAULT_CONCURRENCY = 32;
 
 /** Pictures per batch, unless the caller says otherwise. */
@@ -30,7 +30,7 @@ export interface PipelineOptions {
   backbone: Backbone;
   /** Threads of the backbone to use. The caller closes them. @default threads of its own */
   pool?: BackboneRunner | undefined;
-  /** Pictures per batch, in each of the backbone's threads. @default 8 on the CPU, else 32 */
+  /** Pictures per batch, in each of the backbone's threads. @default 4 on the CPU, else 32 */
   batchSize?: number | undefined;
   /** Pictures that are read and decoded at the same time. @default 32 */
   concurrency?: number | undefined;
