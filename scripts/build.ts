@@ -25,7 +25,7 @@ for (const name of await namesOfPageFiles()) {
   await mkdir(dirname(join(dist, 'browser', name)), { recursive: true });
   await writeFile(join(dist, 'browser', name), await pageFile(name));
 }
-await chmod(join(dist, 'cli.js'), 0o755);
+await chmod(join(dist, 'bin.cjs'), 0o755);
 
 /** The names of the files that `pageFile` is asked for. */
 async function namesOfPageFiles(): Promise<string[]> {

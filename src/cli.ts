@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { runCommandLine } from './cli/program.js';
 import { endUnread } from './cli/progress.js';
 import { codeOf } from './util/errors.js';

@@ -219,7 +219,7 @@ async function install(): Promise<void> {
     await mkdir(dirname(join(modules, name)), { recursive: true });
     await symlink(join(ROOT, 'node_modules', name), join(modules, name));
   }
-  await symlink('../lastlayer/dist/cli.js', join(modules, '.bin', 'lastlayer'));
+  await symlink('../lastlayer/dist/bin.cjs', join(modules, '.bin', 'lastlayer'));
 }
 
 /** Runs a program in the project: node, or a command that a package brings. */

@@ -13,7 +13,7 @@ export interface StreamOptions {
   pool?: BackboneRunner | undefined;
   /** Pictures per batch, in each of the backbone's threads. @default 4 on the CPU, else 32 */
   batchSize?: number | undefined;
-  /** Pictures that are read and decoded at the same time. @default 32 */
+  /** Pictures that are read and decoded at the same time. @default 32, or two for each core if that is more */
   concurrency?: number | undefined;
   /** Stops the work. */
   signal?: AbortSignal | undefined;

@@ -65,7 +65,9 @@ export const batchSizeOption = (): Option =>
   );
 
 export const concurrencyOption = (): Option =>
-  new Option('--concurrency <n>', 'pictures to decode at the same time (default: 32)').argParser(wholeNumber);
+  new Option('--concurrency <n>', 'pictures to decode at the same time (default: 32, or two for each core)').argParser(
+    wholeNumber,
+  );
 
 export const splitOption = (description: string): Option => new Option('--split <name>', description).choices(SPLITS);
 

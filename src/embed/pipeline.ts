@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import type { Backbone } from '../backbone/backbone.js';
 import { type BackboneRunner, BackbonePool } from '../backbone/pool.js';
 import type { Dataset, DatasetEntry, Split } from '../data/dataset.js';
@@ -19,7 +20,9 @@ import {
 
 /** On the CPU, larger batches are no faster, take more memory, and leave threads idle at the end. */
 const DEFAULT_BATCH_SIZE = { cpu: 4, other: 32 };
-export const DEFAULT_CONCURRENCY = 32;
+
+/** Enough that no core waits for a slow disk, or for the one picture that takes long. */
+export const DEFAULT_CONCURRENCY = Math.max(32, 2 * availableParallelism());
 
 /** Pictures per batch, unless the caller says otherwise. */
 export function defaultBatchSize({ options: { device = 'cpu' } }: Pick<Backbone, 'options'>): number {
@@ -32,7 +35,7 @@ export interface PipelineOptions {
   pool?: BackboneRunner | undefined;
   /** Pictures per batch, in each of the backbone's threads. @default 4 on the CPU, else 32 */
   batchSize?: number | undefined;
-  /** Pictures that are read and decoded at the same time. @default 32 */
+  /** Pictures that are read and decoded at the same time. @default 32, or two for each core if that is more */
   concurrency?: number | undefined;
   /** Only this split. Pictures of no split count as of this one. @default all pictures */
   split?: Split | undefined;

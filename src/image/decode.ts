@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { Semaphore } from 'async-mutex';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { otherKind } from '../util/file-kind.js';
@@ -135,9 +136,9 @@ async function squaresOf(
   return offsets.map((offset) => cut(pixels, size.width, offset, crop));
 }
 
-/** Memory budget for concurrent decoding in this process: 1 GiB of decoded pixels, in shares of 16 MiB. */
+/** Memory budget for concurrent decoding in this process: 1 GiB of decoded pixels, or 64 MiB for each core, in shares of 16 MiB. */
 const SHARE = 2 ** 24;
-const SHARES = 64;
+const SHARES = Math.max(64, 4 * availableParallelism());
 const budget = new Semaphore(SHARES);
 
 /** Pictures that take more, decoded, get the separate process: some 90 megapixels. */
