@@ -73,6 +73,11 @@ export async function storedModels(modelsDir?: string): Promise<StoredModel[]> {
   return models;
 }
 
+/** The names that `--model` takes, as the folders have them. No model or card is read. */
+export async function modelNames(modelsDir?: string): Promise<string[]> {
+  return namesIn(modelFolders(modelsDir));
+}
+
 /** The file of the model that is used where none is chosen: the one named resnet18, else the bundled one. */
 export async function defaultModel(modelsDir?: string): Promise<string> {
   return (await pathNamed(DEFAULT_NAME, modelFolders(modelsDir))) ?? BUNDLED_PATH;

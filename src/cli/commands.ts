@@ -101,4 +101,10 @@ export const COMMANDS: readonly CommandEntry[] = [
     tried: ['queue', 'workers'],
     load: async () => (await import('./commands/worker.js')).workerCommand,
   },
+  {
+    name: 'completion',
+    description: 'Print the script by which bash, zsh or fish completes commands.',
+    tried: ['completions', 'complete', 'autocomplete', 'tab'],
+    load: async () => (await import('./commands/completion.js')).completionCommand,
+  },
 ];

@@ -16,10 +16,31 @@ import { say } from './terminal.js';
 /** Flags of all commands that run the backbone. */
 export type ModelFlags = Pick<BackboneOptions, 'model' | 'device' | 'threads'>;
 
+/** Words that a shell completes as the value of an option that takes others, too. */
+type Words = () => readonly string[] | Promise<readonly string[]>;
+
+const WORDS = new WeakMap<Option, Words>();
+
+/** Lets a shell complete words as the value of an option, see `completion`. With `choices`, there is no need to. */
+export function completedBy(words: Words, option: Option): Option {
+  WORDS.set(option, words);
+  return option;
+}
+
+export async function wordsOf(option: Option): Promise<readonly string[]> {
+  return (await WORDS.get(option)?.()) ?? [];
+}
+
+/** Loads what it needs only when it is asked. */
+const modelNames: Words = async () => (await import('../backbone/models.js')).modelNames();
+
 export const modelOption = (fallback = 'resnet18 if there is one, else the bundled ResNet-18'): Option =>
-  new Option(
-    '--model <name|file>',
-    `backbone: a name or id, as \`npm run models\` lists them, or a file: .onnx, .pth, .safetensors (default: ${fallback})`,
+  completedBy(
+    modelNames,
+    new Option(
+      '--model <name|file>',
+      `backbone: a name or id, as \`npm run models\` lists them, or a file: .onnx, .pth, .safetensors (default: ${fallback})`,
+    ),
   );
 
 /** {@link modelOption} of commands that use a head. */
@@ -40,7 +61,10 @@ export const datasetOption = (): Option =>
   new Option('--dataset <path>', 'data set in the store, as given to embed (default: the one embedded last)');
 
 export const modelIdOption = (): Option =>
-  new Option('--model <id>', 'id or name of the backbone, if several have embedded the data set');
+  completedBy(
+    modelNames,
+    new Option('--model <id>', 'id or name of the backbone, if several have embedded the data set'),
+  );
 
 /** Flags of the commands that write a model. */
 export type DestinationFlags = Pick<Destination, 'name' | 'out' | 'force'>;
@@ -72,16 +96,22 @@ export const concurrencyOption = (): Option =>
 export const splitOption = (description: string): Option => new Option('--split <name>', description).choices(SPLITS);
 
 export const viewsOption = (description: string, fallback = 'none'): Option =>
-  new Option(
-    '--views <names>',
-    `${description}: ${VIEW_SETS.join(', ')}, "flip,crops" or none (default: ${fallback})`,
-  ).argParser(viewSets);
+  completedBy(
+    () => [...VIEW_SETS, VIEW_SETS.join(','), 'none'],
+    new Option(
+      '--views <names>',
+      `${description}: ${VIEW_SETS.join(', ')}, "flip,crops" or none (default: ${fallback})`,
+    ).argParser(viewSets),
+  );
 
 export const unknownOption = (fallback: string): Option =>
-  new Option(
-    '--unknown <rate>',
-    `call pictures unlike the training pictures at this rate of right predictions, or off (default: ${fallback})`,
-  ).argParser(unknownRate);
+  completedBy(
+    () => ['off'],
+    new Option(
+      '--unknown <rate>',
+      `call pictures unlike the training pictures at this rate of right predictions, or off (default: ${fallback})`,
+    ).argParser(unknownRate),
+  );
 
 /** Explains the views, in the help of commands that take them. */
 export const VIEWS_HELP = `Augmented views of a picture, besides its center crop: flip is the mirror image, crops are the four corners. Together they are

@@ -33,6 +33,11 @@ export function printWhole(text: string): void {
   process.stdout.write(`${visible(text)}\n`);
 }
 
+/** Prints a line for a shell as it is. */
+export function printRaw(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
 /** The width of a terminal, in columns; undefined if the stream is none, such as a pipe or a file. */
 export function columnsOf(stream: NodeJS.WriteStream): number | undefined {
   // A terminal that does not know its width says 0.

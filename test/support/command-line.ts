@@ -101,7 +101,8 @@ export function lastlayerProcess(
   return { process: child, outcome };
 }
 
-const SCRIPT = '/usr/bin/script';
+/** Gives a command a terminal. */
+export const SCRIPT = '/usr/bin/script';
 
 export const describeWithTerminal = existsSync(SCRIPT) ? describe : describe.skip;
 

@@ -8,7 +8,7 @@ export const checkDataCommand = (command: Command): Command =>
     .addOption(storeOption())
     .addOption(datasetOption())
     .addOption(modelIdOption())
-    .option('--out <csv>', 'write a manifest with the findings, to edit and embed')
+    .option('--out <file>', 'write a manifest with the findings, to edit and embed')
     .addOption(jsonOption())
     .addHelpText(
       'after',

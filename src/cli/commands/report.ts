@@ -7,7 +7,7 @@ export const reportCommand = (command: Command): Command =>
     .addOption(headOption())
     .addOption(storeOption())
     .addOption(datasetOption())
-    .option('--compare <head>', 'file of another head, such as the earlier one, to compare it with')
+    .option('--compare <file>', 'file of another head, such as the earlier one, to compare it with')
     .option('--out <file>', 'where to write the report', 'report.html')
     .addOption(jsonOption())
     .addHelpText(

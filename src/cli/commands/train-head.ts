@@ -3,6 +3,7 @@ import { L2_RULES } from '../../head/choose-l2.js';
 import { DEFAULT_HEAD } from '../../util/defaults.js';
 import { lazily } from '../../util/lazily.js';
 import {
+  completedBy,
   datasetOption,
   fraction,
   gibibytes,
@@ -22,10 +23,13 @@ export const trainHeadCommand = (command: Command): Command =>
     .option('--out <file>', 'where to write the head', DEFAULT_HEAD)
     .option('--learning-curve', 'also train on 10 to 100 % of the pictures, to see whether more would help')
     .addOption(
-      new Option(
-        '--class-weights <weights>',
-        'none, balanced (all classes count alike), or weights by class, as JSON or a JSON file',
-      ).default('none'),
+      completedBy(
+        () => ['none', 'balanced'],
+        new Option(
+          '--class-weights <name|json|file>',
+          'none, balanced (all classes count alike), or weights by class, as JSON or a JSON file',
+        ).default('none'),
+      ),
     )
     .addOption(
       new Option('--label-smoothing <epsilon>', 'fraction to spread over all classes, against wrong labels')
