@@ -124,18 +124,37 @@ export async function heldOutSimilarities(
   examples: Examples,
   folds: readonly Fold[],
 ): Promise<Float64Array> {
-  const { source, names, targets } = examples;
+  const { source, targets } = examples;
   const found = new Float64Array(targets.length).fill(NaN);
   for (const { train, validation } of folds) {
     const means = await classMeans(examples, train);
     for await (const { rows, features } of evaluationBlocks(examples, validation)) {
-      const similarities = await cosines(graph, directions(features, source.width), means, names.length);
+      const similarities = await similaritiesTo(means, graph, features, source.width);
       rows.forEach((row, i) => {
-        found[row] = Math.max(...similarities.subarray(i * names.length, (i + 1) * names.length));
+        found[row] = similarities[i]!;
       });
     }
   }
   return found;
+}
+
+/**
+ * The cosine of each row to the nearest class mean.
+ * @param means as {@link classMeans} gives them; [N × D]
+ * @param features [rows × D]
+ * @returns [rows]
+ */
+export async function similaritiesTo(
+  means: Float32Array,
+  graph: HeadGraph,
+  features: Float32Array,
+  width: number,
+): Promise<number[]> {
+  const count = means.length / width;
+  const similarities = await cosines(graph, directions(features, width), means, count);
+  return Array.from({ length: features.length / width }, (_, i) =>
+    Math.max(...similarities.subarray(i * count, (i + 1) * count)),
+  );
 }
 
 /** Rows scaled to length 1; a row of zeros stays one. @param rows [rows × width] */

@@ -9,6 +9,7 @@ import {
   type ExampleBlock,
   type Examples,
 } from './examples.js';
+import { foldsOf, type Fold } from './evaluate.js';
 import { minimizeHeads } from './fit.js';
 import { HeadObjective, toParameters, type HeadGraph } from './objective.js';
 import { preconditionerFor, type Preconditioner } from './preconditioner.js';
@@ -425,7 +426,7 @@ export interface OutOfFoldOptions {
 }
 
 export interface OutOfFold {
-  folds: number;
+  folds: Fold[];
   l2: number;
   /** The logits of every row that was held out, each from the head that has not seen it; computed by each call. */
   predictions: () => AsyncGenerator<HeldOutBlock>;
@@ -458,5 +459,6 @@ export async function predictOutOfFold(
   };
   const chosen = l2 ?? (await chooseOn()).chosen.l2;
   const found = await validate(examples, all, chosen);
-  return { folds: found.folds, l2: chosen, predictions: () => heldOutLogits(graph, found) };
+  const folds = foldsOf(found.mask, found.foldOf, found.folds);
+  return { folds, l2: chosen, predictions: () => heldOutLogits(graph, found) };
 }

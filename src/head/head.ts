@@ -10,10 +10,8 @@ import type { HeadKind } from './task.js';
 import {
   checkRate,
   checkTypical,
-  isUnknown,
   type Typicality,
-  typicalityOf,
-  typicalScore,
+  typicalityBy,
   type TypicalScores,
   type UnknownRate,
 } from './unknown.js';
@@ -143,8 +141,7 @@ export class Head implements HeadFields {
     const products = X.mmul(unknown.means.transpose());
     return X.to2DArray().map((row, i) => {
       const cosine = products.maxRow(i) / (Math.hypot(...row) || 1);
-      const typicality = typicalityOf(typicalScore(cosine, probabilities.maxRow(i)), unknown.typical);
-      return { typicality, unknown: isUnknown(typicality, unknown.rate) };
+      return typicalityBy(unknown, cosine, probabilities.maxRow(i));
     });
   }
 

@@ -110,6 +110,16 @@ export function typicalityOf(score: number, { count, scores }: TypicalScores): n
   return (rank + 1 + (between * (score - low)) / (high - low)) / count;
 }
 
+/** How typical a picture is, by what a head keeps of its training. @param cosine to the nearest class mean @param probability the largest */
+export function typicalityBy(
+  { typical, rate }: { typical: TypicalScores; rate: UnknownRate },
+  cosine: number,
+  probability: number,
+): { typicality: number; unknown: boolean } {
+  const typicality = typicalityOf(typicalScore(cosine, probability), typical);
+  return { typicality, unknown: isUnknown(typicality, rate) };
+}
+
 /** @throws {UsageError} if pictures cannot be called unknown at this rate */
 export function checkRate(rate: UnknownRate, options: Pick<CheckOptions, 'Failure'> = {}): void {
   if (rate !== 'off')

@@ -1,5 +1,6 @@
 import { splitRows, type DataSplit } from '../classify/train.js';
 import type { PathPoint } from '../head/choose-l2.js';
+import { heldOutSimilarities, similaritiesTo } from '../head/baselines.js';
 import { predictOutOfFold } from '../head/cross-validate.js';
 import type { FeatureSource } from '../head/examples.js';
 import { decide } from '../head/evaluate.js';
@@ -8,12 +9,15 @@ import type { CurvePoint } from '../head/learning-curve.js';
 import type { EvaluationResult, MultilabelResult } from '../head/metrics.js';
 import { HeadGraph } from '../head/objective.js';
 import { taskOf, type Baselines, type MultilabelBaselines, type RowMask, type Targets } from '../head/task.js';
-import type { UnknownRule } from '../head/unknown.js';
+import { type Typicality, typicalityBy, type UnknownRule } from '../head/unknown.js';
 import type { DatasetEmbeddings } from '../store/dataset-rows.js';
 import { LastlayerError } from '../util/errors.js';
 
-/** A picture, its labels and the predicted ones: one each for a softmax head, any number for a multilabel head. */
-export interface EvaluatedPicture {
+/**
+ * A picture, its labels and the predicted ones: one each for a softmax head, any number for a multilabel head. Its typicality, like the
+ * prediction, is by a head and class means that have not seen it, if there are such.
+ */
+export interface EvaluatedPicture extends Typicality {
   row: number;
   path: string;
   /** Indices into the head's labels, ascending. */
@@ -54,23 +58,36 @@ export async function evaluateForReport(
   const evaluator = task.evaluator(head.labels, { thresholds: head.thresholds });
   const pictures: EvaluatedPicture[] = [];
 
-  const evaluatedOn = await predictUnseen(stored.source, head, known, split, signal, (row, logits, at) => {
-    const labels = known[row]!;
-    for (const label of split.labels[row]!) if (!indexOf.has(label)) evaluator.addUnknown(label);
-    if (head.kind === 'softmax' && labels.length === 0) return;
-    const probabilities = new Float64Array(head.labels.length);
-    task.probabilities(probabilities, logits, at, head.temperature);
-    evaluator.add(labels, probabilities);
-    const { predicted, certainty } = decide(head, probabilities);
-    pictures.push({
-      row,
-      path: stored.rows[row]!.path,
-      labels,
-      predicted,
-      certainty,
-      probabilities: new Map([...labels, ...predicted].map((n) => [n, probabilities[n]!])),
-    });
-  });
+  const evaluatedOn = await predictUnseen(
+    stored.source,
+    head,
+    known,
+    split,
+    signal,
+    ({ row, logits, at, similarity }) => {
+      const labels = known[row]!;
+      for (const label of split.labels[row]!) if (!indexOf.has(label)) evaluator.addUnknown(label);
+      if (head.kind === 'softmax' && labels.length === 0) return;
+      const probabilities = new Float64Array(head.labels.length);
+      task.probabilities(probabilities, logits, at, head.temperature);
+      evaluator.add(labels, probabilities);
+      const { predicted, certainty } = decide(head, probabilities);
+      const { typicality, unknown } =
+        head.unknown && similarity !== undefined
+          ? typicalityBy(head.unknown, similarity, Math.max(...probabilities))
+          : { typicality: null, unknown: false };
+      pictures.push({
+        row,
+        path: stored.rows[row]!.path,
+        labels,
+        predicted,
+        certainty,
+        typicality,
+        unknown,
+        probabilities: new Map([...labels, ...predicted].map((n) => [n, probabilities[n]!])),
+      });
+    },
+  );
 
   if (!pictures.some(({ labels }) => labels.length > 0)) {
     throw new LastlayerError(
@@ -82,10 +99,18 @@ export async function evaluateForReport(
   return { kind: head.kind, result: evaluator.result(), pictures, ...evaluatedOn } as ReportEvaluation;
 }
 
+/** A row, and where its logits begin: [N] of them, before the temperature. */
+interface Visited {
+  row: number;
+  logits: Float32Array;
+  at: number;
+  /** Cosine to the nearest class mean, if the head tells how typical pictures are. */
+  similarity: number | undefined;
+}
+
 /**
  * Predicts the validation split by the head or, if there is none, every picture by a head that has not seen it.
  * @param known each row's labels, as indices; [M]
- * @param visit takes a row and where its logits begin: [N] of them, before the temperature
  */
 async function predictUnseen(
   source: FeatureSource,
@@ -93,7 +118,7 @@ async function predictUnseen(
   known: readonly (readonly number[])[],
   { train, validation, from, groups }: DataSplit,
   signal: AbortSignal | undefined,
-  visit: (row: number, logits: Float32Array, at: number) => void,
+  visit: (visited: Visited) => void,
 ): Promise<EvaluatedOn> {
   const task = taskOf(head.kind);
   const count = head.labels.length;
@@ -101,11 +126,13 @@ async function predictUnseen(
   return HeadGraph.with(task, async (graph) => {
     const predict = async (mask: RowMask): Promise<void> => {
       const parameters = { W: Float32Array.from(head.weights.to1DArray()), b: head.bias };
+      const means = head.unknown && Float32Array.from(head.unknown.means.to1DArray());
       for await (const { rows, features } of source.blocks()) {
         signal?.throwIfAborted();
         const logits = await graph.logits(features, parameters);
+        const similarities = means && (await similaritiesTo(means, graph, features, source.width));
         rows.forEach((row, i) => {
-          if (mask(row)) visit(row, logits, i * count);
+          if (mask(row)) visit({ row, logits, at: i * count, similarity: similarities?.[i] });
         });
       }
     };
@@ -119,12 +146,13 @@ async function predictUnseen(
       await predict(train);
       return { on: 'the training pictures, since there are no others', isHeldOut: false };
     }
+    const similarities = head.unknown && (await heldOutSimilarities(graph, examples, outOfFold.folds));
     for await (const { rows, logits } of outOfFold.predictions()) {
       rows.forEach((row, i) => {
-        visit(row, logits, i * count);
+        visit({ row, logits, at: i * count, similarity: similarities?.[row] });
       });
     }
-    const on = `${outOfFold.folds}-fold cross-validation: each picture by a head that has not seen it`;
+    const on = `${outOfFold.folds.length}-fold cross-validation: each picture by a head that has not seen it`;
     return { on, isHeldOut: true };
   });
 }

@@ -23,4 +23,8 @@ export interface ListedPicture {
   predicted: number;
   /** Probability of the prediction; 0 … 1. */
   p: number;
+  /** 0 … 1; null if the head does not tell it. */
+  typicality: number | null;
+  /** Whether it is unlike the training pictures. */
+  unknown: boolean;
 }

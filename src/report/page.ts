@@ -19,6 +19,7 @@ import {
   labelsSection,
   labelText,
   leastCertainSection,
+  leastTypicalSection,
   summarySection,
   topLossesSection,
 } from './sections.js';
@@ -56,6 +57,7 @@ export async function page(content: PageContent): Promise<string> {
     certaintySection(thresholds, head.kind),
     topLossesSection(shown.topLosses, labels, files),
     leastCertainSection(shown.leastCertain, labels, files),
+    ...(head.unknown ? [leastTypicalSection(shown.leastTypical, evaluation.pictures, head, files)] : []),
     curvesSection(evaluation, head, training),
     mapSection(maps, mapped, list.labels, evaluation.pictures.length),
     findingsSection(check, files),
@@ -66,6 +68,7 @@ export async function page(content: PageContent): Promise<string> {
     dataset: check.dataset,
     sections,
     labels,
+    canBeUnlike: head.unknown !== null && head.unknown.rate !== 'off',
     footer:
       `${count(files.count)} of ${count(check.pictures.length)} pictures are in this file, as thumbnails. It works offline. ` +
       'Paths open the pictures where the report lies beside them.',
@@ -89,7 +92,7 @@ class PictureList {
   }
 
   /** @returns the picture's index */
-  add({ path, labels, predicted, certainty }: EvaluatedPicture): number {
+  add({ path, labels, predicted, certainty, typicality, unknown }: EvaluatedPicture): number {
     const known = this.indexOf.get(path);
     if (known !== undefined) return known;
     const index =
@@ -101,6 +104,8 @@ class PictureList {
         label: this.indexOfLabels(labels),
         predicted: this.indexOfLabels(predicted),
         p: Number(certainty.toFixed(4)),
+        typicality: typicality === null ? null : Number(typicality.toFixed(4)),
+        unknown,
       }) - 1;
     this.indexOf.set(path, index);
     return index;
@@ -121,11 +126,13 @@ interface Content {
   sections: readonly Section[];
   /** Classes to filter by. */
   labels: readonly string[];
+  /** Whether pictures can be unlike the training pictures, to filter by that. */
+  canBeUnlike: boolean;
   footer: string;
   data: PageData;
 }
 
-async function document({ title, dataset, sections, labels, footer, data }: Content): Promise<string> {
+async function document({ title, dataset, sections, labels, canBeUnlike, footer, data }: Content): Promise<string> {
   const [script, style] = await Promise.all([pageFile('report/page.js'), pageFile('report/page.css')]);
   // The policy has the digest of the very text between the tags, so nothing may indent it.
   const scriptElement = new Html(`<script>${script}</script>`);
@@ -165,6 +172,14 @@ async function document({ title, dataset, sections, labels, footer, data }: Cont
               whose text has
               <input type="search" id="filter-text" placeholder="part of a name" />
             </label>
+            ${
+              canBeUnlike
+                ? html`<label class="check">
+                    <input type="checkbox" id="filter-unlike" />
+                    unlike the training pictures
+                  </label>`
+                : undefined
+            }
             <output id="filter-status"></output>
           </form>
         </div>

@@ -5,7 +5,7 @@ import { thumbnailOf } from '../image/thumbnail.js';
 import { abortable } from '../util/async.js';
 import type { EvaluatedPicture, ReportEvaluation } from './evaluate.js';
 
-/** Top losses of a softmax head, and least certain pictures. */
+/** Top losses of a softmax head, and the least certain and least typical pictures. */
 const SHOWN = 24;
 
 /** Top losses of a multilabel head: the labels with the most mistakes, and pictures of each kind of mistake. */
@@ -27,6 +27,8 @@ export interface ShownPictures {
   /** The most confident mistakes: one group or, for a multilabel head, a group for each label. */
   topLosses: LossGroup[];
   leastCertain: EvaluatedPicture[];
+  /** None if the head does not tell how typical pictures are. */
+  leastTypical: EvaluatedPicture[];
   /** Pictures behind each cell of the confusion matrix, by `true,predicted`, the most confident first. */
   cells: Map<string, EvaluatedPicture[]>;
   map: EvaluatedPicture[];
@@ -48,9 +50,17 @@ export function choosePictures({ kind, pictures }: ReportEvaluation, count: numb
   return {
     topLosses: kind === 'softmax' ? topLosses(pictures) : topLossesByLabel(pictures, count),
     leastCertain: pictures.toSorted((a, b) => a.certainty - b.certainty).slice(0, SHOWN),
+    leastTypical: leastTypical(pictures),
     cells: kind === 'softmax' ? chooseForCells(pictures) : new Map<string, EvaluatedPicture[]>(),
     map: Array.from({ length: onMap }, (_, i) => pictures[Math.floor(i * step)]!),
   };
+}
+
+function leastTypical(pictures: readonly EvaluatedPicture[]): EvaluatedPicture[] {
+  const rated = pictures.flatMap((picture) =>
+    picture.typicality === null ? [] : [{ ...picture, by: picture.typicality }],
+  );
+  return rated.sort((a, b) => a.by - b.by).slice(0, SHOWN);
 }
 
 export function isRight({ labels, predicted }: EvaluatedPicture): boolean {
@@ -119,12 +129,13 @@ function mostConfident(pictures: readonly EvaluatedPicture[], most: number): Eva
 export function pathsOf({
   topLosses,
   leastCertain,
+  leastTypical,
   cells,
   map,
 }: ShownPictures): Record<'inGalleries' | 'others', string[]> {
   const paths = (pictures: readonly EvaluatedPicture[]) => pictures.map(({ path }) => path);
   return {
-    inGalleries: paths([...topLosses.flatMap(({ pictures }) => pictures), ...leastCertain]),
+    inGalleries: paths([...topLosses.flatMap(({ pictures }) => pictures), ...leastCertain, ...leastTypical]),
     others: paths([...[...cells.values()].flat(), ...map]),
   };
 }

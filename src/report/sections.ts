@@ -8,6 +8,7 @@ import { count, htmlInterval as interval, htmlPercent as percent, sentence, time
 import type { EvaluatedPicture, ReportEvaluation, TrainingMetrics } from './evaluate.js';
 import { breakable, definitions, html, table, type Html, type Section } from './html.js';
 import { isRight, type LossGroup, type PictureFiles } from './pictures.js';
+import { typicalityText } from './typicality.js';
 
 /** Findings of each issue that are shown. */
 const FINDINGS_SHOWN = 8;
@@ -184,12 +185,40 @@ export function leastCertainSection(
   };
 }
 
+/** The pictures that are the least like those that the head was trained on. @param all that were evaluated */
+export function leastTypicalSection(
+  pictures: readonly EvaluatedPicture[],
+  all: readonly EvaluatedPicture[],
+  { labels, unknown: rule }: Head,
+  files: PictureFiles,
+): Section {
+  const [right, wrong] = [all.filter(isRight), all.filter((picture) => !isRight(picture))];
+  const flagged = (some: readonly EvaluatedPicture[]) =>
+    `${count(some.filter(({ unknown }) => unknown).length)} of ${count(some.length)}`;
+  const below =
+    rule && rule.rate !== 'off'
+      ? `Where it is below ${rule.rate}, as for ${flagged(right)} right predictions and ${flagged(wrong)} wrong ones, the picture is unlike the training pictures.`
+      : undefined;
+  return {
+    id: 'least-typical',
+    title: 'Least typical',
+    content: html`<p>
+        The typicality of a picture is the share of the training pictures, of those predicted right in cross-validation,
+        that are less typical of the classes. ${below} Pictures of other things and odd views show up here first.
+      </p>
+      <ul class="gallery">
+        ${pictures.map((picture) => card(picture, labels, files))}
+      </ul>`,
+  };
+}
+
 /** A picture and its prediction, or whether that has the one label. */
 function card(picture: EvaluatedPicture, labels: readonly string[], files: PictureFiles, label?: number): Html {
-  const { path, predicted, certainty, probabilities } = picture;
+  const { path, predicted, certainty, typicality, unknown, probabilities } = picture;
   const truth = labelText(picture.labels, labels);
   const isOne = picture.labels.length === 1 && predicted.length === 1;
   const names = [...new Set([...picture.labels, ...predicted])].map((n) => labels[n]!);
+  const typical = typicalityText(typicality, unknown);
   return html`<li data-labels="${JSON.stringify(names)}">
     ${image(files, path, truth)}
     <b>${truth}</b>
@@ -204,6 +233,7 @@ function card(picture: EvaluatedPicture, labels: readonly string[], files: Pictu
           : html`<span class="wrong">predicted ${labelText(predicted, labels)}, ${percent(certainty)}</span>
               ${isOne ? html`<small>${truth} ${percent(probabilities.get(picture.labels[0]!))}</small>` : undefined}`
     }
+    ${typical === undefined ? undefined : html`<small class="${unknown ? 'unlike' : 'typical'}">${typical}</small>`}
     ${place(files, path)}
   </li>`;
 }

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { chromium, type Browser, type Locator, type Page } from 'playwright-core';
 import type { Comparison } from '../../src/classify/compare.js';
+import type { UnknownRule } from '../../src/head/unknown.js';
+import type { PageData } from '../../src/report/page-data.js';
 import { CHROMIUM, describeWithBrowser } from '../support/browser.js';
 import { lastlayer } from '../support/command-line.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
@@ -13,6 +15,8 @@ const root = await temporaryFolder();
 const data = join(root, 'data');
 const file = join(root, 'report.html');
 const lists = join(root, 'lists.html');
+/** Of a head that calls many pictures unlike the training pictures. */
+const picky = join(root, 'picky.html');
 /** Anything but data, places in the page, and links to files beside it. */
 const LOADED = /(?<!<a class="path")\s(src|href)="(?!data:|#)[^"]*"|\shref="[a-z]+:\/\/[^"]*"/g;
 const evil = '<img src=x onerror=alert(1)>"\'&';
@@ -35,7 +39,13 @@ beforeAll(async () => {
   });
   await writeFile(join(root, 'data.csv'), ['path,label,split', ...rows].join('\n'));
   await writeLists(paths);
-  for (const args of [['embed', 'data.csv', '--model', 'small.onnx'], ['train-head', '--learning-curve'], ['report']]) {
+  for (const args of [
+    ['embed', 'data.csv', '--model', 'small.onnx'],
+    ['train-head', '--learning-curve'],
+    ['report'],
+    ['train-head', '--unknown', '0.3', '--out', 'picky.safetensors'],
+    ['report', '--head', 'picky.safetensors', '--out', 'picky.html'],
+  ]) {
     const { code, stderr } = await run(...args);
     expect({ code, stderr }).toMatchObject({ code: 0 });
   }
@@ -87,6 +97,54 @@ test('without a validation split, pictures are evaluated by heads that have not 
   const { code, stdout } = await run('report', '--store', 'other', '--head', 'other.safetensors', '--out', 'o.html');
   expect(code).toBe(0);
   expect(stdout).toMatch(/of 42, on 5-fold cross-validation: each picture by a head that has not seen it/);
+});
+
+/** What the report tells its script of each picture. */
+async function listed(report: string): Promise<PageData['pictures']> {
+  const [, json = ''] =
+    /<script type="application\/json" id="pictures">(.*?)<\/script>/s.exec(await readFile(report, 'utf8')) ?? [];
+  return (JSON.parse(json) as PageData).pictures;
+}
+
+test('the typicality of pictures of the validation split is that of predict', async () => {
+  const args = ['--head', 'picky.safetensors'];
+  const { stdout } = await run('predict', join(data, 'val'), ...args, '--model', 'small.onnx', '--json');
+  const { predictions } = JSON.parse(stdout) as {
+    predictions: { path: string; typicality: number; unknown: boolean }[];
+  };
+  const found = new Map((await listed(picky)).map((picture) => [picture.path, picture]));
+  expect(found.size).toBe(24);
+  for (const { path, typicality, unknown } of predictions) {
+    expect(found.get(path)).toMatchObject({ typicality: expect.closeTo(typicality, 3) as number, unknown });
+  }
+  const unlike = predictions.filter(({ unknown }) => unknown).length;
+  expect(unlike).toBeGreaterThan(0);
+  const [, right, wrong] =
+    /as for (\d+) of \d+ right predictions and (\d+) of \d+ wrong/.exec(await readFile(picky, 'utf8')) ?? [];
+  expect(Number(right) + Number(wrong)).toBe(unlike);
+});
+
+test('without a validation split, the typicality is by class means that have not seen the picture', async () => {
+  const args = ['--store', 'other', '--head', 'other-picky.safetensors'];
+  const trained = await run(
+    'train-head',
+    '--store',
+    'other',
+    '--unknown',
+    '0.3',
+    '--out',
+    'other-picky.safetensors',
+    '--json',
+  );
+  const { flaggedRight, flaggedWrong } = (JSON.parse(trained.stdout) as { crossValidation: { unknown: UnknownRule } })
+    .crossValidation.unknown;
+  expect((await run('report', ...args, '--out', 'other-picky.html')).code).toBe(0);
+  const pictures = await listed(join(root, 'other-picky.html'));
+  const shares = [true, false].map((isRight) => {
+    const some = pictures.filter(({ label, predicted }) => (label === predicted) === isRight);
+    return some.length === 0 ? null : some.filter(({ unknown }) => unknown).length / some.length;
+  });
+  expect(shares).toEqual([flaggedRight, flaggedWrong]);
 });
 
 test('a head of another network is refused', async () => {
@@ -318,6 +376,21 @@ describeWithBrowser('in a browser', () => {
     expect(await page.locator('#filter-status').textContent()).toBe(
       `${texts.length} of ${all} pictures in the galleries`,
     );
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
+
+  it('galleries are filtered by what is unlike the training pictures, which is marked', async () => {
+    const page = await open({ bypassCSP: false }, picky);
+    await page.locator('#filter-unlike').check();
+    const texts = await page.locator('main .gallery > li:visible').allTextContents();
+    expect(texts.length).toBeGreaterThan(0);
+    for (const text of texts) expect(text).toMatch(/unlike the training pictures \(typicality 0\.[0-2]\d\d\)/);
+    await page.locator('#filter-unlike').uncheck();
+    expect(
+      await page.locator('#least-typical li', { hasText: /^(?!.*unlike).*typicality 0\.[3-9]/s }).count(),
+    ).toBeGreaterThan(0);
+    expect(await (await open({}, lists)).locator('#filter-unlike, #least-typical').count()).toBe(0);
     expect(complaints).toEqual([]);
     await page.close();
   });

@@ -1,4 +1,5 @@
 import type { ListedPicture } from '../../report/page-data.js';
+import { typicalityText } from '../../report/typicality.js';
 import { htmlPercent as percent } from '../../util/format.js';
 import { find, make } from '../dom.js';
 
@@ -12,7 +13,7 @@ const inGalleries = new Map(
 
 /** A picture that can be enlarged, with its labels and its place, added to an element. */
 export function card<T extends Element>(
-  { uri, name, path, href, label, predicted, p }: ListedPicture,
+  { uri, name, path, href, label, predicted, p, typicality, unknown }: ListedPicture,
   labels: readonly string[],
   into: T,
 ): T {
@@ -35,8 +36,10 @@ export function card<T extends Element>(
     label === predicted
       ? make('span', percent(p), 'right')
       : make('span', `predicted ${labels[predicted] ?? ''}, ${percent(p)}`, 'wrong'),
-    place(name, href),
   );
+  const typical = typicalityText(typicality, unknown);
+  if (typical !== undefined) into.append(make('small', typical, unknown ? 'unlike' : undefined));
+  into.append(place(name, href));
   return into;
 }
 
