@@ -51,24 +51,26 @@ export interface StoredModel {
 }
 
 /**
- * The models in the folders. Those without a card are read to tell their id; files that are no models are left out.
+ * The models in the folders. Each card is read once; models without one are read to tell their id, and files that are no models left out.
  * @throws {LastlayerError} if a card or a folder cannot be read
  */
 export async function storedModels(modelsDir?: string): Promise<StoredModel[]> {
   const folders = modelFolders(modelsDir);
-  const paths = (await Promise.all(folders.map(modelFilesIn))).flat();
-  const namesOf = new Map<string, string[]>();
-  for (const name of await namesIn(folders)) {
-    const path = await pathNamed(name, folders).catch(() => undefined);
-    if (path !== undefined) namesOf.set(path, [...(namesOf.get(path) ?? []), name]);
-  }
   const models: StoredModel[] = [];
-  for (const path of paths) {
+  for (const path of (await Promise.all(folders.map(modelFilesIn))).flat()) {
     const card = await readCard(path);
     const described = card ?? (await cardless(path));
     if (!described) continue;
     const { id, precision } = described;
-    models.push({ path, names: namesOf.get(path) ?? [], id, precision, bytes: (await stat(path)).size, card });
+    models.push({ path, names: [], id, precision, bytes: (await stat(path)).size, card });
+  }
+  const pathOf: PathOfId = (id, inOrder) => {
+    const found = inOrder.flatMap((folder) => models.filter((each) => each.id === id && dirname(each.path) === folder));
+    return Promise.resolve((found.find(({ card }) => card) ?? found[0])?.path);
+  };
+  for (const name of await namesIn(folders)) {
+    const path = await pathNamed(name, folders, pathOf).catch(() => undefined);
+    models.find((each) => each.path === path)?.names.push(name);
   }
   return models;
 }
@@ -265,17 +267,24 @@ async function namesIn(folders: readonly string[]): Promise<string[]> {
   return [...new Set(names)].sort();
 }
 
+/** The file of the model with an id, in the first folder that has it. */
+type PathOfId = (id: string, folders: readonly string[]) => Promise<string | undefined>;
+
 /**
  * The file that a name stands for in the first folder that has it: the model whose id is in `NAME.id`, or `NAME.onnx`.
  * @throws {LastlayerError} if there is no model of that id
  */
-async function pathNamed(name: string, folders: readonly string[]): Promise<string | undefined> {
+async function pathNamed(
+  name: string,
+  folders: readonly string[],
+  pathOf: PathOfId = pathOfId,
+): Promise<string | undefined> {
   if (isPath(name)) return undefined;
   for (const folder of folders) {
     const pointer = pointerPath(folder, name);
     const id = await readFile(pointer, 'utf8').catch(() => undefined);
     if (id !== undefined) {
-      const path = await pathOfId(id.trim(), [folder, ...folders.filter((other) => other !== folder)]);
+      const path = await pathOf(id.trim(), [folder, ...folders.filter((other) => other !== folder)]);
       if (path !== undefined) return path;
       throw new LastlayerError(
         `${pointer} says that ${name} is ${id.trim()}, which is in none of ${folders.join(', ')}. ${howToGet(id.trim())} ` +
