@@ -167,6 +167,21 @@ describeWithBrowser('the page', () => {
     await page.getByText('1 of 1 picture').waitFor();
   });
 
+  test('keeps pictures that come before it knows the heads', async () => {
+    const { url } = await serve(world);
+    let answer = (): void => undefined;
+    const isTime = new Promise<void>((resolve) => (answer = resolve));
+    await page.route('**/v1/heads', async (route) => {
+      await isTime;
+      await route.continue();
+    });
+    await page.goto(url);
+    await page.setInputFiles('#files', world.pictures[0] ?? '');
+    answer();
+    await page.getByText('1 of 1 picture').waitFor();
+    expect(await page.locator('#results .verdict').count()).toBe(1);
+  });
+
   test('does not show what the server refuses', async () => {
     const { url } = await serve(world);
     await page.goto(url);

@@ -73,6 +73,8 @@ let clearing = new AbortController();
 let jobs: Job[] = [];
 let queue: Job[] = [];
 let running = 0;
+/** Given before the heads were known. */
+let early: File[] = [];
 
 listen();
 void start();
@@ -126,6 +128,8 @@ async function start(): Promise<void> {
     access.hidden = true;
     ask.hidden = false;
     offer(heads);
+    add(early);
+    early = [];
   } catch {
     about.textContent = 'The server is not responding.';
   }
@@ -158,7 +162,11 @@ function tellWorth(baseline: Baseline | null): void {
 }
 
 function add(files: Iterable<File> | null | undefined): void {
-  if (ask.hidden || !files) return;
+  if (!files) return;
+  if (ask.hidden) {
+    early.push(...files);
+    return;
+  }
   const added = [...files].map((file) => {
     const [card, img, answer] = [make('li'), make('img'), make('div', undefined, 'answer')];
     img.alt = '';
