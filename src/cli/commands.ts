@@ -104,7 +104,8 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'completion',
     description: 'Print the script by which bash, zsh or fish completes commands.',
-    tried: ['completions', 'complete', 'autocomplete', 'tab'],
+    // `npm run` has no completion, so there is no script to suggest.
+    tried: [],
     load: async () => (await import('./commands/completion.js')).completionCommand,
   },
 ];

@@ -2,12 +2,13 @@ import { bash, fish, type ShellCompletion, zsh } from '@optique/core/completion'
 import type { Suggestion } from '@optique/core/parser';
 import type { Command, Option } from 'commander';
 import { asCalled } from '../util/errors.js';
-import type { Shell } from './commands/completion.js';
 import { sayNext } from './next.js';
 import { wordsOf } from './options.js';
 import { printRaw } from './terminal.js';
 
-const SCRIPTS: Record<Shell, ShellCompletion> = { bash, zsh, fish };
+const SCRIPTS = { bash, zsh, fish } satisfies Record<string, ShellCompletion>;
+
+type Shell = keyof typeof SCRIPTS;
 
 /** What makes each shell read the script. */
 const SETUP: Record<Shell, string> = {
@@ -16,6 +17,7 @@ const SETUP: Record<Shell, string> = {
   fish: 'run `lastlayer completion fish > ~/.config/fish/completions/lastlayer.fish`.',
 };
 
+/** Prints the script or, for words, what may take the place of the last one. */
 export async function run(shell: Shell, words: string[], _: unknown, { parent }: Command): Promise<void> {
   const script = SCRIPTS[shell];
   if (words.length === 0) {

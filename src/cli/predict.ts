@@ -76,13 +76,17 @@ function checkFlags({ pretrainedClasses, labels, unknown, views = [] }: PredictF
 async function predictOnce(images: readonly string[], places: readonly string[], flags: PredictFlags): Promise<void> {
   await interruptible(async (signal) => {
     const { paths, problems, skipped } = await findPictures(images, places);
-    await predictAll({ paths, total: paths.length, problems, signal }, await modelOf(flags), flags);
+    const { count, unreadable } = await predictAll(
+      { paths, total: paths.length, problems, signal },
+      await modelOf(flags),
+      flags,
+    );
     for (const text of skipped.remarks) say(onOneLine(text));
     if (skipped.count > 0) {
       const such = `${skipped.count}, such as ${firstOf(skipped.examples.map(onOneLine), 3)}`;
       say(`Files skipped, as their names do not end like a picture's: ${such}`);
     }
-    if (!signal.aborted) tellNext(flags);
+    if (!signal.aborted && unreadable < count) tellNext(flags);
   });
 }
 
@@ -153,7 +157,7 @@ async function linesOf(path: string): Promise<string[]> {
 const MANY = 20;
 const SEVERAL = 4;
 
-async function predictAll(job: Job, model: Model, flags: PredictFlags): Promise<void> {
+async function predictAll(job: Job, model: Model, flags: PredictFlags): Promise<Summary> {
   const { paths, total, problems, signal, onAnswer } = job;
   const started = Date.now();
   const folders = foldersOf(flags, model);
@@ -193,6 +197,7 @@ async function predictAll(job: Job, model: Model, flags: PredictFlags): Promise<
       if (flags.csv !== undefined) tell(`written to ${onOneLine(flags.csv)}`);
     }
   }
+  return summary;
 }
 
 function foldersOf({ copyTo, linkTo }: PredictFlags, model: Model): FoldersOutput[] {

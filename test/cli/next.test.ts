@@ -64,3 +64,10 @@ test('--json names none', async () => {
     'Next:',
   );
 });
+
+test('none is named where no picture could be read', async () => {
+  const { code, stderr } = await lastlayer(['predict', 'nothing.jpg', '--head', HEAD, ...model], root);
+  expect(code).toBe(3);
+  expect(stderr).toContain('nothing.jpg cannot be read');
+  expect(stderr).not.toContain('Next:');
+});

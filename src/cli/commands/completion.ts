@@ -1,13 +1,9 @@
 import { Argument, type Command } from 'commander';
 import { lazily } from '../../util/lazily.js';
 
-const SHELLS = ['bash', 'zsh', 'fish'] as const;
-
-export type Shell = (typeof SHELLS)[number];
-
 export const completionCommand = (command: Command): Command =>
   command
-    .addArgument(new Argument('<shell>', 'the shell to complete in').choices(SHELLS))
+    .addArgument(new Argument('<shell>', 'the shell to complete in').choices(['bash', 'zsh', 'fish']))
     .argument('[words...]', 'for the script: what is typed so far, whose last word is to be completed')
     .addHelpText(
       'after',
