@@ -5,23 +5,26 @@ import { modelFile } from '../src/backbone/models.js';
 import { LastlayerError } from '../src/util/errors.js';
 import { rateChart } from './bench/chart.js';
 import { ownContestants } from './bench/own.js';
+import { enlargePhotographs } from './bench/enlarge.js';
 import { peerContestants } from './bench/peers.js';
 import { summarize, tableOf, type Sample } from './bench/summary.js';
 import { writeTrainingData } from './bench/training-data.js';
-import { count, datasetArgument, ROOT, run, script } from './support/script.js';
+import { count, datasetArgument, number, ROOT, run, script } from './support/script.js';
 
 export const command = script(
   'bench',
   'Measure lastlayer and, if PEERS names a Python environment with PyTorch and scikit-learn, these too, on the same files ' +
     'and the same cores. Every run has a process of its own, and all contestants take turns in each round. Prints a table, ' +
     'and writes every figure as JSON and the rates as a chart.',
-  ['~/photos', '~/photos --rounds 1 --head-rows 1000'],
+  ['~/photos', '~/photos --rounds 1 --head-rows 1000', '~/photos --megapixels 12'],
 )
   .addArgument(datasetArgument())
   .option('--model <file>', 'float32 model: name, id or file', 'resnet18')
   .option('--int8 <file>', 'int8 model; left out if it is missing', 'resnet18.int8')
   .option('--rounds <n>', 'how often each contestant runs', count, 5)
   .option('--head-rows <n>', 'generated embeddings to train the head on', count, 5000)
+  .option('--megapixels <n>', 'enlarge the photographs to this size first, as phones take them', number({ min: 1 }))
+  .option('--pictures <n>', 'how many to enlarge', count, 120)
   .option('--out <folder>', 'where bench.json and bench.svg are written', 'bench')
   .action(bench);
 await run(import.meta.url, command);
@@ -31,13 +34,18 @@ interface Options {
   int8: string;
   rounds: number;
   headRows: number;
+  megapixels?: number;
+  pictures: number;
   out: string;
 }
 
-async function bench(dataset: string, { model, int8, rounds, headRows, out }: Options): Promise<void> {
+async function bench(given: string, options: Options): Promise<void> {
+  const { model, int8, rounds, headRows, megapixels, pictures, out } = options;
   const models = { model: await modelFile(model), int8: await ifThere(int8) };
   const folder = await mkdtemp(join(tmpdir(), 'lastlayer-bench-'));
   try {
+    const dataset =
+      megapixels === undefined ? given : await enlargePhotographs(given, folder, { megapixels, count: pictures });
     const data = await writeTrainingData(folder, headRows);
     const setting = { dataset, folder, data, ...models };
     const contestants = [
@@ -56,7 +64,7 @@ async function bench(dataset: string, { model, int8, rounds, headRows, out }: Op
     console.log(tableOf(figures));
     await mkdir(out, { recursive: true });
     const [json, chart] = [join(out, 'bench.json'), join(out, 'bench.svg')];
-    const report = { date: new Date().toISOString(), machine, dataset, figures, samples };
+    const report = { date: new Date().toISOString(), machine, dataset: given, megapixels, figures, samples };
     await writeFile(json, `${JSON.stringify(report, null, 2)}\n`);
     await writeFile(chart, rateChart(figures));
     console.log(`\nWrote every figure to ${json}, and the chart to ${chart}`);
