@@ -206,7 +206,7 @@ class FoldFits {
   static async create(graph: HeadGraph, examples: Examples, options: CrossValidationOptions): Promise<FoldFits> {
     const { foldOf, folds, mask } = options;
     const transform = options.whiten === false ? noTransform : await learnWhitening(graph, examples, mask);
-    const preconditioner = await preconditionerFor(graph, examples, mask, transform, folds);
+    const preconditioner = preconditionerFor(graph, examples, mask, transform, folds);
     const blocks = await trainingBlocks(examples, mask, transform, folds);
     const held = countRows(examples, (row) => foldOf[row] === 0 && mask(row));
     const areMany = preconditioner !== undefined && held >= LEAST_TO_EXPLORE;

@@ -91,7 +91,7 @@ export async function fitHead(
   const transform = options.transform ?? (whiten ? await learnWhitening(graph, examples, mask) : noTransform);
   const found = await fit(graph, await trainingBlocks(examples, mask, transform), {
     ...options,
-    preconditioner: options.preconditioner ?? (await preconditionerFor(graph, examples, mask, transform)),
+    preconditioner: options.preconditioner ?? preconditionerFor(graph, examples, mask, transform),
     count,
     labelSets,
     width,

@@ -259,7 +259,6 @@ export class HeadGraph {
     readonly task: Task,
     private readonly gradientSession: InferenceSession,
     private readonly logitsSession: InferenceSession,
-    private readonly rotationSession: InferenceSession,
     private readonly gramSession: InferenceSession,
     private readonly rootSession: InferenceSession,
   ) {}
@@ -270,7 +269,6 @@ export class HeadGraph {
       task,
       await InferenceSession.create(gradientGraph(task), SESSION_OPTIONS),
       await InferenceSession.create(logitsGraph(), SESSION_OPTIONS),
-      await InferenceSession.create(rotationGraph(), SESSION_OPTIONS),
       await InferenceSession.create(gramGraph(), SESSION_OPTIONS),
       await InferenceSession.create(rootGraph(), SESSION_OPTIONS),
     );
@@ -331,22 +329,6 @@ export class HeadGraph {
   }
 
   /**
-   * L Vₕ R for each head.
-   * @param left L [N × N]
-   * @param values V [heads × N × width]
-   * @param right R [width × width]
-   */
-  async rotate(left: Float32Array, values: Float32Array, right: Float32Array): Promise<Float32Array> {
-    const [count, width] = [Math.sqrt(left.length), Math.sqrt(right.length)];
-    const { rotated } = await this.rotationSession.run({
-      L: new Tensor('float32', left, [count, count]),
-      V: new Tensor('float32', values, [values.length / (count * width), count, width]),
-      R: new Tensor('float32', right, [width, width]),
-    });
-    return floats(rotated);
-  }
-
-  /**
    * S + XᵀX.
    * @param S [width × width]
    * @param features X [rows × width], row-major
@@ -381,7 +363,6 @@ export class HeadGraph {
   async release(): Promise<void> {
     await this.rootSession.release();
     await this.gramSession.release();
-    await this.rotationSession.release();
     await this.gradientSession.release();
     await this.logitsSession.release();
   }
@@ -440,23 +421,6 @@ function logitsGraph(): Uint8Array {
       initializers: [],
       nodes: [node('Gemm', ['X', 'W', 'b'], ['logits'], { transB: 1 })],
       outputs: [tensorInfo('logits', ['rows', 'classes'])],
-    }),
-  );
-}
-
-/** L V R. */
-function rotationGraph(): Uint8Array {
-  return encodeModel(
-    model({
-      name: 'head-rotation',
-      inputs: [
-        tensorInfo('L', ['classes', 'classes']),
-        tensorInfo('V', ['heads', 'classes', 'width']),
-        tensorInfo('R', ['width', 'width']),
-      ],
-      initializers: [],
-      nodes: [node('MatMul', ['L', 'V'], ['left']), node('MatMul', ['left', 'R'], ['rotated'])],
-      outputs: [tensorInfo('rotated', ['heads', 'classes', 'width'])],
     }),
   );
 }

@@ -1,29 +1,27 @@
 import { sum } from '../util/math.js';
-import { EigenvalueDecomposition, Matrix } from '../util/matrix.js';
-import { countRows, evaluationBlocks, type ExampleBlock, type Examples, type FeatureTransform } from './examples.js';
-import { toParameters, type HeadGraph, type Parameters } from './objective.js';
+import { countLabels, countRows, type Examples } from './examples.js';
+import type { HeadGraph, Parameters } from './objective.js';
 import type { RowMask } from './task.js';
-import { transpose } from './whiten.js';
+import { addToDiagonal, squareRoot, type HeadTransform } from './whiten.js';
 
 /**
- * Finding the axes of `width` features takes as long as some hundred evaluations of an objective whose rows × columns are three times
- * `width`², where every head has a column per class, and saves as many.
+ * Coordinates for a λ take as long as a few evaluations of an objective whose rows × columns are a quarter of the features' number
+ * squared, where every head has a column per class, and save more of them. Smaller objectives are minimised in no time.
  */
-const COLUMNS_PER_AXIS = 3;
+const COLUMNS_PER_FEATURE = 1 / 4;
+const LEAST_LOGITS = 2 ** 16;
 
-/** Smaller objectives are minimised in no time. */
-const LEAST_LOGITS = 2 ** 17;
+/**
+ * The curvature of the mean row, as a share of what it is where all rows get the classes' shares as probabilities: rows become
+ * certain as the head learns. Anything from a twentieth to the whole takes about as many evaluations.
+ */
+const SHARE_OF_CURVATURE = 0.2;
 
-/** Rows that the axes and the curvature are estimated from. Neither needs to be exact. */
-const ROWS_FOR_AXES = 16_384;
-const ROWS_FOR_CURVATURE = 1_024;
+/** Keeps divisors above 0 where features do not vary and λ is 0; a share of the curvature in the mean direction. */
+const FLOOR = 1e-3;
 
-/** The axes of more classes than this take longer than they save. */
-const MOST_CLASSES = 256;
-
-/** Keep divisors above 0 where every row is certain, or where λ is 0 and features do not vary. */
-const LEAST_CURVATURE = 1e-6;
-const FLOOR = 1e-6;
+/** How near the matrices are to what they are meant to be, relatively. They need not be. */
+const ENOUGH = 0.01;
 
 /** Coordinates u of the parameters x of several heads around a start each: x = start + T u. */
 export interface Coordinates {
@@ -33,195 +31,97 @@ export interface Coordinates {
   toGradients(gradient: Parameters): Promise<Float64Array[]>;
 }
 
-/** A preconditioner for the masked rows if there are so many that it pays. @param heads that are trained at once */
-export async function preconditionerFor(
+/**
+ * A preconditioner for the masked rows if there are so many that it pays, and the features' covariance is known.
+ * @param heads that are trained at once
+ */
+export function preconditionerFor(
   graph: HeadGraph,
   examples: Examples,
   mask: RowMask,
-  transform: FeatureTransform,
+  { covariance }: HeadTransform,
   heads = 1,
-): Promise<Preconditioner | undefined> {
+): Preconditioner | undefined {
+  const { names, source } = examples;
   const rows = countRows(examples, mask);
-  const { width } = examples.source;
-  if (rows * examples.names.length * heads < Math.max(LEAST_LOGITS, COLUMNS_PER_AXIS * width ** 2)) return undefined;
-  return Preconditioner.create(graph, evaluationBlocks(examples, mask, transform), width, rows);
+  const least = Math.max(LEAST_LOGITS, COLUMNS_PER_FEATURE * source.width ** 2);
+  if (!covariance || rows * names.length * heads < least) return undefined;
+  const shares = countLabels(examples, mask).map((count) => count / rows);
+  return new Preconditioner(graph, covariance, sum(shares.map((share) => share * (1 - share))) / names.length);
 }
 
 /**
  * An approximation of the objective's Hessian, in whose coordinates L-BFGS takes half to a third of the evaluations to the same
  * optimum, so correlated are a backbone's features, half whitened, too. The Hessian is Σᵢ Aᵢ ⊗ xᵢ xᵢᵀ / M + λI, with Aᵢ = diag pᵢ − pᵢ pᵢᵀ for
- * classes and diag pᵢ (1 − pᵢ) for labels. Here it is Ā ⊗ S + λI, with the mean Ā of Aᵢ and S = XᵀX / M, as Martens and Grosse
- * (2015, "Optimizing Neural Networks with Kronecker-factored Approximate Curvature", section 3) do for a network's layer. With
- * Ā = U diag(α) Uᵀ and S = Q diag(σ) Qᵀ, W = U (V ∘ d) Qᵀ has the curvature 1 in all directions if dₙⱼ = (αₙ σⱼ + λ)^−½.
+ * classes and diag pᵢ (1 − pᵢ) for labels. Here it is α I ⊗ S + λI, with the covariance S of the features and a number α. So
+ * W = V (αS + λI)^−½ has about the same curvature in all directions. The mean of Aᵢ in place of αI, with its eigenvectors, takes no
+ * fewer evaluations.
  */
 export class Preconditioner {
-  private constructor(
-    private readonly graph: HeadGraph,
-    /** Of S. */
-    private readonly axes: Axes,
-    /** Some rows of the features. */
-    private readonly sample: Float32Array,
-  ) {}
+  /** (αS + λI)^−½ by λ. */
+  private readonly roots = new Map<number, Promise<Float32Array>>();
+  private readonly alpha: number;
 
   /**
-   * @param blocks the data, read once
-   * @param rows how many rows they have
-   * @returns undefined if the features are too large for float32
+   * @param covariance S [width × width] of the features, whose means are 0
+   * @param curvature of the log loss along a logit, the mean over rows and classes or labels where nothing is learnt yet
    */
-  static async create(
-    graph: HeadGraph,
-    blocks: Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>,
-    width: number,
-    rows: number,
-  ): Promise<Preconditioner | undefined> {
-    const chosen = await everyNth(blocks, width, rows, ROWS_FOR_AXES);
-    const count = chosen.length / width;
-    const sums = await graph.addGram(new Float32Array(width * width), chosen);
-    const S = sums.map((value) => value / count);
-    if (!S.every(Number.isFinite)) return undefined;
-    const axes = eigen(Matrix.from1DArray(width, width, S));
-    return new Preconditioner(graph, axes, await everyNth([{ features: chosen }], width, count, ROWS_FOR_CURVATURE));
+  constructor(
+    private readonly graph: HeadGraph,
+    private readonly covariance: Float32Array,
+    curvature: number,
+  ) {
+    this.alpha = SHARE_OF_CURVATURE * curvature;
   }
 
   /**
-   * The coordinates in which the objective is about as curved in all directions near the first start.
+   * The coordinates in which the objective is about as curved in all directions.
    * @param starts each head's W [N × width] then b [N]
    * @param l2 λ
    */
   async at(starts: readonly Float64Array[], count: number, l2: number): Promise<Coordinates> {
-    const { graph } = this;
-    const { Q, transposed, values: sigma } = this.axes;
-    const width = sigma.length;
-    const { axes, values: alpha } = await this.curvature(starts[0]!, count);
-    const none = new Float32Array(width);
-    const least = sum(alpha) / count / 100 + LEAST_CURVATURE;
-    const ofBias = alpha.map((value) => 1 / Math.sqrt(Math.max(value, least)));
-    const d = new Float64Array(count * width);
-    for (let n = 0, k = 0; n < count; n++) {
-      const floor = Math.max(l2, Math.max(alpha[n]!, least) * FLOOR);
-      for (let j = 0; j < width; j++) d[k++] = 1 / Math.sqrt(alpha[n]! * sigma[j]! + floor);
-    }
+    const root = await this.rootOf(l2);
+    const width = Math.sqrt(root.length);
     const size = count * width;
-    const rotate = (
-      left: Float32Array | undefined,
-      values: Float32Array,
-      right: Float32Array,
-      rightTransposed: Float32Array,
-    ) => (left ? graph.rotate(left, values, right) : graph.logits(values, { W: rightTransposed, b: none }));
+    const none = new Float32Array(width);
+    const rotate = (values: Float32Array) => this.graph.logits(values, { W: root, b: none });
+    const ofBias = 1 / Math.sqrt(this.alpha);
     return {
       toParameters: async (points) => {
         const V = new Float32Array(points.length * size);
-        points.forEach((u, h) => {
-          multiply(V.subarray(h * size, (h + 1) * size), u, d);
-        });
-        const W = await rotate(axes?.Q, V, transposed, Q);
         const b = new Float32Array(points.length * count);
         points.forEach((u, h) => {
+          V.set(u.subarray(0, size), h * size);
+        });
+        const W = await rotate(V);
+        points.forEach((u, h) => {
           const start = starts[h]!;
-          add(W.subarray(h * size, (h + 1) * size), start);
-          const scaled = u.subarray(size).map((value, n) => value * ofBias[n]!);
-          const bias = axes ? product(axes.Q, scaled) : scaled;
-          for (let n = 0; n < count; n++) b[h * count + n] = start[size + n]! + bias[n]!;
+          for (let k = 0, at = h * size; k < size; k++, at++) W[at]! += start[k]!;
+          for (let n = 0; n < count; n++) b[h * count + n] = start[size + n]! + ofBias * u[size + n]!;
         });
         return { W, b };
       },
-      toGradients: async (gradient) => {
-        const V = await rotate(axes?.transposed, gradient.W, Q, transposed);
+      toGradients: async ({ W, b }) => {
+        const V = await rotate(W);
         return starts.map((_, h) => {
           const result = new Float64Array(size + count);
-          multiply(result, V.subarray(h * size, (h + 1) * size), d);
-          const ofHead = Float64Array.from(gradient.b.subarray(h * count, (h + 1) * count));
-          const bias = axes ? product(axes.transposed, ofHead) : ofHead;
-          for (let n = 0; n < count; n++) result[size + n] = bias[n]! * ofBias[n]!;
+          result.set(V.subarray(h * size, (h + 1) * size));
+          for (let n = 0; n < count; n++) result[size + n] = ofBias * b[h * count + n]!;
           return result;
         });
       },
     };
   }
 
-  /**
-   * U and α over some rows. Without axes, α is the diagonal of Ā: for labels, which is all of it, and, as a mean, for more classes
-   * than one finds axes of.
-   */
-  private async curvature(x: Float64Array, count: number): Promise<{ axes?: Axes; values: Float64Array }> {
-    const { task } = this.graph;
-    const logits = await this.graph.logits(this.sample, toParameters(x, count));
-    const rows = logits.length / count;
-    const p = new Float64Array(count);
-    const isFull = task.hasClasses && count <= MOST_CLASSES;
-    const sums = new Float64Array(isFull ? count * count : 0);
-    const diagonal = new Float64Array(count);
-    for (let at = 0; at < logits.length; at += count) {
-      task.probabilities(p, logits, at, 1);
-      for (let n = 0; n < count; n++) {
-        diagonal[n]! += (p[n]! * (1 - p[n]!)) / rows;
-        if (isFull) for (let m = 0; m < count; m++) if (m !== n) sums[n * count + m]! -= (p[n]! * p[m]!) / rows;
-      }
-    }
-    if (isFull) {
-      diagonal.forEach((value, n) => (sums[n * (count + 1)] = value));
-      const axes = eigen(Matrix.from1DArray(count, count, sums));
-      return { axes, values: axes.values };
-    }
-    const mean = sum(diagonal) / count;
-    return { values: task.hasClasses ? diagonal.fill(mean) : diagonal };
+  private rootOf(l2: number): Promise<Float32Array> {
+    const known = this.roots.get(l2);
+    if (known) return known;
+    const width = Math.sqrt(this.covariance.length);
+    const A = this.covariance.map((value) => this.alpha * value);
+    const least = Math.max(l2, FLOOR * this.alpha);
+    addToDiagonal(A, width, least);
+    const root = squareRoot(this.graph, A, width, least, ENOUGH).then(({ inverse }) => inverse);
+    this.roots.set(l2, root);
+    return root;
   }
-}
-
-/** A symmetric matrix as Q diag(values) Qᵀ, and Qᵀ, both row-major. */
-interface Axes {
-  Q: Float32Array;
-  transposed: Float32Array;
-  values: Float64Array;
-}
-
-/** Values below 0, which only rounding errors can give, become 0. */
-function eigen(matrix: Matrix): Axes {
-  const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(matrix, { assumeSymmetric: true });
-  const Q = Float32Array.from(eigenvectorMatrix.to1DArray());
-  return {
-    Q,
-    transposed: transpose(Q, matrix.columns),
-    values: Float64Array.from(realEigenvalues, (value) => Math.max(0, value)),
-  };
-}
-
-/** into ← a ∘ b, as far as b goes. */
-function multiply(into: Float32Array | Float64Array, a: Float32Array | Float64Array, b: Float64Array): void {
-  for (let k = 0; k < b.length; k++) into[k] = a[k]! * b[k]!;
-}
-
-/** a ← a + b, as far as a goes. */
-function add(a: Float32Array, b: Float64Array): void {
-  for (let k = 0; k < a.length; k++) a[k]! += b[k]!;
-}
-
-/** A v of a square matrix. */
-function product(matrix: Float32Array, vector: Float64Array): Float64Array {
-  const size = vector.length;
-  return vector.map((_, n) => {
-    let sum = 0;
-    for (let m = 0; m < size; m++) sum += matrix[n * size + m]! * vector[m]!;
-    return sum;
-  });
-}
-
-/** At most `most` rows, evenly spaced, since neighbours are often of one class. @param rows how many there are */
-async function everyNth(
-  blocks: Iterable<Pick<ExampleBlock, 'features'>> | AsyncIterable<ExampleBlock>,
-  width: number,
-  rows: number,
-  most: number,
-): Promise<Float32Array> {
-  const step = Math.ceil(rows / most);
-  const chosen = new Float32Array(Math.ceil(rows / step) * width);
-  let [seen, filled] = [0, 0];
-  for await (const { features } of blocks) {
-    for (let at = 0; at < features.length; at += width) {
-      if (seen++ % step !== 0 || filled >= chosen.length) continue;
-      chosen.set(features.subarray(at, at + width), filled);
-      filled += width;
-    }
-  }
-  return chosen.subarray(0, filled);
 }

@@ -6,6 +6,8 @@ import type { RowMask } from './task.js';
 
 /** A linear map of features to train on, and the way back. */
 export interface HeadTransform extends FeatureTransform {
+  /** The covariance of the mapped features that it was learnt from, whose means are 0; [D × D]. Unknown if nothing was learnt. */
+  readonly covariance?: Float32Array | undefined;
   /**
    * Turns W z + b on mapped features z into the same logits on raw ones.
    * @param weights W [N × D], row-major
@@ -47,13 +49,14 @@ export async function learnWhitening(graph: HeadGraph, examples: Examples, mask:
   const scaling = moments.scaling();
   let S: Float32Array = new Float32Array(width * width);
   for await (const features of featuresOf(source, isUsed)) S = await graph.addGram(S, standardize(features, scaling));
-  const T = await whitener(
+  const { T, covariance } = await whitener(
     graph,
     S.map((value) => value / moments.count),
     width,
   );
   const none = new Float32Array(width);
   return {
+    covariance,
     apply: (features) => graph.logits(standardize(features, scaling), { W: T, b: none }),
     fold: async (weights, bias) => {
       const folded = await graph.logits(Float32Array.from(weights), { W: transpose(T, width), b: none });
@@ -62,20 +65,20 @@ export async function learnWhitening(graph: HeadGraph, examples: Examples, mask:
   };
 }
 
-/** k (S + ρI)^−¼. @param S [width × width], to which ρI is added */
-async function whitener(graph: HeadGraph, S: Float32Array, width: number): Promise<Float32Array> {
+/** T = k (S + ρI)^−¼, and T S T. @param S [width × width], to which ρI is added */
+async function whitener(graph: HeadGraph, S: Float32Array, width: number) {
   const variance = trace(S, width);
   const rho = variance > 0 ? (SHRINKAGE * variance) / width : 1;
-  for (let at = 0; at < S.length; at += width + 1) S[at]! += rho;
+  addToDiagonal(S, width, rho);
   const half = await squareRoot(graph, S, width, rho);
   const quarter = await squareRoot(graph, half.inverse, width, 1 / Math.sqrt(half.largest));
-  // With T = (S + ρI)^−¼, tr(T S T) = tr((S + ρI)^½) − ρ tr((S + ρI)^−½).
-  const mapped = trace(half.root, width) - rho * trace(half.inverse, width);
-  const k = variance > 0 ? Math.sqrt(width / mapped) : 1;
-  return quarter.root.map((value) => k * value);
+  // With T = (S + ρI)^−¼, T S T = (S + ρI)^½ − ρ (S + ρI)^−½.
+  const mapped = half.root.map((value, at) => value - rho * half.inverse[at]!);
+  const k = variance > 0 ? Math.sqrt(width / trace(mapped, width)) : 1;
+  return { T: quarter.root.map((value) => k * value), covariance: mapped.map((value) => k * k * value) };
 }
 
-/** The square root has converged once all eigenvalues of its estimate are within this of their limit. */
+/** The square root has converged once all eigenvalues of its estimate are within this of their limit, relatively. */
 const ENOUGH = 1e-7;
 
 /**
@@ -85,11 +88,12 @@ const ENOUGH = 1e-7;
  * @param least at most A's least eigenvalue, above 0
  * @returns also a bound of A's largest eigenvalue
  */
-async function squareRoot(
+export async function squareRoot(
   graph: HeadGraph,
   A: Float32Array,
   width: number,
   least: number,
+  enough = ENOUGH,
 ): Promise<{ root: Float32Array; inverse: Float32Array; largest: number }> {
   let largest = 0;
   for (let at = 0; at < A.length; at += width) {
@@ -101,13 +105,18 @@ async function squareRoot(
   let Y: Float32Array = A.map((value) => value / largest);
   let Z: Float32Array = A.map((_, at) => (at % (width + 1) === 0 ? 1 : 0));
   let lowest = Math.sqrt(least / largest);
-  while (1 - lowest > ENOUGH) {
+  while (1 - lowest > enough) {
     const factor = Math.sqrt(3 / (1 + lowest + lowest ** 2));
     [Y, Z] = await graph.rootStep(Y, Z, factor);
     lowest = (factor * lowest * (3 - (factor * lowest) ** 2)) / 2;
   }
   const size = Math.sqrt(largest);
   return { root: Y.map((value) => size * value), inverse: Z.map((value) => value / size), largest };
+}
+
+/** A ← A + value · I, in place. */
+export function addToDiagonal(A: Float32Array, width: number, value: number): void {
+  for (let at = 0; at < A.length; at += width + 1) A[at]! += value;
 }
 
 function trace(matrix: Float32Array, width: number): number {

@@ -56,10 +56,19 @@ test.each([
   const features = correlated(rows);
   // The last third is not trained on, and mapped like the rest.
   const mask = (row: number) => row < (2 * rows) / 3;
-  const found = await (await learnWhitening(graph, examplesOf(features), mask)).apply(features);
+  const transform = await learnWhitening(graph, examplesOf(features), mask);
+  const found = await transform.apply(features);
   const expected = reference(features, mask).to1DArray();
   const largest = Math.max(...expected.map(Math.abs));
   for (const [i, value] of expected.entries()) expect(Math.abs((found[i] ?? NaN) - value)).toBeLessThan(1e-4 * largest);
+  const mapped = new Matrix(
+    reference(features, mask)
+      .to2DArray()
+      .filter((_, row) => mask(row)),
+  );
+  const covariance = mapped.transpose().mmul(mapped).div(mapped.rows);
+  const error = Matrix.sub(covariance, Matrix.from1DArray(WIDTH, WIDTH, transform.covariance ?? []));
+  expect(error.norm('frobenius')).toBeLessThan(1e-3 * covariance.norm('frobenius'));
 });
 
 test('weights of whitened features, folded, give the same logits on raw ones', async () => {
