@@ -12,7 +12,7 @@ const LEAST_GAIN = 1;
 /**
  * The temperature T that minimises the weighted log loss of softmax(z / T), or of σ(z / T) for all labels together (Guo
  * et al. 2017, "On Calibration of Modern Neural Networks", section 4.2), on rows that the head was not trained on. The
- * loss is convex in β = 1 / T, so bisection of log β finds the root of its slope. One imaginary row is added for which
+ * loss is convex in β = 1 / T, so false position on log β finds the root of its slope (the Illinois algorithm, Dowell and Jarratt 1971). One imaginary row is added for which
  * every answer is equally likely: without it, T would be 0 if all rows were right, and every answer certain.
  *
  * T stays 1 unless it lowers the sum of the rows' log losses by more than 1: anything that gains less per parameter is
@@ -35,13 +35,17 @@ export function fitTemperature(
     return sum;
   };
 
-  let [low, high] = [Math.log(1 / LARGEST), Math.log(1 / SMALLEST)];
-  while (high - low > PRECISION) {
-    const middle = (low + high) / 2;
-    if (at(Math.exp(middle)).slope < 0) low = middle;
-    else high = middle;
+  const slopeAt = (logBeta: number) => ({ logBeta, slope: at(Math.exp(logBeta)).slope });
+  let [end, last] = [slopeAt(Math.log(1 / LARGEST)), slopeAt(Math.log(1 / SMALLEST))];
+  let step = end.slope < 0 && last.slope > 0 ? Infinity : 0;
+  if (end.slope >= 0) last = end;
+  while (Math.abs(step) > PRECISION) {
+    step = (last.slope / (last.slope - end.slope)) * (end.logBeta - last.logBeta);
+    const next = slopeAt(last.logBeta + step);
+    end = next.slope * last.slope < 0 ? last : { ...end, slope: end.slope / 2 };
+    last = next;
   }
-  const beta = Math.exp((low + high) / 2);
+  const beta = Math.exp(last.logBeta);
   const gain = (at(1).loss - at(beta).loss) / (weights / rows.length);
   return gain > LEAST_GAIN ? 1 / beta : 1;
 }
