@@ -17,34 +17,35 @@ export const L2_RULES = ['best', 'one-se'] as const;
 
 /** λ is a power of √10, of these exponents at the ends. */
 const SMALLEST_EXPONENT = -10;
-const FIRST_EXPONENT = -2;
+const FIRST_EXPONENT = -4;
 const LARGEST_EXPONENT = 8;
 
 /** A log loss has to fall by this many nats to count as better. Less makes no difference to anyone. */
 const BETTER = 1e-3;
 
 /**
- * The λ to try next. First come powers of ten from 0.1 on, until the best has a worse one on both sides, as log loss has one valley
- * along λ; then the half powers on both sides of the best and of the one that the rule chooses.
+ * The λ to try next. First come powers of ten from 0.01 on, until the best has a worse one on both sides, as log loss has one valley
+ * along λ; then the half power on the side of the better neighbour, where the least of a parabola through the three would be; then those
+ * on both sides of the one that the rule chooses, if it is not the best.
  * @param tried in any order; a log loss of Infinity is one that was given up
  * @returns undefined if there is none
  */
 export function nextL2(tried: readonly PathPoint[], rule: L2Rule): number | undefined {
   if (tried.length === 0) return lambda(FIRST_EXPONENT);
-  const exponents = new Set(tried.map(({ l2 }) => exponentOf(l2)));
+  const lossOf = new Map(tried.map(({ l2, logLoss }) => [exponentOf(l2), logLoss]));
   const isOpen = (exponent: number) =>
-    exponent >= SMALLEST_EXPONENT && exponent <= LARGEST_EXPONENT && !exponents.has(exponent);
+    exponent >= SMALLEST_EXPONENT && exponent <= LARGEST_EXPONENT && !lossOf.has(exponent);
   const powersOfTen = tried.filter(({ l2 }) => exponentOf(l2) % 2 === 0);
-  for (const [step, of, by] of [
-    [2, powersOfTen, 'best'],
-    [1, tried, 'best'],
-    [1, tried, rule],
-  ] as const) {
-    const chosen = exponentOf(of[chooseL2(of, by)]!.l2);
-    const open = [chosen - step, chosen + step].find(isOpen);
-    if (open !== undefined) return lambda(open);
-  }
-  return undefined;
+  const best = exponentOf(powersOfTen[chooseL2(powersOfTen, 'best')]!.l2);
+  const chosen = exponentOf(tried[chooseL2(tried, rule)]!.l2);
+  const [smaller, larger] = [lossOf.get(best - 2) ?? Infinity, lossOf.get(best + 2) ?? Infinity];
+  const open = [
+    best - 2,
+    best + 2,
+    smaller < larger ? best - 1 : best + 1,
+    ...(rule === 'best' ? [] : [chosen - 1, chosen + 1]),
+  ].find(isOpen);
+  return open === undefined ? undefined : lambda(open);
 }
 
 function lambda(exponent: number): number {
