@@ -11,7 +11,7 @@ import {
 } from './examples.js';
 import { foldsOf, type Fold } from './evaluate.js';
 import { minimizeHeads } from './fit.js';
-import { HeadObjective, toParameters, type HeadGraph } from './objective.js';
+import { HeadObjective, toParameters, type Evaluated, type HeadGraph } from './objective.js';
 import { preconditionerFor, type Preconditioner } from './preconditioner.js';
 import { shuffledRows, stratifiedFolds, subsetOf } from './split.js';
 import type { FoldScore, RowMask } from './task.js';
@@ -30,7 +30,7 @@ export interface CrossValidationOptions {
   whiten?: boolean | undefined;
   /**
    * Converged once the gradient's largest entry is at most this.
-   * @default 1e-4 or, for λ below 0.03, three thousandths of it; with many rows and classes, once the log loss on held-out rows has settled
+   * @default 1e-4 or, for λ below 0.03, three thousandths of it, or earlier once the log loss on held-out rows has settled
    */
   tolerance?: number | undefined;
   signal?: AbortSignal | undefined;
@@ -79,6 +79,8 @@ export interface CrossValidation {
 interface Tried extends PathPoint {
   /** Its heads by fold; of the first fold alone while `isWhole` is false. */
   models: FoldModel[];
+  /** How much each row of the first fold adds to the mean log loss, times their number; only of a λ that was explored. */
+  losses?: Float64Array | undefined;
   /** Whether all folds were trained on until their log loss settled, so that the figures are those of cross-validation. */
   isWhole: boolean;
 }
@@ -114,7 +116,7 @@ export async function crossValidate(
       const start = nearest(tried, l2);
       tried.push(fits.areMany ? await fits.explore(l2, start, lowest(tried)) : await wholeFits(l2, start));
     }
-    const contenders = tried.filter((each) => !each.isWhole && each.logLoss <= lowest(tried) + CONTENDER);
+    const contenders = contendersOf(tried, rule, folds);
     const whole: Tried[] = [];
     for (let next = nextContender(contenders, whole, rule); next; next = nextContender(contenders, whole, rule)) {
       progress(next.l2, folds, (whole.length > 0 ? 1 : USUAL_CONTENDERS) * folds);
@@ -145,8 +147,29 @@ export async function crossValidate(
   };
 }
 
-/** A λ whose log loss on the first fold is within this of the best one's is cross-validated, in nats. */
-const CONTENDER = 0.02;
+/** A λ is given up on the first fold once its log loss is this much above the best one's, in nats, and still rising. */
+const HOPELESS_ON_FIRST = 0.02;
+
+/**
+ * The λ to cross-validate: those whose log loss on the first fold is within a standard error of the best one's, or one that the rule
+ * may choose. The error is that of the rows' differences, which is far less than that of either log loss.
+ * @param tried those that were explored, and any others
+ */
+function contendersOf(tried: readonly Tried[], rule: L2Rule, folds: number): Tried[] {
+  const explored = tried.filter((each) => each.losses);
+  const best = explored.find(({ logLoss }) => logLoss === lowest(explored));
+  const margin = best && rule === 'one-se' ? standardError(best.losses!) / Math.sqrt(folds) : 0;
+  return explored.filter(({ losses, logLoss }) => {
+    const noise = standardError(losses!.map((loss, i) => loss - best!.losses![i]!));
+    return logLoss - best!.logLoss <= Math.max(noise, ROUGHLY_SETTLED) + margin;
+  });
+}
+
+/** Of the mean of some values. */
+function standardError(values: Float64Array): number {
+  const centre = sum(values) / values.length;
+  return Math.sqrt(sum(values.map((value) => (value - centre) ** 2)) / values.length / (values.length - 1));
+}
 
 /**
  * The contender to cross-validate next: the largest, whose fits are the quickest, then the neighbours of the best so far, as log loss
@@ -215,9 +238,14 @@ class FoldFits {
 
   /** Trains on the first fold, until its log loss has roughly settled. */
   async explore(l2: number, start: Tried | undefined, best: number): Promise<Tried> {
-    const [model, watch] = await this.fit(l2, [0], start, { settled: ROUGHLY_SETTLED, hopeless: best + CONTENDER });
-    const logLoss = watch.isAbove(best + CONTENDER) ? Infinity : watch.last;
-    return { l2, logLoss, standardError: 0, accuracy: 0, models: model, isWhole: false };
+    const { graph, examples, transform } = this;
+    const { mask, foldOf } = this.options;
+    const hopeless = best + HOPELESS_ON_FIRST;
+    const [models, watch] = await this.fit(l2, [0], start, { settled: ROUGHLY_SETTLED, hopeless });
+    const tried = { l2, standardError: 0, accuracy: 0, models, isWhole: false };
+    if (watch.isAbove(hopeless)) return { ...tried, logLoss: Infinity };
+    const losses = await rowLosses(graph, { examples, mask, foldOf, models, transform });
+    return { ...tried, logLoss: sum(losses) / losses.length, losses };
   }
 
   /** Trains on all folds. */
@@ -252,16 +280,21 @@ class FoldFits {
     const { tolerance, signal } = this.options;
     const size = examples.names.length * (examples.source.width + 1);
     const watch = new HeldOutLoss();
+    const finest = tolerance ?? Math.max(TOLERANCE.least, Math.min(TOLERANCE.most, TOLERANCE.shareOfL2 * l2));
+    const hasSettled = () =>
+      this.areMany
+        ? watch.hasSettled(settled)
+        : watch.hasSettled(settled / 2) && watch.gradientNorm <= COARSER * finest;
     const from = (fold: number) => start?.models.find((model) => model.fold === fold) ?? start?.models[0];
     const found = await minimizeHeads(await this.objectiveOf(folds), {
       l2,
       starts: folds.map((fold) => from(fold)?.x ?? new Float64Array(size)),
-      tolerance: tolerance ?? Math.max(TOLERANCE.least, Math.min(TOLERANCE.most, TOLERANCE.shareOfL2 * l2)),
+      tolerance: finest,
       preconditioner,
-      onHeldOut: (losses) => {
-        watch.add(losses);
+      onEvaluation: (heads) => {
+        watch.add(heads);
       },
-      isEnough: () => (tolerance === undefined && this.areMany && watch.hasSettled(settled)) || watch.isAbove(hopeless),
+      isEnough: () => (tolerance === undefined && hasSettled()) || watch.isAbove(hopeless),
       signal,
     });
     return [found.map(({ x }, i) => ({ fold: folds[i]!, x })), watch];
@@ -303,6 +336,9 @@ function headsAtOnce(folds: number, count: number, width: number): number {
  */
 const TOLERANCE = { most: 1e-4, shareOfL2: 3e-3, least: 1e-7 };
 
+/** Held-out log loss on few rows may rest for a while, so there it counts as settled only if the gradient is within this of the tolerance. */
+const COARSER = 10;
+
 /** Held-out log loss has settled once it changes by no more than this, in nats or relatively, over several evaluations. */
 const RELATIVELY = 0.01;
 const SETTLED = 1e-3;
@@ -317,9 +353,12 @@ const RISING = 5;
 /** The mean log loss on held-out rows as the optimiser goes on. */
 class HeldOutLoss {
   private readonly losses: number[] = [];
+  /** The largest of the heads' last ones. */
+  gradientNorm = Infinity;
 
-  add(ofHeads: readonly number[]): void {
-    this.losses.push(sum(ofHeads) / ofHeads.length);
+  add(heads: Evaluated['heads']): void {
+    this.losses.push(sum(heads.map(({ heldOut }) => heldOut)) / heads.length);
+    this.gradientNorm = Math.max(...heads.map(({ gradientNorm }) => gradientNorm));
   }
 
   get last(): number {
@@ -350,6 +389,22 @@ async function scoreOf(graph: HeadGraph, heldOut: Parameters<typeof heldOutLogit
     });
   }
   return total;
+}
+
+/** How much each held-out row adds to the mean log loss, times their number. */
+async function rowLosses(graph: HeadGraph, heldOut: Parameters<typeof heldOutLogits>[1]): Promise<Float64Array> {
+  const { task, names, labelSets } = heldOut.examples;
+  const scores: FoldScore[] = [];
+  for await (const { logits, targets, weights } of heldOutLogits(graph, heldOut)) {
+    targets.forEach((target, i) => {
+      const score = { weight: 0, loss: 0, rows: 0, right: 0 };
+      const row = { logits, at: i * names.length, labels: labelSets[target]! };
+      task.score(score, row, names.length, weights?.[i] ?? 1);
+      scores.push(score);
+    });
+  }
+  const meanWeight = sum(scores.map(({ weight }) => weight)) / scores.length;
+  return Float64Array.from(scores, ({ loss }) => loss / meanWeight);
 }
 
 /** Held-out rows and their logits. */

@@ -4,7 +4,7 @@ import { checkInteger, checkNumber } from '../util/validate.js';
 import { countLabels, trainingBlocks, type ExampleBlock, type Examples } from './examples.js';
 import { Head } from './head.js';
 import { minimizeTogether, type Iteration, type LbfgsResult } from './lbfgs.js';
-import { HeadObjective, toParameters, type HeadGraph, type ObjectiveOptions } from './objective.js';
+import { HeadObjective, toParameters, type Evaluated, type HeadGraph, type ObjectiveOptions } from './objective.js';
 import { preconditionerFor, type Coordinates, type Preconditioner } from './preconditioner.js';
 import type { LogitRow, RowMask } from './task.js';
 import { learnWhitening, noTransform, type HeadTransform } from './whiten.js';
@@ -143,8 +143,8 @@ export interface MinimizeOptions {
   maxIterations?: number | undefined;
   /** Made from these rows or ones like them: fewer evaluations to the same optimum. */
   preconditioner?: Preconditioner | undefined;
-  /** Called after each evaluation with the mean log loss of each head on the rows that it leaves out. */
-  onHeldOut?: ((heldOut: readonly number[]) => void) | undefined;
+  /** Called after each evaluation. */
+  onEvaluation?: ((heads: Evaluated['heads']) => void) | undefined;
   /** Asked before each iteration whether the points are good enough. */
   isEnough?: (() => boolean) | undefined;
   signal?: AbortSignal | undefined;
@@ -161,13 +161,13 @@ export async function minimizeHeads(
   objective: HeadObjective,
   { l2, starts, tolerance, gap = 0, maxIterations = DEFAULT_MAX_ITERATIONS, ...options }: MinimizeOptions,
 ): Promise<LbfgsResult[]> {
-  const { preconditioner, onHeldOut, isEnough, signal, onIteration } = options;
+  const { preconditioner, onEvaluation, isEnough, signal, onIteration } = options;
   const coordinates = await (preconditioner?.at(starts, objective.count, l2) ??
     plainCoordinates(starts, objective.count));
   let isNear = false;
   const evaluate = async (points: readonly Float64Array[]) => {
     const { heads, gradient } = await objective.at(await coordinates.toParameters(points), l2);
-    onHeldOut?.(heads.map(({ heldOut }) => heldOut));
+    onEvaluation?.(heads);
     const gradients = await coordinates.toGradients(gradient);
     // In these coordinates the objective is about ½ ‖u − u*‖² above its optimum, and ∇f about u − u*.
     isNear = preconditioner !== undefined && gradients.every((g, h) => dot(g, g) / 2 <= gap * heads[h]!.loss);
@@ -224,7 +224,7 @@ function plainCoordinates(starts: readonly Float64Array[], count: number): Coord
   };
 }
 
-export interface FitOptions extends Omit<MinimizeOptions, 'starts' | 'onHeldOut' | 'isEnough'>, ObjectiveOptions {
+export interface FitOptions extends Omit<MinimizeOptions, 'starts' | 'onEvaluation' | 'isEnough'>, ObjectiveOptions {
   /** Where to start: W [N × width] then b [N]. @default zero */
   start?: Float64Array | undefined;
 }
