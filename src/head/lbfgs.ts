@@ -1,4 +1,4 @@
-import { addScaled, addTwoScaled, difference, dot, dots, infinityNorm, scale } from '../util/math.js';
+import { addScaled, addTwoScaled, dot, dots, infinityNorm, scale, subtract } from '../util/math.js';
 
 /** A smooth function and its gradient at x, both of which it may compute with rounding errors. */
 export type Objective = (x: Float64Array) => Promise<Value>;
@@ -194,6 +194,9 @@ export async function minimizeTogether(
 class Corrections {
   /** Oldest first. */
   private readonly pairs: CorrectionPair[] = [];
+  // Vectors to use again, as new ones all the time would be collected as garbage all the time.
+  private spare: Pick<CorrectionPair, 's' | 'y'> | undefined;
+  private result: Float64Array | undefined;
 
   constructor(private readonly most: number) {}
 
@@ -211,18 +214,25 @@ class Corrections {
    */
   add(from: Point, to: Point): void {
     const { pairs } = this;
-    const s = difference(to.x, from.x);
-    const y = difference(to.gradient, from.gradient);
+    const size = to.x.length;
+    const { s, y } = this.spare ?? { s: new Float64Array(size), y: new Float64Array(size) };
+    subtract(s, to.x, from.x);
+    subtract(y, to.gradient, from.gradient);
     const [sy, yy] = dots(s, y, y);
+    this.spare = { s, y };
     if (!(sy > Number.EPSILON * yy)) return;
+    this.spare = undefined;
     if (pairs.length === this.most) {
-      pairs.shift();
+      this.spare = pairs.shift();
       for (const { older } of pairs) older.shift();
     }
     pairs.push({ s, y, sy, yy, sg: 0, yg: 0, older: [] });
   }
 
-  /** @param gradient at the last point */
+  /**
+   * @param gradient at the last point
+   * @returns −H ∇f, until the next one is asked for
+   */
   direction(gradient: Float64Array): Float64Array {
     const { pairs } = this;
     const newest = pairs.at(-1)!;
@@ -250,7 +260,8 @@ class Corrections {
       for (let j = 0; j < i; j++) product += gammas[j]! * older[j]!.sy;
       gammas[i] = alphas[i]! - product / sy;
     }
-    const direction = new Float64Array(gradient.length);
+    const direction = (this.result ??= new Float64Array(gradient.length));
+    direction.fill(0);
     addScaled(direction, -scaling, gradient);
     pairs.forEach(({ s, y }, i) => {
       addTwoScaled(direction, -gammas[i]!, s, scaling * alphas[i]!, y);

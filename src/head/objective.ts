@@ -100,16 +100,17 @@ export class HeadObjective {
     const heads = this.sums.length;
     const size = count * width;
     const [inside, outside] = [new Float64Array(heads), new Float64Array(heads)];
-    let gradient: Parameters = { W: new Float32Array(W.length), b: new Float32Array(b.length) };
+    const zeros = (): Parameters => ({ W: new Float32Array(W.length), b: new Float32Array(b.length) });
+    let [gradient, other] = [zeros(), zeros()];
     for await (const block of this.blocks) {
       const weights = this.weightsOf(block, heads);
-      const found = await this.graph.gradient(block.features, weights, parameters, count, gradient);
+      const A = await this.graph.addGradient(other, block.features, weights, parameters, count, gradient);
       for (let k = 0; k < weights.length; k++) {
         const h = k % heads;
-        if (weights[k]! > 0) inside[h]! += weights[k]! * found.A[k]!;
-        else outside[h]! += (block.weights?.[(k - h) / heads] ?? 1) * found.A[k]!;
+        if (weights[k]! > 0) inside[h]! += weights[k]! * A[k]!;
+        else outside[h]! += (block.weights?.[(k - h) / heads] ?? 1) * A[k]!;
       }
-      gradient = found.gradient;
+      [gradient, other] = [other, gradient];
     }
     const values = this.sums.map(({ inside: train, outside: held }, h) => {
       const ofHead = (of: Parameters): Parameters => ({
@@ -229,14 +230,6 @@ export function toParameters(x: Float64Array, count: number): Parameters {
   return { W: new Float32Array(x.subarray(0, split)), b: new Float32Array(x.subarray(split)) };
 }
 
-/** What one block of rows adds to the objectives of some heads. */
-export interface BlockGradient {
-  /** Each row's log-partition for each head, in nats; [rows × heads]. */
-  A: Float32Array;
-  /** Σ wᵢ pᵢ xᵢᵀ [heads × N × width], row-major, and Σ wᵢ pᵢ [heads × N], of this block and those before. */
-  gradient: Parameters;
-}
-
 /** W [N × width], row-major, and b [N]. */
 export interface Parameters {
   W: Float32Array;
@@ -285,32 +278,42 @@ export class HeadGraph {
   }
 
   /**
-   * The log-partitions of a block's rows, and the gradient of their weighted sums.
+   * The log-partitions of a block's rows, and the gradient of their weighted sums, Σ wᵢ pᵢ xᵢᵀ and Σ wᵢ pᵢ.
+   * @param into takes the gradient of this block and of those before. Arrays of its own would be collected as garbage all the time
    * @param features X [rows × width], row-major
    * @param weights w [rows × heads]
    * @param parameters of all heads: W [heads × N × width] and b [heads × N]
    * @param count N
-   * @param before the gradient of the blocks before this one, to which its own is added
+   * @param before the gradient of the blocks before this one
+   * @returns A, each row's log-partition for each head, in nats; [rows × heads]
    */
-  async gradient(
+  async addGradient(
+    into: Parameters,
     features: Float32Array,
     weights: Float32Array,
     { W, b }: Parameters,
     count: number,
     before: Parameters,
-  ): Promise<BlockGradient> {
+  ): Promise<Float32Array> {
     const width = W.length / b.length;
     const [rows, heads] = [features.length / width, b.length / count];
-    const { A, dW, db } = await this.gradientSession.run({
-      X: new Tensor('float32', features, [rows, width]),
-      w: new Tensor('float32', weights, [rows, heads, 1]),
-      W: new Tensor('float32', W, [b.length, width]),
-      b: new Tensor('float32', b, [b.length]),
-      shape: new Tensor('int64', BigInt64Array.of(BigInt(rows), BigInt(heads), BigInt(count)), [3]),
-      dWBefore: new Tensor('float32', before.W, [b.length, width]),
-      dbBefore: new Tensor('float32', before.b, [b.length]),
-    });
-    return { A: floats(A), gradient: { W: floats(dW), b: floats(db) } };
+    const { A } = await this.gradientSession.run(
+      {
+        X: new Tensor('float32', features, [rows, width]),
+        w: new Tensor('float32', weights, [rows, heads, 1]),
+        W: new Tensor('float32', W, [b.length, width]),
+        b: new Tensor('float32', b, [b.length]),
+        shape: new Tensor('int64', BigInt64Array.of(BigInt(rows), BigInt(heads), BigInt(count)), [3]),
+        dWBefore: new Tensor('float32', before.W, [b.length, width]),
+        dbBefore: new Tensor('float32', before.b, [b.length]),
+      },
+      {
+        A: null,
+        dW: new Tensor('float32', into.W, [b.length, width]),
+        db: new Tensor('float32', into.b, [b.length]),
+      },
+    );
+    return floats(A);
   }
 
   /**

@@ -121,11 +121,9 @@ export function scale(a: Float64Array, factor: number): void {
   for (let i = 0; i < a.length; i++) a[i] = factor * a[i]!;
 }
 
-/** a − b, as a new vector. */
-export function difference(a: Float64Array, b: Float64Array): Float64Array {
-  const result = a.slice();
-  addScaled(result, -1, b);
-  return result;
+/** into ← a − b */
+export function subtract(into: Float64Array, a: Float64Array, b: Float64Array): void {
+  for (let i = 0; i < into.length; i++) into[i] = a[i]! - b[i]!;
 }
 
 /** maxᵢ |aᵢ|; NaN if a holds one. */
