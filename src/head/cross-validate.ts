@@ -120,8 +120,7 @@ export async function crossValidate(
     const whole: Tried[] = [];
     for (let next = nextContender(contenders, whole, rule); next; next = nextContender(contenders, whole, rule)) {
       progress(next.l2, folds, (whole.length > 0 ? 1 : USUAL_CONTENDERS) * folds);
-      // Not from the first fold's head, which has seen the rows of the others: its log loss there takes longer to settle.
-      whole.push(await wholeFits(next.l2, nearest(whole, next.l2), lowest(whole)));
+      whole.push(await wholeFits(next.l2, nearest(whole, next.l2) ?? next, lowest(whole)));
     }
     for (const each of whole) tried[tried.findIndex(({ l2 }) => l2 === each.l2)] = each;
   }
@@ -248,14 +247,21 @@ class FoldFits {
     return { ...tried, logLoss: sum(losses) / losses.length, losses };
   }
 
-  /** Trains on all folds. */
+  /**
+   * Trains on all folds: those that `start` has heads of from there, the others from zero. Another fold's head has seen their rows, and
+   * its log loss there takes longer to settle.
+   */
   async crossValidate(l2: number, start: Tried | undefined, best: number): Promise<Tried> {
     const { graph, examples, transform } = this;
     const { folds, foldOf, mask } = this.options;
     const heads = headsAtOnce(folds, examples.names.length, examples.source.width);
+    const all = Array.from({ length: folds }, (_, fold) => fold);
+    const isKnown = (fold: number) => start?.models.some((model) => model.fold === fold) === true;
+    const together = [all.filter(isKnown), all.filter((fold) => !isKnown(fold))].flatMap((some) =>
+      Array.from({ length: Math.ceil(some.length / heads) }, (_, i) => some.slice(i * heads, (i + 1) * heads)),
+    );
     const models: FoldModel[] = [];
-    for (let fold = 0; fold < folds; fold += heads) {
-      const some = Array.from({ length: Math.min(heads, folds - fold) }, (_, i) => fold + i);
+    for (const some of together) {
       const hopeless = some.length === folds ? best + HOPELESS : Infinity;
       const [found, watch] = await this.fit(l2, some, start, { settled: SETTLED, hopeless });
       if (watch.isAbove(hopeless)) {
@@ -285,7 +291,7 @@ class FoldFits {
       this.areMany
         ? watch.hasSettled(settled)
         : watch.hasSettled(settled / 2) && watch.gradientNorm <= COARSER * finest;
-    const from = (fold: number) => start?.models.find((model) => model.fold === fold) ?? start?.models[0];
+    const from = (fold: number) => start?.models.find((model) => model.fold === fold);
     const found = await minimizeHeads(await this.objectiveOf(folds), {
       l2,
       starts: folds.map((fold) => from(fold)?.x ?? new Float64Array(size)),
