@@ -40,6 +40,8 @@ interface Options {
 /** What bench/run-training.ts prints. */
 interface Trained {
   seconds: number;
+  /** Of all threads together. Other work on the machine hardly changes it. */
+  processorSeconds: number;
   l2: number;
   tried: number[];
   outOfFoldLogLoss: number;
@@ -60,23 +62,28 @@ async function benchTraining({ base, rounds, ...data }: Options): Promise<void> 
     const files = await trainingFiles(folder, data);
     await writeTrainingStore(store, files);
     const child = fileURLToPath(new URL('./bench/run-training.ts', import.meta.url));
-    const times = sides.map((): number[] => []);
+    const times = sides.map((): Pick<Trained, 'seconds' | 'processorSeconds'>[] => []);
     let tried: number[] = [];
     for (let round = 1; round <= rounds; round++) {
       for (const [i, { name, checkout }] of sides.entries()) {
         const output = await runProcess(process.execPath, ['--import', 'tsx', child, checkout, store]);
-        const { seconds, l2, outOfFoldLogLoss, objective, peakMiB, ...rest } = JSON.parse(output) as Trained;
-        tried = rest.tried;
-        times[i]!.push(seconds);
+        const trained = JSON.parse(output) as Trained;
+        const { seconds, processorSeconds, l2, outOfFoldLogLoss, objective, peakMiB } = trained;
+        tried = trained.tried;
+        times[i]!.push(trained);
         console.log(
-          `${name}: ${seconds.toFixed(2)} s, λ ${l2}, out-of-fold log loss ${outOfFoldLogLoss.toFixed(4)}, ` +
+          `${name}: ${seconds.toFixed(2)} s, ${processorSeconds.toFixed(2)} s of the processor, λ ${l2}, out-of-fold log loss ${outOfFoldLogLoss.toFixed(4)}, ` +
             `objective ${objective.toFixed(7)}, peak ${peakMiB.toFixed(0)} MiB`,
         );
       }
     }
-    const [first, second] = times.map(median);
-    if (first !== undefined && second !== undefined) {
-      console.log(`The working tree takes 1/${(first / second).toFixed(1)} of the time.`);
+    const [first, second] = times;
+    if (first && second) {
+      const ratio = (of: 'seconds' | 'processorSeconds') =>
+        (median(first.map((each) => each[of])) / median(second.map((each) => each[of]))).toFixed(1);
+      console.log(
+        `The working tree takes 1/${ratio('seconds')} of the time, 1/${ratio('processorSeconds')} of the processor's.`,
+      );
     }
     if (process.env.PEERS !== undefined) console.log(await scikitLearn(process.env.PEERS, files, tried));
   } finally {
