@@ -8,11 +8,11 @@ const K = 10;
 
 /** At most this many rows are compared with each other, as the cost is their product. */
 const MOST_REFERENCES = 20_000;
-const MOST_QUERIES = 2_000;
+const MOST_QUERIES = 5_000;
 
 /**
  * What can be had without training, on the same rows: a head that does no better is not worth its weights. If there are
- * many rows, evenly spaced ones are compared: up to 20,000 training rows and 2,000 validation rows per fold.
+ * many rows, evenly spaced ones are compared: up to 20,000 training rows per fold, and 5,000 validation rows in all.
  * @param head how good the head is on all of these rows, and how many training rows each class or label has
  */
 export async function baselines<Result, Simple>(
@@ -24,10 +24,12 @@ export async function baselines<Result, Simple>(
 ): Promise<Simple> {
   const { names, labelSets } = examples;
   const collected = task.baselines(names, K);
-  for (const { train, validation } of folds) {
+  const trained = folds.map(({ train }) => train);
+  const meansOfFolds = task.hasClasses ? await classMeansOfEach(examples, trained) : [];
+  for (const [n, { train, validation }] of folds.entries()) {
     const references = await sampleRows(examples, train, MOST_REFERENCES);
-    const queries = await sampleRows(examples, validation, MOST_QUERIES);
-    const means = task.hasClasses ? await classMeans(examples, train) : undefined;
+    const queries = await sampleRows(examples, validation, Math.ceil(MOST_QUERIES / folds.length));
+    const means = meansOfFolds[n];
     const count = references.targets.length;
     for (const { features, targets } of queries.blocks) {
       const toMeans = means && (await cosines(graph, features, means, names.length));
@@ -104,15 +106,30 @@ function largest(values: Float32Array, k: number): number[] {
  * @returns [N × D], row-major; zeros for a class without rows
  */
 export async function classMeans(examples: Examples, mask: RowMask): Promise<Float32Array> {
+  const [means] = await classMeansOfEach(examples, [mask]);
+  return means!;
+}
+
+/** {@link classMeans} of several sets of rows, which have most of their rows in common. In one pass. */
+async function classMeansOfEach(examples: Examples, masks: readonly RowMask[]): Promise<Float32Array[]> {
   const { width } = examples.source;
-  const sums = new Float64Array(examples.names.length * width);
-  for await (const { features, targets } of evaluationBlocks(examples, mask)) {
-    const rows = directions(features, width);
+  const sums = () => new Float64Array(examples.names.length * width);
+  const total = sums();
+  const missing = masks.map(sums);
+  for await (const { rows, features, targets } of evaluationBlocks(examples, (row) => masks.some((has) => has(row)))) {
+    const unit = directions(features, width);
     targets.forEach((c, i) => {
-      for (let j = 0; j < width; j++) sums[c * width + j]! += rows[i * width + j]!;
+      for (const sum of [total, ...missing.filter((_, n) => !masks[n]!(rows[i]!))]) {
+        for (let j = 0; j < width; j++) sum[c * width + j]! += unit[i * width + j]!;
+      }
     });
   }
-  return directions(sums, width);
+  return missing.map((sum) =>
+    directions(
+      total.map((value, i) => value - sum[i]!),
+      width,
+    ),
+  );
 }
 
 /**
@@ -126,10 +143,13 @@ export async function heldOutSimilarities(
 ): Promise<Float64Array> {
   const { source, targets } = examples;
   const found = new Float64Array(targets.length).fill(NaN);
-  for (const { train, validation } of folds) {
-    const means = await classMeans(examples, train);
+  const means = await classMeansOfEach(
+    examples,
+    folds.map(({ train }) => train),
+  );
+  for (const [n, { validation }] of folds.entries()) {
     for await (const { rows, features } of evaluationBlocks(examples, validation)) {
-      const similarities = await similaritiesTo(means, graph, features, source.width);
+      const similarities = await similaritiesTo(means[n]!, graph, features, source.width);
       rows.forEach((row, i) => {
         found[row] = similarities[i]!;
       });
