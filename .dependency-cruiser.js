@@ -50,7 +50,7 @@ export default {
       comment: 'Nothing in src imports the public API or the command line.',
       severity: 'error',
       from: { path: '^src/' },
-      to: { path: '^src/(index|cli)\\.ts$' },
+      to: { path: '^src/((index|cli)\\.ts$|exports/)' },
     },
     {
       name: 'src-alone',

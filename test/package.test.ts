@@ -1,10 +1,11 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { cp, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
 import semver from 'semver';
+import { COMMANDS } from '../src/cli/commands.js';
 import { CHROMIUM, describeWithBrowser } from './support/browser.js';
 import { ROOT, stripedDataset, temporaryFolder } from './support/files.js';
 
@@ -119,7 +120,9 @@ describe('an installed package', () => {
   it('is imported by an ES module', async () => {
     await writeFile(
       join(project, 'app.mjs'),
-      `import { embedImages, LastlayerError, loadBackbone } from 'lastlayer';
+      `import { LastlayerError } from 'lastlayer';
+       import { loadBackbone } from 'lastlayer/backbone';
+       import { embedImages } from 'lastlayer/classify';
        const backbone = await loadBackbone();
        const embedding = await embedImages(backbone, ['photos/val/flat/0.png']);
        console.log(embedding.length, new LastlayerError('x') instanceof Error);`,
@@ -127,10 +130,66 @@ describe('an installed package', () => {
     expect(run('node', 'app.mjs')).toEqual({ status: 0, stdout: '512 true\n', stderr: '' });
   });
 
+  it('trains and predicts in three lines, in an ES module and in CommonJS', async () => {
+    const lines = `
+      const classifier = await train('photos', { out: 'stripes.safetensors' });
+      const [best] = await classifier.predict('photos/val/flat/0.png');
+      const found = [];
+      for await (const { path, label } of (await load('stripes.safetensors')).predictAll('photos/val')) found.push(path + ' ' + label);
+      console.log(classifier.evaluation.count, best.label, best.unknown, found.length, found[0]);`;
+    await writeFile(join(project, 'three.mjs'), `import { train, load } from 'lastlayer';${lines}`);
+    // Node 20.19 and 22.12 require ES modules.
+    await writeFile(
+      join(project, 'three.cjs'),
+      `const { train, load } = require('lastlayer'); (async () => {${lines}})();`,
+    );
+    for (const file of ['three.mjs', 'three.cjs']) {
+      const { status, stdout, stderr } = run('node', '--disable-warning=ExperimentalWarning', file);
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+      expect(stdout).toMatch(/^6 (flat|steep) (true|false) 6 \S+flat\S0\.png (flat|steep)\n$/);
+    }
+  });
+
+  it('has a subpath for each folder of use, for ES modules and for CommonJS', async () => {
+    const names = (await readdir(join(modules, 'lastlayer', 'dist', 'exports')))
+      .filter((name) => name.endsWith('.js'))
+      .map((name) => `lastlayer/${name.slice(0, -'.js'.length)}`);
+    expect(names).toEqual(expect.arrayContaining(['lastlayer/head', 'lastlayer/store', 'lastlayer/server']));
+    const list = JSON.stringify(names);
+    await writeFile(
+      join(project, 'paths.mjs'),
+      `for (const name of ${list}) if (Object.keys(await import(name)).length === 0) console.log(name);`,
+    );
+    await writeFile(
+      join(project, 'paths.cjs'),
+      `for (const name of ${list}) if (Object.keys(require(name)).length === 0) console.log(name);`,
+    );
+    for (const file of ['paths.mjs', 'paths.cjs']) {
+      expect(run('node', '--disable-warning=ExperimentalWarning', file)).toEqual({ status: 0, stdout: '', stderr: '' });
+    }
+  });
+
+  it('loads no package that it does not need yet', async () => {
+    await writeFile(join(project, 'root.mjs'), `import { train } from 'lastlayer'; console.log(typeof train);`);
+    expect(loadedPackages('root.mjs')).toEqual(['lastlayer']);
+    const light = ['ansi-', 'cli-progress', 'commander', 'emoji-regex', 'get-east-asian-width', 'is-fullwidth-'];
+    const isLight = (name: string) =>
+      [...light, 'lastlayer', 'string-width', 'strip-ansi', 'wrap-ansi'].some((start) => name.startsWith(start));
+    for (const { name } of COMMANDS) {
+      const loaded = loadedPackages(join(modules, '.bin', 'lastlayer'), name, '--help');
+      expect({ name, heavy: loaded.filter((each) => !isLight(each)) }).toEqual({ name, heavy: [] });
+    }
+    const predicted = loadedPackages(join(modules, '.bin', 'lastlayer'), 'predict', 'photos/val/flat/0.png');
+    expect(predicted).toEqual(expect.arrayContaining(['onnxruntime-node', 'sharp']));
+    for (const name of ['@lancedb/lancedb', 'apache-arrow', 'hyparquet', 'fastify', '@observablehq/plot', 'bullmq']) {
+      expect(predicted).not.toContain(name);
+    }
+  });
+
   it('is imported by a CommonJS module', async () => {
     await writeFile(
       join(project, 'app.cjs'),
-      `import('lastlayer').then(async ({ loadHead }) => {
+      `import('lastlayer/head').then(async ({ loadHead }) => {
          console.log((await loadHead('head.safetensors')).labels.join());
        });`,
     );
@@ -140,12 +199,36 @@ describe('an installed package', () => {
   it.each(['node16', 'bundler'])('type-checks where modules are resolved as by %s', async (resolution) => {
     await writeFile(
       join(project, 'app.ts'),
-      `import { Classifier, embedDataset, loadBackbone, type Head, type Prediction } from 'lastlayer';
+      `import { createReadStream } from 'node:fs';
+       import { load, train, LastlayerError, type Classifier } from 'lastlayer';
+       import { loadBackbone } from 'lastlayer/backbone';
+       import { Classifier as Both } from 'lastlayer/classify';
+       import { openDataset } from 'lastlayer/data';
+       import { embedDataset } from 'lastlayer/embed';
+       import { exportOnnx } from 'lastlayer/export';
+       import type { Head, Prediction } from 'lastlayer/head';
+       import { makeReport } from 'lastlayer/report';
+       import { startServer } from 'lastlayer/server';
+       import { EmbeddingStore } from 'lastlayer/store';
        export async function classify(path: string, head: Head): Promise<Prediction[]> {
          const backbone = await loadBackbone({ modelsDir: 'models' });
          await embedDataset('photos', { backbone });
-         return new Classifier(backbone, head).predict(path, { topK: 2 });
+         return new Both(backbone, head).predict(path, { topK: 2 });
        }
+       export async function three(): Promise<string | undefined> {
+         await using classifier: Classifier = await train('photos', { out: 'bees.safetensors', signal: AbortSignal.timeout(9) });
+         const accuracy: number | null = classifier.evaluation?.kind === 'softmax' ? classifier.evaluation.accuracy : null;
+         const again = await load('bees.safetensors', { unknown: 'off' });
+         for await (const found of again.predictAll('more-photos/')) {
+           const path: string = found.path;
+           if (found.error === undefined) console.log(path, found.label.length, found.unknown, accuracy);
+         }
+         for await (const { image } of again.predictAll([new Blob([]), createReadStream('a.jpg')])) console.log(image);
+         const [best] = await again.predict(new URL('https://example.org/new.jpg'));
+         return best?.label;
+       }
+       export const codes = (error: unknown) => error instanceof LastlayerError && error.code === 'HEAD_NOT_FOUND';
+       export const rest = [openDataset, exportOnnx, makeReport, startServer, EmbeddingStore];
        // @ts-expect-error a number is no path
        export const wrong = loadBackbone({ model: 3 });`,
     );
@@ -220,6 +303,14 @@ async function install(): Promise<void> {
     await symlink(join(ROOT, 'node_modules', name), join(modules, name));
   }
   await symlink('../lastlayer/dist/bin.cjs', join(modules, '.bin', 'lastlayer'));
+}
+
+/** The packages of which a program of the project loads some file. */
+function loadedPackages(...args: string[]): string[] {
+  const hook = pathToFileURL(join(ROOT, 'test', 'support', 'loaded-packages.js')).href;
+  const { status, stderr } = run('node', '--import', hook, ...args);
+  expect(status).toBe(0);
+  return JSON.parse(stderr.trimEnd().split('\n').at(-1) ?? '') as string[];
 }
 
 /** Runs a program in the project: node, or a command that a package brings. */

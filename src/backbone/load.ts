@@ -1,4 +1,4 @@
-import { asCalled, LastlayerError } from '../util/errors.js';
+import { asCalled, LastlayerError, withCode } from '../util/errors.js';
 import { Backbone } from './backbone.js';
 import { readCard } from './model-card.js';
 import { type Model, readModel } from './model.js';
@@ -33,6 +33,10 @@ export interface BackboneOptions extends SessionOptions {
  * @throws {LastlayerError} if the model is missing, unreadable or unusable
  */
 export async function loadBackbone(options: BackboneOptions = {}): Promise<Backbone> {
+  return withCode('MODEL_UNUSABLE', () => load(options));
+}
+
+async function load(options: BackboneOptions): Promise<Backbone> {
   const { model, modelsDir } = options;
   const path = model === undefined ? await defaultModel(modelsDir) : await modelFile(model, options);
   const backbone = await backboneOf(path, options);

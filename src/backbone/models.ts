@@ -108,6 +108,7 @@ export async function modelFile(wanted: string, { modelsDir, neededBy }: Lookup 
           `folders of models: ${places}. ${howToGet(wanted)}`
       : `There is no model ${wanted}: neither a file in ${resolve()}, nor a name in ${places}. ` +
           `\`npm run models\` lists what there is${commandFor(wanted)}.`,
+    'MODEL_NOT_FOUND',
   );
 }
 
@@ -289,6 +290,7 @@ async function pathNamed(
       throw new LastlayerError(
         `${pointer} says that ${name} is ${id.trim()}, which is in none of ${folders.join(', ')}. ${howToGet(id.trim())} ` +
           'Or delete the file.',
+        'MODEL_NOT_FOUND',
       );
     }
     const file = join(folder, `${name}.onnx`);

@@ -57,13 +57,13 @@ export function sessionOptions({
 export function loadError(source: string, device: Device = 'cpu', reason: string): LastlayerError {
   const said = withoutSignatures(reason);
   const plain = tooNew(said) ?? unknownOperator(said);
-  if (plain !== undefined) return new LastlayerError(`${source} cannot be loaded: ${plain}`);
+  if (plain !== undefined) return new LastlayerError(`${source} cannot be loaded: ${plain}`, 'MODEL_UNUSABLE');
   const hint =
     device === 'cpu'
       ? 'Is the file whole? In Python, onnx.checker.check_model(path, full_check=True) says whether it is a valid model. If ' +
         'it is, export it again with opset 17.'
       : `Is onnxruntime-node installed with ${device}? See docs/performance.md#gpu.`;
-  return new LastlayerError(`onnxruntime cannot load ${source} on ${device}: ${said}. ${hint}`);
+  return new LastlayerError(`onnxruntime cannot load ${source} on ${device}: ${said}. ${hint}`, 'MODEL_UNUSABLE');
 }
 
 /** The error for a model that fails on pictures, e.g. on `a batch of 2`. */
@@ -71,6 +71,7 @@ export function runError(source: string, what: string, reason: string): Lastlaye
   return new LastlayerError(
     `${source} failed on ${what}. Was it exported for batches of one size? Export it again with a dynamic batch axis ` +
       `(dynamic_axes or dynamic_shapes in torch.onnx.export). onnxruntime says: ${withoutSignatures(reason)}.`,
+    'MODEL_UNUSABLE',
   );
 }
 

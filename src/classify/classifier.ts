@@ -1,15 +1,20 @@
+import { fileURLToPath } from 'node:url';
 import pLimit from 'p-limit';
 import type { Backbone } from '../backbone/backbone.js';
 import { type BackboneOptions, loadBackbone } from '../backbone/load.js';
-import { loadHead } from '../head/file.js';
+import { passedOver } from '../data/dataset.js';
+import { findPictures } from '../data/pictures.js';
+import { loadHead, saveHead } from '../head/file.js';
 import type { Head, Prediction } from '../head/head.js';
+import { recordedEvaluation, type RecordedEvaluation } from '../head/recorded-evaluation.js';
 import type { Typicality, UnknownRate } from '../head/unknown.js';
 import { joinPixels } from '../image/decode.js';
 import { checkViewSets, augmentedViews, type View, type ViewSet } from '../image/views.js';
 import { DEFAULT_TOP_K } from '../util/defaults.js';
 import { LastlayerError } from '../util/errors.js';
+import { abortable } from '../util/async.js';
 import { softmax } from '../util/math.js';
-import { decodeSource, type ImageSource } from './image-source.js';
+import { decodeSource, type ImageSource, isUrl, placeOf } from './image-source.js';
 import { runOverStream, type StreamOptions } from './stream.js';
 
 /** What a head predicts for a picture. */
@@ -24,6 +29,25 @@ export interface Classification extends Typicality {
 export type Classified<I extends ImageSource = ImageSource> =
   ({ image: I; error?: undefined } & Classification) | { image: I; error: string };
 
+/** One of the classes of a picture. How typical the picture is of the training pictures, and whether it is unknown, is the same for all. */
+export interface PredictedClass extends Prediction, Typicality {}
+
+/** What {@link Classifier.predictAll} finds of a picture: its best class, and everything of {@link Classification}; or why it cannot be read. */
+export type Predicted<I extends ImageSource = ImageSource> = {
+  image: I;
+  /** The path or URL of the picture; undefined if it was given as something else. */
+  path: I extends string | URL ? string : string | undefined;
+} & ((PredictedClass & Classification & { error?: undefined }) | { label?: undefined; error: string });
+
+export interface PredictAllOptions extends StreamOptions {
+  /** How many classes `predictions` holds. @default 3 */
+  topK?: number | undefined;
+  /** @param progress total is undefined if it is not known before the end */
+  onProgress?: ((progress: { done: number; total: number | undefined }) => void) | undefined;
+  /** Receives a line for the user if files were passed over, as their names do not end like a picture's. */
+  onNotice?: ((line: string) => void) | undefined;
+}
+
 const CONCURRENCY = 8;
 
 export interface ClassifierOptions {
@@ -36,8 +60,12 @@ export interface ClassifierOptions {
   unknown?: UnknownRate | undefined;
 }
 
-/** A backbone and a head: tells what is in a picture. */
-export class Classifier {
+/**
+ * A backbone and a head: tells what is in a picture.
+ *
+ * It needs no `close`, but `await using` or `close` frees the backbone's memory at once.
+ */
+export class Classifier implements AsyncDisposable {
   readonly views: readonly View[];
   readonly head: Head;
 
@@ -61,22 +89,39 @@ export class Classifier {
    * @throws {LastlayerError} if either cannot be read, or they do not belong together
    */
   static async load(
-    headPath: string,
+    headFile: string | URL,
     { views, unknown, ...options }: BackboneOptions & ClassifierOptions = {},
   ): Promise<Classifier> {
+    const headPath = pathOf(headFile);
     const head = await loadHead(headPath);
     const backbone = await loadBackbone({ ...options, model: options.model ?? head.modelId, neededBy: headPath });
     checkBackbone(head, backbone, headPath);
     return new Classifier(backbone, head, { views, unknown });
   }
 
+  /** The classes that it knows. */
+  get labels(): readonly string[] {
+    return this.head.labels;
+  }
+
+  /** How good the head was found to be in training, on pictures that it had not seen; null if that was not measured. */
+  get evaluation(): RecordedEvaluation | null {
+    return recordedEvaluation(this.head);
+  }
+
   /**
-   * The most probable classes of a picture, best first.
+   * The most probable classes of a picture, best first. Of a multilabel head, {@link classify} tells which labels reach their
+   * threshold.
    * @param options.topK how many. @default 3
    * @throws {LastlayerError} if the picture cannot be read
+   * @throws the signal's reason, once it aborts
    */
-  async predict(image: ImageSource, options: { topK?: number | undefined } = {}): Promise<Prediction[]> {
-    return (await this.classify(image, options)).predictions;
+  async predict(
+    image: ImageSource,
+    options: { topK?: number | undefined; signal?: AbortSignal | undefined } = {},
+  ): Promise<PredictedClass[]> {
+    const { predictions, typicality, unknown } = await this.classify(image, options);
+    return predictions.map((prediction) => ({ ...prediction, typicality, unknown }));
   }
 
   /**
@@ -84,9 +129,13 @@ export class Classifier {
    * `Head.typicality`, or which labels it has, see `Head.labelsOf`.
    * @throws {LastlayerError} if the picture cannot be read
    */
-  async classify(image: ImageSource, options: { topK?: number | undefined } = {}): Promise<Classification> {
+  async classify(
+    image: ImageSource,
+    options: { topK?: number | undefined; signal?: AbortSignal | undefined } = {},
+  ): Promise<Classification> {
     const { backbone, views } = this;
-    const { embedding: ofViews } = await backbone.run(await pixelsOf(backbone, [image], views));
+    const pixels = await abortable(pixelsOf(backbone, [image], views), options.signal);
+    const { embedding: ofViews } = await abortable(backbone.run(pixels), options.signal);
     const embedding = meanEmbedding(
       views.map((_, v) => ofViews.subarray(v * backbone.width, (v + 1) * backbone.width)),
     );
@@ -113,6 +162,78 @@ export class Classifier {
       else yield { image, ...classificationOf(this.head, meanEmbedding(picture.rows), topK) };
     }
   }
+
+  /**
+   * The best class of each of many pictures, at the rate of `embedDataset`: they are read and decoded ahead, and go through the
+   * backbone's threads in batches. One that cannot be read gets an `error` and no `label`.
+   * @param images a folder, at any depth; a pattern such as `photos/*.jpg`; one file; or any number of pictures, which are asked for
+   *   as there is room
+   * @returns in the order of the pictures; those of a folder sorted by path
+   * @throws {UsageError} if an option is out of range
+   * @throws {LastlayerError} if there are no pictures in the folder, or the model cannot be loaded or run
+   * @throws the signal's reason, once it aborts
+   */
+  predictAll(images: string | URL, options?: PredictAllOptions): AsyncGenerator<Predicted<string>>;
+  predictAll<I extends ImageSource>(
+    images: Iterable<I> | AsyncIterable<I>,
+    options?: PredictAllOptions,
+  ): AsyncGenerator<Predicted<I>>;
+  async *predictAll(
+    images: string | URL | Iterable<ImageSource> | AsyncIterable<ImageSource>,
+    { onProgress, onNotice, ...options }: PredictAllOptions = {},
+  ): AsyncGenerator<Predicted> {
+    const { pictures, problems } = await picturesIn(images, onNotice);
+    const total = Array.isArray(pictures) ? pictures.length : undefined;
+    let done = 0;
+    for await (const found of this.classifyMany(pictures, options)) {
+      const { image } = found;
+      const path = placeOf(image)?.name;
+      if (found.error === undefined) {
+        const { label, probability } = found.predictions[0]!;
+        yield { path, label, probability, ...found };
+      } else {
+        const problem = path === undefined ? undefined : problems.get(path);
+        yield { image, path, error: problem === undefined ? found.error : `${path!} cannot be read: ${problem}.` };
+      }
+      onProgress?.({ done: ++done, total });
+    }
+  }
+
+  /** Writes the head to a file, for {@link load}. @throws {LastlayerError} if it cannot be written */
+  async save(path: string | URL): Promise<void> {
+    await saveHead(pathOf(path), this.head);
+  }
+
+  /** Frees the backbone's memory. A later prediction loads it again. */
+  async close(): Promise<void> {
+    await this.backbone.release();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** A file's path, of a path or a `file:` URL. */
+function pathOf(file: string | URL): string {
+  return typeof file === 'string' ? file : fileURLToPath(file);
+}
+
+/** What {@link Classifier.predictAll} is to go through, and why there is nothing to read under some of the paths. */
+async function picturesIn(
+  images: string | URL | Iterable<ImageSource> | AsyncIterable<ImageSource>,
+  onNotice: ((line: string) => void) | undefined,
+): Promise<{
+  pictures: Iterable<ImageSource> | AsyncIterable<ImageSource>;
+  problems: ReadonlyMap<string, string>;
+}> {
+  if (typeof images !== 'string' && !isUrl(images)) return { pictures: images, problems: new Map() };
+  const { name, isFile } = placeOf(images)!;
+  if (!isFile) return { pictures: [name], problems: new Map() };
+  const { paths, problems, skipped } = await findPictures([name], []);
+  for (const text of skipped.remarks) onNotice?.(text);
+  if (skipped.count > 0) onNotice?.(passedOver(skipped));
+  return { pictures: paths, problems };
 }
 
 /**
@@ -130,11 +251,13 @@ export function checkBackbone(
     throw new LastlayerError(
       `${name} is damaged: it reads embeddings of ${head.width} numbers, and those of ${backbone.id} have ${backbone.width}. ` +
         `Train the head anew.`,
+      'HEAD_DAMAGED',
     );
   }
   throw new LastlayerError(
     `${name} was trained on embeddings of ${head.modelId}, but the network in use is ${backbone.id} ` +
       `(${backbone.source}). Leave --model out to use the head's own network, or train the head anew.`,
+    'HEAD_MISMATCH',
   );
 }
 

@@ -92,6 +92,7 @@ export async function trainFromStore(options: TrainOptions = {}): Promise<Traine
       throw new LastlayerError(
         `${record.dataset} has no labelled pictures (${unlabelled} without a label, ${failed.length} unreadable). Put each ` +
           'picture in a folder named after its class, or give labels in a manifest.',
+        'DATASET_UNUSABLE',
       );
     }
     return multilabel
@@ -206,7 +207,9 @@ export function splitRows(
   const { rows, record } = stored;
   const labels = rows.map((row) => row.labels ?? [row.label!]);
   const splits = rows.map(({ split }) => split);
-  if (splits.every((split) => split === 'val' || split === 'test')) throw new LastlayerError(nothingToTrainOn(stored));
+  if (splits.every((split) => split === 'val' || split === 'test')) {
+    throw new LastlayerError(nothingToTrainOn(stored), 'DATASET_UNUSABLE');
+  }
   const digests = rows.map(({ digest }) => digest);
   const groups = joinGroups(
     digests,

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { loadBackbone } from '../backbone/load.js';
 import { ClassFolders } from '../classify/class-folders.js';
 import { Classifier, predictPretrainedClassesOfMany } from '../classify/classifier.js';
+import { passedOver } from '../data/dataset.js';
 import { findPictures, PictureWatch } from '../data/pictures.js';
 import type { UnknownRate } from '../head/unknown.js';
 import type { ViewSet } from '../image/views.js';
@@ -82,10 +83,7 @@ async function predictOnce(images: readonly string[], places: readonly string[],
       flags,
     );
     for (const text of skipped.remarks) say(onOneLine(text));
-    if (skipped.count > 0) {
-      const such = `${skipped.count}, such as ${firstOf(skipped.examples.map(onOneLine), 3)}`;
-      say(`Files skipped, as their names do not end like a picture's: ${such}`);
-    }
+    if (skipped.count > 0) say(passedOver(skipped, onOneLine));
     if (!signal.aborted && unreadable < count) tellNext(flags);
   });
 }

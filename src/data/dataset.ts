@@ -1,4 +1,4 @@
-import { quantity } from '../util/format.js';
+import { firstOf, quantity } from '../util/format.js';
 
 /** The standard splits of a data set: to train on, to tune on, to evaluate on. */
 export const SPLITS = ['train', 'val', 'test'] as const;
@@ -32,6 +32,11 @@ const MOST_REMARKS = 20;
 export function remark({ remarks }: SkippedFiles, text: string): void {
   if (remarks.length < MOST_REMARKS) remarks.push(text);
   else if (remarks.length === MOST_REMARKS) remarks.push('… and more of the kind.');
+}
+
+/** Tells of files that were passed over. @param shown how to show a file's name */
+export function passedOver({ count, examples }: SkippedFiles, shown = (name: string): string => name): string {
+  return `Files skipped, as their names do not end like a picture's: ${count}, such as ${firstOf(examples.map(shown), 3)}`;
 }
 
 export function nothingSkipped(): SkippedFiles {

@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { extname, join, resolve } from 'node:path';
-import { LastlayerError } from '../util/errors.js';
+import { LastlayerError, withCode } from '../util/errors.js';
 import { NOT_A_REGULAR_FILE } from '../util/files.js';
 import { lazily } from '../util/lazily.js';
 import { type Dataset, listedDataset, type Split, splitNamed, tellingTwins } from './dataset.js';
@@ -12,7 +12,7 @@ import { openFolder } from './folder.js';
  * @throws {LastlayerError} if there is nothing at the path, or something else
  */
 export async function openDataset(path: string): Promise<Dataset> {
-  return tellingTwins(await openAny(path));
+  return tellingTwins(await withCode('DATASET_UNUSABLE', () => openAny(path)));
 }
 
 const openManifest = lazily(async () => (await import('./manifest.js')).openManifest);

@@ -76,6 +76,7 @@ function noPictures(where: string, { count, examples, remarks }: SkippedFiles): 
   return new LastlayerError(
     `There are no pictures ${where}. Files ending in ${endings} were looked for, at any depth.${others}` +
       remarks.map((text) => ` ${text}`).join(''),
+    'DATASET_UNUSABLE',
   );
 }
 

@@ -5,7 +5,7 @@ import type { DatasetEntry, PictureSource, PictureState } from './dataset.js';
 import { fetchPicture, stateOfUrl } from './url.js';
 
 /** A larger file is not a photograph, and would only fill the memory. */
-const MAX_BYTES = 2 ** 29;
+export const MAX_BYTES = 2 ** 29;
 
 /**
  * Reads a picture, wherever it is.

@@ -5,7 +5,7 @@ import type { KnownRow } from '../store/row.js';
 import { EmbeddingStore } from '../store/store.js';
 import { DEFAULT_STORE } from '../util/defaults.js';
 import type { EmbeddingTable } from '../store/table.js';
-import { LastlayerError } from '../util/errors.js';
+import { LastlayerError, withCode } from '../util/errors.js';
 import { quantity } from '../util/format.js';
 import { embedPictures, entriesOf, isTrainingPicture, type PictureOptions, type PipelineOptions } from './pipeline.js';
 
@@ -77,7 +77,7 @@ export async function embedDataset(
   checkViewSets(views);
   const dataset = await openDataset(path);
   const progress = new ProgressCounter(options.onProgress);
-  const listing = await list(dataset, split, progress, signal);
+  const listing = await withCode('DATASET_UNUSABLE', () => list(dataset, split, progress, signal));
   const store = await EmbeddingStore.open(options.store ?? DEFAULT_STORE, { create: true });
   try {
     const table = await store.table(backbone.id, backbone.transformId, backbone.width);

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { encodeSafetensors, readSafetensors, type TensorData } from '../formats/safetensors.js';
 import { DEFAULT_HEAD } from '../util/defaults.js';
-import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
+import { codeOf, LastlayerError, messageOf, withCode } from '../util/errors.js';
 import { readRegularFile, writeWholeFile } from '../util/files.js';
 import type { JsonValue } from '../util/json.js';
 import { Matrix } from '../util/matrix.js';
@@ -55,7 +55,7 @@ export async function saveHead(path: string, head: Head): Promise<void> {
  *   shapes that disagree or weights that are not finite
  */
 export async function loadHead(path: string): Promise<Head> {
-  return readHead(await readHeadFile(path), path);
+  return withCode('HEAD_DAMAGED', async () => readHead(await readHeadFile(path), path));
 }
 
 /** Like {@link loadHead}, for a file that was read already. @param path named in errors */
@@ -109,7 +109,10 @@ export async function readHeadFile(path: string): Promise<Uint8Array> {
   } catch (error) {
     if (codeOf(error) === 'ENOENT') {
       const out = path === DEFAULT_HEAD ? '' : ` -- --out ${path}`;
-      throw new LastlayerError(`There is no head ${path} yet. Run \`npm run train-head${out}\` first.`);
+      throw new LastlayerError(
+        `There is no head ${path} yet. Run \`npm run train-head${out}\` first.`,
+        'HEAD_NOT_FOUND',
+      );
     }
     throw new LastlayerError(`The head file ${path} cannot be read: ${messageOf(error)}.`);
   }

@@ -120,13 +120,19 @@ export function chooseDataset(
 ): DatasetRecord {
   const [latest] = records;
   if (!latest) {
-    throw new LastlayerError(`There are no embeddings in ${location}. Run \`npm run embed -- DATASET\` first.`);
+    throw new LastlayerError(
+      `There are no embeddings in ${location}. Run \`npm run embed -- DATASET\` first.`,
+      'NOT_EMBEDDED',
+    );
   }
   const wanted = dataset === undefined ? latest.dataset : resolve(dataset);
   const others = [...new Set(records.map((record) => record.dataset))].filter((name) => name !== wanted);
   const ofDataset = records.filter((record) => record.dataset === wanted);
   if (ofDataset.length === 0) {
-    throw new LastlayerError(`${wanted} is not in ${location}, which holds ${others.join(', ')}. Embed it first.`);
+    throw new LastlayerError(
+      `${wanted} is not in ${location}, which holds ${others.join(', ')}. Embed it first.`,
+      'NOT_EMBEDDED',
+    );
   }
   if (dataset === undefined && others.length > 0) {
     onNotice?.(
@@ -143,6 +149,7 @@ export function chooseDataset(
   if (!record) {
     throw new LastlayerError(
       `${wanted} was embedded by ${ids}, not by ${model ?? ''}. Embed it with that model first.`,
+      'NOT_EMBEDDED',
     );
   }
   if (second) {

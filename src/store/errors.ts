@@ -14,6 +14,7 @@ export async function inStore<T>(location: string, work: () => Promise<T>): Prom
     throw new LastlayerError(
       `The store ${location} cannot be read or written: ${reasonOf(error)}. Once that is put right, the same command goes on ` +
         'from what is there.',
+      'STORE_UNUSABLE',
     );
   }
 }

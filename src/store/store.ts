@@ -60,13 +60,16 @@ export class EmbeddingStore {
   static async open(location: string, options: { create: boolean }): Promise<EmbeddingStore> {
     const path = EmbeddingStore.locate(location);
     if (!options.create && !(await EmbeddingStore.exists(location))) {
-      throw new LastlayerError(`There are no embeddings at ${path}. Run \`npm run embed -- DATASET\` first.`);
+      throw new LastlayerError(
+        `There are no embeddings at ${path}. Run \`npm run embed -- DATASET\` first.`,
+        'NOT_EMBEDDED',
+      );
     }
     try {
       // With an interval of 0, every call sees what other processes have written before it.
       return new EmbeddingStore(await connect(path, { readConsistencyInterval: 0 }), path);
     } catch (error) {
-      throw new LastlayerError(`The store ${path} cannot be opened: ${reasonOf(error)}.`);
+      throw new LastlayerError(`The store ${path} cannot be opened: ${reasonOf(error)}.`, 'STORE_UNUSABLE');
     }
   }
 
@@ -162,6 +165,7 @@ export class EmbeddingStore {
     throw new LastlayerError(
       `The store ${this.location} was written by another version of lastlayer, in another format. Embed the data set into a new ` +
         'store (--store).',
+      'STORE_UNUSABLE',
     );
   }
 }

@@ -125,7 +125,7 @@ describe('from the example pictures to a head', () => {
     const picture = join(EXAMPLES, 'val', 'fish', 'fish-01.jpg');
     const { predictions } = json(await run('predict', picture, '--json')) as PredictResult;
     const classifier = await Classifier.load(join(folder, 'head.safetensors'));
-    expect(predictions[0]?.predictions).toEqual(await classifier.predict(picture));
+    expect(predictions[0]?.predictions).toEqual((await classifier.classify(picture)).predictions);
     expect(predictions[0]?.predictions).toHaveLength(3);
   });
 

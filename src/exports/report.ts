@@ -1,0 +1,2 @@
+/** The HTML report. */
+export { makeReport, type Report, type ReportOptions } from '../report/report.js';
