@@ -9,25 +9,40 @@ const clone = await temporaryFolder();
 const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
 const scripts = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: object }).scripts;
 
+/** The examples in code, in order. */
+const examples = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code ?? '');
+
 describe('the README', () => {
-  it('has an example in code that runs as it stands', async () => {
+  beforeAll(async () => {
     for (const name of ['package.json', 'tsconfig.json', 'src', 'models', 'test/fixtures']) {
       await cp(join(ROOT, name), join(clone, name), { recursive: true });
     }
     await symlink(join(ROOT, 'node_modules'), join(clone, 'node_modules'));
-    const [, example = ''] = /```ts\n(.*?)```/s.exec(readme) ?? [];
-    await writeFile(join(clone, 'example.ts'), example);
-    const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', 'example.ts'], {
-      cwd: clone,
-      env: { ...process.env, NODE_OPTIONS: '' },
-      encoding: 'utf8',
-    });
+    const pictures = join(ROOT, 'test', 'fixtures', 'examples');
+    await cp(pictures, join(clone, 'photos'), { recursive: true });
+    await cp(join(pictures, 'val', 'fish', 'fish-01.jpg'), join(clone, 'new.jpg'));
+    await cp(join(pictures, 'val', 'flower'), join(clone, 'more-photos'), { recursive: true });
+  });
+
+  it('begins with three lines that run as they stand', async () => {
+    expect(/```\w+/.exec(readme)?.[0]).toBe('```ts');
+    const { status, stdout, stderr } = await runExample(examples[0] ?? '');
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(
+      /label: '(butterfly|fish|flower|mushroom)',\s+probability: [\d.]+,\s+typicality: [\d.]+,\s+unknown: /,
+    );
+    expect(stdout.match(/\/more-photos\/flower-\d\d\.jpg (butterfly|fish|flower|mushroom)\n/g)).toHaveLength(10);
+  });
+
+  it('has an example of the parts that runs as it stands', async () => {
+    const { status, stdout, stderr } = await runExample(examples[1] ?? '');
     expect({ status, stderr }).toEqual({
       status: 0,
       stderr: expect.stringMatching(/^The features are the bundled ones/) as unknown,
     });
     expect(stdout).toMatch(/^50 of 136\n100 of 136\nvalidation accuracy 0\.\d+\n/);
     expect(stdout).toMatch(/label: '(butterfly|fish|flower|mushroom)'/);
+    expect(examples).toHaveLength(2);
   });
 
   it('names no command that is not there, and every one that is for users', () => {
@@ -44,3 +59,12 @@ it('.ci/run runs the README’s quick start', () => {
   expect(ci).toContain(quickStart[0]);
   expect(ci).toContain('npm test');
 });
+
+async function runExample(code: string): Promise<{ status: number | null; stdout: string; stderr: string }> {
+  await writeFile(join(clone, 'example.ts'), code);
+  return spawnSync(process.execPath, ['--import', 'tsx', 'example.ts'], {
+    cwd: clone,
+    env: { ...process.env, NODE_OPTIONS: '', NO_COLOR: '1' },
+    encoding: 'utf8',
+  });
+}

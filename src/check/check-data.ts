@@ -113,7 +113,7 @@ const UNBALANCED = 10;
 const FEW = 10;
 
 /** How many pictures a class or a label has. */
-interface ClassCount {
+export interface ClassCount {
   label: string;
   count: number;
   /** Pictures without a split are counted under `none`. */

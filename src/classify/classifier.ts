@@ -146,7 +146,6 @@ export class Classifier implements AsyncDisposable {
    * Like {@link classify} for many pictures, at the rate of `embedDataset`: they are decoded ahead and go through the backbone's
    * threads in batches. A picture that cannot be read gets an error in place of predictions.
    * @param images any number of them: they are asked for as there is room
-   * @param options.topK how many classes. @default 3
    * @returns in the order of the pictures
    * @throws {UsageError} if an option is out of range
    * @throws {LastlayerError} if the model cannot be loaded or run
@@ -154,7 +153,7 @@ export class Classifier implements AsyncDisposable {
    */
   async *classifyMany<I extends ImageSource>(
     images: Iterable<I> | AsyncIterable<I>,
-    { topK, ...options }: StreamOptions & { topK?: number | undefined } = {},
+    { topK, ...options }: StreamOptions & { /** How many classes. @default 3 */ topK?: number | undefined } = {},
   ): AsyncGenerator<Classified<I>> {
     for await (const picture of runOverStream(this.backbone, images, this.views, options)) {
       const { image, error } = picture;

@@ -5,7 +5,7 @@ export { fetchModel, type FetchOptions } from '../backbone/fetch/fetch-model.js'
 export { featureCandidates, inspectBackbone, type FeatureCandidate, type Layer } from '../backbone/inspect.js';
 export { loadBackbone, type BackboneOptions } from '../backbone/load.js';
 export type { ModelCard } from '../backbone/model-card.js';
-export type { TransformChanges } from '../backbone/model.js';
+export type { Model, TransformChanges } from '../backbone/model.js';
 export type { WrittenModel } from '../backbone/models.js';
 export { BackbonePool, type BackboneRunner } from '../backbone/pool.js';
 export {
@@ -16,6 +16,7 @@ export {
   type QuantizeOptions,
   type SpeedOptions,
 } from '../backbone/quantize/quantize.js';
-export { TORCHVISION_MODELS, type WeightsName } from '../backbone/torchvision.js';
+export type { SessionOptions } from '../backbone/session.js';
+export { TORCHVISION_MODELS, WEIGHTS, type WeightsName } from '../backbone/torchvision.js';
 export type { Transform } from '../image/transform.js';
-export type { View, ViewSet } from '../image/views.js';
+export { VIEW_SETS, type View, type ViewSet } from '../image/views.js';

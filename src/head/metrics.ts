@@ -33,7 +33,7 @@ export interface EvaluationResult {
   logLoss: number | null;
   /** Whether probabilities mean what they say. */
   calibration: Calibration;
-  /** [N, N]: entry (i, j) counts the examples of class i that were predicted to be of class j. */
+  /** [N, N]; entry (i, j) counts the examples of class i that were predicted to be of class j. */
   confusion: Matrix;
   perClass: ClassMetrics[];
   /** Mean F1 over the classes for which it is defined. */
@@ -54,12 +54,13 @@ export class Evaluation {
 
   /**
    * @param labels the class names, in the order of the probabilities
-   * @param options.topK k of the top-k accuracy, at most the number of classes. @default 5
    * @throws {UsageError} if topK is not a whole number ≥ 1
    */
   constructor(
     private readonly labels: readonly string[],
-    { topK = 5 }: { topK?: number | undefined } = {},
+    {
+      topK = 5,
+    }: { /** k of the top-k accuracy, at most the number of classes. @default 5 */ topK?: number | undefined } = {},
   ) {
     checkInteger('topK', topK, { min: 1 });
     this.k = Math.min(topK, labels.length);

@@ -86,13 +86,12 @@ export class EmbeddingTable implements RowStore {
    * The rows whose embeddings are the most similar to a vector, by cosine, the most similar first. Every row is compared,
    * 0.2 to 0.5 s for 50,000 rows of 512 numbers on 2 cores, unless there is an index, see {@link VectorIndex}.
    * @param vector [width], not zero
-   * @param options.exact compare every row even so
    */
   async nearest(
     vector: Float32Array,
     k: number,
     filter: RowFilter = {},
-    { exact = false } = {},
+    { exact = false }: { /** Compare every row even so. @default false */ exact?: boolean | undefined } = {},
   ): Promise<{ row: KnownRow; similarity: number }[]> {
     const query = this.table
       .query()
