@@ -10,7 +10,7 @@ const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
 const scripts = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: object }).scripts;
 
 /** The examples in code, in order. */
-const examples = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code ?? '');
+const examples = codeIn(readme);
 
 describe('the README', () => {
   beforeAll(async () => {
@@ -20,8 +20,12 @@ describe('the README', () => {
     await symlink(join(ROOT, 'node_modules'), join(clone, 'node_modules'));
     const pictures = join(ROOT, 'test', 'fixtures', 'examples');
     await cp(pictures, join(clone, 'photos'), { recursive: true });
-    await cp(join(pictures, 'val', 'fish', 'fish-01.jpg'), join(clone, 'new.jpg'));
-    await cp(join(pictures, 'val', 'flower'), join(clone, 'more-photos'), { recursive: true });
+    for (const name of ['new.jpg', 'ant.jpg', 'bee.jpg']) {
+      await cp(join(pictures, 'val', 'fish', 'fish-01.jpg'), join(clone, name));
+    }
+    for (const name of ['more-photos', 'photos-2024', 'photos-2025']) {
+      await cp(join(pictures, 'val', 'flower'), join(clone, name), { recursive: true });
+    }
   });
 
   it('begins with three lines that run as they stand', async () => {
@@ -43,6 +47,19 @@ describe('the README', () => {
     expect(stdout).toMatch(/^50 of 136\n100 of 136\nvalidation accuracy 0\.\d+\n/);
     expect(stdout).toMatch(/label: '(butterfly|fish|flower|mushroom)'/);
     expect(examples).toHaveLength(2);
+  });
+
+  // They use the head and the store that the README's examples make.
+  describe.each(['api', 'predicting'])('docs/%s.md', (page) => {
+    it.each(codeIn(readFileSync(join(ROOT, 'docs', `${page}.md`), 'utf8')))(
+      'has an example that runs: %#',
+      async (code) => {
+        // A server would go on, and its port may be taken.
+        const ending = code.includes('startServer') ? "process.kill(process.pid, 'SIGTERM');" : '';
+        const { status, stderr } = await runExample(code.replace('8080', '0') + ending);
+        expect({ status, stderr }).toEqual({ status: 0, stderr: expect.not.stringContaining('Error') as unknown });
+      },
+    );
   });
 
   it('names no command that is not there, and every one that is for users', () => {
@@ -67,4 +84,8 @@ async function runExample(code: string): Promise<{ status: number | null; stdout
     env: { ...process.env, NODE_OPTIONS: '', NO_COLOR: '1' },
     encoding: 'utf8',
   });
+}
+
+function codeIn(page: string): string[] {
+  return [...page.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code ?? '');
 }
