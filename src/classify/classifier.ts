@@ -86,15 +86,14 @@ export class Classifier implements AsyncDisposable {
 
   /**
    * Loads a head and its backbone: the given one, or else the one that it was trained on.
+   * @param headFile that {@link save} or `train-head` wrote: a path or a `file:` URL
    * @throws {LastlayerError} if either cannot be read, or they do not belong together
    */
-  static async load(
-    headFile: string | URL,
-    { views, unknown, ...options }: BackboneOptions & ClassifierOptions = {},
-  ): Promise<Classifier> {
+  static async load(headFile: string | URL, options: BackboneOptions & ClassifierOptions = {}): Promise<Classifier> {
+    const { views, unknown, ...others } = options;
     const headPath = pathOf(headFile);
     const head = await loadHead(headPath);
-    const backbone = await loadBackbone({ ...options, model: options.model ?? head.modelId, neededBy: headPath });
+    const backbone = await loadBackbone({ ...others, model: others.model ?? head.modelId, neededBy: headPath });
     checkBackbone(head, backbone, headPath);
     return new Classifier(backbone, head, { views, unknown });
   }
