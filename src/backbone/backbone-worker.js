@@ -12,7 +12,7 @@ import * as ort from 'onnxruntime-node';
  */
 
 // A message, as workerData would keep the model in memory beside the session.
-parentPort?.once('message', (/** @type {BackboneProgram} */ { graph, options, crop }) => {
+parentPort?.once('message', (/** @type {BackboneProgram} */ { graph, options, crop, map }) => {
   // The same call takes bytes or a path, but its types have one for each.
   const session =
     typeof graph === 'string'
@@ -21,7 +21,7 @@ parentPort?.once('message', (/** @type {BackboneProgram} */ { graph, options, cr
   // A failure is handled where the session is awaited.
   session.catch(() => undefined);
   parentPort?.on('message', async (/** @type {Uint8Array | null} */ pixels) => {
-    if (pixels) parentPort?.postMessage(await embed(pixels, session, crop));
+    if (pixels) parentPort?.postMessage(await embed(pixels, session, crop, map));
     else await close(session);
   });
 });
@@ -30,18 +30,24 @@ parentPort?.once('message', (/** @type {BackboneProgram} */ { graph, options, cr
  * @param {Uint8Array} pixels [N, crop, crop, 3]
  * @param {Promise<ort.InferenceSession>} session
  * @param {number} crop
+ * @param {boolean} withMap
  * @returns {Promise<Answer>}
  */
-async function embed(pixels, session, crop) {
+async function embed(pixels, session, crop, withMap) {
   /** @type {'load' | 'run'} */
   let failed = 'load';
   try {
     const loaded = await session;
     failed = 'run';
     const input = new ort.Tensor('uint8', pixels, [pixels.length / (3 * crop * crop), crop, crop, 3]);
-    const { embedding } = await loaded.run({ [loaded.inputNames[0] ?? 'input']: input }, ['embedding']);
+    const mapOutput = loaded.outputNames.at(-1) ?? '';
+    const wanted = withMap ? ['embedding', mapOutput] : ['embedding'];
+    const outputs = await loaded.run({ [loaded.inputNames[0] ?? 'input']: input }, wanted);
+    const embedding = outputs.embedding;
     if (!(embedding?.data instanceof Float32Array)) throw new Error('its output embedding is not float32');
-    return { embedding: embedding.data };
+    const map = withMap ? outputs[mapOutput] : undefined;
+    if (!(map?.data instanceof Float32Array)) return { embedding: embedding.data };
+    return { embedding: embedding.data, map: { data: map.data, dims: map.dims } };
   } catch (error) {
     return { failed, reason: error instanceof Error ? error.message : String(error) };
   }

@@ -1,4 +1,6 @@
+import type { ModelProto } from 'onnx-buf';
 import * as ort from 'onnxruntime-node';
+import { exposeFeatureMap, noFeatureMap } from '../formats/onnx/feature-map.js';
 import { takePixels } from '../formats/onnx/images.js';
 import { decodeModel, encodeModel } from '../formats/onnx/model.js';
 import { type Transform, transformId } from '../image/transform.js';
@@ -12,6 +14,24 @@ export interface Features {
   embedding: Float32Array;
   /** [N, classes] of the model's own last layer, if requested */
   logits?: Float32Array | undefined;
+  /** Of which the embedding is the mean, if requested. */
+  map?: FeatureMap | undefined;
+}
+
+/** The features at each position of a picture, before they are pooled. */
+export interface FeatureMap {
+  /** [N, width, rows, columns]: [N, 512, 7, 7] for a ResNet-18 and pictures of 224 × 224 pixels */
+  values: Float32Array;
+  rows: number;
+  columns: number;
+}
+
+/** Which outputs are computed besides the embedding. */
+interface RunOptions {
+  /** Logits of the model's own last layer. @default false */
+  logits?: boolean | undefined;
+  /** The feature map. The first time, this loads the graph once more. @default false */
+  map?: boolean | undefined;
 }
 
 /**
@@ -19,7 +39,7 @@ export interface Features {
  * embeddings are all cached costs nothing.
  */
 export class Backbone {
-  private readonly sessions = new Map<ort.Tensor.Type, Promise<ort.InferenceSession>>();
+  private readonly sessions = new Map<string, Promise<ort.InferenceSession>>();
 
   constructor(
     private readonly model: Model & { width: number },
@@ -79,34 +99,64 @@ export class Backbone {
   /**
    * Computes the embeddings of a batch of pictures.
    * @param pictures RGB bytes [N, crop, crop, 3], as decoded; or normalised planes [N, 3, crop, crop] in float32
-   * @param options.logits return the logits of the model's own last layer too
-   * @throws {LastlayerError} if the graph cannot be loaded or run, or has no logits to return
+   * @throws {LastlayerError} if the graph cannot be loaded or run, or has no logits or no feature map to return
    */
-  async run(pictures: Uint8Array | Float32Array, options: { logits?: boolean | undefined } = {}): Promise<Features> {
+  async run(pictures: Uint8Array | Float32Array, { logits = false, map = false }: RunOptions = {}): Promise<Features> {
     const { crop } = this.transform;
     const count = picturesIn(pictures, crop);
-    if (options.logits && !this.hasLogits) {
+    if (logits && !this.hasLogits) {
       throw new LastlayerError(`${this.source} has no last layer of its own, so it gives no logits.`);
     }
     const tensor =
       pictures instanceof Float32Array
         ? new ort.Tensor('float32', pictures, [count, 3, crop, crop])
         : new ort.Tensor('uint8', pictures, [count, crop, crop, 3]);
-    const session = await this.open(tensor.type);
-    const wanted = options.logits ? ['embedding', 'logits'] : ['embedding'];
+    const session = await this.open(tensor.type, map);
+    const mapOutput = session.outputNames.at(-1) ?? '';
+    const wanted = ['embedding', ...(logits ? ['logits'] : []), ...(map ? [mapOutput] : [])];
+    let outputs: ort.InferenceSession.OnnxValueMapType;
     try {
-      const outputs = await session.run({ [session.inputNames[0] ?? 'input']: tensor }, wanted);
-      const embedding = floats(outputs.embedding, 'embedding');
-      return options.logits ? { embedding, logits: floats(outputs.logits, 'logits') } : { embedding };
+      outputs = await session.run({ [session.inputNames[0] ?? 'input']: tensor }, wanted);
     } catch (error) {
       throw runError(this.source, `a batch of ${count}`, messageOf(error));
     }
+    const found = (name: string) => outputs[name];
+    const embedding = floats(found('embedding'), 'embedding', this.source);
+    return {
+      embedding,
+      ...(logits && { logits: floats(found('logits'), 'logits', this.source) }),
+      ...(map && { map: this.mapOf(found(mapOutput), embedding) }),
+    };
   }
 
   /** The ONNX model with RGB bytes [N, crop, crop, 3] as its input, which it normalises itself. */
   pixelGraph(): Uint8Array {
     const { bytes, transform } = this.model;
     return encodeModel(takePixels(decodeModel(bytes, this.source), this.source, transform));
+  }
+
+  /**
+   * As {@link pixelGraph}, with the feature map [N, width, rows, columns] as the last output.
+   * @throws {LastlayerError} if the embedding is not the mean of a map
+   */
+  mapGraph(): Uint8Array {
+    return encodeModel(takePixels(this.withMap(), this.source, this.transform));
+  }
+
+  /**
+   * The feature map in an output of {@link mapGraph}.
+   * @param embedding of the same pictures; the mean of the map
+   * @throws {LastlayerError} if it is not, as where the last pooling is local
+   */
+  mapOf(output: { data: unknown; dims: readonly number[] } | undefined, embedding: Float32Array): FeatureMap {
+    const values = floats(output, 'feature map', this.source);
+    const [, , rows = 0, columns = 0] = output?.dims ?? [];
+    checkMean(values, rows * columns, embedding, this.source);
+    return { values, rows, columns };
+  }
+
+  private withMap(): ModelProto {
+    return exposeFeatureMap(decodeModel(this.model.bytes, this.source), this.source).model;
   }
 
   /** Whether the products of integers must be added in more bits than this processor does by default. */
@@ -121,18 +171,24 @@ export class Backbone {
     for (const session of sessions) await (await session).release();
   }
 
-  private open(type: ort.Tensor.Type): Promise<ort.InferenceSession> {
-    let session = this.sessions.get(type);
+  private open(type: ort.Tensor.Type, map: boolean): Promise<ort.InferenceSession> {
+    const key = `${type}${map ? ' with map' : ''}`;
+    let session = this.sessions.get(key);
     if (!session) {
-      session = this.load(type);
-      this.sessions.set(type, session);
+      session = this.load(type, map);
+      this.sessions.set(key, session);
     }
     return session;
   }
 
-  private async load(type: ort.Tensor.Type): Promise<ort.InferenceSession> {
-    const graph = type === 'uint8' ? this.pixelGraph() : this.model.bytes;
-    return createSession(graph, this.source, { ...this.options, widen: await this.needsWidening() });
+  private async load(type: ort.Tensor.Type, map: boolean): Promise<ort.InferenceSession> {
+    const settings = { ...this.options, widen: await this.needsWidening() };
+    return createSession(this.graphFor(type, map), this.source, settings);
+  }
+
+  private graphFor(type: ort.Tensor.Type, map: boolean): Uint8Array {
+    if (type === 'uint8') return map ? this.mapGraph() : this.pixelGraph();
+    return map ? encodeModel(this.withMap()) : this.model.bytes;
   }
 }
 
@@ -145,9 +201,23 @@ export function picturesIn({ length }: ArrayLike<number>, crop: number): number 
   );
 }
 
-function floats(tensor: ort.Tensor | undefined, name: string): Float32Array {
-  if (!(tensor?.data instanceof Float32Array)) {
-    throw new LastlayerError(`its output ${name} is ${tensor?.type ?? 'missing'} where float32 is expected`);
-  }
-  return tensor.data;
+/** @throws {LastlayerError} if an output is missing, or of another type than float32 */
+function floats(tensor: { data: unknown } | undefined, name: string, source: string): Float32Array {
+  if (tensor?.data instanceof Float32Array) return tensor.data;
+  throw new LastlayerError(`${source} gives no ${name} in float32. Export it again with opset 17.`);
+}
+
+/** How far a map's mean may be from the embedding, by the largest value: half precision and int8 round between the two. */
+const ROUNDING = 0.01;
+
+function checkMean(map: Float32Array, positions: number, embedding: Float32Array, source: string): void {
+  const largest = embedding.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const isMean =
+    map.length === embedding.length * positions &&
+    embedding.every((value, i) => {
+      let total = 0;
+      for (let at = i * positions; at < (i + 1) * positions; at++) total += map[at]!;
+      return Math.abs(total / positions - value) <= ROUNDING * largest;
+    });
+  if (!isMean) throw noFeatureMap(source, 'its last pooling is local');
 }

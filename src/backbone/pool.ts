@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { Semaphore } from 'async-mutex';
 import type { InferenceSession } from 'onnxruntime-node';
 import { LastlayerError, messageOf } from '../util/errors.js';
-import { type Backbone, picturesIn } from './backbone.js';
+import { type Backbone, type Features, picturesIn } from './backbone.js';
 import { loadError, runError, sessionOptions } from './session.js';
 
 /** Beyond this, the memory for the activations of another batch is not worth it. */
@@ -19,10 +19,14 @@ export interface BackboneProgram {
   graph: Uint8Array | string;
   options: InferenceSession.SessionOptions;
   crop: number;
+  /** Whether its last output is the feature map, and wanted. */
+  map: boolean;
 }
 
-/** A thread's answer to a batch: the embeddings [N, width], or what failed and why. */
-export type Answer = { failed?: undefined; embedding: Float32Array } | { failed: 'load' | 'run'; reason: string };
+/** A thread's answer to a batch: the embeddings [N, width] and the feature map, or what failed and why. */
+export type Answer =
+  | { failed?: undefined; embedding: Float32Array; map?: { data: Float32Array; dims: readonly number[] } | undefined }
+  | { failed: 'load' | 'run'; reason: string };
 
 /**
  * The backbone in threads of its own, for many pictures. `Backbone.run` blocks the event loop while it computes, and so the
@@ -48,9 +52,19 @@ export class BackbonePool {
   private shared: Promise<BackboneProgram> | undefined;
   private readonly folder = new TemporaryFolder();
 
-  constructor(private readonly backbone: Backbone) {
+  private readonly map: boolean;
+
+  /**
+   * @param options.map whether {@link compute} gives the feature map, too. @default false
+   * @param options.most batches to run at the same time. @default one for each thread of the backbone's options
+   */
+  constructor(
+    private readonly backbone: Backbone,
+    { map = false, most = MOST_WORKERS }: { map?: boolean | undefined; most?: number | undefined } = {},
+  ) {
+    this.map = map;
     const { device = 'cpu', threads = availableParallelism() } = backbone.options;
-    this.size = device === 'cpu' ? Math.min(threads, MOST_WORKERS) : 1;
+    this.size = device === 'cpu' ? Math.min(threads, most) : 1;
     this.threadsEach = Math.floor(threads / this.size);
     this.free = new Semaphore(this.size);
   }
@@ -63,11 +77,19 @@ export class BackbonePool {
    * @throws {LastlayerError} if the pixels are not such a batch, the model cannot be loaded or run, or the thread dies
    */
   async run(pixels: Uint8Array<ArrayBuffer>, priority = 0): Promise<Float32Array> {
+    return (await this.compute(pixels, priority)).embedding;
+  }
+
+  /** As {@link run}, with the feature map if the pool is for it. @throws {LastlayerError} also if there is no such map */
+  async compute(pixels: Uint8Array<ArrayBuffer>, priority = 0): Promise<Features> {
     const count = picturesIn(pixels, this.backbone.transform.crop);
     const running = this.free.runExclusive(() => this.answer(pixels), 1, priority);
     this.running.add(running);
     const answer = await running.finally(() => this.running.delete(running));
-    if (answer.failed === undefined) return answer.embedding;
+    if (answer.failed === undefined) {
+      const { embedding, map } = answer;
+      return { embedding, ...(this.map && { map: this.backbone.mapOf(map, embedding) }) };
+    }
     const { source, options } = this.backbone;
     if (answer.failed === 'load') throw loadError(source, options.device, answer.reason);
     throw runError(source, `a batch of ${count}`, answer.reason);
@@ -104,9 +126,10 @@ export class BackbonePool {
     const { options, transform } = this.backbone;
     const settings = { ...options, threads: this.threadsEach, widen: await this.backbone.needsWidening() };
     return {
-      graph: this.backbone.pixelGraph(),
+      graph: this.map ? this.backbone.mapGraph() : this.backbone.pixelGraph(),
       options: sessionOptions(settings),
       crop: transform.crop,
+      map: this.map,
     };
   }
 

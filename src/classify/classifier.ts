@@ -9,13 +9,15 @@ import type { Head, Prediction } from '../head/head.js';
 import { recordedEvaluation, type RecordedEvaluation } from '../head/recorded-evaluation.js';
 import type { Typicality, UnknownRate } from '../head/unknown.js';
 import { joinPixels } from '../image/decode.js';
+import { seenRegion } from '../image/transform.js';
 import { checkViewSets, augmentedViews, type View, type ViewSet } from '../image/views.js';
 import { DEFAULT_TOP_K } from '../util/defaults.js';
 import { LastlayerError } from '../util/errors.js';
 import { abortable } from '../util/async.js';
 import { softmax } from '../util/math.js';
+import { checkExplicable, explain, type Explanation, leadingLabels, meanMap } from './explain.js';
 import { decodeSource, type ImageSource, isUrl, placeOf } from './image-source.js';
-import { runOverStream, type StreamOptions } from './stream.js';
+import { mapOverStream, runOverStream, type StreamOptions } from './stream.js';
 
 /** What a head predicts for a picture. */
 export interface Classification extends Typicality {
@@ -47,6 +49,11 @@ export interface PredictAllOptions extends StreamOptions {
   /** Receives a line for the user if files were passed over, as their names do not end like a picture's. */
   onNotice?: ((line: string) => void) | undefined;
 }
+
+/** The same, with where in the picture the leading classes were seen. */
+export type Explained<I extends ImageSource = ImageSource> =
+  | ({ image: I; error?: undefined; explanations: Explanation[]; pixels: Uint8Array } & Classification)
+  | { image: I; error: string };
 
 const CONCURRENCY = 8;
 
@@ -135,10 +142,32 @@ export class Classifier implements AsyncDisposable {
     const { backbone, views } = this;
     const pixels = await abortable(pixelsOf(backbone, [image], views), options.signal);
     const { embedding: ofViews } = await abortable(backbone.run(pixels), options.signal);
-    const embedding = meanEmbedding(
-      views.map((_, v) => ofViews.subarray(v * backbone.width, (v + 1) * backbone.width)),
-    );
+    const embedding = meanEmbedding(views.map((_, v) => rowOf(ofViews, v, views.length)));
     return classificationOf(this.head, embedding, options.topK);
+  }
+
+  /**
+   * Where in a picture a class was seen, exactly: the mean of the shares is the logit. With the view `flip`, the mean of both
+   * views is explained, as the picture lies.
+   * @param options.label the class. @default the most probable one
+   * @throws {UsageError} if the head does not know the label, or the classifier has the views `crops`
+   * @throws {LastlayerError} if the picture cannot be read, or the backbone has no feature map
+   * @throws the signal's reason, once it aborts
+   */
+  async explain(
+    image: ImageSource,
+    { label, signal }: { label?: string | undefined; signal?: AbortSignal | undefined } = {},
+  ): Promise<Explanation> {
+    const { backbone, head, views } = this;
+    checkExplicable(views);
+    signal?.throwIfAborted();
+    const seen = await abortable(decodeSource(image, backbone.transform, views), signal);
+    const { embedding: ofViews, map } = await abortable(backbone.run(joinPixels(seen), { map: true }), signal);
+    const embedding = meanEmbedding(views.map((_, v) => rowOf(ofViews, v, views.length)));
+    const maps = views.map((_, v) => ({ ...map!, values: rowOf(map!.values, v, views.length) }));
+    const picture = { embedding, map: meanMap(maps, views), region: seenRegion(seen[0]!, backbone.transform) };
+    const [explanation] = explain(head, picture, label === undefined ? leadingLabels(head, embedding, 1) : [label]);
+    return explanation!;
   }
 
   /**
@@ -158,6 +187,37 @@ export class Classifier implements AsyncDisposable {
       const { image, error } = picture;
       if (error !== undefined) yield { image, error };
       else yield { image, ...classificationOf(this.head, meanEmbedding(picture.rows), topK) };
+    }
+  }
+
+  /**
+   * Like {@link classifyMany}, with where in each picture the leading classes were seen, see {@link explain}.
+   * @param options.classes how many of the most probable classes to explain. @default 2
+   * @returns also the pixels of the center crop, RGB bytes [crop, crop, 3]
+   * @throws as {@link classifyMany} and {@link explain} do
+   */
+  async *explainMany<I extends ImageSource>(
+    images: Iterable<I> | AsyncIterable<I>,
+    {
+      topK,
+      classes = 2,
+      ...options
+    }: Omit<StreamOptions, 'pool'> & { topK?: number | undefined; classes?: number | undefined } = {},
+  ): AsyncGenerator<Explained<I>> {
+    const { backbone, head, views } = this;
+    checkExplicable(views);
+    for await (const picture of mapOverStream(backbone, images, views, options)) {
+      const { image, error } = picture;
+      if (error !== undefined) {
+        yield { image, error };
+        continue;
+      }
+      const embedding = meanEmbedding(picture.rows);
+      const [center] = picture.views;
+      const region = seenRegion(center!, backbone.transform);
+      const mapped = { embedding, map: meanMap(picture.maps, views), region };
+      const explanations = explain(head, mapped, leadingLabels(head, embedding, classes));
+      yield { image, ...classificationOf(head, embedding, topK), explanations, pixels: center!.pixels };
     }
   }
 
@@ -291,6 +351,12 @@ async function pixelsOf(
   const limit = pLimit(CONCURRENCY);
   const decoded = images.map((image) => limit(() => decodeSource(image, transform, views)));
   return joinPixels((await Promise.all(decoded)).flat());
+}
+
+/** A row of a matrix. @param count how many it has */
+function rowOf(values: Float32Array, row: number, count: number): Float32Array {
+  const width = values.length / count;
+  return values.subarray(row * width, (row + 1) * width);
 }
 
 /** The mean of embeddings, [width]. A single one is returned to the bit. */

@@ -1,4 +1,4 @@
-import type { Backbone } from '../backbone/backbone.js';
+import type { Backbone, FeatureMap, Features } from '../backbone/backbone.js';
 import { BackbonePool, type BackboneRunner } from '../backbone/pool.js';
 import { DEFAULT_CONCURRENCY, defaultBatchSize } from '../embed/pipeline.js';
 import { type DecodedImage, joinPixels } from '../image/decode.js';
@@ -22,6 +22,11 @@ export interface StreamOptions {
 /** What the backbone computes for a picture: a row for each view. Or why the picture cannot be read. */
 type Computed<I> = { image: I; rows: Float32Array[]; error?: undefined } | { image: I; error: string };
 
+/** The same with the views themselves and the feature map of each, [1, width, rows, columns]. */
+type Mapped<I> =
+  | { image: I; rows: Float32Array[]; views: DecodedImage[]; maps: FeatureMap[]; error?: undefined }
+  | { image: I; error: string };
+
 /** A batch that is not full waits this long for the next picture, in ms. */
 const IDLE_MS = 250;
 
@@ -40,14 +45,77 @@ export async function* runOverStream<I extends ImageSource>(
   views: readonly View[],
   options: StreamOptions = {},
 ): AsyncGenerator<Computed<I>> {
-  const { batchSize = defaultBatchSize(backbone), concurrency = DEFAULT_CONCURRENCY, signal } = options;
-  checkInteger('batchSize', batchSize, { min: 1 });
-  checkInteger('concurrency', concurrency, { min: 1 });
   // It starts no threads until it is used.
   const own = new BackbonePool(backbone);
   // To start a thread for one picture takes longer than to classify it.
   const isSingle = Array.isArray(images) && images.length === 1;
   const pool = options.pool ?? (isSingle ? inThisThread(backbone) : own);
+  const run = async (batch: readonly Decoded<I>[]): Promise<Computed<I>[]> => {
+    const pixels = pixelsOf(batch);
+    const next = rowsOf(pixels.length > 0 ? await pool.run(pixels) : new Float32Array(), viewsIn(batch));
+    return batch.map((picture) =>
+      picture.error === undefined ? { image: picture.image, rows: picture.views.map(next) } : picture,
+    );
+  };
+  try {
+    yield* decodeAndRun(backbone, images, views, options, { run, size: pool.size });
+  } finally {
+    await own.close();
+  }
+}
+
+/**
+ * {@link runOverStream} with feature maps, in threads of its own. The views and maps of the pictures of two batches for each thread are in
+ * memory as well.
+ * @throws {LastlayerError} also if the backbone has no feature map
+ */
+export async function* mapOverStream<I extends ImageSource>(
+  backbone: Backbone,
+  images: Iterable<I> | AsyncIterable<I>,
+  views: readonly View[],
+  options: Omit<StreamOptions, 'pool'> = {},
+): AsyncGenerator<Mapped<I>> {
+  // It starts no threads until it is used.
+  const pool = new BackbonePool(backbone, { map: true });
+  const isSingle = Array.isArray(images) && images.length === 1;
+  const compute = (pixels: Uint8Array<ArrayBuffer>) =>
+    isSingle ? backbone.run(pixels, { map: true }) : pool.compute(pixels);
+  const run = async (batch: readonly Decoded<I>[]): Promise<Mapped<I>[]> => {
+    const pixels = pixelsOf(batch);
+    const none: Features = { embedding: new Float32Array() };
+    const { embedding, map } = pixels.length > 0 ? await compute(pixels) : none;
+    const next = rowsOf(embedding, viewsIn(batch));
+    const nextMap = rowsOf(map?.values ?? new Float32Array(), viewsIn(batch));
+    const { rows = 0, columns = 0 } = map ?? {};
+    return batch.map((picture) => {
+      if (picture.error !== undefined) return picture;
+      const maps = picture.views.map(() => ({ values: nextMap(), rows, columns }));
+      return { image: picture.image, rows: picture.views.map(next), views: picture.views, maps };
+    });
+  };
+  try {
+    yield* decodeAndRun(backbone, images, views, options, { run, size: pool.size });
+  } finally {
+    await pool.close();
+  }
+}
+
+/** What is computed of a batch, and how many batches at the same time. */
+interface Runner<I, R> {
+  run: (batch: readonly Decoded<I>[]) => Promise<R[]>;
+  size: number;
+}
+
+async function* decodeAndRun<I extends ImageSource, R>(
+  backbone: Backbone,
+  images: Iterable<I> | AsyncIterable<I>,
+  views: readonly View[],
+  options: Omit<StreamOptions, 'pool'>,
+  { run, size }: Runner<I, R>,
+): AsyncGenerator<R> {
+  const { batchSize = defaultBatchSize(backbone), concurrency = DEFAULT_CONCURRENCY, signal } = options;
+  checkInteger('batchSize', batchSize, { min: 1 });
+  checkInteger('concurrency', concurrency, { min: 1 });
 
   const decode = async (image: I): Promise<Decoded<I>> => {
     try {
@@ -57,23 +125,16 @@ export async function* runOverStream<I extends ImageSource>(
       return { image, error: error.message };
     }
   };
-  const compute = async (batch: readonly Decoded<I>[]): Promise<Computed<I>[]> => {
+  const compute = async (batch: readonly Decoded<I>[]): Promise<R[]> => {
     // After an abort, nobody waits for it.
     signal?.throwIfAborted();
-    const pixels = joinPixels(batch.flatMap((picture) => picture.views ?? []));
-    const values = pixels.length > 0 ? await pool.run(pixels) : new Float32Array();
-    const width = values.length / viewsIn(batch);
-    let at = 0;
-    return batch.map((picture) => {
-      if (picture.error !== undefined) return picture;
-      return { image: picture.image, rows: picture.views.map(() => values.slice(at * width, ++at * width)) };
-    });
+    return run(batch);
   };
   // Pictures that cannot be read need no backbone, but must not pile up either.
   const isFull = (batch: readonly Decoded<I>[]) => viewsIn(batch) >= batchSize || batch.length >= 4 * batchSize;
 
   const batches = batchesOf(mapAhead(images, concurrency, decode), isFull, IDLE_MS);
-  const computed = mapAhead(batches, 2 * pool.size, compute);
+  const computed = mapAhead(batches, 2 * size, compute);
   try {
     for (;;) {
       const next = await abortable(computed.next(), signal);
@@ -86,7 +147,6 @@ export async function* runOverStream<I extends ImageSource>(
   } finally {
     // Not waited for: it ends only when the pictures under way do.
     computed.return(undefined).catch(() => undefined);
-    await own.close();
   }
 }
 
@@ -99,4 +159,15 @@ type Decoded<I> =
 
 function viewsIn(batch: readonly Decoded<unknown>[]): number {
   return batch.reduce((count, { views }) => count + (views?.length ?? 0), 0);
+}
+
+function pixelsOf(batch: readonly Decoded<unknown>[]): Uint8Array<ArrayBuffer> {
+  return joinPixels(batch.flatMap((picture) => picture.views ?? []));
+}
+
+/** Gives the rows of a matrix, one after another. @param count how many it has */
+function rowsOf(values: Float32Array, count: number): () => Float32Array {
+  const width = values.length / count;
+  let at = 0;
+  return () => values.slice(at * width, ++at * width);
 }

@@ -6,6 +6,7 @@ export {
   type Classification,
   type Classified,
   type ClassifierOptions,
+  type Explained,
   type Predicted,
   type PredictAllOptions,
   type PredictedClass,
@@ -23,6 +24,7 @@ export {
 } from '../classify/compare.js';
 export { evaluateDataset, type DatasetEvaluation, type EvaluateOptions } from '../classify/evaluate.js';
 export { measureFidelity, type Fidelity, type FidelityOptions, type HeadFidelity } from '../classify/fidelity.js';
+export type { Explanation } from '../classify/explain.js';
 export type { ImageSource } from '../classify/image-source.js';
 export {
   listModels,

@@ -50,6 +50,26 @@ export function cropOffset(length: number, crop: number): number {
   return half - floor === 0.5 && floor % 2 === 1 ? floor + 1 : floor;
 }
 
+/** A rectangle in the pixels of an upright picture; not always whole ones. */
+export interface Region {
+  left: number;
+  top: number;
+  width: number;
+  height: number;
+}
+
+/** The part of a picture that the backbone sees: the center crop. @param original the picture's size, upright */
+export function seenRegion(original: { width: number; height: number }, { resize, crop }: Transform): Region {
+  const resized = resizedSize(original.width, original.height, resize);
+  const [across, down] = [original.width / resized.width, original.height / resized.height];
+  return {
+    left: cropOffset(resized.width, crop) * across,
+    top: cropOffset(resized.height, crop) * down,
+    width: crop * across,
+    height: crop * down,
+  };
+}
+
 /**
  * Enlarges a picture whose shorter side is below `resize` and cuts out a square, with Pillow's bilinear filter: pixel centres lie
  * at half-integers, borders are repeated, and columns and rows are each rounded to bytes. (libvips places the samples of an

@@ -61,12 +61,12 @@ export function smallCheckpoint({ blocks, channels, width, groups, classes }: Sm
   return tensors;
 }
 
-/** What the network makes of one picture, planes [3, side, side]: pooled features and logits. */
+/** What the network makes of one picture, planes [3, side, side]: its last feature map, pooled features and logits. */
 export function referenceResNet(
   tensors: ReadonlyMap<string, Tensor>,
   picture: Float32Array,
   groups: number,
-): { embedding: number[]; logits: number[] } {
+): { map: Float64Array; embedding: number[]; logits: number[] } {
   const get = (name: string): Tensor => {
     const tensor = tensors.get(name);
     if (!tensor) throw new Error(`no ${name}`);
@@ -104,7 +104,7 @@ export function referenceResNet(
   const logits = Array.from(get('fc.bias').data, (bias, k) =>
     embedding.reduce((sum, value, c) => sum + value * at(weight, k * embedding.length + c), bias),
   );
-  return { embedding, logits };
+  return { map: x.data, embedding, logits };
 }
 
 /** torch.nn.Conv2d with padding (kernel − 1) / 2 and without bias. */

@@ -135,13 +135,20 @@ function poolingsBefore(output: string, graph: GraphProto, measured: ReadonlyMap
 
 /** Whether nothing but one number for each channel is left: [N, C], [N, C, 1, 1] or, with channels last, [N, 1, 1, C]. */
 function isGlobalPooling(operator: NodeProto, graph: GraphProto, measured: Measured | undefined): boolean {
-  const { opType, attribute, input } = operator;
+  const { opType } = operator;
   const [, ...dims] = measured?.dims ?? [];
   if (!POOLINGS.has(opType) || dims.filter((n) => n !== 1).length > 1) return false;
   if (!opType.startsWith('Reduce')) return dims.length === 3 && dims[1] === 1 && dims[2] === 1;
+  return (dims.length === 1 || dims.length === 3) && ['2,3', '1,2'].includes(reducedAxes(operator, graph) ?? '');
+}
+
+/** The axes that a reduction of a tensor of four dimensions reduces, such as `2,3`; undefined if they are no constant. */
+export function reducedAxes({ attribute, input }: NodeProto, graph: GraphProto): string | undefined {
   const axes = attribute.find(({ name }) => name === 'axes')?.ints.map(Number) ?? constantInts(input[1] ?? '', graph);
-  const spatial = axes?.map((axis) => (axis < 0 ? axis + 4 : axis)).sort((a, b) => a - b);
-  return (dims.length === 1 || dims.length === 3) && ['2,3', '1,2'].includes(spatial?.join() ?? '');
+  return axes
+    ?.map((axis) => (axis < 0 ? axis + 4 : axis))
+    .sort((a, b) => a - b)
+    .join();
 }
 
 /**
@@ -273,7 +280,7 @@ function nodesLeadingTo(wanted: readonly string[], graph: GraphProto): NodeProto
 }
 
 /** The operator that computes each tensor. */
-function producersOf(graph: GraphProto): Map<string, NodeProto> {
+export function producersOf(graph: GraphProto): Map<string, NodeProto> {
   return new Map(graph.node.flatMap((n) => n.output.map((name) => [name, n] as const)));
 }
 
@@ -283,7 +290,7 @@ export function inputsOf(n: NodeProto): string[] {
 }
 
 /** The first tensor that an operator computes. */
-function outputOf(n: NodeProto): string {
+export function outputOf(n: NodeProto): string {
   return n.output[0] ?? '';
 }
 
