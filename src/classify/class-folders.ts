@@ -1,8 +1,9 @@
-import { copyFile, lstat, mkdir, open, readlink, rename, rm, stat, symlink, utimes } from 'node:fs/promises';
+import { copyFile, lstat, mkdir, readlink, stat, symlink, utimes } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
-import { numbered, safeName, safeNames } from '../util/file-names.js';
-import { isGone, readRegularFile, temporaryName } from '../util/files.js';
+import { safeName, safeNames } from '../util/file-names.js';
+import { isGone, readRegularFile } from '../util/files.js';
+import { placeIn, putWhole, unlessThere } from '../util/placing.js';
 
 /** Folders beside those of the classes: of pictures that are unlike all classes, and of those without any of several labels. */
 export const UNKNOWN = 'unknown';
@@ -52,12 +53,14 @@ export class ClassFolders {
     try {
       await mkdir(folder, { recursive: true });
       const ending = extname(path);
-      const stem = basename(path, ending);
-      for (let n = 1; ; n++) {
-        const target = join(folder, numbered(stem, n, ending));
-        if (await (this.kind === 'link' ? link(source, target) : copy(source, target))) return 'placed';
-        if (await (this.kind === 'link' ? isLinkTo(target, source) : isCopyOf(target, source))) return 'present';
-      }
+      const [put, isThere] = this.kind === 'link' ? [link, isLinkTo] : [copy, isCopyOf];
+      const { placed } = await placeIn(
+        folder,
+        { stem: basename(path, ending), ending },
+        (target) => put(source, target),
+        (target) => isThere(target, source),
+      );
+      return placed ? 'placed' : 'present';
     } catch (error) {
       if (await isGone(source)) return 'gone';
       const [verb, instead] = this.kind === 'link' ? ['linked', ' --copy-to needs no links.'] : ['copied', ''];
@@ -79,29 +82,10 @@ async function link(source: string, target: string): Promise<boolean> {
 /** Copies a file, whole or not at all, with its time of change. @returns false if there is something already */
 async function copy(source: string, target: string): Promise<boolean> {
   const { atime, mtime } = await stat(source);
-  // It takes the name, so that nobody else gets it meanwhile.
-  if (!(await unlessThere(async () => (await open(target, 'wx')).close()))) return false;
-  const temporary = temporaryName(target);
-  try {
+  return putWhole(target, async (temporary) => {
     await copyFile(source, temporary);
     await utimes(temporary, atime, mtime);
-    await rename(temporary, target);
-    return true;
-  } catch (error) {
-    await rm(temporary, { force: true });
-    await rm(target, { force: true });
-    throw error;
-  }
-}
-
-async function unlessThere(make: () => Promise<void>): Promise<boolean> {
-  try {
-    await make();
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false;
-    throw error;
-  }
+  });
 }
 
 async function isLinkTo(target: string, source: string): Promise<boolean> {

@@ -145,6 +145,11 @@ function unknownRate(text: string): UnknownRate {
   throw new InvalidArgumentError('It must be a number above 0 and below 1, such as 0.05, or off.');
 }
 
+/** Parses a number above 0. */
+export function aboveZero(text: string): number {
+  return numberIn(text, { above: 0 });
+}
+
 /** Parses a number of GiB above 0, into bytes. */
 export function gibibytes(text: string): number {
   return numberIn(text, { above: 0 }) * 2 ** 30;

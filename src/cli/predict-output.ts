@@ -2,13 +2,18 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { ClassFolders, NONE, UNKNOWN } from '../classify/class-folders.js';
 import type { Classification } from '../classify/classifier.js';
+import type { Explanation } from '../classify/explain.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { csvLine, labelList, quantity } from '../util/format.js';
 import { onOneLine, printJson, printWhole, table } from './terminal.js';
 
 /** `unknown` and `typicality` are absent for the pretrained classes, of whose training pictures nothing is known. */
 export type Prediction = Pick<Classification, 'predictions' | 'labels'> &
-  Partial<Pick<Classification, 'unknown' | 'typicality'>>;
+  Partial<Pick<Classification, 'unknown' | 'typicality'>> & {
+    /** With --explain: where the leading classes were seen, and the file that shows it. */
+    explanations?: readonly Explanation[] | undefined;
+    explained?: string | undefined;
+  };
 export type Answer = { path: string } & (Prediction | { error: string });
 
 /** Takes the answers one by one. */

@@ -20,6 +20,7 @@ import {
   type Prediction,
   Summary,
 } from './predict-output.js';
+import { ExplainedOutput } from './predict-explained.js';
 import { call, option, sayNext } from './next.js';
 import { Interrupted, interruptible, OutputClosed, Progress, Status } from './progress.js';
 import { complain, notice, onOneLine, print, say, styled, table } from './terminal.js';
@@ -35,6 +36,8 @@ interface PredictFlags extends ModelFlags {
   jsonl?: true | undefined;
   copyTo?: string | undefined;
   linkTo?: string | undefined;
+  explain?: string | undefined;
+  explainScale?: number | undefined;
   watch?: true | undefined;
   json?: true | undefined;
 }
@@ -54,13 +57,26 @@ interface Job {
 
 export async function run(images: string[], flags: PredictFlags): Promise<void> {
   checkFlags(flags);
-  const places = [flags.copyTo, flags.linkTo].filter((folder) => folder !== undefined);
-  if (flags.watch) await watchFolders(images, places, flags);
-  else await predictOnce(images, places, flags);
+  const explained =
+    flags.explain === undefined ? undefined : await ExplainedOutput.at(flags.explain, flags.explainScale);
+  const explainedIn = explained?.isFile ? undefined : flags.explain;
+  const places = [flags.copyTo, flags.linkTo, explainedIn].filter((folder) => folder !== undefined);
+  if (flags.watch) await watchFolders(images, places, flags, explained);
+  else await predictOnce(images, places, flags, explained);
 }
 
 /** @throws {UsageError} if options do not go together */
-function checkFlags({ pretrainedClasses, labels, unknown, views = [] }: PredictFlags): void {
+function checkFlags({ pretrainedClasses, labels, unknown, views = [], ...flags }: PredictFlags): void {
+  const { explain, explainScale, watch } = flags;
+  if (explainScale !== undefined && explain === undefined) {
+    throw new UsageError('--explain-scale needs --explain, which says where the pictures go.');
+  }
+  if (watch && explain !== undefined && explainScale === undefined) {
+    throw new UsageError(
+      '--watch with --explain needs --explain-scale, as pictures that come later may need another scale. Without --watch, ' +
+        '--explain tells the scale of the pictures that are there.',
+    );
+  }
   if (!pretrainedClasses) {
     if (labels === undefined) return;
     throw new UsageError('--labels needs --pretrained-classes. Leave out --labels, or add --pretrained-classes.');
@@ -68,19 +84,27 @@ function checkFlags({ pretrainedClasses, labels, unknown, views = [] }: PredictF
   for (const [name, isGiven] of [
     ['--unknown', unknown !== undefined],
     ['--views', views.length > 0],
+    ['--explain', explain !== undefined],
   ] as const) {
     if (isGiven) throw new UsageError(`${name} needs a head. Leave out either ${name} or --pretrained-classes.`);
   }
 }
 
 /** @param places where results go */
-async function predictOnce(images: readonly string[], places: readonly string[], flags: PredictFlags): Promise<void> {
+async function predictOnce(
+  images: readonly string[],
+  places: readonly string[],
+  flags: PredictFlags,
+  explained: ExplainedOutput | undefined,
+): Promise<void> {
   await interruptible(async (signal) => {
     const { paths, problems, skipped } = await findPictures(images, places);
+    explained?.check(paths.length);
     const { count, unreadable } = await predictAll(
       { paths, total: paths.length, problems, signal },
-      await modelOf(flags),
+      await modelOf(flags, explained),
       flags,
+      explained,
     );
     for (const text of skipped.remarks) say(onOneLine(text));
     if (skipped.count > 0) say(passedOver(skipped, onOneLine));
@@ -98,15 +122,21 @@ function tellNext({ json, jsonl, csv, pretrainedClasses, head, model }: PredictF
 }
 
 /** Until Ctrl-C. The pictures under way are not given up then. */
-async function watchFolders(folders: readonly string[], places: readonly string[], flags: PredictFlags): Promise<void> {
+async function watchFolders(
+  folders: readonly string[],
+  places: readonly string[],
+  flags: PredictFlags,
+  explained: ExplainedOutput | undefined,
+): Promise<void> {
+  if (explained?.isFile) throw new UsageError(`--watch needs a folder for --explain; ${flags.explain} is one file.`);
   const work = async (signal: AbortSignal) => {
     const watch = await PictureWatch.of(folders, { leaveOut: places, signal });
-    const model = await modelOf(flags);
+    const model = await modelOf(flags, explained);
     say(`Watching ${folders.map(onOneLine).join(', ')}. Ctrl-C ends it.`);
     const onAnswer = (answer: Answer) => {
       watch.settle(answer.path, !('error' in answer));
     };
-    await predictAll({ paths: watch.paths(), problems: watch.problems, onAnswer }, model, flags);
+    await predictAll({ paths: watch.paths(), problems: watch.problems, onAnswer }, model, flags, explained);
     if (watch.waiting.length > 0) say(`Not complete yet: ${firstOf(watch.waiting.map(onOneLine), 3)}`);
   };
   await interruptible(work, { notice: 'Stopping after the pictures in progress. Press Ctrl-C again to stop at once.' });
@@ -121,17 +151,22 @@ interface Model {
   classify: (
     paths: Job['paths'],
     signal: AbortSignal | undefined,
-  ) => AsyncIterable<{ image: string } & ((Prediction & { error?: undefined }) | { error: string })>;
+  ) => AsyncIterable<
+    { image: string; png?: Buffer | undefined } & ((Prediction & { error?: undefined }) | { error: string })
+  >;
 }
 
-async function modelOf(flags: PredictFlags): Promise<Model> {
+async function modelOf(flags: PredictFlags, explained: ExplainedOutput | undefined): Promise<Model> {
   const { topK } = flags;
   if (!flags.pretrainedClasses) {
     const classifier = await Classifier.load(flags.head, { ...flags, onNotice: notice });
     return {
       labels: classifier.head.labels,
       isMultilabel: classifier.head.kind === 'multilabel',
-      classify: (paths, signal) => classifier.classifyMany(paths, { topK, signal }),
+      classify: (paths, signal) =>
+        explained
+          ? explained.explain(classifier, paths, { topK, signal })
+          : classifier.classifyMany(paths, { topK, signal }),
     };
   }
   const backbone = await loadBackbone({ ...flags, onNotice: notice });
@@ -155,24 +190,30 @@ async function linesOf(path: string): Promise<string[]> {
 const MANY = 20;
 const SEVERAL = 4;
 
-async function predictAll(job: Job, model: Model, flags: PredictFlags): Promise<Summary> {
+async function predictAll(
+  job: Job,
+  model: Model,
+  flags: PredictFlags,
+  explained: ExplainedOutput | undefined,
+): Promise<Summary> {
   const { paths, total, problems, signal, onAnswer } = job;
   const started = Date.now();
   const folders = foldersOf(flags, model);
-  const goesElsewhere = flags.csv !== undefined || folders.length > 0;
+  const goesElsewhere = flags.csv !== undefined || folders.length > 0 || explained?.isFile === false;
   const outputs = outputsOf(flags, model, !goesElsewhere);
   const summary = new Summary();
   const progress = new Progress('predicting', 'pictures');
   const status = new Status('watching');
   let isComplete = false;
   try {
-    for await (const { image: path, ...found } of model.classify(paths, signal)) {
+    for await (const { image: path, png, ...found } of model.classify(paths, signal)) {
       const problem = problems.get(path);
       let answer: Answer =
         found.error === undefined
           ? { path, ...found }
           : { path, error: problem === undefined ? found.error : `${path} cannot be read: ${problem}.` };
       for (const each of folders) answer = await each.place(answer);
+      if (explained && png) answer = await explained.place(answer, png);
       onAnswer?.(answer);
       if (process.stdout.isTTY || 'error' in answer) progress.clear();
       for (const output of [...outputs, summary]) await output.add(answer);
@@ -187,11 +228,13 @@ async function predictAll(job: Job, model: Model, flags: PredictFlags): Promise<
     for (const output of outputs) await output.end?.(isComplete);
     if (summary.unreadable > 0) process.exitCode = 3;
     if (signal?.reason instanceof Interrupted) say(`Pictures classified: ${summary.count} of ${total}.`);
+    if (explained?.isFile && isComplete && summary.unreadable === 0) say(explained.describe());
     const isWorthTelling = summary.count >= (goesElsewhere ? 1 : SEVERAL) && !flags.json;
     if (isWorthTelling && !(signal?.reason instanceof OutputClosed)) {
       const tell = flags.jsonl ? say : print;
       tell(summary.describe(total === undefined ? undefined : (Date.now() - started) / 1000));
       for (const each of folders) tell(each.describe());
+      if (explained && !explained.isFile) tell(explained.describe());
       if (flags.csv !== undefined) tell(`written to ${onOneLine(flags.csv)}`);
     }
   }

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { DEFAULT_TOP_K } from '../../util/defaults.js';
 import { lazily } from '../../util/lazily.js';
 import {
+  aboveZero,
   deviceOption,
   headOption,
   jsonOption,
@@ -27,6 +28,13 @@ export const predictCommand = (command: Command): Command =>
     .addOption(new Option('--jsonl', 'print a JSON object for each picture, as they come').conflicts('json'))
     .option('--copy-to <dir>', 'copy the pictures into a folder for each class')
     .option('--link-to <dir>', 'make links to the pictures in a folder for each class')
+    .option('--explain <file|dir>', 'draw where the two leading classes are seen: a .png, or a folder for one each')
+    .addOption(
+      new Option(
+        '--explain-scale <share>',
+        'with --explain: the share of the logit that gets the last colour',
+      ).argParser(aboveZero),
+    )
     .addOption(new Option('--watch', 'go on with the pictures that come into the folders').conflicts('json'))
     .addOption(viewsOption('augmented views to average over'))
     .addOption(unknownOption('as the head was trained'))
@@ -48,11 +56,16 @@ labels below.
 ${VIEWS_HELP}
 The logits of all views are averaged. Each view takes as much time as the picture itself.
 
-The pictures of a folder are those in it and below it, sorted by path. With --csv, --copy-to or --link-to, they are not printed one
-by one. The summary at the end counts the pictures of each class.
+The pictures of a folder are those in it and below it, sorted by path. With --csv, --copy-to, --link-to or a folder of --explain, they are not
+printed one by one. The summary at the end counts the pictures of each class.
 
 --copy-to and --link-to make unknown/ beside the folders of the classes and, with a multilabel head, none/. They never overwrite a
 file: another picture of the same name becomes "name (2).jpg". One that is there already is left alone, so a second run is safe.
+
+--explain draws the center crop, which is what the network sees, and over it a heat map for each of the two most probable classes.
+The colours are the shares of the places in the logit, whose mean is the logit itself (docs/predicting.md). They mean the same in
+all pictures of a run: by default, the first 32 pictures give the scale. The command tells it, so that --explain-scale can repeat
+it. A file is replaced; in a folder, no file is overwritten, as with --copy-to. With --json or --jsonl, the shares are printed, too.
 
 --watch takes a file once it has not changed for a second, also over a network, until Ctrl-C. One that cannot be read is tried again
 when it changes.
@@ -63,6 +76,8 @@ Examples:
   npm run predict -- ant.jpg bee.jpg
   npm run predict -- photos/ --csv photos.csv
   npm run predict -- photos/ --copy-to sorted
+  npm run predict -- photo.jpg --explain why.png
+  npm run predict -- photos/ --explain why
   npm run predict -- inbox/ --watch --link-to sorted --jsonl
   npm run predict -- --head head.safetensors --top-k 5 --json "photos/2024-*/*.jpg"
   npm run predict -- --pretrained-classes dog.jpg`,
