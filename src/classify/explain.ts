@@ -86,7 +86,7 @@ export function leadingLabels(head: Head, embedding: Float32Array, count: number
 }
 
 /** [1, width, rows, columns] as [rows · columns, width]. */
-function featuresOfPositions({ values, rows, columns }: FeatureMap): Float32Array {
+export function featuresOfPositions({ values, rows, columns }: FeatureMap): Float32Array {
   const positions = rows * columns;
   const width = values.length / positions;
   return Float32Array.from(values, (_, at) => values[(at % width) * positions + Math.floor(at / width)]!);

@@ -35,6 +35,7 @@ interface ExportFlags {
   out?: string | undefined;
   head?: string | undefined;
   input: OnnxInput;
+  explain?: true | undefined;
   check?: string | undefined;
   pictures: number;
   calibrated?: boolean | undefined;
@@ -47,6 +48,7 @@ interface ExportFlags {
 /** Options that only some formats take. */
 const ONLY: Record<string, readonly Format[]> = {
   input: ['onnx'],
+  explain: ['onnx'],
   check: ['onnx'],
   pictures: ['onnx'],
   calibrated: ['safetensors'],
@@ -68,7 +70,7 @@ export async function run(flags: ExportFlags, command: Command): Promise<void> {
 }
 
 async function writeOnnx(path: string, flags: ExportFlags): Promise<void> {
-  const { head = DEFAULT_HEAD, input, json, model } = flags;
+  const { head = DEFAULT_HEAD, input, explain, json, model } = flags;
   const classifier = await Classifier.load(head, { model, onNotice: say });
   const progress = new Progress('comparing', 'pictures');
   const { dataset, exported } = await interruptible(
@@ -76,6 +78,7 @@ async function writeOnnx(path: string, flags: ExportFlags): Promise<void> {
       const { dataset, pictures } = await sampleToCheckOn(flags, classifier.head.modelId, signal);
       const exported = await exportOnnx(classifier, path, {
         input,
+        explain,
         signal,
         pictures,
         onNotice: say,
@@ -128,7 +131,7 @@ function describe(
   { backbone, head }: Classifier,
   dataset: string,
 ): void {
-  const { pictures, sameTop, meanDifference, largestDifference } = check;
+  const { pictures, sameTop, meanDifference, largestDifference, largestShareDifference } = check;
   const { crop } = backbone.transform;
   const takes = {
     image: 'uint8 [batch, height, width, 3], RGB pictures of any size',
@@ -142,7 +145,10 @@ function describe(
   print(`  outputs  ${outputs.join(', ')}`);
   print(
     `  checked  on ${quantity(pictures, 'picture')} of ${dataset}: predict's class for ${sameTop} of ${pictures}, ` +
-      `probabilities within ${largestDifference.toPrecision(2)}, on average ${meanDifference.toPrecision(2)}`,
+      `probabilities within ${largestDifference.toPrecision(2)}, on average ${meanDifference.toPrecision(2)}` +
+      (largestShareDifference === undefined
+        ? ''
+        : `, shares within ${largestShareDifference.toPrecision(2)} of the largest`),
   );
 }
 

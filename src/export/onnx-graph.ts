@@ -3,6 +3,7 @@ import type { Backbone } from '../backbone/backbone.js';
 import { initializer, node, tensorInfo } from '../formats/onnx/build.js';
 import { keepOutputs } from '../formats/onnx/cut.js';
 import { extend, type Extension, raiseOpset, renameAll } from '../formats/onnx/edit.js';
+import { exposeFeatureMap } from '../formats/onnx/feature-map.js';
 import { takeImages, takePixels } from '../formats/onnx/images.js';
 import { decodeModel, graphOf, pictureInput, withMetadata } from '../formats/onnx/model.js';
 import type { Head, UnknownDetector } from '../head/head.js';
@@ -15,11 +16,17 @@ import { ownVersion } from '../util/version.js';
  * metadata describe the head; its outputs are `probabilities` [batch, N], `logits` [batch, N] before the temperature,
  * `embedding` [batch, D] and, if the head can tell, `typicality` [batch] and `unknown` [batch]; the latter only if any picture is
  * ever called so.
- * @throws {LastlayerError} if the backbone needs an opset below 13
+ * @param options.explain give `shares` [batch, N, rows, columns] too, see `Explanation`. @default false
+ * @throws {LastlayerError} if the backbone needs an opset below 13, or has no feature map to explain by
  */
-export async function classifierModel(backbone: Backbone, head: Head, input: OnnxInput): Promise<ModelProto> {
+export async function classifierModel(
+  backbone: Backbone,
+  head: Head,
+  input: OnnxInput,
+  { explain = false }: { explain?: boolean | undefined } = {},
+): Promise<ModelProto> {
   const { source, transform } = backbone;
-  const classifier = extend(backboneModel(backbone), source, headOperators(head));
+  const classifier = extend(backboneModel(backbone, explain), source, headOperators(head, explain));
   const metadata = { ...metadataOf(backbone, head, input), lastlayer: await ownVersion() };
   const described = Object.entries(metadata).reduce(
     (model, [key, value]) => withMetadata(model, key, value),
@@ -30,13 +37,20 @@ export async function classifierModel(backbone: Backbone, head: Head, input: Onn
   return input === 'pixels' ? ofPixels : takeImages(ofPixels, source, transform);
 }
 
-/** The backbone from `input` to `embedding`. All other names in it get a prefix, so that they cannot clash with what is added. */
-function backboneModel({ onnx, source }: Backbone): ModelProto {
+/**
+ * The backbone from `input` to `embedding` and, if it is wanted, `features`, the feature map. All other names in it get a prefix, so that
+ * they cannot clash with what is added.
+ */
+function backboneModel({ onnx, source }: Backbone, withMap: boolean): ModelProto {
   const backbone = raiseOpset(keepOutputs(decodeModel(onnx, source), source, ['embedding']), source);
+  const { model, output } = withMap ? exposeFeatureMap(backbone, source) : { model: backbone, output: undefined };
   const input = pictureInput(graphOf(backbone, source), source).name;
-  return renameAll(backbone, source, (name) =>
-    name === input ? 'input' : name === 'embedding' ? name : `backbone.${name}`,
-  );
+  const names = new Map([
+    [input, 'input'],
+    ['embedding', 'embedding'],
+    [output, 'features'],
+  ]);
+  return renameAll(model, source, (name) => names.get(name) ?? `backbone.${name}`);
 }
 
 /** Metadata values are text: strings as they are, everything else as JSON. */
@@ -57,8 +71,9 @@ function metadataOf(backbone: Backbone, head: Head, input: OnnxInput): Record<st
 }
 
 /** A head as operators after `embedding` [batch, D]. */
-function headOperators(head: Head): Extension {
+function headOperators(head: Head, explain: boolean): Extension {
   const { labels, width, kind, bias, temperature, unknown } = head;
+  const weights = Float32Array.from(head.weights.to1DArray());
   const detector = unknown && typicalityOperators(labels.length, width, unknown);
   return {
     after: [
@@ -67,11 +82,16 @@ function headOperators(head: Head): Extension {
       kind === 'softmax'
         ? node('Softmax', ['head.calibrated'], ['probabilities'], { axis: 1 }, 'head.softmax')
         : node('Sigmoid', ['head.calibrated'], ['probabilities'], {}, 'head.sigmoid'),
+      // The logits of each position. Their mean is that of the picture.
+      ...(explain
+        ? [node('Conv', ['features', 'head.kernel', 'head.bias'], ['shares'], { kernel_shape: [1, 1] })]
+        : []),
       ...(detector?.after ?? []),
     ],
     initializers: [
-      initializer('head.weight', [labels.length, width], Float32Array.from(head.weights.to1DArray())),
+      initializer('head.weight', [labels.length, width], weights),
       initializer('head.bias', [labels.length], bias),
+      ...(explain ? [initializer('head.kernel', [labels.length, width, 1, 1], weights)] : []),
       initializer('head.temperature', [], Float32Array.of(temperature)),
       ...(detector?.initializers ?? []),
     ],
@@ -79,6 +99,7 @@ function headOperators(head: Head): Extension {
       tensorInfo('probabilities', ['batch', labels.length]),
       tensorInfo('logits', ['batch', labels.length]),
       tensorInfo('embedding', ['batch', width]),
+      ...(explain ? [tensorInfo('shares', ['batch', labels.length, 'rows', 'columns'])] : []),
       ...(detector?.outputs ?? []),
     ],
   };

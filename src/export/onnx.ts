@@ -1,6 +1,9 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { createSession } from '../backbone/session.js';
+import type { FeatureMap } from '../backbone/backbone.js';
 import type { Classifier } from '../classify/classifier.js';
+import { featuresOfPositions } from '../classify/explain.js';
+import type { Head } from '../head/head.js';
 import { readPictureFile } from '../data/read.js';
 import { encodeModel, graphOf } from '../formats/onnx/model.js';
 import { decodeImage, decodeWhole } from '../image/decode.js';
@@ -15,6 +18,8 @@ import { writeExport } from './write-export.js';
 export interface ExportOnnxOptions {
   /** What the model takes. @default 'image' */
   input?: OnnxInput | undefined;
+  /** Whether to give where each class is seen, too, see `Explanation`. @default false */
+  explain?: boolean | undefined;
   /** Picture files to compare with `predict` on. */
   pictures: readonly string[];
   /** Receives a line for each picture that cannot be read and so is not compared. */
@@ -41,6 +46,8 @@ export interface ExportCheck {
   /** The largest difference between the probabilities of a picture: the maximum and the mean over the pictures. */
   largestDifference: number;
   meanDifference: number;
+  /** With `explain`: the largest difference between shares, as a fraction of the largest share of the picture. */
+  largestShareDifference?: number | undefined;
 }
 
 /**
@@ -56,7 +63,8 @@ export async function exportOnnx(
   options: ExportOnnxOptions,
 ): Promise<ExportedOnnx> {
   const { input = 'image', signal } = options;
-  const model = await classifierModel(classifier.backbone, classifier.head, input);
+  const { explain } = options;
+  const model = await classifierModel(classifier.backbone, classifier.head, input, { explain });
   const onnx = encodeModel(model);
   const checked = await check(onnx, path, classifier, options);
   signal?.throwIfAborted();
@@ -65,7 +73,7 @@ export async function exportOnnx(
   return { path, bytes: onnx.length, input, outputs, check: checked };
 }
 
-/** How much a probability may differ from that of `predict` on the same pixels. */
+/** How much a probability, or a share as a fraction of the largest, may differ from that of `predict` on the same pixels. */
 const TOLERANCE = 1e-3;
 
 /**
@@ -81,7 +89,7 @@ async function check(
   onnx: Uint8Array,
   path: string,
   classifier: Classifier,
-  { input = 'image', pictures, onNotice, onProgress, signal }: ExportOnnxOptions,
+  { input = 'image', explain = false, pictures, onNotice, onProgress, signal }: ExportOnnxOptions,
 ): Promise<ExportCheck> {
   const { backbone } = classifier;
   const session = await createSession(onnx, path, { widen: await backbone.needsWidening() });
@@ -94,13 +102,13 @@ async function check(
         onNotice?.(`Not compared on ${file}: ${picture.error}.`);
         continue;
       }
-      const difference = await compare(session, classifier, picture.sample);
+      const difference = await compare(session, classifier, picture.sample, explain);
       differences.push(difference);
       if (input !== 'image') refuse(difference, path, file);
       // One picture shows whether the crop, the colours and the layer are right.
       else if (differences.length === 1) {
         const sample = await resizedSampleOf(picture.bytes, backbone.transform);
-        refuse(await compare(session, classifier, sample), path, file);
+        refuse(await compare(session, classifier, sample, explain), path, file);
       }
       onProgress?.(i + 1, pictures.length);
     }
@@ -127,25 +135,49 @@ async function read(
 interface Difference {
   largest: number;
   sameTop: boolean;
+  /** Of the shares, as a fraction of the largest; undefined if there are none. */
+  ofShares: number | undefined;
 }
 
 async function compare(
   session: InferenceSession,
   { backbone, head }: Classifier,
   { feed, pixels }: Sample,
+  explain: boolean,
 ): Promise<Difference> {
-  const expected = head.predictProba((await backbone.run(pixels)).embedding).getRow(0);
-  const { probabilities } = await session.run({ [session.inputNames[0] ?? '']: feed }, ['probabilities']);
+  const { embedding, map } = await backbone.run(pixels, { map: explain });
+  const expected = head.predictProba(embedding).getRow(0);
+  const wanted = explain ? ['probabilities', 'shares'] : ['probabilities'];
+  const { probabilities, shares } = await session.run({ [session.inputNames[0] ?? '']: feed }, wanted);
   const found = Array.from(probabilities?.data as Float32Array);
   const top = (row: readonly number[]) => row.indexOf(Math.max(...row));
   return {
     largest: Math.max(...expected.map((value, n) => Math.abs(value - (found[n] ?? NaN)))),
     sameTop: top(expected) === top(found),
+    ofShares: map && differenceOfShares(shares?.data as Float32Array, sharesOf(head, map)),
   };
 }
 
-function refuse({ largest }: Difference, path: string, file: string): void {
+/** [classes · rows · columns] */
+function sharesOf(head: Head, map: FeatureMap): number[] {
+  return head.logits(featuresOfPositions(map)).transpose().to1DArray();
+}
+
+/** The largest difference, as a fraction of the largest value. */
+function differenceOfShares(found: Float32Array, expected: readonly number[]): number {
+  const most = (valueOf: (value: number, i: number) => number) =>
+    expected.reduce((largest, value, i) => Math.max(largest, valueOf(value, i)), 0);
+  return most((value, i) => Math.abs(value - (found[i] ?? NaN))) / most(Math.abs);
+}
+
+function refuse({ largest, ofShares = 0 }: Difference, path: string, file: string): void {
   // Written so that NaN is refused too.
+  if (!(ofShares <= TOLERANCE)) {
+    throw new LastlayerError(
+      `${path} was not written: run by onnxruntime, it gives ${file} shares that differ from predict's by ` +
+        `${ofShares.toPrecision(2)} of the largest on the same pixels, more than ${TOLERANCE}.`,
+    );
+  }
   if (largest <= TOLERANCE) return;
   throw new LastlayerError(
     `${path} was not written: run by onnxruntime, it gives ${file} probabilities that differ from predict's by ` +
@@ -161,11 +193,13 @@ function summaryOf(differences: readonly Difference[], path: string): ExportChec
     );
   }
   const largest = differences.map((difference) => difference.largest);
+  const ofShares = differences.flatMap((difference) => difference.ofShares ?? []);
   return {
     pictures,
     sameTop: differences.filter(({ sameTop }) => sameTop).length,
     largestDifference: Math.max(...largest),
     meanDifference: sum(largest) / pictures,
+    ...(ofShares.length > 0 && { largestShareDifference: Math.max(...ofShares) }),
   };
 }
 

@@ -9,8 +9,10 @@ import { Classifier } from '../../src/classify/classifier.js';
 import { trainFromStore } from '../../src/classify/train.js';
 import { embedDataset } from '../../src/embed/embed.js';
 import { exportOnnx } from '../../src/export/onnx.js';
+import { decodeModel, encodeModel, graphOf } from '../../src/formats/onnx/model.js';
 import { unknownRule } from '../../src/head/unknown.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
+import { madeUpHead } from '../support/made-up-head.js';
 import { metadataOf, runOnnx } from '../support/onnx.js';
 import { smallNetwork } from '../support/small-network.js';
 
@@ -97,6 +99,56 @@ it.each(['pixels', 'tensor'] as const)('%s: the same pixels give the same probab
   );
   const { probabilities } = await predicted(classifier, file);
   expect(largestDifference(found['probabilities']?.values, probabilities)).toBeLessThan(1e-5);
+});
+
+describe('with explain, shares are an output', () => {
+  it.each(['image', 'pixels', 'tensor'] as const)(
+    '%s: they are those of explain, and their means the logits',
+    async (input) => {
+      const { check, outputs } = await exportOnnx(classifier, path, { input, explain: true, pictures });
+      expect(outputs).toEqual(['probabilities', 'logits', 'embedding', 'shares', 'typicality', 'unknown']);
+      expect(check.largestShareDifference).toBeLessThan(input === 'image' ? 0.1 : 1e-5);
+      const { file, pixels, planes } = await square(pictures[0] ?? '');
+      const whole = await bytesOf(file);
+      const { shares, logits } = await runOnnx(
+        path,
+        input === 'pixels'
+          ? new Tensor('uint8', pixels, [1, 224, 224, 3])
+          : input === 'tensor'
+            ? new Tensor('float32', planes, [1, 3, 224, 224])
+            : whole,
+      );
+      expect(shares?.dims).toEqual([1, 3, 55, 55]);
+      for (const [n, label] of classifier.head.labels.entries()) {
+        const own = shares?.values.slice(n * 55 ** 2, (n + 1) * 55 ** 2) ?? [];
+        const mean = own.reduce((sum, share) => sum + share, 0) / own.length;
+        expect(mean).toBeCloseTo(logits?.values[n] ?? NaN, 4);
+        const expected = await classifier.explain(file, { label });
+        const largest = Math.max(...expected.shares.flat().map(Math.abs));
+        expect(largestDifference(own, expected.shares.flat()) / largest).toBeLessThan(1e-5);
+      }
+    },
+  );
+
+  it('in int8, too', async () => {
+    const int8 = await loadBackbone({ modelsDir: join(folder, 'none') });
+    expect(int8.quantized).toBe(true);
+    const made = new Classifier(int8, madeUpHead(int8));
+    const { check } = await exportOnnx(made, path, { input: 'pixels', explain: true, pictures: pictures.slice(0, 2) });
+    expect(check.largestShareDifference).toBeLessThan(1e-5);
+  });
+
+  it('which a network without a feature map is refused for, by name', async () => {
+    const other = join(folder, 'maximum.onnx');
+    const network = decodeModel(smallNetwork(), other);
+    for (const each of graphOf(network, other).node) {
+      if (each.opType === 'GlobalAveragePool') each.opType = 'GlobalMaxPool';
+    }
+    await writeFile(other, encodeModel(network));
+    const maximum = await loadBackbone({ model: other });
+    const made = new Classifier(maximum, madeUpHead(maximum));
+    await expect(exportOnnx(made, path, { explain: true, pictures })).rejects.toThrow(`${other} has no feature map`);
+  });
 });
 
 it('several pictures of one size go through together', async () => {

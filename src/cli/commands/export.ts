@@ -18,6 +18,7 @@ export const exportCommand = (command: Command): Command =>
     .addOption(
       new Option('--input <kind>', 'onnx: what the model takes, see below').choices(ONNX_INPUTS).default('image'),
     )
+    .option('--explain', 'onnx: another output, shares, tells where each class is seen')
     .option(
       '--check <dataset>',
       'onnx: pictures to compare with predict on (default: the data set embedded last, else the examples)',
@@ -42,7 +43,8 @@ export const exportCommand = (command: Command): Command =>
       'after',
       `
 onnx: backbone, head, temperature and softmax as one model, with the labels in its metadata. It is compared with predict before it
-is written. Outputs: probabilities, logits, embedding, typicality and unknown. Input:
+is written. Outputs: probabilities, logits, embedding, typicality and unknown; with --explain, also shares, float32
+[batch, classes, 7, 7], whose means are the logits. Input:
   image   RGB bytes of upright pictures of any size, uint8 [batch, height, width, 3]; the model resizes, crops and normalises them
   pixels  RGB bytes, already resized and cropped, uint8 [batch, 224, 224, 3]
   tensor  normalised planes, float32 [batch, 3, 224, 224], as torchvision's transforms make them
@@ -57,6 +59,7 @@ Examples:
   npm run export
   npm run export -- --head ants-and-bees.safetensors --out ants-and-bees.onnx --check ~/photos
   npm run export -- --input tensor --json
+  npm run export -- --explain
   npm run export -- --format safetensors
   npm run export -- --format parquet --out embeddings.parquet`,
     )
