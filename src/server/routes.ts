@@ -21,7 +21,7 @@ interface RouteParts {
 
 interface ClassifyRoute {
   Params: { name?: string | undefined };
-  Querystring: { topK: number; similar: number };
+  Querystring: { topK: number; similar: number; explain: number; explainScale?: number | undefined };
 }
 
 /** The routes for pictures and heads. */
@@ -104,14 +104,47 @@ async function classify(
   if (request.query.similar > 0 && !similar) {
     throw new HttpError(400, 'no_store', 'Similar pictures are not available: the server was started without a store.');
   }
+  const png = wantsPng(request);
   const uploads = await uploadsOf(request);
+  if (png && uploads.length > 1) {
+    throw new HttpError(400, 'one_png', 'One picture is explained in a PNG; send one, or accept JSON.');
+  }
   const results = await withDeadline(reply, timeout, (signal) =>
-    pipeline.classify(uploads, { head, ...request.query, signal }),
+    pipeline.classify(uploads, { head, ...request.query, pixels: png, signal }),
   );
   for (const result of results) metrics.pictures.inc({ head: head.name, outcome: outcomeOf(result) });
   const [only, second] = results;
   if (only && 'error' in only && !second) throw new HttpError(422, only.error.code, only.error.message);
+  if (png && only && !('error' in only)) {
+    return reply.type('image/png').send(await drawn(only, pipeline.crop, request.query.explainScale));
+  }
   return { head: { name: head.name, id: head.id }, results };
+}
+
+/** @throws {HttpError} if a PNG is accepted, but nothing is asked for that one could show */
+function wantsPng({ headers, query }: FastifyRequest<ClassifyRoute>): boolean {
+  if (!/\bimage\/png\b/.test(headers.accept ?? '')) return false;
+  if (query.explain > 0) return true;
+  throw new HttpError(400, 'no_png', 'A PNG shows where classes are seen: add ?explain=2, or accept JSON.');
+}
+
+async function drawn(
+  { filename, explanations = [], pixels }: Exclude<Answer, { error: unknown }>,
+  crop: number,
+  scale?: number,
+): Promise<Buffer> {
+  // They load fonts and what draws them.
+  const [{ drawExplained }, { scaleOf }] = await Promise.all([
+    import('../image/explained-picture.js'),
+    import('../image/heat-map.js'),
+  ]);
+  return drawExplained({
+    pixels: pixels!,
+    crop,
+    title: filename ?? 'The picture',
+    panels: explanations,
+    scale: scale ?? scaleOf(explanations.slice(0, 1).map(({ shares }) => shares)),
+  });
 }
 
 /**

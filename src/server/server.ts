@@ -6,7 +6,7 @@ import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
 import { createApp, restrictAccess } from './app.js';
 import { HttpError } from './errors.js';
 import { Heads } from './heads.js';
-import { Batcher, Pipeline } from './inference.js';
+import { Batcher, embeddingsOf, mappedOf, Pipeline } from './inference.js';
 import { Limits } from './limits.js';
 import { Metrics } from './metrics.js';
 import { type ServerOptions, type Settings, settingsOf } from './options.js';
@@ -75,16 +75,16 @@ async function serve(
   let isReady = true;
   const limits = new Limits(settings);
   const metrics = new Metrics(limits);
-  const batcher = new Batcher({
-    ...settings,
-    pool,
-    onBatch: (pictures, seconds) => {
-      limits.recordSpeed(pictures, seconds / pool.size);
-      metrics.batchPictures.observe(pictures);
-      metrics.batchSeconds.observe(seconds);
-    },
-  });
-  const pipeline = new Pipeline({ ...settings, backbone, batcher, limits, similar });
+  // Its thread is started when the first explanation is asked for.
+  const mapPool = new BackbonePool(backbone, { map: true, most: 1 });
+  const onBatch = (pictures: number, seconds: number) => {
+    limits.recordSpeed(pictures, seconds / pool.size);
+    metrics.batchPictures.observe(pictures);
+    metrics.batchSeconds.observe(seconds);
+  };
+  const batcher = new Batcher({ ...settings, pool, pick: embeddingsOf, onBatch });
+  const mapBatcher = new Batcher({ ...settings, pool: mapPool, pick: mappedOf, onBatch });
+  const pipeline = new Pipeline({ ...settings, backbone, batcher, mapBatcher, limits, similar });
 
   deferContinue(app);
   restrictAccess(app, settings);
@@ -115,9 +115,9 @@ async function serve(
       isReady = false;
       heads.close();
       await drain(app, settings.grace);
-      batcher.close(new HttpError(503, 'stopping', 'The server has stopped.'));
+      for (const each of [batcher, mapBatcher]) each.close(new HttpError(503, 'stopping', 'The server has stopped.'));
       similar?.close();
-      await pool.close();
+      await Promise.all([pool.close(), mapPool.close()]);
     },
   };
 }

@@ -80,6 +80,38 @@ describeWithBrowser('the page', () => {
     expect(complaints).toEqual([]);
   });
 
+  test('shows where the classes were seen, by keyboard too, and sends again what it does not know', async () => {
+    const { url } = await serve(world);
+    await page.goto(url);
+    await page.setInputFiles('#files', [world.pictures[0] ?? '', world.pictures.at(-1) ?? '']);
+    await page.getByText('2 of 2 pictures').waitFor();
+    expect(await page.locator('#results canvas').count()).toBe(0);
+    await page.focus('#explain');
+    await page.keyboard.press('Space');
+    const canvas = page.locator('#results canvas[aria-label]');
+    await canvas.nth(1).waitFor();
+    const best = (await page.locator('.verdict').first().textContent()) ?? '';
+    expect(await canvas.first().getAttribute('aria-label')).toBe(`Where ${best} was seen`);
+    expect(await page.textContent('#most')).toMatch(/^[\d.]+ or more$/);
+    const pixels = () => canvas.first().evaluate((found) => (found as unknown as { toDataURL(): string }).toDataURL());
+    const before = await pixels();
+    await page.locator('#results .classes button').nth(1).focus();
+    await page.keyboard.press('Enter');
+    await page.locator('#results .classes button[aria-pressed=true]:focus').waitFor();
+    expect(await pixels()).not.toBe(before);
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme });
+      await page.evaluate(await readFile(axe, 'utf8'));
+      expect(await page.evaluate(`axe.run().then(({ violations }) => violations.map(({ id }) => id))`)).toEqual([]);
+    }
+    await page.setViewportSize({ width: 360, height: 640 });
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360);
+    await page.uncheck('#explain');
+    expect(await page.locator('#results canvas').count()).toBe(0);
+    expect(await page.locator('#results img:visible').count()).toBeGreaterThanOrEqual(2);
+    expect(complaints).toEqual([]);
+  });
+
   test('says first of a picture that it is unlike the training pictures, then the best guess', async () => {
     const unlike = join(folder, 'unlike.safetensors');
     await saveHead(unlike, hardlyTypical(world.classifier.head, 0.2));

@@ -1,6 +1,8 @@
 /** Sends pictures that are dropped, chosen, pasted or taken by the camera to the server, a few at a time, and shows the answers. */
 import { csvLine, htmlPercent as percent, labelList, quantity } from '../../util/format.js';
+import { scaleOf } from '../../image/heat-map.js';
 import { find, make } from '../dom.js';
+import { drawColourBar, drawHeat } from '../heat.js';
 import { addCamera } from './camera.js';
 
 const CONCURRENCY = 3;
@@ -35,6 +37,14 @@ interface Result {
   /** Of a multi-label head: those that the picture is given. */
   labels?: string[];
   similar?: SimilarPicture[];
+  /** Of the leading classes, if they were asked for. */
+  explanations?: Explanation[];
+}
+
+interface Explanation {
+  label: string;
+  shares: number[][];
+  region: { left: number; top: number; width: number; height: number };
 }
 
 interface SimilarPicture {
@@ -49,12 +59,16 @@ interface SimilarPicture {
 interface Job {
   file: File;
   head: string;
+  /** Holds the picture or, if it is wanted, the picture with a heat map. */
+  picture: HTMLElement;
   img: HTMLImageElement;
   answer: Element;
   /** Aborts when the user clears the page. */
   signal: AbortSignal;
   /** Once it is there. */
   outcome?: Result | { error: string };
+  /** Which of the explained classes is shown. */
+  shown: number;
 }
 
 const access = find('access', HTMLFormElement);
@@ -64,6 +78,7 @@ const ask = find('ask', HTMLElement);
 const choice = find('head', HTMLSelectElement);
 const drop = find('drop', HTMLElement);
 const results = find('results', HTMLElement);
+const explained = find('explain', HTMLInputElement);
 const [save, clear] = [find('save', HTMLButtonElement), find('clear', HTMLButtonElement)];
 
 let key = sessionStorage.getItem('key') ?? '';
@@ -93,6 +108,8 @@ function listen(): void {
   addCamera((picture) => {
     add([picture]);
   });
+  drawColourBar(find('colours', HTMLCanvasElement));
+  explained.addEventListener('change', explainAll);
   save.addEventListener('click', saveResults);
   clear.addEventListener('click', clearResults);
   document.addEventListener('paste', ({ clipboardData }) => {
@@ -168,11 +185,13 @@ function add(files: Iterable<File> | null | undefined): void {
     return;
   }
   const added = [...files].map((file) => {
-    const [card, img, answer] = [make('li'), make('img'), make('div', undefined, 'answer')];
+    const [card, picture, img] = [make('li'), make('div', undefined, 'picture'), make('img')];
+    const answer = make('div', undefined, 'answer');
     img.alt = '';
+    picture.append(img);
     answer.append(make('h2', file.name), make('p', 'Waiting …', 'waiting'));
-    card.append(img, answer);
-    return { card, job: { file, img, answer, head: choice.value, signal: clearing.signal } };
+    card.append(picture, answer);
+    return { card, job: { file, picture, img, answer, head: choice.value, signal: clearing.signal, shown: 0 } };
   });
   results.prepend(...added.map(({ card }) => card));
   jobs.push(...added.map(({ job }) => job));
@@ -188,6 +207,7 @@ async function advance(): Promise<void> {
   job.outcome = await classify(job);
   running--;
   if (!job.signal.aborted) show(job, job.outcome);
+  if (explained.checked) drawAll();
   tellProgress();
   void advance();
 }
@@ -244,7 +264,7 @@ async function classify(job: Job): Promise<Result | { error: string }> {
 
 /** Sends a picture, again and again while the server has too much to do. */
 async function send({ file, head, signal }: Job): Promise<ClassifyAnswer> {
-  const query = hasSimilar ? '?topK=5&similar=6' : '?topK=5';
+  const query = `?topK=5${hasSimilar ? '&similar=6' : ''}${explained.checked ? '&explain=2' : ''}`;
   for (;;) {
     const response = await request(`v1/heads/${encodeURIComponent(head)}/classify${query}`, {
       method: 'POST',
@@ -259,17 +279,88 @@ async function send({ file, head, signal }: Job): Promise<ClassifyAnswer> {
   }
 }
 
-function show({ file, img, answer }: Job, outcome: Result | { error: string }): void {
+/** Shows where the classes were seen, for which pictures are sent again if need be, or no longer shows it. */
+function explainAll(): void {
+  const isMissing = ({ outcome }: Job) => outcome && !('error' in outcome) && !outcome.explanations;
+  if (explained.checked) {
+    queue.push(...jobs.filter(isMissing));
+    for (let i = 0; i < CONCURRENCY; i++) void advance();
+  }
+  drawAll();
+}
+
+/** Draws all pictures anew, as a new one may change the scale, which is the same for all. */
+function drawAll(): void {
+  const ofJob = ({ outcome }: Job) => (outcome && !('error' in outcome) && outcome.explanations) || [];
+  const scale = scaleOf(jobs.flatMap((job) => ofJob(job).slice(0, 1)).map(({ shares }) => shares));
+  find('most', HTMLElement).textContent = `${scale} or more`;
+  find('scale', HTMLElement).hidden = !explained.checked || jobs.every((job) => ofJob(job).length === 0);
+  for (const job of jobs) {
+    const { picture, img } = job;
+    const all = explained.checked ? ofJob(job) : [];
+    // A click on a class must not lose the focus.
+    if (all.length > 0 && picture.querySelector('canvas')) {
+      void drawInto(job, all, scale);
+      continue;
+    }
+    picture.replaceChildren(img);
+    img.hidden = all.length > 0;
+    if (all.length === 0) continue;
+    const canvas = make('canvas');
+    canvas.setAttribute('role', 'img');
+    const classes = make('div', undefined, 'classes');
+    classes.setAttribute('role', 'group');
+    classes.setAttribute('aria-label', 'Class to show');
+    all.forEach(({ label }, n) => {
+      const button = make('button', label);
+      button.type = 'button';
+      button.addEventListener('click', () => {
+        job.shown = n;
+        drawAll();
+      });
+      classes.append(button);
+    });
+    picture.append(canvas, classes);
+    void drawInto(job, all, scale);
+  }
+}
+
+async function drawInto({ picture, img, shown }: Job, all: readonly Explanation[], scale: number): Promise<void> {
+  const canvas = picture.querySelector('canvas');
+  const explanation = all[shown];
+  // What the browser cannot show has no heat map either.
+  const isLoaded = await img.decode().then(
+    () => true,
+    () => false,
+  );
+  if (!canvas || !explanation || !isLoaded) return;
+  const { shares, region, label } = explanation;
+  picture.querySelectorAll('button').forEach((button, n) => {
+    button.setAttribute('aria-pressed', String(n === shown));
+  });
+  canvas.setAttribute('aria-label', `Where ${label} was seen`);
+  drawHeat(canvas, img, ({ width, height }) => {
+    const [across, down] = [width / img.naturalWidth, height / img.naturalHeight];
+    const { left, top } = region;
+    return {
+      shares,
+      scale,
+      region: { left: left * across, top: top * down, width: region.width * across, height: region.height * down },
+    };
+  });
+}
+
+function show({ file, picture, img, answer }: Job, outcome: Result | { error: string }): void {
   if ('error' in outcome) {
-    img.hidden = true;
+    picture.hidden = true;
     replace(answer, make('p', outcome.error, 'failed'));
     return;
   }
   // Not before: the browser may show what the server refuses. It cannot show all that the server reads, either.
   img.addEventListener('error', () => {
-    img.hidden = true;
+    picture.hidden = true;
   });
-  img.src = URL.createObjectURL(file);
+  if (img.src === '') img.src = URL.createObjectURL(file);
   showResult(answer, outcome);
 }
 

@@ -52,9 +52,14 @@ function isAveraging(operator: NodeProto, graph: GraphProto): boolean {
   return operator.opType === 'GlobalAveragePool' || operator.opType === 'AveragePool';
 }
 
+/** Of a network whose embedding is not the mean of a map of features. */
+export class NoFeatureMapError extends LastlayerError {
+  override name = 'NoFeatureMapError';
+}
+
 /** @param reason why the embedding is not the mean of a map */
-export function noFeatureMap(path: string, reason: string): LastlayerError {
-  return new LastlayerError(
+export function noFeatureMap(path: string, reason: string): NoFeatureMapError {
+  return new NoFeatureMapError(
     `${path} has no feature map, so it cannot be shown where a class is seen: ${reason}, and is not the mean of a map of ` +
       'features. Networks that end in average pooling have one, such as ResNets.',
   );
