@@ -59,7 +59,10 @@ export interface Region {
 }
 
 /** The part of a picture that the backbone sees: the center crop. @param original the picture's size, upright */
-export function seenRegion(original: { width: number; height: number }, { resize, crop }: Transform): Region {
+export function seenRegion(
+  original: { width: number; height: number },
+  { resize, crop }: Pick<Transform, 'resize' | 'crop'>,
+): Region {
   const resized = resizedSize(original.width, original.height, resize);
   const [across, down] = [original.width / resized.width, original.height / resized.height];
   return {

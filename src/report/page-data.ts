@@ -9,6 +9,16 @@ export interface PageData {
   cells: Readonly<Record<string, readonly number[]>>;
   /** The picture of each point of the maps; indices into `pictures`. */
   points: readonly number[];
+  /** How the heat maps of pictures are drawn, if there are any: what the network sees of a picture. */
+  heat: { seen: { resize: number; crop: number } } | null;
+}
+
+/** Where a label was seen in a picture. */
+export interface HeatData {
+  label: string;
+  rows: number;
+  /** A byte for each place, row after row, in base64; 255 is the last colour. */
+  bytes: string;
 }
 
 export interface ListedPicture {

@@ -9,6 +9,7 @@ import { comparisonSection } from './comparison.js';
 import { confusionSection } from './confusion.js';
 import { mapSection, type EmbeddingMap } from './embedding-map.js';
 import { trainingMetrics, type EvaluatedPicture, type ReportEvaluation } from './evaluate.js';
+import type { ExplainedPictures } from './explained.js';
 import { curvesSection } from './figures.js';
 import { html, Html, scriptJson, type Section } from './html.js';
 import type { ListedPicture, PageData } from './page-data.js';
@@ -33,6 +34,8 @@ interface PageContent {
   maps: readonly EmbeddingMap[];
   check: DataCheck;
   files: PictureFiles;
+  /** Undefined if that is not wanted; the reason if it cannot be done. */
+  explained: ExplainedPictures | { reason: string } | undefined;
   /** Paths of the pictures in galleries. */
   inGalleries: ReadonlySet<string>;
   /** Names and values on how the report was made. */
@@ -41,7 +44,7 @@ interface PageContent {
 
 /** The report as one HTML file. It needs no other file, and its policy lets it load none. */
 export async function page(content: PageContent): Promise<string> {
-  const { head, evaluation, comparison, shown, maps, check, files, inGalleries, about } = content;
+  const { head, evaluation, comparison, shown, maps, check, files, explained, inGalleries, about } = content;
   const { labels } = head;
   const training = trainingMetrics(head);
   const list = new PictureList(head, files, inGalleries);
@@ -55,9 +58,9 @@ export async function page(content: PageContent): Promise<string> {
     ...(evaluation.kind === 'softmax' ? [confusionSection(evaluation.result.confusion, labels)] : []),
     labelsSection(evaluation, head),
     certaintySection(thresholds, head.kind),
-    topLossesSection(shown.topLosses, labels, files),
-    leastCertainSection(shown.leastCertain, labels, files),
-    ...(head.unknown ? [leastTypicalSection(shown.leastTypical, evaluation.pictures, head, files)] : []),
+    topLossesSection(shown.topLosses, labels, files, explained),
+    leastCertainSection(shown.leastCertain, labels, files, explained),
+    ...(head.unknown ? [leastTypicalSection(shown.leastTypical, evaluation.pictures, head, files, explained)] : []),
     curvesSection(evaluation, head, training),
     mapSection(maps, mapped, list.labels, evaluation.pictures.length),
     findingsSection(check, files),
@@ -72,7 +75,10 @@ export async function page(content: PageContent): Promise<string> {
     footer:
       `${count(files.count)} of ${count(check.pictures.length)} pictures are in this file, as thumbnails. It works offline. ` +
       'Paths open the pictures where the report lies beside them.',
-    data: { thresholds, labels: list.labels, pictures: list.pictures, cells: Object.fromEntries(cells), points },
+    data: {
+      ...{ thresholds, labels: list.labels, pictures: list.pictures, cells: Object.fromEntries(cells), points },
+      heat: explained && 'seen' in explained ? { seen: explained.seen } : null,
+    },
   });
 }
 

@@ -10,6 +10,7 @@ import { ownVersion } from '../util/version.js';
 import { shownChanges } from './comparison.js';
 import { mapEmbeddings } from './embedding-map.js';
 import { evaluateForReport } from './evaluate.js';
+import { explainPictures } from './explained.js';
 import { page } from './page.js';
 import { choosePictures, makeThumbnails, pathsOf, PictureFiles } from './pictures.js';
 import { shownFindings } from './sections.js';
@@ -21,6 +22,8 @@ export interface ReportOptions extends Omit<Selection, 'model'> {
   compare?: string | undefined;
   /** Folder that the report will lie in, for links to the pictures. @default no links */
   folder?: string | undefined;
+  /** Whether to show where the classes were seen, in mistakes and the least certain pictures. It runs the backbone. @default true */
+  explain?: boolean | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((state: string) => void) | undefined;
 }
@@ -50,7 +53,7 @@ export interface Report {
  * @throws the signal's reason, once it aborts
  */
 export async function makeReport(options: ReportOptions): Promise<Report> {
-  const { head: file, compare, folder, store, signal, onProgress, ...rest } = options;
+  const { head: file, compare, folder, explain = true, store, signal, onProgress, ...rest } = options;
   const head = await loadHead(file);
   return withDatasetEmbeddings({ ...rest, store, model: head.modelId }, async (stored) => {
     const { record, source } = stored;
@@ -81,6 +84,17 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
     const thumbnails = await makeThumbnails({ inGalleries, others: paths.others }, signal, (done, total) => {
       onProgress?.(`thumbnails, ${done} of ${total}`);
     });
+    const explained = explain
+      ? await explainPictures(file, head, shown, {
+          signal,
+          onProgress: (done, total) => {
+            onProgress?.(`where the classes were seen, ${done} of ${total}`);
+          },
+        })
+      : undefined;
+    if (explained && 'reason' in explained) {
+      options.onNotice?.(`The report does not show where the classes were seen. ${explained.reason}`);
+    }
     const files = new PictureFiles(thumbnails, record.dataset, folder);
     const about: [string, string][] = [
       ['data set', `${record.dataset} (${record.layout})`],
@@ -100,6 +114,7 @@ export async function makeReport(options: ReportOptions): Promise<Report> {
         maps,
         check,
         files,
+        explained,
         inGalleries: new Set(inGalleries),
         about,
       }),

@@ -7,6 +7,8 @@ import { sum } from '../util/math.js';
 import { count, htmlInterval as interval, htmlPercent as percent, sentence, time } from '../util/format.js';
 import type { EvaluatedPicture, ReportEvaluation, TrainingMetrics } from './evaluate.js';
 import { breakable, definitions, html, table, type Html, type Section } from './html.js';
+import { type ExplainedPictures, heatData, heatSwitch, mappedLabels } from './explained.js';
+import type { HeatData } from './page-data.js';
 import { isRight, type LossGroup, type PictureFiles } from './pictures.js';
 import { typicalityText } from './typicality.js';
 
@@ -144,11 +146,15 @@ export function labelsSection({ kind, result }: ReportEvaluation, { thresholds }
   };
 }
 
+/** Where classes were seen, or why that is not known; undefined if it is not wanted. */
+type Explained = ExplainedPictures | { reason: string } | undefined;
+
 /** The most confident mistakes. */
 export function topLossesSection(
   groups: readonly LossGroup[],
   labels: readonly string[],
   files: PictureFiles,
+  explained: Explained,
 ): Section {
   return {
     id: 'top-losses',
@@ -156,8 +162,9 @@ export function topLossesSection(
     content: html`<p>
         ${groups.length === 0 ? 'There are no mistakes.' : 'The most confident mistakes. Wrong labels show up here first, then what the backbone cannot distinguish.'}
       </p>
+      ${groups.length === 0 ? undefined : heatSwitch(explained)}
       ${groups.map(({ label, mistakes, pictures }) => {
-        const cards = pictures.map((picture) => card(picture, labels, files, label));
+        const cards = pictures.map((picture) => card(picture, labels, files, explained, label));
         const heading =
           label === undefined
             ? undefined
@@ -174,13 +181,15 @@ export function leastCertainSection(
   pictures: readonly EvaluatedPicture[],
   labels: readonly string[],
   files: PictureFiles,
+  explained: Explained,
 ): Section {
   return {
     id: 'least-certain',
     title: 'Least certain',
     content: html`<p>More pictures like these would improve the head the most.</p>
+      ${heatSwitch(explained)}
       <ul class="gallery">
-        ${pictures.map((picture) => card(picture, labels, files))}
+        ${pictures.map((picture) => card(picture, labels, files, explained))}
       </ul>`,
   };
 }
@@ -191,6 +200,7 @@ export function leastTypicalSection(
   all: readonly EvaluatedPicture[],
   { labels, unknown: rule }: Head,
   files: PictureFiles,
+  explained: Explained,
 ): Section {
   const [right, wrong] = [all.filter(isRight), all.filter((picture) => !isRight(picture))];
   const flagged = (some: readonly EvaluatedPicture[]) =>
@@ -206,21 +216,29 @@ export function leastTypicalSection(
         The typicality of a picture is the share of the training pictures, of those predicted right in cross-validation,
         that are less typical of the classes. ${below} Pictures of other things and odd views show up here first.
       </p>
+      ${heatSwitch(explained)}
       <ul class="gallery">
-        ${pictures.map((picture) => card(picture, labels, files))}
+        ${pictures.map((picture) => card(picture, labels, files, explained))}
       </ul>`,
   };
 }
 
 /** A picture and its prediction, or whether that has the one label. */
-function card(picture: EvaluatedPicture, labels: readonly string[], files: PictureFiles, label?: number): Html {
+function card(
+  picture: EvaluatedPicture,
+  labels: readonly string[],
+  files: PictureFiles,
+  explained: Explained,
+  label?: number,
+): Html {
   const { path, predicted, certainty, typicality, unknown, probabilities } = picture;
   const truth = labelText(picture.labels, labels);
   const isOne = picture.labels.length === 1 && predicted.length === 1;
   const names = [...new Set([...picture.labels, ...predicted])].map((n) => labels[n]!);
+  const heat = explained && 'maps' in explained ? heatData(explained, path, mappedLabels(picture, label), labels) : [];
   const typical = typicalityText(typicality, unknown);
   return html`<li data-labels="${JSON.stringify(names)}">
-    ${image(files, path, truth)}
+    ${image(files, path, truth, heat)}
     <b>${truth}</b>
     ${
       label !== undefined
@@ -244,7 +262,7 @@ export function labelText(indices: readonly number[], labels: readonly string[])
 }
 
 /** A thumbnail that can be enlarged, or what stands for one that is missing. */
-export function image(files: PictureFiles, path: string, text: string): Html {
+export function image(files: PictureFiles, path: string, text: string, heat: readonly HeatData[] = []): Html {
   const source = files.thumbnailOf(path);
   return source === undefined
     ? html`<span class="missing">no picture</span>`
@@ -254,6 +272,7 @@ export function image(files: PictureFiles, path: string, text: string): Html {
         aria-haspopup="dialog"
         data-path="${path}"
         data-href="${files.hrefOf(path) ?? ''}"
+        ${heat.length === 0 ? undefined : html`data-heat="${JSON.stringify(heat)}"`}
       >
         <img src="${source}" alt="${text}: ${files.nameOf(path)}" loading="lazy" />
       </button>`;

@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -19,6 +19,8 @@ const lists = join(root, 'lists.html');
 const picky = join(root, 'picky.html');
 /** Anything but data, places in the page, and links to files beside it. */
 const LOADED = /(?<!<a class="path")\s(src|href)="(?!data:|#)[^"]*"|\shref="[a-z]+:\/\/[^"]*"/g;
+/** The backbone's file. */
+let small: string;
 const evil = '<img src=x onerror=alert(1)>"\'&';
 
 async function run(...args: string[]) {
@@ -39,6 +41,8 @@ beforeAll(async () => {
   });
   await writeFile(join(root, 'data.csv'), ['path,label,split', ...rows].join('\n'));
   await writeLists(paths);
+  const fetched = await run('fetch-model', '--from', 'small.onnx', '--name', 'small', '--json');
+  ({ path: small } = JSON.parse(fetched.stdout) as { path: string });
   for (const args of [
     ['embed', 'data.csv', '--model', 'small.onnx'],
     ['train-head', '--learning-curve'],
@@ -160,7 +164,6 @@ test('a head of another network is refused', async () => {
 });
 
 test('--compare adds a section with the verdict and the pictures that changed', async () => {
-  await run('fetch-model', '--from', 'small.onnx', '--name', 'small');
   expect((await run('train-head', '--l2', '1000', '--out', 'stiff.safetensors')).code).toBe(0);
   const { code, stdout } = await run('report', '--compare', 'stiff.safetensors', '--out', 'compared.html', '--json');
   expect(code).toBe(0);
@@ -172,6 +175,37 @@ test('--compare adds a section with the verdict and the pictures that changed', 
   expect(comparison.changed.length).toBeGreaterThan(0);
   expect(section.match(/<img src="data:/g)).toHaveLength(comparison.changed.length);
   expect(section).not.toContain('<img src=x');
+});
+
+describe('where the classes were seen', () => {
+  it('is in the report for mistakes and the least certain pictures, unless it is not wanted', async () => {
+    const html = await readFile(file, 'utf8');
+    const [, losses = ''] = /<section id="top-losses">(.*?)<\/section>/s.exec(html) ?? [];
+    const maps = [...losses.matchAll(/data-heat="([^"]*)"/g)].map(
+      ([, text = '']) => JSON.parse(text.replaceAll('&quot;', '"')) as { label: string; rows: number; bytes: string }[],
+    );
+    expect(maps.length).toBeGreaterThan(0);
+    expect(maps).toHaveLength(losses.match(/<img /g)?.length ?? NaN);
+    for (const ofPicture of maps) {
+      // What was predicted, and what is true.
+      expect(new Set(ofPicture.map(({ label }) => label)).size).toBe(2);
+      for (const { rows, bytes } of ofPicture) {
+        expect(rows).toBe(55);
+        expect(Buffer.from(bytes, 'base64')).toHaveLength(55 ** 2);
+      }
+    }
+    expect((await run('report', '--no-explain', '--out', 'without.html')).code).toBe(0);
+    expect(await readFile(join(root, 'without.html'), 'utf8')).not.toContain('data-heat="');
+  });
+
+  it('is missing with the reason where the backbone is not there', async () => {
+    await rename(small, `${small}.away`);
+    const { code, stderr } = await run('report', '--out', 'away.html');
+    await rename(`${small}.away`, small);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/The report does not show where the classes were seen\. /);
+    expect(await readFile(join(root, 'away.html'), 'utf8')).toContain('Where the classes were seen is not shown.');
+  });
 });
 
 describe('on a head of any number of labels', () => {
@@ -281,6 +315,29 @@ describeWithBrowser('in a browser', () => {
       seen.add(await shown());
     }
     expect(seen.size).toBeGreaterThan(1);
+    await page.close();
+  });
+
+  it('a switch shows where the classes were seen, also enlarged, under the policy of the page itself', async () => {
+    const page = await open({ bypassCSP: false });
+    await page.locator('#least-certain .show-heat').check();
+    expect(await page.locator('#top-losses .show-heat').isChecked()).toBe(true);
+    expect(await page.locator('#top-losses .colours').isVisible()).toBe(true);
+    const first = page.locator('#top-losses li').first();
+    const canvas = first.locator('canvas[aria-label]');
+    await canvas.waitFor();
+    expect(await first.locator('img').isVisible()).toBe(false);
+    const pixels = () => canvas.evaluate((found) => (found as unknown as { toDataURL(): string }).toDataURL());
+    const before = await pixels();
+    await first.locator('.classes button[aria-pressed=false]').click();
+    expect(await pixels()).not.toBe(before);
+    await first.locator('.enlarge').click();
+    expect(await page.locator('#enlarged img').getAttribute('src')).toBe(await pixels());
+    await page.keyboard.press('Escape');
+    await page.locator('#top-losses .show-heat').uncheck();
+    expect(await first.locator('img').isVisible()).toBe(true);
+    expect(await canvas.isVisible()).toBe(false);
+    expect(complaints).toEqual([]);
     await page.close();
   });
 

@@ -3,12 +3,13 @@ import type { ListedPicture, PageData } from '../../report/page-data.js';
 import { quantity } from '../../util/format.js';
 import { find, make } from '../dom.js';
 import { filterPictures } from './filter.js';
+import { showHeat } from './heat.js';
 import { followSections } from './navigation.js';
 import { card, closeOnBackdrop, enlargePictures } from './pictures.js';
 import { hintAtScrolling, sortTables } from './tables.js';
 import { followThreshold } from './threshold.js';
 
-const { thresholds, labels, pictures, cells, points } = JSON.parse(
+const { thresholds, labels, pictures, cells, points, heat } = JSON.parse(
   find('pictures', HTMLScriptElement).text,
 ) as PageData;
 
@@ -21,6 +22,7 @@ const DIRECTIONS: Partial<Record<string, readonly [number, number]>> = {
 
 openCells();
 enlargePictures();
+showHeat(heat);
 followThreshold(thresholds);
 sortTables();
 filterPictures();

@@ -68,8 +68,9 @@ export function enlargePictures(): void {
     );
     const name = make('code', path);
     title!.textContent = texts.join(' · ');
-    (img as HTMLImageElement).src = shown.src;
-    (img as HTMLImageElement).alt = shown.alt;
+    const canvas = button.querySelector<HTMLCanvasElement>('canvas:not([hidden])');
+    (img as HTMLImageElement).src = canvas?.toDataURL() ?? shown.src;
+    (img as HTMLImageElement).alt = canvas?.getAttribute('aria-label') ?? shown.alt;
     link!.replaceChildren(name);
     if (button.dataset.href) {
       const open = make('a', 'Open the file');
