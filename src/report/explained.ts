@@ -86,11 +86,12 @@ export function heatSwitch(explained: ExplainedPictures | { reason: string } | u
   if ('reason' in explained) {
     return html`<p class="screen"><small>Where the classes were seen is not shown. ${explained.reason}</small></p>`;
   }
+  if (explained.maps.size === 0) return undefined;
   const stops = Array.from({ length: 17 }, (_, i) => `rgb(${heatColour(i / 16).join()})`);
   return html`<div class="heat screen">
     <label><input type="checkbox" class="show-heat" /> Show where the classes were seen</label>
     <p class="colours" hidden>
-      <span>share of the logit: 0 or less</span>
+      <span>share: 0 or less</span>
       <i style="background:linear-gradient(to right,${stops.join()})"></i>
       <span>${explained.scale} or more</span>
       <small>
