@@ -7,10 +7,6 @@ import torch.nn.functional as F
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
 DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 
-# Colours are told apart by cells of the RGB cube, of so many levels of each channel.
-LEVELS = 4
-COLOURS = LEVELS**3
-
 
 def middle(pictures, size):
     """The middle of pictures [n, h, w, 3]: [n, size, size, 3]."""
@@ -43,14 +39,6 @@ def augment(pictures, size, generator, smallest=0.15):
     x[blurry] = F.avg_pool2d(F.pad(x[blurry], (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     x = x.clamp_(0, 1).sub_(MEAN.to(device)).div_(DEVIATION.to(device))
     return x.contiguous(memory_format=torch.channels_last)
-
-
-def colour_shares(x):
-    """The part of each crop's pixels that every cell of the RGB cube has: of [n, 3, h, w], normalised, [n, COLOURS]."""
-    level = ((x * DEVIATION.to(x.device) + MEAN.to(x.device)) * LEVELS).long().clamp_(0, LEVELS - 1)
-    cell = ((level[:, 0] * LEVELS + level[:, 1]) * LEVELS + level[:, 2]).flatten(1)
-    shares = torch.zeros(len(x), COLOURS, device=x.device)
-    return shares.scatter_add_(1, cell, torch.full(cell.shape, 1 / cell.shape[1], device=x.device))
 
 
 def recolouring(means, uniform):

@@ -11,13 +11,16 @@ import { resNetGraph } from '../../src/backbone/resnet.js';
 import { sha256OfFile } from '../../src/util/files.js';
 import { count, existingPath, run, script } from '../support/script.js';
 
+/** Ours, and that of torchvision, whose weights taught the student; its notice lies beside the model. */
+const LICENCE = 'MIT AND BSD-3-Clause';
+
 export const command = script(
   'pretrain-convert',
-  `Make the bundled backbone from the state_dict that train.py wrote: fold BatchNorm, quantize to int8, and write
+  `Make the bundled backbone from the state_dict that distil.py wrote: fold BatchNorm, quantize to int8, and write
 models/${BUNDLED}.onnx with its card.`,
   ['backbone.pth --calibrate calibration --notes notes.json'],
 )
-  .argument('<checkpoint>', 'state_dict that train.py wrote', existingPath)
+  .argument('<checkpoint>', 'state_dict that distil.py wrote', existingPath)
   .requiredOption('--calibrate <folder>', 'drawn pictures that give the ranges for int8', existingPath)
   .requiredOption('--notes <file>', 'JSON object for `training` in the card: origin and scores', existingPath)
   .option('--pictures <n>', 'pictures to calibrate on', count, 128)
@@ -40,7 +43,7 @@ async function convert(checkpoint: string, { calibrate, notes, pictures }: Optio
       BUNDLED.replace('.int8', ''),
     );
     const model = { ...describeModel(graph, path), width: 512 };
-    await writeModel(path, model, { source: basename(checkpoint), licence: 'MIT' });
+    await writeModel(path, model, { source: basename(checkpoint), licence: LICENCE });
     const training = JSON.parse(await readFile(notes, 'utf8')) as object;
     const { card, calibratedOn } = await quantizeBackbone(new Backbone(model, path), calibrate, {
       out: BUNDLED_PATH,
@@ -49,7 +52,7 @@ async function convert(checkpoint: string, { calibrate, notes, pictures }: Optio
     });
     const described = {
       ...card,
-      source: `scripts/pretrain, calibrated on ${calibratedOn.length} drawn pictures`,
+      source: `scripts/pretrain, distilled from a ResNet-18 with ImageNet weights, calibrated on ${calibratedOn.length} drawn pictures`,
       sourceSha256: await sha256OfFile(checkpoint),
       training,
     };

@@ -24,22 +24,21 @@ def draw_chunk(job):
     """Draw scenes first … first + count - 1 into rows start … of the array, or into PNG files."""
     seed, classes, size, out, png, start, first, count = job
     catalogue = Catalogue.create(seed, classes, classes)
-    labels = np.empty((count, 3), np.int32)
     target = None if png else np.load(f"{out}.npy", mmap_mode="r+")
     for i in range(count):
-        picture, labels[i] = draw_scene(catalogue, first + start + i, size)
+        picture = draw_scene(catalogue, first + start + i, size)
         if png:
             from PIL import Image
 
             Image.fromarray(picture).save(Path(png) / f"{first + start + i:07d}.png")
         else:
             target[start + i] = picture
-    return start, labels
+    return start + count
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", help="writes OUT.npy, uint8 [count, size, size, 3], and OUT.labels.npy, int32 [count, 3]")
+    parser.add_argument("--out", help="writes OUT.npy, uint8 [count, size, size, 3]")
     parser.add_argument("--png", help="writes PNG files into this folder instead")
     parser.add_argument("--count", type=int, default=36000)
     parser.add_argument("--size", type=int, default=128)
@@ -51,7 +50,6 @@ def main():
     if bool(options.out) == bool(options.png):
         parser.error("give either --out or --png")
 
-    labels = np.empty((options.count, 3), np.int32)
     if options.png:
         Path(options.png).mkdir(parents=True, exist_ok=True)
     else:
@@ -62,11 +60,8 @@ def main():
         for start in range(0, options.count, CHUNK)
     ]
     with Pool(options.workers) as pool:
-        for start, part in pool.imap_unordered(draw_chunk, jobs):
-            labels[start : start + len(part)] = part
-            print(f"{start + len(part)} of {options.count}", flush=True)
-    if options.out:
-        np.save(f"{options.out}.labels.npy", labels)
+        for end in pool.imap_unordered(draw_chunk, jobs):
+            print(f"{end} of {options.count}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,4 @@
-"""Scenes: a background, a main object, smaller things around it, light and a camera.
-
-The labels of a scene are the shape class and the texture class of its main object and the texture class of its
-background; -1 where there is no main object.
-"""
+"""Scenes: a background, a main object, smaller things around it, light and a camera."""
 
 from dataclasses import dataclass
 
@@ -59,7 +55,7 @@ def paste(picture, shape, colours, rng, scale):
 
 
 def draw_scene(catalogue, index, size):
-    """Scene number `index`: uint8 [size, size, 3] and labels (shape, texture, background)."""
+    """Scene number `index`: uint8 [size, size, 3]."""
     rng = np.random.default_rng([catalogue.seed, 3, index])
     pick = lambda classes: int(rng.integers(len(classes)))
     background, texture, shape = pick(catalogue.textures), pick(catalogue.textures), pick(catalogue.shapes)
@@ -75,9 +71,7 @@ def draw_scene(catalogue, index, size):
     if rng.random() < 0.85:
         colours, _ = render(catalogue.textures[texture], rng, size)
         picture = paste(picture, catalogue.shapes[shape], colours, rng, rng.uniform(0.25, 0.55))
-    else:
-        shape = texture = -1
-    return camera(picture, rng), (shape, texture, background)
+    return camera(picture, rng)
 
 
 def camera(picture, rng):
