@@ -33,7 +33,7 @@ interface Run {
 }
 
 /** The backbone that ships with the package, and its card. */
-const BUNDLED = ['models/resnet18-bundled.int8.json', 'models/resnet18-bundled.int8.onnx'];
+const BUNDLED = ['LICENSE', 'json', 'onnx'].map((ending) => `models/resnet18-bundled.int8.${ending}`);
 
 const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Manifest;
 const clone = await temporaryFolder();

@@ -3,8 +3,7 @@
     python distil.py --teacher resnet18.pth --pictures p192 --held-out held --out a --way blocks --steps 400
     python distil.py --teacher resnet18.pth --pictures p192 --held-out held --out b --init a.checkpoint --way whole --steps 400
 
-The ways: `blocks` trains each block alone, on the teacher's features; `whole` trains the network on what it makes of the
-pictures itself; `solve` fits the last convolutions of each block by least squares, on as many steps' pictures as --steps says.
+The ways: `blocks` trains each block alone, on the teacher's features; `whole` trains the network on pictures.
 Writes OUT.checkpoint (to go on with: --resume) and, at the end, OUT.pth, a state_dict as torchvision saves it.
 """
 
@@ -29,9 +28,6 @@ from optimiser import Optimiser
 # The part of a step's pictures that each part of the network learns from, where it learns alone: early parts have few
 # weights and many places in a picture.
 SHARES = (1 / 8, 1 / 8, 1 / 8, 1 / 4, 1 / 4, 1 / 2, 1 / 2, 1, 1)
-
-# Views of the least squares are those of steps that no training reaches.
-SOLVE_SEED = 10**6
 
 
 class Run:
@@ -90,8 +86,18 @@ class Run:
                 self.scale(part.conv1, x, torch.ones(len(part.conv1.bias)))
                 self.scale(part.conv2, F.relu(part.conv1(x)), 0.5 * variance.sqrt())
             else:
-                self.fit(part, x, target)
+                self.fit_stem(part.conv1, x, target)
             x = teacher.after(target)
+
+    def fit_stem(self, conv, x, target):
+        inputs = F.unfold(x, conv.kernel_size, padding=conv.padding, stride=conv.stride)
+        inputs = torch.cat([inputs, torch.ones_like(inputs[:, :1])], 1).transpose(1, 2).flatten(0, 1)
+        gram = self.mean_of(inputs.T @ inputs).double()
+        moments = self.mean_of(inputs.T @ target.flatten(2).transpose(1, 2).flatten(0, 1)).double()
+        gram.diagonal().add_(1e-4 * gram.diagonal().mean())
+        fitted = torch.linalg.solve(gram, moments).float().T
+        conv.weight.copy_(fitted[:, :-1].view(conv.weight.shape))
+        conv.bias.copy_(fitted[:, -1])
 
     def scale(self, conv, x, deviation):
         """Let the outputs of a convolution on x have mean 0 and this deviation."""
@@ -167,36 +173,6 @@ class Run:
         return {name: loss.item() for name, loss in losses.items()}
 
     @torch.no_grad()
-    def solve(self):
-        """Set the last convolutions of each part, one part after another, to what brings the student's output nearest to the
-        teacher's, by least squares, on what the parts before give it."""
-        x = torch.cat([self.views(SOLVE_SEED + i).bfloat16() for i in range(self.options.steps)])
-        wanted = x
-        for number, (student, teacher) in enumerate(zip(self.student.parts, self.teacher.network.parts)):
-            target = in_batches(teacher, wanted)
-            some = math.ceil(len(x) * SHARES[number])
-            self.fit(student, x[:some], target[:some])
-            x = in_batches(lambda part: student.after(student(part)), x)
-            wanted = in_batches(teacher.after, target)
-
-    def fit(self, part, x, target):
-        """Least squares for what a part's last convolutions leave of the target, with a penalty on their change."""
-        gram = moments = 0
-        for some, wanted in zip(x.split(32), target.split(32)):
-            columns = part.last_inputs(some)
-            inputs = torch.cat([*columns.values(), torch.ones_like(next(iter(columns.values()))[:, :1])], 1)
-            inputs = inputs.float().transpose(1, 2).flatten(0, 1)
-            error = (wanted - part(some)).float().flatten(2).transpose(1, 2).flatten(0, 1)
-            gram, moments = gram + inputs.T @ inputs, moments + inputs.T @ error
-        gram, moments = self.mean_of(gram).double(), self.mean_of(moments).double()
-        gram.diagonal().add_(self.options.ridge * gram.diagonal().mean())
-        change = torch.linalg.solve(gram, moments).float().T
-        *parts, bias = change.split([*(values.shape[1] for values in columns.values()), 1], 1)
-        for conv, values in zip(columns, parts):
-            conv.weight += values.view(conv.weight.shape)
-        next(iter(columns)).bias += bias[:, 0]
-
-    @torch.no_grad()
     def judge(self):
         """On held-out scenes: the part of the variance of each part's output, and of the features, that the student as a whole
         misses, and how often its features give the same class as the teacher's."""
@@ -235,10 +211,6 @@ class Run:
         self.step, self.elapsed = state["step"], state["elapsed"]
 
 
-def in_batches(function, x):
-    return torch.cat([function(part) for part in x.split(32)])
-
-
 def variance(maps):
     """The variance of each channel of [n, channels] or [n, channels, h, w], not below a twentieth of the mean: some are all but dead."""
     values = maps.transpose(0, 1).flatten(1).var(1)
@@ -255,9 +227,6 @@ def work(rank, options):
     before, saved = time.monotonic() - run.elapsed, time.monotonic()
     tell = lambda what, values: rank == 0 and print(what, *(f"{name} {value:.3f}" for name, value in values.items()), flush=True)
     tell(f"step {run.step}  held out ", run.judge())
-    if options.way == "solve":
-        run.solve()
-        run.step = options.steps
     while run.step < options.steps and run.step != options.until:
         losses = run.train_step()
         run.elapsed = time.monotonic() - before
@@ -290,14 +259,13 @@ def parse():
     parser.add_argument("--pictures", required=True, help="what draw.py --out wrote")
     parser.add_argument("--held-out", required=True, help="the same, of other classes: what the student is judged by")
     parser.add_argument("--out", required=True)
-    parser.add_argument("--way", choices=("blocks", "whole", "solve"), required=True, help="see above")
+    parser.add_argument("--way", choices=("blocks", "whole"), required=True, help="see above")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--until", type=int, help="stop after this step of the --steps, as if broken off there")
     parser.add_argument("--resolution", type=int, default=128)
     parser.add_argument("--batch", type=int, default=96, help="views a step")
     parser.add_argument("--smallest", type=float, default=0.15, help="the smallest crop, as a part of the picture")
     parser.add_argument("--gains", type=float, default=0.3, help="of the features that blocks are trained on, as a deviation of the logarithm")
-    parser.add_argument("--ridge", type=float, default=1e-4, help="of the least squares, as a part of the mean square of their inputs")
     parser.add_argument("--lr", type=float, default=0.03, help="the largest step, as a part of a filter bank's length")
     parser.add_argument("--lr-end", type=float, default=0.0, help="where the rate ends, along a cosine")
     parser.add_argument("--warmup", type=int, default=20, help="steps with a rising rate")

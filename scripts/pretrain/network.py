@@ -22,10 +22,6 @@ class Stem(nn.Module):
     def forward(self, x):
         return self.conv1(x)
 
-    def last_inputs(self, x):
-        """By convolution that adds to the output, what it gets at each place: [n, weights of an output, places]."""
-        return {self.conv1: F.unfold(x, 7, padding=3, stride=2)}
-
     def after(self, z):
         """What the next part gets: [n, 64, h / 4, w / 4] of a picture [n, 3, h, w]."""
         return F.max_pool2d(F.relu(z), 3, 2, 1)
@@ -43,11 +39,6 @@ class Block(nn.Module):
 
     def forward(self, x):
         return self.conv2(F.relu(self.conv1(x))) + self.shortcut(x)
-
-    def last_inputs(self, x):
-        """As of the stem."""
-        inputs = {self.conv2: F.unfold(F.relu(self.conv1(x)), 3, padding=1)}
-        return inputs if isinstance(self.shortcut, nn.Identity) else {**inputs, self.shortcut: x[:, :, ::2, ::2].flatten(2)}
 
     def after(self, z):
         return F.relu(z)

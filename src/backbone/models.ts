@@ -8,7 +8,7 @@ import { type ModelCard, type Provenance, readCard, writeModel } from './model-c
 import { type Model, readModel } from './model.js';
 import { TORCHVISION_MODELS } from './torchvision.js';
 
-/** Name of the backbone that ships with the project, pretrained on generated pictures; see models/README.md. */
+/** Name of the backbone that ships with the project, distilled on generated pictures; see models/README.md. */
 export const BUNDLED = 'resnet18-bundled.int8';
 
 /** Its file, which is part of the package. */

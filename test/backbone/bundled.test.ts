@@ -18,9 +18,16 @@ describe('the bundled backbone', () => {
     const sha256 = createHash('sha256').update(file).digest('hex');
     const card: unknown = JSON.parse(readFileSync(BUNDLED_PATH.replace(/\.onnx$/, '.json'), 'utf8'));
     expect(card).toMatchObject({
-      ...{ file: 'resnet18-bundled.int8.onnx', sha256, id: bundled.id, licence: 'MIT', pretrained: true },
+      ...{
+        file: 'resnet18-bundled.int8.onnx',
+        sha256,
+        id: bundled.id,
+        licence: 'MIT AND BSD-3-Clause',
+        pretrained: true,
+      },
       ...{ featureWidth: 512, transform: bundled.transform },
       training: {
+        teacher: expect.stringMatching(/ImageNet/) as unknown,
         pictures: expect.stringMatching(/generated/) as unknown,
         scores: {
           'hymenoptera, 245 + 153 pictures': {
