@@ -16,6 +16,7 @@ const LAYERS = [
   'export',
   'report',
   'server',
+  'label',
   'browser',
   'cli',
 ];
