@@ -16,10 +16,10 @@
  * | `GET /api/similar/ID?count=N`    |                     | {@link SimilarAnswer}, the most similar first     |
  * | `GET /thumbnails/ID`             |                     | WebP, 256 pixels on its longer side               |
  * | `GET /pictures/ID`               |                     | the picture, upright, in a form that browsers show |
- * | `POST /api/pictures`             | multipart files; `label`, `folder` fields | {@link AddAnswer}           |
+ * | `POST /api/pictures?label=&id=`  | multipart files     | {@link AddAnswer}; without `label`, unlabelled    |
  * | `POST /api/save`                 |                     | {@link SaveAnswer}: manifest and head are written |
  *
- * Errors are `{ error: { code, message } }`, as those of `serve`.
+ * Errors are `{ error: { code, message } }`, as those of `serve`. The page's script, style sheet and icon need no token.
  */
 
 /** A picture's number: its place in the columns. It never changes within a session; new pictures come behind. */
@@ -49,10 +49,13 @@ export interface Session {
   canRedo: boolean;
 }
 
+/** A class keeps its place among the classes until the server stops, so that indices go on to mean the same. */
 export interface ClassInfo {
   name: string;
   /** Pictures that have it; those left out do not count. */
   count: number;
+  /** Whether it was removed or merged into another: no picture has it, and it is not to be shown. */
+  removed: boolean;
 }
 
 /** A column for each property; [pictures] each. */
@@ -61,6 +64,8 @@ export interface PictureColumns {
   name: readonly string[];
   /** Indices into `classes`: of the label, or of all labels; empty if it has none. */
   labels: readonly (readonly number[])[];
+  /** Whether somebody has said what is in it. In a data set with lists of labels, that may be none of them. */
+  labelled: readonly boolean[];
   split: readonly ('train' | 'val' | 'test' | null)[];
   leftOut: readonly boolean[];
   /** Upright, in pixels; 0 if the picture cannot be read. */
@@ -79,7 +84,10 @@ export type Action =
   /** Leaves pictures out of the data set, or takes them back in. Nothing is deleted. */
   | { kind: 'leave-out'; pictures: readonly PictureId[]; out: boolean }
   | { kind: 'split'; pictures: readonly PictureId[]; split: 'train' | 'val' | 'test' | null }
-  /** Says that the labels of pictures are right: their findings of this queue are settled. */
+  /**
+   * Says that the labels of pictures are right: their findings of this queue are settled. In a data set with lists of labels, a
+   * picture without labels then counts as one that has none of them.
+   */
   | { kind: 'confirm'; pictures: readonly PictureId[]; queue: QueueName }
   | { kind: 'add-class'; name: string }
   /** To the name of another class: merges the two. */
@@ -101,27 +109,34 @@ export interface ActionAnswer {
   done: string;
 }
 
-/** What has changed. Of one `seq` after the other; a page that has missed some asks for the session anew. */
+/** A step has been taken, undone or taken again. */
+interface Stepped {
+  seq: number;
+  /** In words, as {@link ActionAnswer.done}. */
+  done: string;
+  /** The id of the action, so that a page knows its own. */
+  id: string;
+  /** All classes, if they or their counts have changed. */
+  classes: readonly ClassInfo[] | null;
+  canUndo: boolean;
+  canRedo: boolean;
+}
+
+/** What has changed. Of one `seq` after the other. */
 export type LabelEvent =
-  | {
+  | (Stepped & {
       kind: 'change';
-      seq: number;
-      /** In words, as {@link ActionAnswer.done}. */
-      done: string;
-      /** The id of the action, so that a page knows its own. */
-      id: string;
-      /** All classes, if they, their order or their counts have changed. */
-      classes: readonly ClassInfo[] | null;
       /** The pictures that have changed, and their columns from now on. */
       pictures: readonly PictureId[];
       labels: readonly (readonly number[])[];
+      labelled: readonly boolean[];
       leftOut: readonly boolean[];
       split: readonly ('train' | 'val' | 'test' | null)[];
-      canUndo: boolean;
-      canRedo: boolean;
-    }
+    })
   /** New pictures, which come behind those that are there. */
-  | { kind: 'added'; seq: number; first: PictureId; pictures: PictureColumns }
+  | (Stepped & { kind: 'added'; first: PictureId; pictures: PictureColumns })
+  /** The changes since `since` are not known any more: ask for the session anew. */
+  | { kind: 'reset' }
   | { kind: 'classifier'; classifier: ClassifierState }
   /** Long work on the server, for a progress bar; `done === total` ends it. */
   | { kind: 'progress'; task: string; done: number; total: number };
