@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import envPaths from 'env-paths';
+import { cacheFolder } from '../util/cache-folder.js';
 import { codeOf, LastlayerError, messageOf, UsageError } from '../util/errors.js';
 import { fileExists, sha256OfFile, writeWholeFile } from '../util/files.js';
 import { type ModelCard, type Provenance, readCard, writeModel } from './model-card.js';
@@ -17,13 +17,9 @@ export const BUNDLED_PATH = fileURLToPath(new URL(`../../models/${BUNDLED}.onnx`
 /** Name of the model that is used where none is chosen. */
 export const DEFAULT_NAME = 'resnet18';
 
-/**
- * Where models are written: `models` in `$LASTLAYER_HOME`, or else in the platform's cache folder for lastlayer. It does not
- * depend on the working directory.
- */
+/** Where models are written, see {@link cacheFolder}. */
 export function modelsHome(): string {
-  const { LASTLAYER_HOME: home = '' } = process.env;
-  return resolve(home === '' ? envPaths('lastlayer', { suffix: '' }).cache : home, 'models');
+  return cacheFolder('models');
 }
 
 /**

@@ -32,7 +32,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'predict',
     description: 'Classify pictures.',
-    tried: ['classify', 'infer', 'inference', 'label', 'run'],
+    tried: ['classify', 'infer', 'inference', 'run'],
     load: async () => (await import('./commands/predict.js')).predictCommand,
   },
   {
@@ -52,6 +52,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     description: 'Find duplicates, leaks, wrong labels and odd pictures in an embedded data set.',
     tried: ['check', 'clean', 'verify', 'duplicates'],
     load: async () => (await import('./commands/check-data.js')).checkDataCommand,
+  },
+  {
+    name: 'label',
+    description: 'Label, clean and add pictures on a page, with a classifier that learns from every click.',
+    tried: ['annotate', 'annotator', 'tag', 'sort', 'curate'],
+    load: async () => (await import('./commands/label.js')).labelCommand,
   },
   {
     name: 'report',

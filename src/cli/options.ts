@@ -150,6 +150,13 @@ export function aboveZero(text: string): number {
   return numberIn(text, { above: 0 });
 }
 
+/** Parses a port. */
+export function port(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value <= 65535) return value;
+  throw new InvalidArgumentError('It must be a port, from 0 to 65535.');
+}
+
 /** Parses a number of GiB above 0, into bytes. */
 export function gibibytes(text: string): number {
   return numberIn(text, { above: 0 }) * 2 ** 30;

@@ -11,7 +11,11 @@ const BACKGROUND = '#ffffff';
  * @throws {Error} if the file cannot be read or decoded
  */
 export async function thumbnailOf(path: string, side: number, quality: number): Promise<Buffer> {
-  const bytes = await readPictureFile(path);
+  return thumbnailOfBytes(await readPictureFile(path), side, quality);
+}
+
+/** {@link thumbnailOf} for the bytes of a picture. @throws {Error} if they cannot be decoded */
+export async function thumbnailOfBytes(bytes: Uint8Array, side: number, quality: number): Promise<Buffer> {
   const small = isDecodedHere(bytes) ? shrunk(bytes, side) : await rendered(bytes, side);
   return small.webp({ quality }).toBuffer();
 }

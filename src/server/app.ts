@@ -25,7 +25,12 @@ const HEADERS_TIMEOUT = 10_000;
 const PREFLIGHT_AGE = 600;
 
 /** An HTTP server without routes: timeouts, log, error answers, pages of other origins and OpenAPI description. */
-export async function createApp({ maxBody, timeout, log, cors: origins }: Settings): Promise<FastifyInstance> {
+export async function createApp({
+  maxBody,
+  timeout,
+  log,
+  cors: origins,
+}: Pick<Settings, 'maxBody' | 'timeout' | 'log' | 'cors'>): Promise<FastifyInstance> {
   const app = fastify({
     logger: log ?? false,
     logController: new LogController({ disableRequestLogging: true }),

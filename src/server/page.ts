@@ -20,11 +20,14 @@ const FILES = {
   '/icon.svg': ['image/svg+xml', 'icon.svg'],
 } as const;
 
-/** Serves the page on which people drop pictures. It needs no API key; the requests that it makes do. */
-export function addPage(app: FastifyInstance): void {
+/**
+ * Serves a page. It needs no API key; the requests that it makes do.
+ * @param folder of the page in `src/browser`
+ */
+export function addPage(app: FastifyInstance, folder: 'server' | 'label'): void {
   for (const [path, [type, file]] of Object.entries(FILES)) {
     app.get(path, { config: { open: true }, schema: { hide: true } }, async (_request, reply) => {
-      const text = await pageFile(`server/${file}`);
+      const text = await pageFile(`${folder}/${file}`);
       return reply
         .headers({
           'Content-Security-Policy': POLICY,

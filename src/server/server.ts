@@ -89,7 +89,7 @@ async function serve(
   deferContinue(app);
   restrictAccess(app, settings);
   addOperations(app, metrics, () => isReady);
-  addPage(app);
+  addPage(app, 'server');
   await addRoutes(app, { heads, pipeline, limits, metrics, similar, timeout: settings.timeout });
   app.addHook('onSend', async (_request, reply) => {
     // An idle connection would keep a stopping server waiting.

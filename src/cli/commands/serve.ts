@@ -1,5 +1,5 @@
 import { basename, extname } from 'node:path';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { DEFAULTS } from '../../server/options.js';
 import { DEFAULT_HEAD } from '../../util/defaults.js';
 import { UsageError } from '../../util/errors.js';
@@ -9,6 +9,7 @@ import {
   deviceOption,
   modelOfHeadOption,
   notNegative,
+  port,
   threadsOption,
   unknownOption,
   wholeNumber,
@@ -105,10 +106,4 @@ function scaled(flags: string, description: string, unit: number, value: number)
   return new Option(flags, description)
     .argParser((text) => wholeNumber(text) * unit)
     .default(value, String(value / unit));
-}
-
-function port(text: string): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value <= 65535) return value;
-  throw new InvalidArgumentError('It must be a port, from 0 to 65535.');
 }

@@ -1,0 +1,187 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import sharp from 'sharp';
+import { readPicture } from '../data/read.js';
+import { decodeWhole } from '../image/decode.js';
+import { createApp } from '../server/app.js';
+import { HttpError } from '../server/errors.js';
+import { isLoopback } from '../server/options.js';
+import { addPage } from '../server/page.js';
+import { cacheFolder } from '../util/cache-folder.js';
+import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
+import { sha256Of } from '../util/hash.js';
+import { withDefaults } from '../util/validate.js';
+import { DEFAULTS, type LabelOptions } from './options.js';
+import type { SaveAnswer } from './protocol.js';
+import { LabelSession } from './session.js';
+import { ThumbnailCache } from './thumbnails.js';
+
+const HOST = '127.0.0.1';
+
+/** Bytes of a request's body that is not a picture: an action on a million pictures takes 8 MB. */
+const MOST_BODY = 2 ** 24;
+
+/** Of a picture that has to be converted, in pixels. */
+const MOST_SIDE = 4096;
+
+/** How long a request may take to arrive, in ms: dropped folders are large. */
+const TIMEOUT = 600_000;
+
+/** A labelling session that a browser can open. */
+export interface RunningLabelling {
+  /** With the token that lets a browser in, e.g. `http://127.0.0.1:8081/?token=…`. */
+  url: string;
+  /** Absolute path of the manifest that is written. */
+  manifest: string;
+  /** Writes the manifest, and the head if there are enough labels. */
+  save(): Promise<SaveAnswer>;
+  /** Ends what is under way, writes the manifest, and frees everything. */
+  close(): Promise<void>;
+}
+
+/**
+ * Embeds a data set, and serves a page to label it on. Only this machine can reach it, and only who knows the address.
+ * @throws {UsageError} if an option is invalid
+ * @throws {LastlayerError} if the data set, the model, the store or the port cannot be used, or another process labels the data set
+ * @throws the signal's reason, once it aborts
+ */
+export async function startLabelling(options: LabelOptions): Promise<RunningLabelling> {
+  const settings = withDefaults(options, DEFAULTS);
+  const session = await LabelSession.open(settings);
+  const thumbnails = new ThumbnailCache(cacheFolder('thumbnails'));
+  try {
+    const token = randomBytes(24).toString('base64url');
+    const app = await createApp({ maxBody: MOST_BODY, timeout: TIMEOUT, log: undefined, cors: [] });
+    restrict(app, token);
+    addPage(app, 'label');
+    addRoutes(app, session, thumbnails);
+    const origin = await listen(app, settings.port);
+    const url = `${origin}/?token=${token}`;
+    await session.tellAddress(origin);
+    return {
+      url,
+      manifest: session.manifest,
+      save: () => session.save(),
+      close: async () => {
+        session.events.close();
+        await app.close();
+        await session.close();
+        await thumbnails.close();
+      },
+    };
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+}
+
+async function listen(app: FastifyInstance, port: number): Promise<string> {
+  try {
+    return await app.listen({ host: HOST, port });
+  } catch (error) {
+    const reason =
+      codeOf(error) === 'EADDRINUSE' ? 'Another program uses it; choose another one with --port.' : messageOf(error);
+    throw new LastlayerError(`The page cannot be served on port ${port} of ${HOST}. ${reason}`);
+  }
+}
+
+/** Lets in who knows the token, and no page of another origin. */
+function restrict(app: FastifyInstance, token: string): void {
+  const digest = Buffer.from(sha256Of(token));
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { headers, hostname, host } = request;
+    // DNS rebinding: a web page can point its own name at this machine.
+    if (!isLoopback(hostname)) {
+      throw new HttpError(
+        403,
+        'wrong_host',
+        `This page answers to ${HOST}, not to ${hostname || 'a request without Host'}.`,
+      );
+    }
+    if (headers.origin !== undefined && headers.origin !== `http://${host}`) {
+      throw new HttpError(403, 'wrong_origin', `Pages of ${headers.origin} may not use this one.`);
+    }
+    if (
+      request.routeOptions.config.open !== true &&
+      !timingSafeEqual(Buffer.from(sha256Of(tokenOf(request))), digest)
+    ) {
+      throw new HttpError(
+        401,
+        'wrong_token',
+        'The token is missing or not that of this session. Open the address that the server printed when it started.',
+      );
+    }
+    done();
+  });
+}
+
+function tokenOf({ headers, query }: FastifyRequest): string {
+  const given = headers['x-token'] ?? (query as { token?: unknown }).token;
+  return typeof given === 'string' ? given : '';
+}
+
+interface ByNumber {
+  Params: { id: string };
+}
+
+function addRoutes(app: FastifyInstance, session: LabelSession, thumbnails: ThumbnailCache): void {
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, app.getDefaultJsonParser('error', 'error'));
+
+  app.get('/api/session', () => session.describe());
+
+  app.get<{ Querystring: { since?: string } }>('/api/events', (request, reply) => {
+    const since = request.headers['last-event-id'] ?? request.query.since;
+    reply.hijack();
+    session.events.open(reply.raw, since === undefined ? undefined : Number(since), [
+      { kind: 'classifier', classifier: session.classifier },
+    ]);
+  });
+
+  app.post('/api/actions', (request) => session.act(request.body));
+
+  app.post('/api/save', () => session.save());
+
+  app.get<ByNumber>('/thumbnails/:id', async ({ params }, reply) => {
+    const { digest, problem, ...source } = session.picture(Number(params.id));
+    if (problem !== null) throw new HttpError(422, 'unreadable_picture', problem);
+    const webp = await readable(() => thumbnails.get(digest, async () => (await readPicture(source)).bytes));
+    // The address has the session's token, and a picture's number means the same until its end.
+    return reply.header('Cache-Control', 'private, max-age=86400, immutable').type('image/webp').send(webp);
+  });
+
+  app.get<ByNumber>('/pictures/:id', async ({ params }, reply) => {
+    const { problem, ...source } = session.picture(Number(params.id));
+    if (problem !== null) throw new HttpError(422, 'unreadable_picture', problem);
+    const { type, bytes } = await readable(async () => shownAs((await readPicture(source)).bytes));
+    return reply
+      .headers({ 'Cache-Control': 'private, max-age=3600', 'X-Content-Type-Options': 'nosniff' })
+      .header('Content-Security-Policy', "default-src 'none'; sandbox")
+      .type(type)
+      .send(bytes);
+  });
+}
+
+async function readable<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw new HttpError(422, 'unreadable_picture', messageOf(error));
+  }
+}
+
+/** What browsers show as it is, turned upright by its EXIF orientation, by how its bytes begin. */
+const SHOWN: readonly [RegExp, string][] = [
+  [/^\xff\xd8\xff/, 'image/jpeg'],
+  [/^\x89PNG\r\n/, 'image/png'],
+  [/^GIF8[79]a/, 'image/gif'],
+  [/^RIFF[^]{4}WEBP/, 'image/webp'],
+  [/^[^]{4}ftypavi[fs]/, 'image/avif'],
+];
+
+async function shownAs(bytes: Uint8Array): Promise<{ type: string; bytes: Buffer }> {
+  const beginning = Buffer.from(bytes.subarray(0, 16)).toString('latin1');
+  const known = SHOWN.find(([begins]) => begins.test(beginning));
+  if (known) return { type: known[1], bytes: Buffer.from(bytes) };
+  const { data, ...raw } = await decodeWhole(bytes, '#ffffff', MOST_SIDE);
+  return { type: 'image/webp', bytes: await sharp(data, { raw }).webp({ quality: 90 }).toBuffer() };
+}
