@@ -9,7 +9,7 @@ import {
 import { findDuplicates } from './duplicates.js';
 import { type Finding, ISSUES } from './finding.js';
 import { findLabelErrors } from './label-errors.js';
-import { nearestNeighbours } from './neighbours.js';
+import { nearestNeighbours, type NeighbourOptions, type Neighbours } from './neighbours.js';
 import { findOddPictures, findOutliers } from './pictures.js';
 
 /** Neighbours of each picture: enough that a few pictures that do not belong here, but resemble each other, still are outliers. */
@@ -48,24 +48,21 @@ export interface DataCheck {
  * @throws the signal's reason, once it aborts
  */
 export async function checkData(options: CheckDataOptions = {}): Promise<DataCheck> {
-  return withDatasetEmbeddings({ ...options, views: [] }, (pictures) => check(pictures, options), {
+  return withDatasetEmbeddings({ ...options, views: [] }, (pictures) => checkEmbeddings(pictures, options), {
     unlabelled: true,
     fingerprints: true,
   });
 }
 
-async function check(pictures: DatasetEmbeddings, { signal, onProgress }: CheckDataOptions): Promise<DataCheck> {
-  const { record, rows, source, multilabel, failed } = pictures;
+async function checkEmbeddings(
+  pictures: DatasetEmbeddings,
+  { signal, onProgress }: CheckDataOptions,
+): Promise<DataCheck> {
+  const { record, rows, multilabel, failed } = pictures;
   const progressOf = (phase: CheckProgress['phase']) => (done: number, total?: number) => {
     onProgress?.({ phase, done, total });
   };
-  const isFirst = firstOfContent(rows);
-  const neighbours = await nearestNeighbours(source, rows.length, {
-    mask: (row) => isFirst[row] === 1,
-    k: K,
-    onProgress: progressOf('neighbours'),
-    signal,
-  });
+  const neighbours = await neighboursToCheck(pictures, { onProgress: progressOf('neighbours'), signal });
   const duplicates = findDuplicates(pictures, neighbours);
   const labels = await findLabelErrors(pictures, {
     sets: duplicates.sets,
@@ -99,6 +96,15 @@ async function check(pictures: DatasetEmbeddings, { signal, onProgress }: CheckD
     ),
     warnings: [...balanceWarnings(classes, multilabel), ...(labels.notice === undefined ? [] : [labels.notice])],
   };
+}
+
+/** The neighbours that the checks go by: of the first picture of each content. */
+export async function neighboursToCheck(
+  { rows, source }: Pick<DatasetEmbeddings, 'rows' | 'source'>,
+  options: Pick<NeighbourOptions, 'signal' | 'onProgress'>,
+): Promise<Neighbours> {
+  const isFirst = firstOfContent(rows);
+  return nearestNeighbours(source, rows.length, { ...options, mask: (row) => isFirst[row] === 1, k: K });
 }
 
 function firstOfContent(rows: readonly StoredPicture[]): Uint8Array {

@@ -39,7 +39,7 @@ interface Duplicates {
  * counts as the original, and the others are found. If the original is in train, a copy in another split is a leak.
  * @param neighbours of the rows that are the first with their digest
  */
-export function findDuplicates({ rows }: DatasetEmbeddings, neighbours: Neighbours): Duplicates {
+export function findDuplicates({ rows }: Pick<DatasetEmbeddings, 'rows'>, neighbours: Neighbours): Duplicates {
   const joined = new DisjointSets(rows.length);
   const scores = new Map<number, number>();
   const first = new Map<string, number>();

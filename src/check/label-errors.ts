@@ -16,6 +16,8 @@ const TOLERANCE = 1e-3;
 interface LabelErrorOptions {
   /** Which rows are one picture, see `Duplicates`; [M]. */
   sets: Int32Array;
+  /** λ of the heads. @default chosen by cross-validation */
+  l2?: number | undefined;
   signal?: AbortSignal | undefined;
   /** Called before each fit. */
   onFit?: ((fits: number) => void) | undefined;
@@ -35,8 +37,8 @@ interface LabelErrorOptions {
  * @throws the signal's reason, once it aborts
  */
 export async function findLabelErrors(
-  { rows, source }: DatasetEmbeddings,
-  { sets, signal, onFit }: LabelErrorOptions,
+  { rows, source }: Pick<DatasetEmbeddings, 'rows' | 'source'>,
+  { sets, l2, signal, onFit }: LabelErrorOptions,
 ): Promise<{ findings: Finding[]; notice?: string | undefined }> {
   const task: Task = rows.some(({ labels }) => labels) ? multilabelTask : softmaxTask;
   const lists = learnableLabels(rows, sets, task);
@@ -59,6 +61,7 @@ export async function findLabelErrors(
       {
         mask: labelled,
         groups,
+        l2,
         tolerance: TOLERANCE,
         signal,
         onFit: ({ fits }) => {

@@ -19,7 +19,7 @@ export interface Neighbours {
   plain: Float32Array;
 }
 
-interface NeighbourOptions {
+export interface NeighbourOptions {
   /** The rows that take part; others get no neighbours and are nobody's. */
   mask: RowMask;
   /** How many neighbours. */

@@ -17,7 +17,7 @@ const MOSTLY = 0.5;
 const TINY_SIDE = 64;
 
 /** Pictures that are nearly of one colour or grey, by their fingerprints, or tiny. */
-export function findOddPictures({ rows }: DatasetEmbeddings): Finding[] {
+export function findOddPictures({ rows }: Pick<DatasetEmbeddings, 'rows'>): Finding[] {
   const findings: Finding[] = [];
   const grey: Finding[] = [];
   for (const { path, width, height, fingerprint } of rows) {
@@ -51,7 +51,7 @@ const LEAST_PICTURES = 20;
  * quartile by more than 1.5 times the interquartile range (a k-nearest-neighbour outlier score as in Angiulli and Pizzuti
  * 2002, cut at Tukey's inner fence).
  */
-export function findOutliers({ rows }: DatasetEmbeddings, neighbours: Neighbours): Finding[] {
+export function findOutliers({ rows }: Pick<DatasetEmbeddings, 'rows'>, neighbours: Neighbours): Finding[] {
   const distances = rows.map((_, row) => distanceOf(row, neighbours));
   const sorted = distances.filter((distance) => distance !== undefined).sort((a, b) => a - b);
   if (sorted.length < LEAST_PICTURES) return [];

@@ -27,6 +27,7 @@ import {
   type Task,
 } from './task.js';
 import { checkRate, DEFAULT_UNKNOWN, type UnknownRate } from './unknown.js';
+import type { HeadTransform } from './whiten.js';
 
 export interface TrainHeadOptions extends FitHeadOptions {
   /** X [M × width], row-major. */
@@ -110,6 +111,10 @@ export interface TuneOptions extends FitHeadOptions {
   folds?: number | undefined;
   /** Which pictures are called unknown. @default 0.05 */
   unknown?: UnknownRate | undefined;
+  /** What the features are mapped by. @default learnt from the rows if `whiten` is on */
+  transform?: HeadTransform | undefined;
+  /** Where the first fits start, see {@link TunedHead.heldOutMean}. @default zero */
+  start?: Float64Array | undefined;
   /** Called before each λ of cross-validation and before the final fit. */
   onFit?: ((progress: TuneProgress) => void) | undefined;
 }
@@ -141,6 +146,11 @@ export interface TunedHead<Result> {
   head: Head;
   /** Undefined if there was none. */
   crossValidation: HeldOutResult<Result> | undefined;
+  /**
+   * The mean of the heads that leave out a fold each, on mapped features: W [N × D] then b [N]. A good start for the next training
+   * on nearly the same rows. Undefined if there was no cross-validation.
+   */
+  heldOutMean: Float64Array | undefined;
   /** The folds, and their examples: those given, or a subset of them with the same row numbers. */
   evaluatedOn: { examples: Examples; folds: Fold[] } | undefined;
 }
@@ -166,14 +176,15 @@ export async function tuneHead<Result>(
   const found = await crossValidateRows(graph, examples, options);
   const l2 = options.l2 ?? found?.chosen.l2 ?? DEFAULT_L2;
   onFit?.({ phase: 'final fit', l2, fits: found?.fits ?? 0, left: 1 });
+  const heldOutMean = found && meanOf(found.models.map(({ x }) => x));
   const head = await fitHead(graph, examples, {
     ...options,
     l2,
-    start: found && meanOf(found.models.map(({ x }) => x)),
-    transform: found?.transform,
+    start: heldOutMean ?? options.start,
+    transform: found?.transform ?? options.transform,
     preconditioner: found?.preconditioner,
   });
-  if (!found) return { head, crossValidation: undefined, evaluatedOn: undefined };
+  if (!found) return { head, heldOutMean, crossValidation: undefined, evaluatedOn: undefined };
 
   const folds = foldsOf(found.mask, found.foldOf, found.folds);
   const similarities = task.hasClasses ? await heldOutSimilarities(graph, found.examples, folds) : undefined;
@@ -189,6 +200,7 @@ export async function tuneHead<Result>(
       thresholds: evaluated.thresholds ?? null,
       unknown: evaluated.unknown && means ? { means, typical: evaluated.unknown.typical, rate: unknown } : null,
     }),
+    heldOutMean,
     evaluatedOn: { examples: found.examples, folds },
     crossValidation: {
       folds: found.folds,

@@ -120,10 +120,14 @@ export class Journal {
         this.length += bytes.length;
       } catch (error) {
         const reason = `The journal ${this.path} cannot be written: ${messageOf(error)}.`;
-        await this.file.truncate(this.length).catch(() => {
-          this.broken = `${reason} Its last line may be torn. Stop, make room, and start again.`;
-        });
-        throw new LastlayerError(this.broken ?? `${reason} Nothing was changed.`);
+        // Without a torn line in the way, the next action may find room.
+        const isWhole = await this.file.truncate(this.length).then(
+          () => true,
+          () => false,
+        );
+        if (isWhole) throw new LastlayerError(`${reason} Nothing was changed.`);
+        this.broken = `${reason} Its last line may be torn. Stop, make room, and start again.`;
+        throw new LastlayerError(this.broken);
       }
     });
   }

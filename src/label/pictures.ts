@@ -1,12 +1,12 @@
-import { dirname } from 'node:path';
 import type { Backbone } from '../backbone/backbone.js';
 import type { BackboneRunner } from '../backbone/pool.js';
 import { nameOf } from '../check/finding.js';
-import type { DatasetEntry } from '../data/dataset.js';
+import type { DatasetEntry, PictureSource } from '../data/dataset.js';
 import { embedPictures } from '../embed/pipeline.js';
 import { type DatasetEmbeddings, withDatasetEmbeddings } from '../store/dataset-rows.js';
 import { EmbeddingStore } from '../store/store.js';
 import { LastlayerError } from '../util/errors.js';
+import { isAddress } from './places.js';
 
 /** Bytes of a fingerprint, see `Fingerprint`. */
 export const FINGERPRINT = 257;
@@ -77,8 +77,8 @@ export class LabelPictures {
     return this.numbers.get(path);
   }
 
-  /** @returns its number */
-  add({ path, digest, width, height, problem, fingerprint }: PictureFacts): number {
+  /** @param embedding [width] */
+  add({ path, digest, width, height, problem, fingerprint }: PictureFacts, embedding?: Float32Array): void {
     if (this.size === this.room) this.grow();
     const number = this.size;
     if (fingerprint) this.prints.set(fingerprint, FINGERPRINT * number);
@@ -89,12 +89,7 @@ export class LabelPictures {
     this.heights.push(height);
     this.problems.push(problem);
     this.numbers.set(path, number);
-    return number;
-  }
-
-  /** @param embedding [width] */
-  setEmbedding(picture: number, embedding: Float32Array): void {
-    new Float32Array(this.shared).set(embedding, picture * this.width);
+    if (embedding) new Float32Array(this.shared).set(embedding, number * this.width);
   }
 
   private grow(): void {
@@ -161,51 +156,54 @@ async function take(dataset: string, { rows, failed, source, multilabel }: Datas
   };
 }
 
+/** A picture that was embedded, and not added yet. */
+export interface EmbeddedPicture {
+  facts: PictureFacts;
+  /** [width]; undefined if it cannot be read. */
+  embedding: Float32Array | undefined;
+}
+
 /**
- * Embeds further pictures, and adds them.
+ * Embeds further pictures.
  * @param root the data set that the store is to list them under
- * @returns their numbers
+ * @param onDone called as each is done
  */
 export async function embedMore(
-  pictures: LabelPictures,
   paths: readonly string[],
   root: string,
   { backbone, pool, store }: Embedder,
-): Promise<number[]> {
+  onDone: () => void = () => undefined,
+): Promise<EmbeddedPicture[]> {
   if (paths.length === 0) return [];
   const opened = await EmbeddingStore.open(store, { create: true });
   try {
     const table = await opened.table(backbone.id, backbone.transformId, backbone.width);
     const entries = async function* () {
-      for (const path of paths) yield await Promise.resolve({ path });
+      for (const path of paths) yield await Promise.resolve({ path, source: sourceOf(path) });
     };
-    await embedPictures(
-      table,
-      { root, entries },
-      {
-        ...{ backbone, pool, views: [], isAugmented: () => false, rows: 'new', onOutcome: () => undefined },
-      },
-    );
+    const options = { backbone, pool, views: [], isAugmented: () => false, rows: 'new', onOutcome: onDone } as const;
+    await embedPictures(table, { root, entries }, options);
     await table.flush();
     const known = await table.knownWithEmbeddings(paths, root, ['center']);
     return paths.map((path) => {
       const row = known.get(path)?.[0];
       if (!row) throw new LastlayerError(`The picture ${path} vanished from the store while it was added.`);
       const { sha256, width, height, error, fingerprint, embedding } = row;
-      const isReadable = error === null && embedding !== null;
-      const picture = pictures.add({
-        ...{ path, digest: isReadable ? (sha256 ?? '') : '', width: width ?? 0, height: height ?? 0 },
-        ...{ problem: error, fingerprint: fingerprint ?? undefined },
-      });
-      if (isReadable) pictures.setEmbedding(picture, embedding);
-      return picture;
+      const digest = embedding === null ? '' : (sha256 ?? '');
+      return {
+        facts: {
+          ...{ path, digest, width: width ?? 0, height: height ?? 0 },
+          ...{ problem: error, fingerprint: fingerprint ?? undefined },
+        },
+        embedding: embedding ?? undefined,
+      };
     });
   } finally {
     opened.close();
   }
 }
 
-/** The folder that a data set's pictures lie in. */
-export function folderOf(dataset: string, isFolder: boolean): string {
-  return isFolder ? dataset : dirname(dataset);
+/** Where a picture's bytes are, if its path is an address. */
+export function sourceOf(path: string): PictureSource | undefined {
+  return isAddress(path) ? { kind: 'url', url: path } : undefined;
 }

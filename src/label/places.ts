@@ -1,4 +1,4 @@
-import { dirname, extname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { basename, dirname, extname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { UsageError } from '../util/errors.js';
 
 /** The files of a session. They lie beside the data set, never in it. */
@@ -36,8 +36,8 @@ export function journalOf(manifest: string): string {
 }
 
 /** A manifest's name without its ending, or a folder's. */
-function stemOf(dataset: string): string {
-  const name = dataset.slice(dirname(dataset).length).replace(/^[/\\]/, '');
+export function stemOf(dataset: string): string {
+  const name = basename(dataset);
   return /\.(csv|tsv|jsonl|ndjson)$/i.test(name) ? name.slice(0, -extname(name).length) : name;
 }
 
@@ -46,18 +46,21 @@ function isBelow(path: string, folder: string): boolean {
   return inside !== '' && inside !== '..' && !inside.startsWith(`..${sep}`) && !isAbsolute(inside);
 }
 
-const ADDRESS = /^https?:\/\//i;
+/** Whether a picture lies on a server. */
+export function isAddress(path: string): boolean {
+  return /^https?:\/\//i.test(path);
+}
 
 /**
  * A picture's path as the files of the session have it: relative to their folder if it lies below, with `/` on every system, so that
  * folder and files can be moved together.
  */
 export function pathBeside(path: string, folder: string): string {
-  if (ADDRESS.test(path) || !isBelow(path, folder)) return path;
+  if (isAddress(path) || !isBelow(path, folder)) return path;
   return relative(folder, path).replaceAll(sep, '/');
 }
 
 /** The other way round. */
 export function pathFrom(written: string, folder: string): string {
-  return ADDRESS.test(written) ? written : resolve(folder, written);
+  return isAddress(written) ? written : resolve(folder, written);
 }

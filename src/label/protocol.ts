@@ -161,7 +161,10 @@ export interface ClassifierState {
   history: readonly { labelled: number; accuracy: number; low: number; high: number }[];
 }
 
-/** By cross-validation, or on the validation split if there is one. Of several labels, accuracy is the mean over the labels. */
+/**
+ * By cross-validation, or on the labelled pictures of the validation split if there are any. With lists of labels, accuracy is the
+ * fraction of right decisions, the mean over the labels.
+ */
 export interface ClassifierEvaluation {
   on: 'cross-validation' | 'validation split';
   accuracy: number;
@@ -169,10 +172,11 @@ export interface ClassifierEvaluation {
   low: number;
   high: number;
   pictures: number;
-  perClass: readonly { name: string; precision: number; recall: number; support: number }[];
+  /** Precision is null if the class was never predicted, recall if no picture is of it. */
+  perClass: readonly { name: string; precision: number | null; recall: number | null; support: number }[];
 }
 
-/** What the head says of all pictures; base64 of little-endian columns, [pictures] each. */
+/** What the head says of all pictures that there were; base64 of little-endian columns, [pictures] each. Empty without a head. */
 export interface Suggestions {
   version: number;
   /** Uint16: index into `classes` of the most likely label; 65535 if there is none. */
@@ -245,6 +249,8 @@ export interface SaveAnswer {
   manifest: string;
   /** Null if there are too few labels to train on. */
   head: { path: string; accuracy: number | undefined } | null;
+  /** Why there is no head. */
+  withoutHead: string | undefined;
   /** What to run next, a command each. */
   next: readonly string[];
 }

@@ -1,4 +1,5 @@
-import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { randomBytes, randomUUID, timingSafeEqual } from 'node:crypto';
+import multipart from '@fastify/multipart';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import sharp from 'sharp';
 import { readPicture } from '../data/read.js';
@@ -10,9 +11,10 @@ import { addPage } from '../server/page.js';
 import { cacheFolder } from '../util/cache-folder.js';
 import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
 import { sha256Of } from '../util/hash.js';
-import { withDefaults } from '../util/validate.js';
+import { isInRange, type NumberRange, requirement, withDefaults } from '../util/validate.js';
+import type { NewFile } from './add.js';
 import { DEFAULTS, type LabelOptions } from './options.js';
-import type { SaveAnswer } from './protocol.js';
+import { QUEUES, type SaveAnswer } from './protocol.js';
 import { LabelSession } from './session.js';
 import { ThumbnailCache } from './thumbnails.js';
 
@@ -23,6 +25,9 @@ const MOST_BODY = 2 ** 24;
 
 /** Of a picture that has to be converted, in pixels. */
 const MOST_SIDE = 4096;
+
+/** Bytes of a form with pictures. */
+const MOST_FORM = 2 ** 32;
 
 /** How long a request may take to arrive, in ms: dropped folders are large. */
 const TIMEOUT = 600_000;
@@ -133,13 +138,33 @@ function addRoutes(app: FastifyInstance, session: LabelSession, thumbnails: Thum
     const since = request.headers['last-event-id'] ?? request.query.since;
     reply.hijack();
     session.events.open(reply.raw, since === undefined ? undefined : Number(since), [
-      { kind: 'classifier', classifier: session.classifier },
+      { kind: 'classifier', classifier: session.learning.classifier },
     ]);
   });
 
   app.post('/api/actions', (request) => session.act(request.body));
 
   app.post('/api/save', () => session.save());
+
+  app.get('/api/suggestions', () => session.learning.suggestions());
+
+  app.get<{ Params: { name: string }; Querystring: Query }>('/api/queues/:name', ({ params, query }) => {
+    const name = QUEUES.find((each) => each === params.name);
+    if (!name)
+      throw new HttpError(404, 'unknown_queue', `There is no queue ${params.name}, only ${QUEUES.join(', ')}.`);
+    const count = numberIn(query, 'count', { integer: true, min: 1, max: 10_000 }, DEFAULT_COUNT);
+    return session.learning.queue({ name, count, ...acceptOptions(query) });
+  });
+
+  app.get<{ Querystring: Query }>('/api/accept', ({ query }) => session.learning.acceptPreview(acceptOptions(query)));
+
+  app.get<ByNumber & { Querystring: Query }>('/api/similar/:id', ({ params, query }) => {
+    const { number } = session.picture(Number(params.id));
+    const count = numberIn(query, 'count', { integer: true, min: 1, max: 10_000 }, DEFAULT_COUNT);
+    return session.learning.similar(number, count);
+  });
+
+  addUploads(app, session);
 
   app.get<ByNumber>('/thumbnails/:id', async ({ params }, reply) => {
     const { digest, problem, ...source } = session.picture(Number(params.id));
@@ -159,6 +184,62 @@ function addRoutes(app: FastifyInstance, session: LabelSession, thumbnails: Thum
       .type(type)
       .send(bytes);
   });
+}
+
+type Query = Readonly<Record<string, unknown>>;
+
+/** Pictures of a queue, unless the page asks for more or fewer. */
+const DEFAULT_COUNT = 200;
+
+/** Certainty of what is accepted, unless the page says otherwise. */
+const DEFAULT_ABOVE = 0.95;
+
+function acceptOptions(query: Query): { above: number; label: string | undefined } {
+  return { above: numberIn(query, 'above', { min: 0, max: 1 }, DEFAULT_ABOVE), label: textIn(query, 'label') };
+}
+
+function numberIn(query: Query, name: string, range: NumberRange, fallback: number): number {
+  const text = textIn(query, name);
+  const value = text === undefined || text === '' ? fallback : Number(text);
+  if (isInRange(value, range)) return value;
+  throw new HttpError(400, 'bad_request', `The parameter ${name} is ${JSON.stringify(text)}. ${requirement(range)}`);
+}
+
+function textIn(query: Query, name: string): string | undefined {
+  const value = query[name];
+  if (value === undefined || typeof value === 'string') return value;
+  throw new HttpError(400, 'bad_request', `The parameter ${name} is given more than once.`);
+}
+
+/** Files of one form, and bytes of each. */
+const MOST_FILES = 1000;
+const MOST_BYTES = 2 ** 26;
+
+function addUploads(app: FastifyInstance, session: LabelSession): void {
+  void app.register(async (posts) => {
+    await posts.register(multipart, {
+      limits: { files: MOST_FILES, fields: 16, fieldSize: 1000, fileSize: MOST_BYTES, parts: MOST_FILES + 16 },
+    });
+    posts.post<{ Querystring: Query }>('/api/pictures', { bodyLimit: MOST_FORM }, async (request) => {
+      const { query } = request;
+      const label = textIn(query, 'label');
+      if (!request.isMultipart()) {
+        throw new HttpError(415, 'unsupported_type', 'Send the pictures as files of a form: curl -F file=@a.jpg …');
+      }
+      return session.add(textIn(query, 'id') ?? randomUUID(), label, filesOf(request));
+    });
+  });
+}
+
+async function* filesOf(request: FastifyRequest): AsyncGenerator<NewFile> {
+  try {
+    for await (const part of request.files()) yield { name: part.filename, bytes: await part.toBuffer() };
+  } catch (error) {
+    // Discard the rest, so that the connection's next request can be read.
+    request.raw.unpipe().resume();
+    if (error instanceof Error && 'statusCode' in error) throw error;
+    throw new HttpError(400, 'invalid_form', `The form cannot be read: ${messageOf(error)}.`);
+  }
 }
 
 async function readable<T>(work: () => Promise<T>): Promise<T> {

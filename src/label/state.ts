@@ -26,6 +26,9 @@ export const NOTHING_SAID: PictureValue = {
   confirmed: [],
 };
 
+/** Of a picture before the step that adds it. */
+export const NOT_YET_ADDED: PictureValue = { ...NOTHING_SAID, leftOut: true };
+
 /** A class: its index is its place among all classes of the session. */
 export interface ClassState {
   name: string;
@@ -95,6 +98,11 @@ export class LabelState {
   /** @param number see {@link valueOf} */
   valueNumbered(number: number): PictureValue {
     return this.values[number]!;
+  }
+
+  /** The values whose numbers are `first` or more. */
+  valuesFrom(first: number): readonly PictureValue[] {
+    return this.values.slice(first);
   }
 
   get canUndo(): boolean {

@@ -1,0 +1,340 @@
+import { evaluateHead } from '../../head/evaluate.js';
+import { countLabels, type Examples, rowWeights } from '../../head/examples.js';
+import type { Head } from '../../head/head.js';
+import { type EvaluationResult, type MultilabelResult, wilsonInterval } from '../../head/metrics.js';
+import { HeadGraph } from '../../head/objective.js';
+import { joinGroups } from '../../head/split.js';
+import { multilabelTask, type RowMask, softmaxTask, type Targets, type Task } from '../../head/task.js';
+import { tuneHead } from '../../head/train.js';
+import { type HeadTransform, learnWhitening } from '../../head/whiten.js';
+import { sum } from '../../util/math.js';
+import type { ClassifierEvaluation, ClassifierState } from '../protocol.js';
+import type { Material } from './material.js';
+import { verdictOf } from './verdict.js';
+
+/** A class, or a label and its absence, needs this many distinct pictures. */
+export const LEAST_PICTURES = 2;
+
+/** λ is chosen anew once there are this many times the labels that it was chosen on. */
+const GROWTH = 1.5;
+
+/** The whitening is learnt anew once there are this many times the pictures that it was learnt from. */
+const GROWTH_OF_PICTURES = 1.5;
+
+/** Of fits while somebody waits for them; that of `train-head` is a hundredth of it. */
+const TOLERANCE = 1e-4;
+
+/** No class, in columns of classes. */
+export const NO_CLASS = 65535;
+
+/** What the head says of the pictures; [M] each. */
+export interface SuggestionColumns {
+  /** Index of the most likely class, or {@link NO_CLASS}. */
+  best: Uint16Array;
+  /** Calibrated, 0 … 1. */
+  probability: Float32Array;
+  second: Uint16Array;
+  secondProbability: Float32Array;
+  /** How unsure the head is, 0 … 1: 1 − the margin between the two or, with lists of labels, of the least sure decision. */
+  uncertainty: Float32Array;
+}
+
+/** What the classifier is asked for its arithmetic with. */
+interface Identity {
+  modelId: string;
+  transformId: string;
+}
+
+/** The head that learns beside the labels. */
+export class LabelClassifier {
+  state: ClassifierState;
+  /** Undefined until there is a head. */
+  suggestions: SuggestionColumns | undefined;
+  /** λ that was chosen last. */
+  l2: number | undefined;
+  private graph: Promise<HeadGraph> | undefined;
+  private whitening: { transform: HeadTransform; pictures: number } | undefined;
+  private chosenOn = 0;
+  private last: { names: readonly string[]; mean: Float64Array } | undefined;
+
+  constructor(
+    private readonly material: Material,
+    private readonly identity: Identity,
+  ) {
+    this.state = {
+      ...{ status: 'waiting', version: 0, seq: 0, trainedOn: 0, evaluation: undefined, wanted: undefined, history: [] },
+      verdict: '',
+    };
+  }
+
+  /** The arithmetic of heads. */
+  arithmetic(): Promise<HeadGraph> {
+    return (this.graph ??= HeadGraph.create(this.task));
+  }
+
+  private get task(): Task<EvaluationResult | MultilabelResult> {
+    return this.material.multilabel ? multilabelTask : softmaxTask;
+  }
+
+  /**
+   * Learns from the labels as they are.
+   * @throws the signal's reason, once it aborts; everything is then as it was
+   */
+  async learn(signal: AbortSignal): Promise<void> {
+    const { material, task } = this;
+    const { seq } = material;
+    const history = this.state.history;
+    const { targets, train, validation, tooFew } = this.examples();
+    const isEnough = targets.names.length >= (task.hasClasses ? 2 : 1);
+    if (!isEnough) {
+      this.suggestions = undefined;
+      this.last = undefined;
+      const { verdict, wanted } = verdictOf({
+        history,
+        evaluation: undefined,
+        counts: [],
+        tooFew,
+        classes: material.classes,
+        multilabel: material.multilabel,
+      });
+      this.state = {
+        ...{ status: 'waiting', version: this.state.version + 1, seq, trainedOn: 0, evaluation: undefined },
+        ...{ verdict, wanted, history },
+      };
+      return;
+    }
+    const graph = await this.arithmetic();
+    const transform = await this.transform(graph);
+    const weights = rowWeights({ task, ...targets, mask: train, sampleWeights: this.weights() });
+    const examples: Examples = { task, source: material.source(), ...targets, weights };
+    const counts = countLabels(examples, train);
+    const trainedOn = targets.targets.reduce((n, target, row) => (target >= 0 && train(row) ? n + 1 : n), 0);
+    const isKnown = this.last?.names.join('\n') === targets.names.join('\n');
+    const choose = !isKnown || this.l2 === undefined || trainedOn >= GROWTH * this.chosenOn;
+    const tuned = await tuneHead(task, graph, examples, {
+      ...this.identity,
+      mask: train,
+      groups: this.groups(),
+      l2: choose ? undefined : this.l2,
+      transform,
+      start: this.start(targets.names),
+      tolerance: TOLERANCE,
+      signal,
+    });
+    const { head, crossValidation, heldOutMean } = tuned;
+    const result = validation ? await this.evaluateOn(validation, graph, examples, head) : crossValidation?.evaluation;
+    const evaluation = result && evaluationOf(result, validation ? 'validation split' : 'cross-validation');
+    const suggestions = await this.predict(graph, head, signal);
+    // From here on nothing fails, and all of it is of the same head.
+    this.suggestions = suggestions;
+    this.last = heldOutMean && { names: targets.names, mean: heldOutMean };
+    if (choose) [this.l2, this.chosenOn] = [crossValidation?.chosen.l2, trainedOn];
+    const point = evaluation && { labelled: trainedOn, ...pick(evaluation) };
+    const longer = point ? [...history, point] : history;
+    const { verdict, wanted } = verdictOf({
+      history: longer,
+      evaluation,
+      counts,
+      tooFew,
+      names: targets.names,
+      classes: material.classes,
+      multilabel: material.multilabel,
+    });
+    this.state = {
+      ...{ status: 'ready', version: this.state.version + 1, seq, trainedOn, evaluation },
+      ...{ verdict, wanted, history: longer },
+    };
+  }
+
+  async release(): Promise<void> {
+    await (await this.graph)?.release();
+  }
+
+  /** The labels as targets, and the classes that have too few pictures to be learnt. */
+  private examples(): {
+    targets: Targets;
+    train: RowMask;
+    /** Undefined if no picture of the validation split can be evaluated on. */
+    validation: RowMask | undefined;
+    tooFew: string[];
+  } {
+    const { material } = this;
+    const isTrained = (row: number) => {
+      const { labelled, split } = material.value(row);
+      return labelled && material.isUsable(row) && split !== 'val' && split !== 'test';
+    };
+    const having = material.classes.map(() => new Set<string>());
+    const all = new Set<string>();
+    for (const row of material.where(isTrained)) {
+      const digest = material.digests[row]!;
+      all.add(digest);
+      for (const n of material.value(row).labels) having[n]!.add(digest);
+    }
+    const isLearnable = (n: number) => {
+      const { size } = having[n]!;
+      return size >= LEAST_PICTURES && (!material.multilabel || all.size - size >= LEAST_PICTURES);
+    };
+    const classes = [...material.classes.keys()].filter((n) => !material.classes[n]!.removed);
+    const nameOf = (n: number) => material.classes[n]!.name;
+    const learnable = classes.filter(isLearnable).sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+    const targets = targetsOf(material, learnable);
+    const isValidated = (row: number) =>
+      targets.targets[row]! >= 0 && material.value(row).split === 'val' && material.isUsable(row);
+    const anyValidated = material.where(isValidated).length > 0;
+    return {
+      targets,
+      train: (row) => targets.targets[row]! >= 0 && isTrained(row),
+      validation: anyValidated ? isValidated : undefined,
+      tooFew: classes.filter((n) => !isLearnable(n)).map(nameOf),
+    };
+  }
+
+  private async transform(graph: HeadGraph): Promise<HeadTransform> {
+    const { material } = this;
+    const usable = (row: number) => material.isUsable(row);
+    const pictures = material.where(usable).length;
+    if (!this.whitening || pictures > GROWTH_OF_PICTURES * this.whitening.pictures) {
+      // All pictures are of use, as labels play no part in it.
+      const targets = { names: [''], labelSets: [[]], targets: new Int32Array(material.size) };
+      const examples = { task: this.task, source: material.source(), ...targets };
+      this.whitening = { transform: await learnWhitening(graph, examples, usable), pictures };
+      this.last = undefined;
+    }
+    return this.whitening.transform;
+  }
+
+  private weights(): Float64Array {
+    return Float64Array.from({ length: this.material.size }, (_, row) => this.material.value(row).weight ?? 1);
+  }
+
+  private groups(): readonly string[] {
+    const { material } = this;
+    return joinGroups(
+      material.digests,
+      material.digests.map((_, row) => material.value(row).group ?? undefined),
+    );
+  }
+
+  /** The parameters of the last head; zeros for classes that it did not know. */
+  private start(names: readonly string[]): Float64Array | undefined {
+    if (!this.last) return undefined;
+    const { names: known, mean } = this.last;
+    const width = this.material.width;
+    const start = new Float64Array(names.length * (width + 1));
+    names.forEach((name, n) => {
+      const k = known.indexOf(name);
+      if (k < 0) return;
+      start.set(mean.subarray(k * width, (k + 1) * width), n * width);
+      start[names.length * width + n] = mean[known.length * width + k]!;
+    });
+    return start;
+  }
+
+  private async evaluateOn(mask: RowMask, graph: HeadGraph, examples: Examples, head: Head) {
+    const evaluator = this.task.evaluator(examples.names, { thresholds: head.thresholds });
+    await evaluateHead(graph, examples, mask, head, evaluator);
+    return evaluator.result();
+  }
+
+  private async predict(graph: HeadGraph, head: Head, signal: AbortSignal): Promise<SuggestionColumns> {
+    const { material } = this;
+    const { size, multilabel } = material;
+    const count = head.labels.length;
+    const indexOf = head.labels.map((name) =>
+      material.classes.findIndex((each) => each.name === name && !each.removed),
+    );
+    const parameters = { W: Float32Array.from(head.weights.to1DArray()), b: head.bias };
+    const columns: SuggestionColumns = {
+      best: new Uint16Array(size).fill(NO_CLASS),
+      probability: new Float32Array(size),
+      second: new Uint16Array(size).fill(NO_CLASS),
+      secondProbability: new Float32Array(size),
+      uncertainty: new Float32Array(size),
+    };
+    const probabilities = new Float64Array(count);
+    for await (const { rows, features } of material.source().blocks()) {
+      signal.throwIfAborted();
+      const logits = await graph.logits(features, parameters);
+      for (const [i, picture] of rows.entries()) {
+        if (!material.isReadable(picture)) continue;
+        this.task.probabilities(probabilities, logits, i * count, head.temperature);
+        let [best, second, nearest] = [-1, -1, Infinity];
+        for (let n = 0; n < count; n++) {
+          const p = probabilities[n]!;
+          if (best < 0 || p > probabilities[best]!) [second, best] = [best, n];
+          else if (second < 0 || p > probabilities[second]!) second = n;
+          nearest = Math.min(nearest, Math.abs(p - (head.thresholds?.[n] ?? 0.5)));
+        }
+        columns.best[picture] = indexOf[best]!;
+        columns.probability[picture] = probabilities[best]!;
+        if (second >= 0) {
+          columns.second[picture] = indexOf[second]!;
+          columns.secondProbability[picture] = probabilities[second]!;
+        }
+        columns.uncertainty[picture] = multilabel
+          ? 1 - Math.min(1, 2 * nearest)
+          : 1 - (probabilities[best]! - (probabilities[second] ?? 0));
+      }
+    }
+    return columns;
+  }
+}
+
+/** @param classes indices of those to learn, in code unit order of their names */
+function targetsOf(material: Material, classes: readonly number[]): Targets {
+  const numberOf = new Map(classes.map((n, i) => [n, i]));
+  const names = classes.map((n) => material.classes[n]!.name);
+  if (!material.multilabel) {
+    return {
+      names,
+      labelSets: names.map((_, i) => [i]),
+      targets: Int32Array.from(
+        { length: material.size },
+        (_, row) => numberOf.get(material.value(row).labels[0] ?? -1) ?? -1,
+      ),
+    };
+  }
+  const labelSets: number[][] = [];
+  const known = new Map<string, number>();
+  const targets = Int32Array.from({ length: material.size }, (_, row) => {
+    const { labels, labelled } = material.value(row);
+    if (!labelled) return -1;
+    const set = labels.flatMap((n) => numberOf.get(n) ?? []).sort((a, b) => a - b);
+    const target = known.get(set.join()) ?? labelSets.push(set) - 1;
+    known.set(set.join(), target);
+    return target;
+  });
+  return { names, labelSets, targets };
+}
+
+function pick({ accuracy, low, high }: ClassifierEvaluation) {
+  return { accuracy, low, high };
+}
+
+function evaluationOf(
+  result: EvaluationResult | MultilabelResult,
+  on: ClassifierEvaluation['on'],
+): ClassifierEvaluation | undefined {
+  const { count } = result;
+  if (count === 0) return undefined;
+  const figures = 'perLabel' in result ? result.perLabel : result.perClass;
+  const accuracy = 'perLabel' in result ? meanAccuracy(result) : result.accuracy!;
+  const [low, high] = wilsonInterval(accuracy * count, count)!;
+  const perClass = figures.map(({ label, precision, recall, support }) => ({
+    name: label,
+    precision,
+    recall,
+    support,
+  }));
+  return { on, accuracy, low, high, pictures: count, perClass };
+}
+
+/** The fraction of right decisions, the mean over the labels. From F1 = 2 TP / (predicted + positive), over all labels. */
+function meanAccuracy({ perLabel, count, microF1, subsetAccuracy }: MultilabelResult): number {
+  const positive = sum(perLabel.map(({ support }) => support));
+  const found = sum(perLabel.map(({ recall, support }) => (recall ?? 0) * support));
+  // Without a single hit, F1 does not tell how many labels were given wrongly.
+  if (found === 0 || microF1 === null) return subsetAccuracy ?? 0;
+  const predicted = (2 * found) / microF1 - positive;
+  return 1 - (positive + predicted - 2 * found) / (count * perLabel.length);
+}

@@ -1,0 +1,154 @@
+import { HttpError } from '../server/errors.js';
+import { messageOf } from '../util/errors.js';
+import type { QueueRequest } from './learn/learner.js';
+import { LearnerThread } from './learn/thread.js';
+import type { LabelPictures } from './pictures.js';
+import { FINGERPRINT } from './pictures.js';
+import type { AcceptPreview, ClassifierState, Queue, SimilarAnswer, Suggestions } from './protocol.js';
+import type { LabelState } from './state.js';
+
+/** Learning begins this long after the last change, in ms, so that a burst of them is learnt at once. */
+const AFTER = 120;
+
+/** A fit that a change makes out of date is given up, unless nothing was learnt for so long, in ms. */
+const AT_LATEST = 2000;
+
+interface LearningOptions {
+  pictures: LabelPictures;
+  state: LabelState;
+  /** The backbone that made the embeddings. */
+  identity: { modelId: string; transformId: string };
+  /** The number of the last change. */
+  seq: () => number;
+  onClassifier: (classifier: ClassifierState) => void;
+  onProgress: (task: string, done: number, total: number) => void;
+  onFailure: (message: string) => void;
+}
+
+/** Keeps the classifier up to date with the labels, and asks it. */
+export class Learning {
+  private current: ClassifierState = {
+    ...{ status: 'waiting', version: 0, seq: 0, trainedOn: 0, evaluation: undefined, wanted: undefined, history: [] },
+    verdict: 'The classifier looks at the labels.',
+  };
+  private readonly thread: LearnerThread;
+  private readonly stopping = new AbortController();
+  private sent = { pictures: 0, values: 0, seq: -1 };
+  private due: NodeJS.Timeout | undefined;
+  private fit: { controller: AbortController; done: Promise<void> } | undefined;
+  private lastLearnt = Date.now();
+
+  constructor(private readonly options: LearningOptions) {
+    this.thread = new LearnerThread(options.identity, options.onProgress);
+  }
+
+  get classifier(): ClassifierState {
+    return this.current;
+  }
+
+  /** Has the classifier learn, soon, from what has changed. */
+  changed(): void {
+    if (this.stopping.signal.aborted) return;
+    if (this.fit && Date.now() - this.lastLearnt < AT_LATEST) this.fit.controller.abort();
+    clearTimeout(this.due);
+    this.due = setTimeout(() => {
+      void this.learn();
+    }, AFTER);
+  }
+
+  async suggestions(): Promise<Suggestions> {
+    return this.thread.call('suggestions', undefined);
+  }
+
+  async queue(request: QueueRequest): Promise<Queue> {
+    this.send();
+    const { signal } = this.stopping;
+    if (['doubtful', 'duplicates', 'odd'].includes(request.name)) await this.thread.call('compare', undefined, signal);
+    return this.thread.call('queue', request, signal);
+  }
+
+  async acceptPreview(options: { above: number; label?: string | undefined }): Promise<AcceptPreview> {
+    this.send();
+    return this.thread.call('acceptPreview', options);
+  }
+
+  /** @throws {HttpError} 422 if the picture cannot be read */
+  async similar(picture: number, count: number): Promise<SimilarAnswer> {
+    const problem = this.options.pictures.problems[picture];
+    if (problem) throw new HttpError(422, 'unreadable_picture', problem);
+    this.send();
+    return this.thread.call('similar', { picture, count }, this.stopping.signal);
+  }
+
+  /** Trains a head on a data set of the store, and writes it; see {@link Learner.train}. */
+  async train(
+    argument: { store: string; dataset: string; model: string; head: string },
+    signal: AbortSignal | undefined,
+  ): Promise<{ accuracy: number | undefined }> {
+    return this.thread.call('train', argument, signal);
+  }
+
+  /** Gives up what is under way, and ends the thread. */
+  async close(): Promise<void> {
+    clearTimeout(this.due);
+    this.stopping.abort(new HttpError(503, 'stopping', 'The server is stopping.'));
+    this.fit?.controller.abort();
+    await this.fit?.done;
+    await this.thread.close();
+  }
+
+  private async learn(): Promise<void> {
+    // The one before is over soon: it was told to stop, or is done.
+    await this.fit?.done;
+    if (this.stopping.signal.aborted) return;
+    this.send();
+    const controller = new AbortController();
+    this.fit = { controller, done: this.run(controller.signal) };
+    await this.fit.done;
+  }
+
+  /** Never rejects. */
+  private async run(signal: AbortSignal): Promise<void> {
+    this.tell({ ...this.current, status: this.current.status === 'waiting' ? 'waiting' : 'learning' });
+    try {
+      const classifier = await this.thread.call('learn', undefined, signal);
+      this.lastLearnt = Date.now();
+      this.tell(classifier);
+    } catch (error) {
+      if (signal.aborted) return;
+      this.options.onFailure(`The classifier cannot learn: ${messageOf(error)}`);
+    } finally {
+      this.fit = undefined;
+    }
+  }
+
+  private tell(classifier: ClassifierState): void {
+    this.current = classifier;
+    this.options.onClassifier(classifier);
+  }
+
+  /** Sends the learner what it does not have. */
+  private send(): void {
+    const { pictures, state, seq } = this.options;
+    const { sent } = this;
+    if (pictures.size > sent.pictures) {
+      this.thread.addPictures({
+        embeddings: pictures.embeddings,
+        width: pictures.width,
+        paths: pictures.paths.slice(sent.pictures),
+        digests: pictures.digests.slice(sent.pictures),
+        widths: pictures.widths.slice(sent.pictures),
+        heights: pictures.heights.slice(sent.pictures),
+        problems: pictures.problems.slice(sent.pictures),
+        fingerprints: pictures.fingerprints.slice(FINGERPRINT * sent.pictures),
+      });
+    }
+    if (seq() === sent.seq && pictures.size === sent.pictures) return;
+    const values = state.valuesFrom(sent.values);
+    this.thread.setState({
+      ...{ seq: seq(), valueOf: state.valueOf.slice(), values, multilabel: state.multilabel },
+      classes: state.classes.map((each) => ({ ...each })),
+    });
+    this.sent = { pictures: pictures.size, values: sent.values + values.length, seq: seq() };
+  }
+}
