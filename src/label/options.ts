@@ -1,6 +1,6 @@
 import type { BackboneOptions } from '../backbone/load.js';
-import { DEFAULT_HEAD } from '../head/file.js';
-import { DEFAULT_STORE } from '../store/store.js';
+
+import { DEFAULT_HEAD, DEFAULT_STORE } from '../util/defaults.js';
 import type { WithDefaults } from '../util/validate.js';
 
 export interface LabelOptions extends Omit<BackboneOptions, 'neededBy'> {

@@ -41,7 +41,8 @@ export function stemOf(dataset: string): string {
   return /\.(csv|tsv|jsonl|ndjson)$/i.test(name) ? name.slice(0, -extname(name).length) : name;
 }
 
-function isBelow(path: string, folder: string): boolean {
+/** Whether a path lies in a folder. */
+export function isBelow(path: string, folder: string): boolean {
   const inside = relative(folder, path);
   return inside !== '' && inside !== '..' && !inside.startsWith(`..${sep}`) && !isAbsolute(inside);
 }

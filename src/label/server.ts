@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import sharp from 'sharp';
 import { readPicture } from '../data/read.js';
 import { decodeWhole } from '../image/decode.js';
-import { createApp } from '../server/app.js';
+import { createApp, drain } from '../server/app.js';
 import { HttpError } from '../server/errors.js';
 import { isLoopback } from '../server/options.js';
 import { addPage } from '../server/page.js';
@@ -32,16 +32,24 @@ const MOST_FORM = 2 ** 32;
 /** How long a request may take to arrive, in ms: dropped folders are large. */
 const TIMEOUT = 600_000;
 
+/** How long `close` waits for requests in progress, in ms. */
+const GRACE = 10_000;
+
 /** A labelling session that a browser can open. */
 export interface RunningLabelling {
   /** With the token that lets a browser in, e.g. `http://127.0.0.1:8081/?token=…`. */
   url: string;
   /** Absolute path of the manifest that is written. */
   manifest: string;
+  /** Absolute path of the head that is written. */
+  head: string;
   /** Writes the manifest, and the head if there are enough labels. */
   save(): Promise<SaveAnswer>;
-  /** Ends what is under way, writes the manifest, and frees everything. */
-  close(): Promise<void>;
+  /**
+   * Ends what is under way, saves what is not saved yet, and frees everything.
+   * @returns what was saved; null if nothing had changed
+   */
+  close(): Promise<SaveAnswer | null>;
 }
 
 /**
@@ -66,12 +74,17 @@ export async function startLabelling(options: LabelOptions): Promise<RunningLabe
     return {
       url,
       manifest: session.manifest,
+      head: session.head,
       save: () => session.save(),
       close: async () => {
         session.events.close();
-        await app.close();
-        await session.close();
-        await thumbnails.close();
+        await drain(app, GRACE);
+        try {
+          return session.isUnsaved ? await session.save() : null;
+        } finally {
+          await session.close();
+          await thumbnails.close();
+        }
       },
     };
   } catch (error) {

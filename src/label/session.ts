@@ -1,9 +1,9 @@
 import { dirname, resolve } from 'node:path';
 import { Mutex } from 'async-mutex';
-import { DEFAULT_HEAD } from '../head/file.js';
+
 import { embedDataset } from '../embed/embed.js';
 import { HttpError } from '../server/errors.js';
-import { DEFAULT_STORE } from '../store/store.js';
+import { DEFAULT_HEAD, DEFAULT_STORE } from '../util/defaults.js';
 import { asCalled, LastlayerError, messageOf } from '../util/errors.js';
 import { fileExists } from '../util/files.js';
 import { quantity } from '../util/format.js';
@@ -51,7 +51,7 @@ export class LabelSession {
   private manifestDue: NodeJS.Timeout | undefined;
   /** Since when the manifest lacks something, in ms. */
   private changedSince: number | undefined;
-  /** The last change that the head which was saved last has learnt from. */
+  /** The last change that the head which was saved last has learnt from; −1 if there is none. */
   private savedSeq: number;
 
   private constructor(
@@ -81,6 +81,7 @@ export class LabelSession {
     const begun = await begin(settings);
     const session = new LabelSession(settings, begun);
     try {
+      if (!(await fileExists(session.head))) session.savedSeq = -1;
       await session.takeIn(begun.written);
       await session.addClasses(settings.labels);
       session.learning.changed();
@@ -95,6 +96,10 @@ export class LabelSession {
     return this.begun.places.manifest;
   }
 
+  get head(): string {
+    return resolve(this.settings.head);
+  }
+
   /** Tells others who find the session taken where it is. */
   async tellAddress(url: string): Promise<void> {
     await this.begun.lock.note(url);
@@ -105,7 +110,7 @@ export class LabelSession {
     return {
       dataset,
       manifest: this.manifest,
-      head: resolve(this.settings.head),
+      head: this.head,
       model: embedder.backbone.name,
       multilabel: state.multilabel,
       seq: this.seq,
@@ -169,9 +174,27 @@ export class LabelSession {
     });
   }
 
-  /** Whether something has changed since the head was saved. */
+  /** Whether something has changed since the head was saved, or there is none. */
   get isUnsaved(): boolean {
     return this.savedSeq !== this.seq;
+  }
+
+  /** The pictures that have labels, or are known to have none. */
+  *labelled(): Generator<{ path: string; labels: string[] }> {
+    const { pictures, state } = this.begun;
+    for (let picture = 0; picture < state.size; picture++) {
+      const { labels, labelled, leftOut } = state.value(picture);
+      if (labelled && !leftOut)
+        yield { path: pictures.paths[picture]!, labels: labels.map((n) => state.classes[n]!.name) };
+    }
+  }
+
+  get multilabel(): boolean {
+    return this.begun.state.multilabel;
+  }
+
+  get dataset(): string {
+    return this.begun.dataset;
   }
 
   /**
@@ -189,8 +212,7 @@ export class LabelSession {
           withoutHead: whyNotTrainable(state, (picture) => this.begun.pictures.problems[picture] === null),
         };
       });
-      const { manifest } = this;
-      const head = resolve(this.settings.head);
+      const { manifest, head } = this;
       if (withoutHead !== undefined) return { manifest, head: null, withoutHead, next: this.next(false) };
       await embedDataset(manifest, {
         ...embedder,

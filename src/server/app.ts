@@ -71,6 +71,15 @@ export async function createApp({
   return app;
 }
 
+/** Accepts no more requests, and waits for those in progress, but only for so many ms. */
+export async function drain(app: FastifyInstance, grace: number): Promise<void> {
+  const cutOff = setTimeout(() => {
+    app.server.closeAllConnections();
+  }, grace);
+  await app.close();
+  clearTimeout(cutOff);
+}
+
 /** Admits requests that send the API key. Without a key, a server on a loopback address admits those that address it as such. */
 export function restrictAccess(app: FastifyInstance, { apiKey, auth, host }: Settings): void {
   const digest = apiKey === undefined ? undefined : digestOf(apiKey);

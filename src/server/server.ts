@@ -3,7 +3,7 @@ import type { Backbone } from '../backbone/backbone.js';
 import { loadBackbone } from '../backbone/load.js';
 import { BackbonePool } from '../backbone/pool.js';
 import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
-import { createApp, restrictAccess } from './app.js';
+import { createApp, drain, restrictAccess } from './app.js';
 import { HttpError } from './errors.js';
 import { Heads } from './heads.js';
 import { Batcher, embeddingsOf, mappedOf, Pipeline } from './inference.js';
@@ -135,13 +135,4 @@ async function listen(app: FastifyInstance, { host, port, heads }: Settings): Pr
       codeOf(error) === 'EADDRINUSE' ? 'Another program uses it; choose another one with --port.' : messageOf(error);
     throw new LastlayerError(`The server cannot listen on port ${port} of ${host}. ${reason}`);
   }
-}
-
-/** Waits for the requests in progress, but only for so many ms. */
-async function drain(app: FastifyInstance, grace: number): Promise<void> {
-  const cutOff = setTimeout(() => {
-    app.server.closeAllConnections();
-  }, grace);
-  await app.close();
-  clearTimeout(cutOff);
 }
