@@ -30,6 +30,8 @@ export interface Begun {
   /** The steps of the journal, undone ones and what undid them included. */
   steps: readonly StepLine[];
   written: Written;
+  /** Classes that were named when the session first began. */
+  namedBefore: readonly string[];
 }
 
 /** Which manifests the session has written, and what the last of them said. */
@@ -81,7 +83,8 @@ export async function begin(settings: LabelSettings): Promise<Begun> {
       lines,
       settings,
     });
-    return { dataset, places, lock, journal, embedder, pictures, state, ...replayed };
+    const namedBefore = header.labels;
+    return { dataset, places, lock, journal, embedder, pictures, state, namedBefore, ...replayed };
   } catch (error) {
     await pool?.close();
     await lock.release();

@@ -31,15 +31,17 @@ export class Learning {
     ...{ status: 'waiting', version: 0, seq: 0, trainedOn: 0, evaluation: undefined, wanted: undefined, history: [] },
     verdict: 'The classifier looks at the labels.',
   };
-  private readonly thread: LearnerThread;
+  private started: LearnerThread | undefined;
   private readonly stopping = new AbortController();
   private sent = { pictures: 0, values: 0, seq: -1 };
   private due: NodeJS.Timeout | undefined;
   private fit: { controller: AbortController; done: Promise<void> } | undefined;
   private lastLearnt = Date.now();
 
-  constructor(private readonly options: LearningOptions) {
-    this.thread = new LearnerThread(options.identity, options.onProgress);
+  constructor(private readonly options: LearningOptions) {}
+
+  private get thread(): LearnerThread {
+    return (this.started ??= new LearnerThread(this.options.identity, this.options.onProgress));
   }
 
   get classifier(): ClassifierState {
@@ -94,7 +96,7 @@ export class Learning {
     this.stopping.abort(new HttpError(503, 'stopping', 'The server is stopping.'));
     this.fit?.controller.abort();
     await this.fit?.done;
-    await this.thread.close();
+    await this.started?.close();
   }
 
   private async learn(): Promise<void> {

@@ -445,11 +445,11 @@ export class LabelSession {
     );
   }
 
-  /** Adds the classes that were named and are not there. */
+  /** Adds the classes that were named now and never before: one that was removed or renamed does not come back. */
   private async addClasses(names: readonly string[]): Promise<void> {
-    const { state } = this.begun;
+    const { state, namedBefore } = this.begun;
     for (const name of names.map(newName)) {
-      if (state.indexOf(name) !== undefined) continue;
+      if (namedBefore.includes(name) || state.classes.some((each) => each.name === name)) continue;
       const about = { id: `class ${name} ${Date.now()}`, kind: 'add-class', done: `class ${name} added` };
       await this.take(state.step(about, [], [addition(state, name)]));
     }
