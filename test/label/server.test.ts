@@ -1,0 +1,192 @@
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import type { LabelEvent, Session } from '../../src/label/protocol.js';
+import { temporaryFolder } from '../support/files.js';
+import { Client, saidOf, unlabelledPictures, until } from '../support/labelling.js';
+
+let client: Client;
+// Before the folder goes.
+afterAll(() => client.running.close());
+
+const folder = await temporaryFolder();
+const photos = join(folder, 'photos');
+await unlabelledPictures(photos, 3);
+await writeFile(join(photos, 'torn.jpg'), 'not a picture');
+await sharp({ create: { width: 40, height: 20, channels: 3, background: 'red' } })
+  .tiff()
+  .toFile(join(photos, 'z.tiff'));
+
+beforeAll(async () => {
+  client = await Client.start(folder, { dataset: photos, labels: ['flat', 'steep'] });
+});
+
+/** The status of a request with these headers. */
+function statusOf(path: string, headers: Record<string, string>, method = 'GET'): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    request(client.url + path, { method, headers }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    })
+      .on('error', reject)
+      .end();
+  });
+}
+
+test('only this machine can reach it, and only with the token, under its own name and from its own pages', async () => {
+  expect(new URL(client.url).hostname).toBe('127.0.0.1');
+  const token = client.headers['X-Token']!;
+  const guarded: [string, string][] = [
+    ['GET', '/api/session'],
+    ['GET', '/api/events'],
+    ['GET', '/api/suggestions'],
+    ['GET', '/api/queues/next'],
+    ['GET', '/api/accept'],
+    ['GET', '/api/similar/0'],
+    ['GET', '/thumbnails/0'],
+    ['GET', '/pictures/0'],
+    ['POST', '/api/actions'],
+    ['POST', '/api/pictures'],
+    ['POST', '/api/save'],
+  ];
+  for (const [method, path] of guarded) {
+    for (const wrong of ['', token.slice(1), `${token}x`, '0'.repeat(token.length)]) {
+      expect(await statusOf(path, { 'X-Token': wrong }, method)).toBe(401);
+    }
+    expect(await statusOf(path, client.headers, method)).not.toBe(401);
+  }
+  for (const origin of ['http://evil.example', 'null', client.url.replace('http', 'https'), 'http://127.0.0.1:1']) {
+    expect(await statusOf('/api/session', { ...client.headers, Origin: origin })).toBe(403);
+  }
+  expect(await statusOf('/api/session', { ...client.headers, Origin: client.url })).toBe(200);
+  expect(await statusOf('/api/session', { ...client.headers, Host: 'evil.example' })).toBe(403);
+  const { headers } = await fetch(`${client.url}/api/session`, { headers: client.headers });
+  expect(headers.get('Access-Control-Allow-Origin')).toBeNull();
+});
+
+test('a thumbnail is made once, upright and small, and a picture is sent in a form that browsers show', async () => {
+  const { pictures } = await client.session();
+  const numberOf = (name: string) => pictures.name.indexOf(name);
+  const bytesOf = async (path: string) => {
+    const response = await fetch(client.url + path, { headers: client.headers });
+    return { type: response.headers.get('Content-Type'), bytes: Buffer.from(await response.arrayBuffer()) };
+  };
+  const thumbnail = await bytesOf(`/thumbnails/${numberOf('flat-0.png')}`);
+  expect(thumbnail.type).toBe('image/webp');
+  expect(await sharp(thumbnail.bytes).metadata()).toMatchObject({ format: 'webp', width: 80, height: 64 });
+  const cached = (await readdir(join(process.env['LASTLAYER_HOME']!, 'thumbnails'), { recursive: true })).filter(
+    (name) => name.endsWith('.webp'),
+  );
+  expect(cached).toHaveLength(1);
+  expect(await bytesOf(`/thumbnails/${numberOf('flat-0.png')}`)).toEqual(thumbnail);
+
+  const png = await bytesOf(`/pictures/${numberOf('flat-0.png')}`);
+  expect(png).toEqual({ type: 'image/png', bytes: await readFile(join(photos, 'flat-0.png')) });
+  const tiff = await bytesOf(`/pictures/${numberOf('z.tiff')}`);
+  expect(tiff.type).toBe('image/webp');
+  expect(await sharp(tiff.bytes).metadata()).toMatchObject({ width: 40, height: 20 });
+
+  const torn = numberOf('torn.jpg');
+  expect(pictures.problem[torn]).toMatch(/no picture/);
+  expect(await statusOf(`/thumbnails/${torn}`, client.headers)).toBe(422);
+  for (const path of ['/thumbnails/99', '/pictures/-1', '/pictures/1.5', '/pictures/x']) {
+    expect(await statusOf(path, client.headers)).toBe(404);
+  }
+});
+
+/** What a page makes of the session that it has asked for, and of the events since. */
+function follow({ pictures, classes, ...session }: Session, events: readonly LabelEvent[]): Session {
+  const copy = structuredClone({ ...session, pictures, classes }) as { -readonly [K in keyof Session]: Session[K] };
+  const columns = copy.pictures as unknown as Record<string, unknown[]>;
+  for (const event of events) {
+    if (event.kind !== 'change' && event.kind !== 'added') continue;
+    expect(event.seq).toBe(copy.seq + 1);
+    copy.seq = event.seq;
+    copy.classes = event.classes ?? copy.classes;
+    copy.canUndo = event.canUndo;
+    copy.canRedo = event.canRedo;
+    if (event.kind === 'change') {
+      for (const name of ['labels', 'labelled', 'leftOut', 'split'] as const) {
+        event.pictures.forEach((picture, i) => (columns[name]![picture] = event[name][i]));
+      }
+    } else {
+      expect(event.first).toBe(columns['name']!.length);
+      for (const [name, column] of Object.entries(event.pictures)) columns[name]!.push(...(column as unknown[]));
+    }
+  }
+  return copy;
+}
+
+test('two pages that follow the events stay in step with the session, and one that was away catches up', async () => {
+  const before = await client.session();
+  const pages = [client.events(before.seq), client.events(before.seq)];
+  await until(() => pages.every(({ events }) => events.length > 0));
+  await client.act({ kind: 'label', pictures: [0, 1], label: 'flat' });
+  await client.act({ kind: 'label', pictures: [2, 3], label: 'wavy' });
+  pages[1]!.close();
+  const away = follow(before, pages[1]!.events);
+  await client.act({ kind: 'rename-class', name: 'wavy', to: 'steep' });
+  await client.act({ kind: 'undo' });
+  const shot = new Uint8Array(
+    await sharp({ create: { width: 32, height: 32, channels: 3, background: 'blue' } })
+      .png()
+      .toBuffer(),
+  );
+  await client.upload('/api/pictures?label=flat', [['shot.png', shot]]);
+  await client.act({ kind: 'leave-out', pictures: [4], out: true });
+  const now = await client.session();
+  const back = client.events(away.seq);
+  const last = (events: readonly LabelEvent[]) => events.findLast((event) => 'seq' in event)?.seq;
+  await until(() => last(pages[0]!.events) === now.seq && last(back.events) === now.seq);
+  const { classifier: _, ...expected } = now;
+  for (const page of [follow(before, pages[0]!.events), follow(away, back.events)]) {
+    const { classifier: __, ...seen } = page;
+    expect(seen).toEqual(expected);
+  }
+  expect(saidOf(now)['flat/shot.png']).toBe('flat');
+  const stranger = client.events(now.seq + 5);
+  await until(() => stranger.events.length > 0);
+  expect(stranger.events[0]).toEqual({ kind: 'reset' });
+  for (const { close } of [pages[0]!, back, stranger]) close();
+});
+
+test('added pictures are saved beside those of their class, never over another file, and a refused one is told', async () => {
+  const [one, two] = await Promise.all(
+    ['#123456', '#654321'].map(
+      async (background) =>
+        new Uint8Array(
+          await sharp({ create: { width: 30, height: 30, channels: 3, background } })
+            .jpeg()
+            .toBuffer(),
+        ),
+    ),
+  );
+  const first = await client.session();
+  const answer = await client.upload('/api/pictures?label=flat&id=drop', [
+    ['shot.jpg', one!],
+    ['../../shot.jpg', two!],
+    ['again.jpg', one!],
+    ['notes.txt', two!],
+    ['broken.jpg', Uint8Array.of(1, 2, 3)],
+  ]);
+  const count = first.pictures.name.length;
+  expect(answer).toEqual({
+    seq: first.seq + 1,
+    pictures: [count, count + 1],
+    refused: [
+      { name: 'again.jpg', reason: 'it is there already' },
+      { name: 'notes.txt', reason: expect.stringMatching(/there already|does not end/) as string },
+      { name: 'broken.jpg', reason: expect.stringMatching(/no picture/) as string },
+    ],
+  });
+  // The same request again, as after a lost answer.
+  expect(await client.upload('/api/pictures?label=flat&id=drop', [['shot.jpg', one!]])).toEqual(answer);
+  expect(await readFile(join(photos, 'flat', 'shot.jpg'))).toEqual(Buffer.from(one!));
+  expect(await readFile(join(photos, 'flat', 'shot (2).jpg'))).toEqual(Buffer.from(two!));
+  await client.act({ kind: 'undo' });
+  const { pictures } = await client.session();
+  expect(pictures.leftOut.slice(count)).toEqual([true, true]);
+  expect(await readdir(join(photos, 'flat'))).toContain('shot.jpg');
+  await rm(join(photos, 'flat'), { recursive: true });
+});
