@@ -33,13 +33,13 @@ interface LabelErrorOptions {
  * With lists of labels, each label is a question of its own with two answers (the one-vs-rest treatment of Thyagarajan et
  * al. 2022, "Identifying Incorrect Annotations in Multi-Label Classification Data"). A picture is found once, with all of
  * its labels that are probably missing or too many; the score is 1 − the least probability of any of its answers.
- * @returns the findings, and why there can be none if there is too little to go by
+ * @returns the findings, the λ that they are by, and why there can be none if there is too little to go by
  * @throws the signal's reason, once it aborts
  */
 export async function findLabelErrors(
   { rows, source }: Pick<DatasetEmbeddings, 'rows' | 'source'>,
   { sets, l2, signal, onFit }: LabelErrorOptions,
-): Promise<{ findings: Finding[]; notice?: string | undefined }> {
+): Promise<{ findings: Finding[]; l2?: number | undefined; notice?: string | undefined }> {
   const task: Task = rows.some(({ labels }) => labels) ? multilabelTask : softmaxTask;
   const lists = learnableLabels(rows, sets, task);
   const labelled: RowMask = (row) => (task.hasClasses ? lists[row]!.length > 0 : rows[row]!.labels !== undefined);
@@ -70,7 +70,8 @@ export async function findLabelErrors(
       },
     );
     if (!predicted) return { findings: [], notice: 'Labels are not checked: too few pictures differ.' };
-    return { findings: await (task.hasClasses ? classFindings : labelFindings)(rows, targets, predicted) };
+    const findings = await (task.hasClasses ? classFindings : labelFindings)(rows, targets, predicted);
+    return { findings, l2: predicted.l2 };
   });
 }
 

@@ -16,7 +16,7 @@ import { verdictOf } from './verdict.js';
 export const LEAST_PICTURES = 2;
 
 /** λ is chosen anew once there are this many times the labels that it was chosen on. */
-const GROWTH = 1.5;
+export const GROWTH = 1.5;
 
 /** The whitening is learnt anew once there are this many times the pictures that it was learnt from. */
 const GROWTH_OF_PICTURES = 1.5;
@@ -51,7 +51,7 @@ export class LabelClassifier {
   /** Undefined until there is a head. */
   suggestions: SuggestionColumns | undefined;
   /** λ that was chosen last. */
-  l2: number | undefined;
+  private l2: number | undefined;
   private graph: Promise<HeadGraph> | undefined;
   private whitening: { transform: HeadTransform; pictures: number } | undefined;
   private chosenOn = 0;

@@ -72,13 +72,13 @@ export class Learner {
 
   async queue({ name, above, label, count }: QueueRequest, { signal }: CallContext): Promise<Queue> {
     const { material, classifier } = this;
-    const { suggestions, state, l2 } = classifier;
+    const { suggestions, state } = classifier;
     const graph = await classifier.arithmetic();
     const content = async () => {
       if (name === 'next') return nextQueue(material, graph, suggestions, count, signal);
       if (name === 'clusters') return clusterQueue(material, graph, suggestions, signal);
       if (name === 'accept') return acceptQueue(material, suggestions, { above, label, count });
-      return this.findings.queue(name, count, l2, signal);
+      return this.findings.queue(name, count, signal);
     };
     return { name, version: suggestions ? state.version : 0, ...(await content()) };
   }

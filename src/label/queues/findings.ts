@@ -6,6 +6,7 @@ import type { Neighbours } from '../../check/neighbours.js';
 import { findOddPictures, findOutliers } from '../../check/pictures.js';
 import type { StoredPicture } from '../../store/dataset-rows.js';
 import { sentence } from '../../util/format.js';
+import { GROWTH } from '../learn/classifier.js';
 import type { Material } from '../learn/material.js';
 import type { Queue, QueueName } from '../protocol.js';
 
@@ -17,20 +18,21 @@ type Content = Omit<Queue, 'name' | 'version'>;
 export class Findings {
   private neighbours: { size: number; found: Promise<Neighbours> } | undefined;
   private labelErrors: { seq: number; found: Awaited<ReturnType<typeof findLabelErrors>> } | undefined;
+  /** λ of the heads that look for wrong labels, and how many labels it was chosen on. */
+  private penalty: { l2: number | undefined; labels: number } | undefined;
 
   constructor(private readonly material: Material) {}
 
   /**
    * @param count pictures, at most
-   * @param l2 λ of the heads that look for wrong labels; chosen anew if it is undefined
    * @throws the signal's reason, once it aborts
    */
-  async queue(name: FindingQueue, count: number, l2: number | undefined, signal: AbortSignal): Promise<Content> {
+  async queue(name: FindingQueue, count: number, signal: AbortSignal): Promise<Content> {
     const neighbours = await this.prepare({ signal });
     const checked = new Checked(this.material, neighbours);
     if (name === 'odd') return oddQueue(checked, count);
     if (name === 'duplicates') return duplicateQueue(checked, count);
-    return this.doubtfulQueue(checked, count, l2, signal);
+    return this.doubtfulQueue(checked, count, signal);
   }
 
   /**
@@ -52,18 +54,17 @@ export class Findings {
     return this.neighbours.found;
   }
 
-  private async doubtfulQueue(
-    checked: Checked,
-    count: number,
-    l2: number | undefined,
-    signal: AbortSignal,
-  ): Promise<Content> {
+  private async doubtfulQueue(checked: Checked, count: number, signal: AbortSignal): Promise<Content> {
     const { material } = this;
     const { rows, pictures, neighbours } = checked;
     if (this.labelErrors?.seq !== material.seq) {
+      const { seq } = material;
       const { sets } = findDuplicates({ rows }, neighbours);
-      const found = await findLabelErrors({ rows, source: material.source(pictures) }, { sets, l2, signal });
-      this.labelErrors = { seq: material.seq, found };
+      const labels = material.labelled().length;
+      const chosen = this.penalty && labels < GROWTH * this.penalty.labels ? this.penalty.l2 : undefined;
+      const found = await findLabelErrors({ rows, source: material.source(pictures) }, { sets, l2: chosen, signal });
+      if (chosen === undefined) this.penalty = { l2: found.l2, labels };
+      this.labelErrors = { seq, found };
     }
     const { findings, notice } = this.labelErrors.found;
     const open = checked
