@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { diskFull } from './faults/disk-full.js';
 import { killEmbed } from './faults/kill-embed.js';
 import { killExport, killFetchModel, killQuantize, killTrainHead } from './faults/kill-files.js';
+import { killLabel } from './faults/kill-label.js';
 import { movingPictures } from './faults/moving-pictures.js';
 import { NotHere, type Scenario } from './faults/scenario.js';
 import { deletedStore, readOnlyStore } from './faults/store-gone.js';
@@ -17,6 +18,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'kill-export': killExport,
   'kill-fetch-model': killFetchModel,
   'kill-quantize': killQuantize,
+  'kill-label': killLabel,
   'disk-full': diskFull,
   'read-only-store': readOnlyStore,
   'deleted-store': deletedStore,

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Random } from '../scripts/support/random.js';
 import { killEmbed } from '../scripts/faults/kill-embed.js';
+import { killLabel } from '../scripts/faults/kill-label.js';
 import { killFetchModel } from '../scripts/faults/kill-files.js';
 import type { Scenario } from '../scripts/faults/scenario.js';
 import { stripedDataset, temporaryFolder } from './support/files.js';
@@ -27,4 +28,8 @@ it('embed survives being killed at any moment', async () => {
 
 it('fetch-model leaves the old model or the new one', async () => {
   expect(await faultsOf(killFetchModel, 2)).toBe(2);
+});
+
+it('label loses no label that it has acknowledged, and its manifest can always be read', async () => {
+  expect(await faultsOf(killLabel, 2, model)).toBe(2);
 });

@@ -1,6 +1,7 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { watch } from 'node:fs';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Random } from '../support/random.js';
 
@@ -29,15 +30,20 @@ export interface RunOptions {
   at?: { moment: Moment; act: () => void } | undefined;
 }
 
-/** Runs the command line as a user would. */
-export async function run(args: readonly string[], { folder, kill, at }: RunOptions): Promise<Run> {
+/** Starts the command line. */
+export function start(args: readonly string[], folder: string): ChildProcessByStdio<null, Readable, Readable> {
   const tsx = join(ROOT, 'node_modules', 'tsx', 'dist', 'loader.mjs');
-  const start = performance.now();
-  const child = spawn(process.execPath, ['--import', `file://${tsx}`, join(ROOT, 'src', 'cli.ts'), ...args], {
+  return spawn(process.execPath, ['--import', `file://${tsx}`, join(ROOT, 'src', 'cli.ts'), ...args], {
     cwd: folder,
     env: { ...process.env, LASTLAYER_HOME: folder, NODE_OPTIONS: '', FORCE_COLOR: undefined, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+}
+
+/** Runs the command line as a user would. */
+export async function run(args: readonly string[], { folder, kill, at }: RunOptions): Promise<Run> {
+  const started = performance.now();
+  const child = start(args, folder);
   const planned = kill ? { moment: kill, act: () => void child.kill('SIGKILL') } : at;
   let [changes, acted] = [0, false];
   const act = () => {
@@ -60,7 +66,7 @@ export async function run(args: readonly string[], { folder, kill, at }: RunOpti
       child.on('error', reject);
       child.on('close', resolve);
     });
-    return { code, ...output, took: performance.now() - start, changes };
+    return { code, ...output, took: performance.now() - started, changes };
   } finally {
     clearTimeout(timer);
     watcher.close();

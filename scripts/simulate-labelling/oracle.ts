@@ -27,7 +27,8 @@ export class Oracle {
     private readonly truth: Truth,
     part: readonly boolean[],
   ) {
-    this.material.addPictures({ ...pictures, embeddings: pictures.embeddings, fingerprints: pictures.fingerprints });
+    const { embeddings, width, paths, digests, widths, heights, problems, fingerprints } = pictures;
+    this.material.addPictures({ embeddings, width, paths, digests, widths, heights, problems, fingerprints });
     for (const { label } of truth) this.state.ensureClass(label!);
     part.forEach((isIn) => {
       this.state.addPicture({ ...NOTHING_SAID, leftOut: !isIn });

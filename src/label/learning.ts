@@ -13,6 +13,9 @@ const AFTER = 120;
 /** A fit that a change makes out of date is given up, unless nothing was learnt for so long, in ms. */
 const AT_LATEST = 2000;
 
+/** What to do before anything can be learnt. */
+const WAITING = 'Label two pictures of two classes, and the classifier begins to learn.';
+
 interface LearningOptions {
   pictures: LabelPictures;
   state: LabelState;
@@ -20,6 +23,8 @@ interface LearningOptions {
   identity: { modelId: string; transformId: string };
   /** The number of the last change. */
   seq: () => number;
+  /** Whether there are too few labels for any head, so that no thread is needed to tell. */
+  isWaiting: () => boolean;
   onClassifier: (classifier: ClassifierState) => void;
   onProgress: (task: string, done: number, total: number) => void;
   onFailure: (message: string) => void;
@@ -29,7 +34,7 @@ interface LearningOptions {
 export class Learning {
   private current: ClassifierState = {
     ...{ status: 'waiting', version: 0, seq: 0, trainedOn: 0, evaluation: undefined, wanted: undefined, history: [] },
-    verdict: 'The classifier looks at the labels.',
+    verdict: WAITING,
   };
   private started: LearnerThread | undefined;
   private readonly stopping = new AbortController();
@@ -41,6 +46,7 @@ export class Learning {
   constructor(private readonly options: LearningOptions) {}
 
   private get thread(): LearnerThread {
+    this.stopping.signal.throwIfAborted();
     return (this.started ??= new LearnerThread(this.options.identity, this.options.onProgress));
   }
 
@@ -103,6 +109,10 @@ export class Learning {
     // The one before is over soon: it was told to stop, or is done.
     await this.fit?.done;
     if (this.stopping.signal.aborted) return;
+    if (!this.started && this.options.isWaiting()) {
+      this.tell({ ...this.current, seq: this.options.seq(), verdict: WAITING });
+      return;
+    }
     this.send();
     const controller = new AbortController();
     this.fit = { controller, done: this.run(controller.signal) };

@@ -66,6 +66,7 @@ export class LabelSession {
       ...{ pictures, state },
       identity: { modelId: embedder.backbone.id, transformId: embedder.backbone.transformId },
       seq: () => this.seq,
+      isWaiting: () => state.classInfo().filter(({ count }) => count > 0).length < (state.multilabel ? 1 : 2),
       onClassifier: (classifier) => {
         this.events.send({ kind: 'classifier', classifier });
       },

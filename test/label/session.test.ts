@@ -71,7 +71,7 @@ test('the same action again is answered as before, and changes nothing', async (
     const first = await client.act({ kind: 'label', pictures: [0], label: 'flat' }, 'once');
     await client.act({ kind: 'undo' });
     expect(await client.act({ kind: 'label', pictures: [0], label: 'flat' }, 'once')).toEqual(first);
-    expect((await client.session()).classes[0]!.count).toBe(0);
+    expect((await client.session()).classes[0]).toMatchObject({ count: 0 });
   });
   await withSession(async (client) => {
     expect((await client.act({ kind: 'label', pictures: [0], label: 'flat' }, 'once')).seq).toBe(1);
@@ -118,7 +118,7 @@ test('a class is merged into another, and undo gives every picture the label tha
     );
     const merged = await client.session();
     expect(merged.classes).toMatchObject([{ count: 5 }, { count: 0, removed: true }]);
-    expect(new Set([0, 1, 2, 3, 4].map((i) => merged.pictures.labels[i]!.join()))).toEqual(new Set(['0']));
+    expect(merged.pictures.labels.slice(0, 5)).toEqual([[0], [0], [0], [0], [0]]);
     await client.act({ kind: 'undo' });
     expect(saidOf(await client.session())).toEqual(before);
     // Renamed, it keeps its place, and its pictures.
@@ -131,7 +131,7 @@ test('a random history can be undone to its beginning and redone to its end, in 
   const random = new Random(7);
   const history: string[] = [];
   const state = ({ pictures, classes }: Session) =>
-    JSON.stringify([saidOf({ pictures, classes } as Session), classes.filter(({ removed }) => !removed)]);
+    JSON.stringify([saidOf({ pictures, classes }), classes.filter(({ removed }) => !removed)]);
   const randomAction = (): Action => {
     const pictures = [...Array(12).keys()].filter(() => random.chance(0.3));
     const some = pictures.length > 0 ? pictures : [3];
@@ -265,7 +265,8 @@ test('one server at a time works on the labels; the second names the first', asy
   await withSession(async (client) => {
     await expect(start()).rejects.toThrow(new RegExp(`worked on already, at ${client.url}`));
   });
-  await withSession(async () => undefined as never);
+  // The lock went with it.
+  await withSession((client) => client.session());
 });
 
 test('pictures have lists of labels, and one that is known to have none is told from one that nobody has looked at', async () => {

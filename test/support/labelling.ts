@@ -29,7 +29,7 @@ export class Client {
   private constructor(readonly running: RunningLabelling) {
     const { origin, searchParams } = new URL(running.url);
     this.url = origin;
-    this.token = searchParams.get('token')!;
+    this.token = searchParams.get('token') ?? '';
   }
 
   /** Starts a server on any free port. @param folder for the model, the store and the head */
@@ -40,7 +40,7 @@ export class Client {
     return new Client(await startLabelling({ ...places, port: 0, ...options }));
   }
 
-  get headers(): Record<string, string> {
+  get headers(): { 'X-Token': string } {
     return { 'X-Token': this.token };
   }
 
@@ -91,7 +91,7 @@ export class Client {
     const request = get(`${this.url}/api/events?since=${since}&token=${this.token}`, (response) => {
       response.setEncoding('utf8').on('data', (text: string) => {
         const parts = (rest + text).split('\n\n');
-        rest = parts.pop()!;
+        rest = parts.pop() ?? '';
         for (const part of parts) {
           const data = part.split('\n').find((line) => line.startsWith('data: '));
           if (data !== undefined) events.push(JSON.parse(data.slice(6)) as LabelEvent);
@@ -107,7 +107,7 @@ export class Client {
     for (;;) {
       const session = await this.session();
       const { status, seq, version } = session.classifier;
-      if (status !== 'learning' && version > 0 && seq === session.seq) return session;
+      if (status === 'ready' && version > 0 && seq === session.seq) return session;
       await later(20);
     }
   }
@@ -123,10 +123,10 @@ export async function until(holds: () => boolean): Promise<void> {
 }
 
 /** What a session says of its pictures, by their names: the labels, or what else there is to say. */
-export function saidOf({ pictures, classes }: Session): Record<string, string> {
+export function saidOf({ pictures, classes }: Pick<Session, 'pictures' | 'classes'>): Record<string, string> {
   const said = pictures.name.map((name, i) => {
-    const labels = pictures.labels[i]!.map((n) => classes[n]!.name).join('+');
-    const split = pictures.split[i] === null ? '' : ` in ${pictures.split[i]!}`;
+    const labels = (pictures.labels[i] ?? []).map((n) => classes[n]?.name).join('+');
+    const split = pictures.split[i] ? ` in ${pictures.split[i]}` : '';
     return [name, `${labels}${pictures.leftOut[i] ? ' left out' : ''}${split}`];
   });
   return Object.fromEntries(said) as Record<string, string>;
