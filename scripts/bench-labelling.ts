@@ -1,10 +1,11 @@
 import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { type ClientRequest, get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { loadBackbone } from '../src/backbone/load.js';
-import type { Action, Session } from '../src/label/protocol.js';
+import type { Action } from '../src/label/protocol.js';
 import { startLabelling } from '../src/label/server.js';
 import { EMPTY_ROW } from '../src/store/row.js';
 import { EmbeddingStore } from '../src/store/store.js';
@@ -15,6 +16,30 @@ import { count, run, script } from './support/script.js';
 
 /** Of the made-up embeddings, as those of ResNet-18. */
 const WIDTH = 512;
+
+/** Follows the events: to ask for the session again and again would be most of the work. */
+class Follower {
+  private trainedOn = 0;
+  private readonly request: ClientRequest;
+
+  constructor(address: string) {
+    this.request = get(address, (response) => {
+      response.setEncoding('utf8').on('data', (text: string) => {
+        for (const [, number] of text.matchAll(/"trainedOn":(\d+)/g)) this.trainedOn = Number(number);
+      });
+    });
+    this.request.on('error', () => undefined);
+  }
+
+  /** Waits for a head that has learnt from so many labels. */
+  async learnt(labels: number): Promise<void> {
+    while (this.trainedOn < labels) await delay(20);
+  }
+
+  close(): void {
+    this.request.destroy();
+  }
+}
 
 export const command = script(
   'bench-labelling',
@@ -93,15 +118,16 @@ async function makeStore(
 async function measure(address: string, labels: number, classes: number): Promise<void> {
   const { origin, searchParams } = new URL(address);
   const headers = { 'X-Token': searchParams.get('token')!, 'Content-Type': 'application/json' };
-  const get = async <T>(path: string) => (await (await fetch(origin + path, { headers })).json()) as T;
+  const follower = new Follower(`${origin}/api/events?token=${headers['X-Token']}`);
+  const ask = async (path: string) => (await fetch(origin + path, { headers })).arrayBuffer();
   let actions = 0;
   const act = async (action: Action) => {
     const body = JSON.stringify({ id: String(++actions), action });
     const answer = await fetch(`${origin}/api/actions`, { method: 'POST', headers, body });
     if (!answer.ok) throw new Error(await answer.text());
   };
-  await timed('GET /api/session', () => get('/api/session'));
-  await timed('queue next, nothing labelled', () => get('/api/queues/next'));
+  await timed('GET /api/session', () => ask('/api/session'));
+  await timed('queue next, nothing labelled', () => ask('/api/queues/next'));
   const each = Math.ceil(labels / 100 / classes);
   await timed(`${labels} labels while the classifier learns`, async () => {
     for (let batch = 0; batch < 100; batch++) {
@@ -112,27 +138,19 @@ async function measure(address: string, labels: number, classes: number): Promis
       await delay(50);
     }
   });
-  await timed('until the classifier has learnt all of it', async () => {
-    for (;;) {
-      const { classifier, seq } = await get<Session>('/api/session');
-      if (classifier.status === 'ready' && classifier.seq === seq) return;
-      await delay(200);
-    }
-  });
+  await timed('until the classifier has learnt all of it', () => follower.learnt(labels));
+  const more = labels + classes;
   await timed('one more label, and a new head', async () => {
-    await act({ kind: 'label', pictures: [labels + classes], label: `class ${(labels + classes) % classes}` });
-    for (;;) {
-      const { classifier, seq } = await get<Session>('/api/session');
-      if (classifier.status === 'ready' && classifier.seq === seq) return;
-      await delay(200);
-    }
+    await act({ kind: 'label', pictures: [more], label: `class ${more % classes}` });
+    await follower.learnt(labels + 1);
   });
   for (const name of ['next', 'clusters', 'accept', 'doubtful', 'duplicates', 'odd']) {
-    await timed(`queue ${name}`, () => get(`/api/queues/${name}`));
+    await timed(`queue ${name}`, () => ask(`/api/queues/${name}`));
   }
-  await timed('similar pictures', () => get('/api/similar/17'));
+  await timed('similar pictures', () => ask('/api/similar/17'));
   await timed('merging a class into another', () => act({ kind: 'rename-class', name: 'class 1', to: 'class 0' }));
   await timed('the manifest', () => delay(2500));
+  follower.close();
 }
 
 /** Does something, and says how long it took and how long the event loop was blocked at most meanwhile. */
