@@ -190,7 +190,7 @@ export interface Suggestions {
 
 /** The options of `GET /api/queues/NAME`. */
 export interface QueueOptions {
-  /** Of `accept`: suggestions at least this certain; 0 … 1. */
+  /** Of `accept`: suggestions at least this certain; 0 … 1. @default 0.95 */
   above?: number;
   /** Of `accept`: only this class. */
   label?: string;
