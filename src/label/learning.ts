@@ -41,6 +41,8 @@ export class Learning {
   private sent = { pictures: 0, values: 0, seq: -1 };
   private due: NodeJS.Timeout | undefined;
   private fit: { controller: AbortController; done: Promise<void> } | undefined;
+  /** Whether something has changed since the fit began. */
+  private isOutdated = false;
   private lastLearnt = Date.now();
 
   constructor(private readonly options: LearningOptions) {}
@@ -60,7 +62,7 @@ export class Learning {
     if (this.fit && Date.now() - this.lastLearnt < AT_LATEST) this.fit.controller.abort();
     clearTimeout(this.due);
     this.due = setTimeout(() => {
-      void this.learn();
+      this.learn();
     }, AFTER);
   }
 
@@ -105,18 +107,25 @@ export class Learning {
     await this.started?.close();
   }
 
-  private async learn(): Promise<void> {
-    // The one before is over soon: it was told to stop, or is done.
-    await this.fit?.done;
+  private learn(): void {
+    // One fit at a time: what has changed meanwhile is learnt at its end.
+    if (this.fit) {
+      this.isOutdated = true;
+      return;
+    }
     if (this.stopping.signal.aborted) return;
     if (!this.started && this.options.isWaiting()) {
       this.tell({ ...this.current, seq: this.options.seq(), verdict: WAITING });
       return;
     }
     this.send();
+    this.isOutdated = false;
     const controller = new AbortController();
-    this.fit = { controller, done: this.run(controller.signal) };
-    await this.fit.done;
+    const done = this.run(controller.signal).then(() => {
+      this.fit = undefined;
+      if (this.isOutdated) this.learn();
+    });
+    this.fit = { controller, done };
   }
 
   /** Never rejects. */
@@ -129,8 +138,6 @@ export class Learning {
     } catch (error) {
       if (signal.aborted) return;
       this.options.onFailure(`The classifier cannot learn: ${messageOf(error)}`);
-    } finally {
-      this.fit = undefined;
     }
   }
 
