@@ -2,8 +2,7 @@ import { HttpError } from '../server/errors.js';
 import { messageOf } from '../util/errors.js';
 import type { QueueRequest } from './learn/learner.js';
 import { LearnerThread } from './learn/thread.js';
-import type { LabelPictures } from './pictures.js';
-import { FINGERPRINT } from './pictures.js';
+import { FINGERPRINT, type LabelPictures } from './pictures.js';
 import type { AcceptPreview, ClassifierState, Queue, SimilarAnswer, Suggestions } from './protocol.js';
 import type { LabelState } from './state.js';
 
@@ -49,7 +48,10 @@ export class Learning {
 
   private get thread(): LearnerThread {
     this.stopping.signal.throwIfAborted();
-    return (this.started ??= new LearnerThread(this.options.identity, this.options.onProgress));
+    if (this.started && !this.started.hasDied) return this.started;
+    this.sent = { pictures: 0, values: 0, seq: -1 };
+    this.started = new LearnerThread(this.options.identity, this.options.onProgress);
+    return this.started;
   }
 
   get classifier(): ClassifierState {
@@ -149,9 +151,10 @@ export class Learning {
   /** Sends the learner what it does not have. */
   private send(): void {
     const { pictures, state, seq } = this.options;
+    const { thread } = this;
     const { sent } = this;
     if (pictures.size > sent.pictures) {
-      this.thread.addPictures({
+      thread.addPictures({
         embeddings: pictures.embeddings,
         width: pictures.width,
         paths: pictures.paths.slice(sent.pictures),
@@ -164,7 +167,7 @@ export class Learning {
     }
     if (seq() === sent.seq && pictures.size === sent.pictures) return;
     const values = state.valuesFrom(sent.values);
-    this.thread.setState({
+    thread.setState({
       ...{ seq: seq(), valueOf: state.valueOf.slice(), values, multilabel: state.multilabel },
       classes: state.classes.map((each) => ({ ...each })),
     });

@@ -13,7 +13,7 @@ import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
 import { sha256Of } from '../util/hash.js';
 import { isInRange, type NumberRange, requirement, withDefaults } from '../util/validate.js';
 import type { NewFile } from './add.js';
-import { DEFAULTS, type LabelOptions } from './options.js';
+import { DEFAULTS, type LabelOptions, type LabelSettings } from './options.js';
 import { QUEUES, type SaveAnswer } from './protocol.js';
 import { LabelSession } from './session.js';
 import { ThumbnailCache } from './thumbnails.js';
@@ -67,7 +67,11 @@ export async function startLabelling(options: LabelOptions): Promise<RunningLabe
     const app = await createApp({ maxBody: MOST_BODY, timeout: TIMEOUT, log: undefined, cors: [] });
     restrict(app, token);
     addPage(app, 'label');
-    addRoutes(app, session, thumbnails);
+    await app.register((routes, _, done) => {
+      tellFailures(routes, settings);
+      addRoutes(routes, session, thumbnails);
+      done();
+    });
     const origin = await listen(app, settings.port);
     const url = `${origin}/?token=${token}`;
     await session.tellAddress(origin);
@@ -136,6 +140,15 @@ function restrict(app: FastifyInstance, token: string): void {
 function tokenOf({ headers, query }: FastifyRequest): string {
   const given = headers['x-token'] ?? (query as { token?: unknown }).token;
   return typeof given === 'string' ? given : '';
+}
+
+/** The person at the page owns the files: the reason why something failed is for them. Bugs are told on the terminal. */
+function tellFailures(app: FastifyInstance, { onNotice }: LabelSettings): void {
+  app.setErrorHandler((error) => {
+    if (error instanceof LastlayerError) throw new HttpError(500, 'failed', error.message);
+    if (error instanceof Error && !('statusCode' in error)) onNotice?.(error.stack ?? error.message);
+    throw error;
+  });
 }
 
 interface ByNumber {

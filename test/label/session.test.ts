@@ -1,8 +1,10 @@
-import { appendFile, cp, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Action, Session } from '../../src/label/protocol.js';
 import { Random } from '../../scripts/support/random.js';
-import { temporaryFolder } from '../support/files.js';
+import { Journal } from '../../src/label/journal.js';
+import { LastlayerError } from '../../src/util/errors.js';
+import { stripes, temporaryFolder } from '../support/files.js';
 import { Client, rowsOf, saidOf, unlabelledPictures } from '../support/labelling.js';
 
 const folder = await temporaryFolder();
@@ -318,4 +320,45 @@ test('the labels of class folders and of manifests are labels already', async ()
   ]);
   // The user's own manifest stays as it is.
   expect(await readFile(list, 'utf8')).toContain('photos/flat-1.png,,,');
+});
+
+test('an empty folder is a data set to begin with, whose pictures come from the page', async () => {
+  const empty = join(folder, 'empty');
+  await mkdir(empty);
+  const shots = await Promise.all([1, 2].map(async (seed) => new Uint8Array(await stripes(0, seed))));
+  await withSession(
+    async (client) => {
+      expect((await client.session()).pictures.name).toEqual([]);
+      for (const [i, label] of ['flat', 'steep'].entries()) {
+        await client.upload(`/api/pictures?label=${label}`, [[`${i}.png`, shots[i] ?? new Uint8Array()]]);
+      }
+      expect(saidOf(await client.session())).toEqual({ 'flat/0.png': 'flat', 'steep/1.png': 'steep' });
+    },
+    { dataset: empty },
+  );
+  await withSession(
+    async (client) => {
+      expect(saidOf(await client.session())).toEqual({ 'flat/0.png': 'flat', 'steep/1.png': 'steep' });
+      // Undone, the file stays, and is left out.
+      await client.act({ kind: 'undo' });
+      expect(saidOf(await client.session())).toEqual({ 'flat/0.png': 'flat', 'steep/1.png': ' left out' });
+      expect(await readdir(join(empty, 'steep'))).toEqual(['1.png']);
+    },
+    { dataset: empty },
+  );
+});
+
+test('a journal that cannot be written to is told in words, and nothing is changed', async () => {
+  await withSession(async (client) => {
+    await client.act({ kind: 'label', pictures: [0], label: 'flat' });
+    const append = Object.getOwnPropertyDescriptor(Journal.prototype, 'append') ?? {};
+    Journal.prototype.append = () => Promise.reject(new LastlayerError('The disk is full.'));
+    expect(await client.post({ kind: 'label', pictures: [1], label: 'flat' }, 'lost')).toEqual({
+      status: 500,
+      body: { error: { code: 'failed', message: 'The disk is full.' } },
+    });
+    Object.defineProperty(Journal.prototype, 'append', append);
+    expect(saidOf(await client.session())).toMatchObject({ 'flat-0.png': 'flat', 'flat-1.png': '' });
+    expect((await client.act({ kind: 'label', pictures: [1], label: 'flat' }, 'lost')).seq).toBe(2);
+  });
 });

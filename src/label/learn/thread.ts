@@ -59,6 +59,10 @@ export class LearnerThread {
     });
   }
 
+  get hasDied(): boolean {
+    return this.death !== undefined;
+  }
+
   addPictures(pictures: PicturesMessage): void {
     this.send({ kind: 'pictures', pictures });
   }

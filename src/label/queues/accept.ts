@@ -12,11 +12,13 @@ export function acceptable(
   { best, probability }: SuggestionColumns,
   { above, label }: { above: number; label?: string | undefined },
 ): Int32Array {
-  const isWanted = (picture: number) =>
-    best[picture] !== NO_CLASS &&
-    probability[picture]! >= above &&
-    (label === undefined || material.classes[best[picture]!]?.name === label);
-  const found = material.unlabelled().filter((picture) => picture < best.length && isWanted(picture));
+  const isWanted = (picture: number) => {
+    // Nothing is suggested for pictures that were added since, and a class may have been removed.
+    const suggested = material.classes[best[picture] ?? NO_CLASS];
+    if (!suggested || suggested.removed || probability[picture]! < above) return false;
+    return label === undefined || suggested.name === label;
+  };
+  const found = material.unlabelled().filter(isWanted);
   return found.sort((a, b) => probability[b]! - probability[a]! || a - b);
 }
 

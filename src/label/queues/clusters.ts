@@ -109,8 +109,13 @@ export async function clusterQueue(
       pictures: [...members],
       reasons: [],
     })),
-    empty: pictures.length === 0 ? 'Every picture is labelled.' : undefined,
+    empty: pictures.length === 0 ? nothingLeft(material) : undefined,
   };
+}
+
+/** Why there is no picture to label. */
+export function nothingLeft(material: Material): string {
+  return material.labelled().length > 0 ? 'Every picture is labelled.' : 'There are no pictures yet. Add some.';
 }
 
 function agreedOn(pictures: Int32Array, { best }: SuggestionColumns, { classes }: Material): string | undefined {

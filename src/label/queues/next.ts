@@ -3,7 +3,7 @@ import { percent } from '../../util/format.js';
 import { NO_CLASS, type SuggestionColumns } from '../learn/classifier.js';
 import type { Material } from '../learn/material.js';
 import type { Queue } from '../protocol.js';
-import { clustersOf } from './clusters.js';
+import { clustersOf, nothingLeft } from './clusters.js';
 
 /** The most uncertain pictures, among which those are chosen that differ. */
 const POOL = 2000;
@@ -81,9 +81,11 @@ async function centres(material: Material, graph: HeadGraph, count: number, sign
 }
 
 function mostUncertain(pictures: Int32Array, { uncertainty }: SuggestionColumns): Int32Array {
+  // Of a picture that was added since, nothing is known.
+  const of = (picture: number) => uncertainty[picture] ?? 1;
   return pictures
     .slice()
-    .sort((a, b) => uncertainty[b]! - uncertainty[a]! || a - b)
+    .sort((a, b) => of(b) - of(a) || a - b)
     .slice(0, POOL);
 }
 
@@ -130,11 +132,12 @@ export async function nextQueue(
   return {
     left,
     groups: left === 0 ? [] : [{ title, suggestion: undefined, pictures: [...pictures], reasons }],
-    empty: left === 0 ? 'Every picture is labelled.' : undefined,
+    empty: left === 0 ? nothingLeft(material) : undefined,
   };
 }
 
 function reasonFor(picture: number, of: SuggestionColumns, { classes, multilabel }: Material): string {
+  if (picture >= of.best.length) return '';
   const named = (n: number, p: number) => `${classes[n]?.name ?? '?'} ${percent(p, 0)}`;
   const first = named(of.best[picture]!, of.probability[picture]!);
   if (multilabel || of.second[picture] === NO_CLASS) return first;
