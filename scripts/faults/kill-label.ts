@@ -46,8 +46,7 @@ export async function killLabel(setting: Setting): Promise<Report> {
         if (random.chance(PAUSES)) await delay(PAUSE);
       }
     } catch (error) {
-      // The connection ended; anything else is a mistake of the server.
-      if (!(error instanceof TypeError)) throw error;
+      if (!(error instanceof Gone)) throw error;
     }
     await killing;
     rows += await rowsOf(join(folder, 'pictures.labels.csv'));
@@ -135,6 +134,9 @@ class Labels {
   }
 }
 
+/** The server was killed before it answered. */
+class Gone extends Error {}
+
 /** A server in a process of its own. */
 class Server {
   private actions = 0;
@@ -163,15 +165,19 @@ class Server {
     return (await response.json()) as Session;
   }
 
-  /** @throws {TypeError} if the server is gone */
+  /** @throws {Gone} if the server does not answer, and an Error if it refuses */
   async act(action: Action): Promise<void> {
-    const response = await fetch(`${this.url}/api/actions`, {
+    const refused = await fetch(`${this.url}/api/actions`, {
       method: 'POST',
       headers: { 'X-Token': this.token, 'Content-Type': 'application/json' },
       body: JSON.stringify({ id: `${this.token} ${++this.actions}`, action }),
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Error(text);
+    })
+      .then(async (response) => [response.ok, await response.text()] as const)
+      .then(([isDone, text]) => (isDone ? undefined : text))
+      .catch((error: unknown) => {
+        throw new Gone(String(error));
+      });
+    if (refused !== undefined) throw new Error(refused);
   }
 
   kill(): void {
