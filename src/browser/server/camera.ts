@@ -1,12 +1,10 @@
-/** Takes pictures with the device's camera. */
+/** The buttons of the page with which the user opens the camera and takes pictures. */
+import { Camera, cameraProblem, mayHaveCamera } from '../camera.js';
 import { find } from '../dom.js';
-
-const QUALITY = 0.95;
 
 /** Shows the button of the camera, if the browser lets the page have one. @param onPicture takes each picture, a JPEG */
 export function addCamera(onPicture: (picture: File) => void): void {
-  // Browsers have no cameras for pages that come over plain HTTP from another machine.
-  if (!window.isSecureContext) return;
+  if (!mayHaveCamera()) return;
   const [open, shoot, close] = ['open-camera', 'shoot', 'close-camera'].map((id) => find(id, HTMLButtonElement)) as [
     HTMLButtonElement,
     HTMLButtonElement,
@@ -17,8 +15,8 @@ export function addCamera(onPicture: (picture: File) => void): void {
     find('live', HTMLVideoElement),
     find('camera-failed', HTMLElement),
   ];
-  let stream: MediaStream | undefined;
-  let [taken, isStarting] = [0, false];
+  let camera: Camera | undefined;
+  let isStarting = false;
   open.hidden = false;
 
   open.addEventListener('click', () => {
@@ -31,32 +29,22 @@ export function addCamera(onPicture: (picture: File) => void): void {
     });
   });
   close.addEventListener('click', () => {
-    stop();
+    camera?.close();
+    hide();
     open.focus();
   });
   shoot.addEventListener('click', () => {
-    const canvas = new OffscreenCanvas(live.videoWidth, live.videoHeight);
-    canvas.getContext('2d')?.drawImage(live, 0, 0);
-    const name = `camera-${++taken}.jpg`;
-    void canvas.convertToBlob({ type: 'image/jpeg', quality: QUALITY }).then((blob) => {
-      onPicture(new File([blob], name, { type: blob.type }));
-    });
+    void camera?.take('camera-').then(onPicture);
   });
 
   async function start(): Promise<void> {
     try {
-      // Of a phone's cameras, the one at its back.
-      const video = { facingMode: 'environment', width: { ideal: 1280 } };
-      stream = await navigator.mediaDevices.getUserMedia({ video });
-      stream.getVideoTracks()[0]?.addEventListener('ended', () => {
-        stop();
+      camera = await Camera.open(live, () => {
+        hide();
         failed.textContent = 'The camera is gone.';
       });
-      live.srcObject = stream;
-      await live.play();
     } catch (error) {
-      stop();
-      failed.textContent = reasonOf(error);
+      failed.textContent = cameraProblem(error);
       return;
     }
     view.hidden = false;
@@ -64,20 +52,9 @@ export function addCamera(onPicture: (picture: File) => void): void {
     shoot.focus();
   }
 
-  function stop(): void {
-    stream?.getTracks().forEach((track) => {
-      track.stop();
-    });
-    stream = undefined;
-    live.srcObject = null;
+  function hide(): void {
+    camera = undefined;
     view.hidden = true;
     open.hidden = false;
   }
-}
-
-function reasonOf(error: unknown): string {
-  const name = error instanceof DOMException ? error.name : '';
-  if (name === 'NotAllowedError') return 'The browser does not let this page use the camera. Allow it in its settings.';
-  if (name === 'NotFoundError') return 'This device has no camera.';
-  return `The camera cannot be used: ${error instanceof Error ? error.message : String(error)}`;
 }
