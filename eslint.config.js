@@ -21,6 +21,11 @@ export default tseslint.config(
     rules: { '@typescript-eslint/no-non-null-assertion': 'off' },
   },
   {
+    files: ['**/*.tsx'],
+    // What a button does stands beside it.
+    rules: { '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }] },
+  },
+  {
     files: ['examples/browser/**'],
     languageOptions: {
       globals: Object.fromEntries(

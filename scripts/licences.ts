@@ -1,5 +1,6 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pageFile } from '../src/util/page-files.js';
 import { existingPath, ROOT, run, script } from './support/script.js';
 
 /** At most, these ask to keep their notice. */
@@ -30,8 +31,8 @@ interface Locked {
 
 export const command = script(
   'licences',
-  'List the licences of all packages that are installed with lastlayer, and those of them with an install script. The exit ' +
-    'code is 1 if a licence is not allowed, or an install script not known.',
+  'List the licences of all packages that are installed with lastlayer or are in its pages, and those with an install script. ' +
+    'The exit code is 1 if a licence is not allowed, or an install script not known.',
   [''],
 )
   .option('--lock <file>', 'lock file to read', existingPath, join(ROOT, 'package-lock.json'))
@@ -40,8 +41,9 @@ await run(import.meta.url, command);
 
 async function licences({ lock }: { lock: string }): Promise<void> {
   const { packages } = JSON.parse(await readFile(lock, 'utf8')) as { packages: Record<string, Locked> };
+  const bundled = await packagesInPages();
   const shipped = Object.entries(packages)
-    .filter(([path, { dev, devOptional }]) => path !== '' && !dev && !devOptional)
+    .filter(([path, { dev, devOptional }]) => path !== '' && ((!dev && !devOptional) || bundled.has(path)))
     .map(([path, locked]) => ({ name: path.replace(/^.*node_modules\//, ''), ...locked }));
 
   const byLicence = new Map<string, Set<string>>();
@@ -57,6 +59,16 @@ async function licences({ lock }: { lock: string }): Promise<void> {
     console.log(`install script: ${name} (${SCRIPTS[name] ?? 'unknown'})`);
     if (!Object.hasOwn(SCRIPTS, name)) refuse(`${name} wants to run a script when it is installed`);
   }
+}
+
+/** Where the packages lie that are in the bundles of the pages; each has its notice there. */
+async function packagesInPages(): Promise<Set<string>> {
+  const pages = (await readdir(join(ROOT, 'src', 'browser'), { withFileTypes: true })).filter((one) =>
+    one.isDirectory(),
+  );
+  const bundles = await Promise.all(pages.map(({ name }) => pageFile(`${name}/page.js`)));
+  const names = bundles.flatMap((text) => [...text.matchAll(/^\/\*! (\S+) \d/gm)].map(([, name]) => name!));
+  return new Set(names.map((name) => `node_modules/${name}`));
 }
 
 /** Whether an SPDX expression is allowed: every operand of AND must be, and one operand of OR. */

@@ -18,6 +18,8 @@ describe('the packages that are installed with this one', () => {
     expect(stderr).toBe('');
     expect(status).toBe(0);
     expect(stdout).toMatch(/^MIT: \d+ \(.*\bfastify\b/m);
+    // It is in a page.
+    expect(stdout).toMatch(/^MIT: \d+ \(.*\bpreact\b/m);
     expect(stdout.match(/^install script: .*/gm)).toEqual([
       expect.stringMatching(/^install script: msgpackr-extract \(builds a faster reader/),
       expect.stringMatching(/^install script: onnxruntime-node \(downloads CUDA/),

@@ -70,6 +70,10 @@ describe('the package', () => {
     // The pages are bundled: esbuild is no dependency.
     const pages = packed.files.map(({ path }) => path).filter((path) => path.startsWith('dist/browser/'));
     expect(pages.sort()).toEqual([
+      'dist/browser/label/icon.svg',
+      'dist/browser/label/page.css',
+      'dist/browser/label/page.html',
+      'dist/browser/label/page.js',
       'dist/browser/report/page.css',
       'dist/browser/report/page.js',
       'dist/browser/server/icon.svg',

@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const FOLDER = new URL('../browser/', import.meta.url);
@@ -26,7 +27,7 @@ async function read(name: string): Promise<string> {
 /** Only a clone has esbuild. */
 async function bundle(path: string): Promise<string> {
   const { buildSync } = await import('esbuild');
-  const { outputFiles } = buildSync({
+  const { outputFiles, metafile } = buildSync({
     // Without `.js`, esbuild finds the `.ts` or `.tsx`.
     entryPoints: [path.replace(/\.js$/, '')],
     bundle: true,
@@ -36,6 +37,21 @@ async function bundle(path: string): Promise<string> {
     charset: 'utf8',
     logLevel: 'silent', // The error says it all.
     write: false,
+    metafile: true,
   });
-  return outputFiles[0]!.text;
+  return (await noticesOf(Object.keys(metafile.inputs))) + outputFiles[0]!.text;
+}
+
+/** The licences of the packages that are in a bundle, which ask to go with every copy. Each comment begins with its name. */
+async function noticesOf(inputs: readonly string[]): Promise<string> {
+  const folders = inputs.map((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? '');
+  const notices = [...new Set(folders)].filter((folder) => folder !== '').map(noticeOf);
+  return (await Promise.all(notices)).join('');
+}
+
+async function noticeOf(folder: string): Promise<string> {
+  const { name, version } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Record<string, string>;
+  const file = (await readdir(folder)).find((one) => /^licen[cs]e/i.test(one));
+  if (file === undefined) throw new Error(`${name} has no licence file in ${folder}, but a page contains it.`);
+  return `/*! ${name} ${version}\n\n${(await readFile(join(folder, file), 'utf8')).trim()}\n*/\n`;
 }
