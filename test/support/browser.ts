@@ -1,14 +1,6 @@
-import { existsSync } from 'node:fs';
+import { CHROMIUM } from './chromium.js';
 
-const USUAL = [
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
-];
-
-/** A Chromium, named by $CHROMIUM or at one of the usual places; undefined where there is none. */
-export const CHROMIUM = [process.env.CHROMIUM ?? '', ...USUAL].find((path) => path !== '' && existsSync(path));
+export { CHROMIUM };
 
 /** Runs a group of tests where there is a browser, and shows them as skipped where there is none. */
 export const describeWithBrowser = CHROMIUM === undefined ? describe.skip : describe;
