@@ -33,12 +33,13 @@ export class FileLock {
   static async take(file: string): Promise<FileLock | { heldBy: { path: string; note: string } }> {
     const mine = temporaryName(file, KIND);
     await writeFile(mine, '', { flag: 'wx' });
+    const ofThisProcess = mine.slice(0, -'a0b1c2.lock'.length);
     const abandoned = new Set(await abandonedBeside(file, KIND));
     for (const name of await readdir(dirname(file))) {
       const path = join(dirname(file), name);
       if (path === mine || !isLockOf(file, name)) continue;
       // In a container, a process often has the number of the one before it.
-      if (abandoned.has(path) || (name.includes(`-${process.pid}-`) && !own.has(path))) {
+      if (abandoned.has(path) || (path.startsWith(ofThisProcess) && !own.has(path))) {
         await rm(path, { force: true });
         continue;
       }

@@ -29,3 +29,10 @@ test('the lock of a process that was killed is removed', async () => {
   expect(await readdir(folder)).toHaveLength(1);
   await (lock as FileLock).release();
 });
+
+test('the lock of a process of another machine is not taken away, even if it has the same number', async () => {
+  const other = temporaryName(file, 'lock').replace(/\.[0-9a-f]{6}-/, '.000000-');
+  await writeFile(other, 'http://127.0.0.1:1');
+  expect(await FileLock.take(file)).toEqual({ heldBy: { path: other, note: 'http://127.0.0.1:1' } });
+  expect(await readdir(folder)).toHaveLength(1);
+});
