@@ -17,7 +17,7 @@ const KEPT = 0.8;
 
 /** Thumbnails in a folder, by the digests of their pictures, made when they are first asked for. */
 export class ThumbnailCache {
-  private readonly limit = pLimit(Math.max(2, availableParallelism()));
+  private readonly limit = pLimit({ concurrency: Math.max(2, availableParallelism()), rejectOnClear: true });
   private readonly making = new Map<string, Promise<Buffer>>();
   /** Bytes on disk; undefined until they are counted. */
   private bytes: number | undefined;
@@ -87,7 +87,7 @@ export class ThumbnailCache {
     this.bytes = bytes;
   }
 
-  /** Waits for what is under way. */
+  /** Waits for what is under way. What waits for its turn is rejected. */
   async close(): Promise<void> {
     this.limit.clearQueue();
     await Promise.allSettled([...this.making.values()]);

@@ -38,3 +38,24 @@ test('a picture that cannot be decoded fails each time, and leaves nothing', asy
   await cache.close();
   await expect(readdir(join(folder, 'none'))).rejects.toThrow();
 });
+
+test('closing does not wait for what nobody has begun', async () => {
+  const cache = new ThumbnailCache(join(folder, 'closed'));
+  let go: (() => void) | undefined;
+  const slow = new Promise<void>((resolve) => (go = resolve));
+  const asked = Array.from({ length: 200 }, (_, i) =>
+    cache.get(`dd${i}`, async () => {
+      await slow;
+      return stripes(0, 1, 30, 20);
+    }),
+  );
+  const settled = Promise.allSettled(asked);
+  // Until all of them have looked for a file.
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const closed = cache.close();
+  go?.();
+  await closed;
+  const results = (await settled).map(({ status }) => status);
+  expect(results).toContain('fulfilled');
+  expect(results).toContain('rejected');
+});
