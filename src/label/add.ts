@@ -6,7 +6,8 @@ import { openDataset } from '../data/open.js';
 import { thumbnailOfBytes } from '../image/thumbnail.js';
 import { messageOf } from '../util/errors.js';
 import { safeName } from '../util/file-names.js';
-import { isFolder, writeNewFile } from '../util/files.js';
+import { isFolder } from '../util/files.js';
+import { writeNewFile } from '../util/placing.js';
 import { stemOf } from './places.js';
 
 /** A file that somebody has dropped, or a shot of a camera. */

@@ -1,6 +1,8 @@
+import { resolve } from 'node:path';
 import { ClassFolders } from '../classify/class-folders.js';
 import { UsageError } from '../util/errors.js';
 import { withDefaults } from '../util/validate.js';
+import { locate } from './begin.js';
 import { DEFAULTS, type LabelOptions } from './options.js';
 import { isAddress, isBelow } from './places.js';
 import { LabelSession } from './session.js';
@@ -28,12 +30,14 @@ export interface Applied {
  * @throws {LastlayerError} as `startLabelling` does, or if the folder cannot be written to
  */
 export async function applyLabels(options: LabelOptions, kind: 'copy' | 'link', folder: string): Promise<Applied> {
-  const session = await LabelSession.open(withDefaults(options, DEFAULTS));
+  const settings = withDefaults(options, DEFAULTS);
+  const { dataset } = await locate(settings);
+  if (isBelow(folder, dataset) || resolve(folder) === dataset) {
+    throw new UsageError(`${folder} lies in the data set, where its folders would be classes. Name one elsewhere.`);
+  }
+  const session = await LabelSession.open(settings);
   try {
-    const { dataset, manifest, multilabel } = session;
-    if (isBelow(folder, dataset) || folder === dataset) {
-      throw new UsageError(`${folder} lies in the data set, where its folders would be classes. Name one elsewhere.`);
-    }
+    const { manifest, multilabel } = session;
     const labelled = [...session.labelled()];
     const labels = new Set(labelled.flatMap((picture) => picture.labels));
     const folders = new ClassFolders(folder, kind, { labels, isMultilabel: multilabel });

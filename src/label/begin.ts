@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname, extname, resolve } from 'node:path';
 import { loadBackbone } from '../backbone/load.js';
 import { BackbonePool } from '../backbone/pool.js';
 import type { DatasetEntry } from '../data/dataset.js';
@@ -51,6 +51,7 @@ export async function begin(settings: LabelSettings): Promise<Begun> {
   const labels = settings.labels.map(newName);
   const lock = await takeLock(places.journal);
   let pool: BackbonePool | undefined;
+  let journal: Journal | undefined;
   try {
     await checkKind(dataset);
     const backbone = await loadBackbone(settings);
@@ -62,7 +63,8 @@ export async function begin(settings: LabelSettings): Promise<Begun> {
       multilabel: multilabel || settings.multilabel,
       labels,
     });
-    const { journal, header, lines, torn } = opened;
+    journal = opened.journal;
+    const { header, lines, torn } = opened;
     if (multilabel && !header.multilabel) {
       throw new LastlayerError(
         `${dataset} has lists of labels, but ${places.journal} is of a session with one label for each picture. Name another ` +
@@ -86,6 +88,7 @@ export async function begin(settings: LabelSettings): Promise<Begun> {
     const namedBefore = header.labels;
     return { dataset, places, lock, journal, embedder, pictures, state, namedBefore, ...replayed };
   } catch (error) {
+    await journal?.close();
     await pool?.close();
     await lock.release();
     throw error;
@@ -93,12 +96,14 @@ export async function begin(settings: LabelSettings): Promise<Begun> {
 }
 
 /** The data set that is meant, and the files of its session. */
-async function locate({ dataset, out }: LabelSettings): Promise<{ dataset: string; places: Places }> {
+export async function locate({ dataset, out }: LabelSettings): Promise<{ dataset: string; places: Places }> {
   const given = resolve(dataset);
   // The manifest of an earlier session stands for that session.
-  const journal = journalOf(given);
-  const header = out === undefined && journal !== given ? await Journal.headerOf(journal) : undefined;
-  if (header) return { dataset: header.dataset, places: { manifest: given, journal } };
+  if (out === undefined && extname(given).toLowerCase() === '.csv') {
+    const journal = journalOf(given);
+    const header = await Journal.headerOf(journal);
+    if (header) return { dataset: header.dataset, places: { manifest: given, journal } };
+  }
   return { dataset: given, places: placesOf(given, out) };
 }
 

@@ -76,8 +76,8 @@ export class Journal {
   ): Promise<{ journal: Journal; header: JournalHeader; lines: JournalLine[]; torn: number }> {
     const found = await read(path);
     const { torn = 0, length = 0 } = found ?? {};
-    if (torn > 0) await truncate(path, length);
     try {
+      if (torn > 0) await truncate(path, length);
       const file = await open(path, 'a');
       const journal = new Journal(path, file, length);
       if (found?.header) return { journal, ...found, header: found.header };
@@ -151,6 +151,7 @@ async function read(
     length = end + 1;
   }
   const torn = bytes.length - length;
+  if (parsed.length === 0 && !isTornHeader(bytes)) throw notAJournal(path);
   // A crash tears the last line alone. What follows a line that makes no sense was on the disk, and must not be cut off.
   if (bytes.subarray(length, -1).includes(0x0a)) {
     throw new LastlayerError(
@@ -176,7 +177,18 @@ function headerIn(line: object, path: string): JournalHeader {
   if (format === FORMAT && typeof dataset === 'string' && typeof multilabel === 'boolean' && Array.isArray(labels)) {
     return { dataset: pathFrom(dataset, dirname(path)), multilabel, labels };
   }
-  throw new LastlayerError(
+  throw notAJournal(path);
+}
+
+/** Whether a file without a whole line may be what a crash has left of a new journal. */
+function isTornHeader(bytes: Uint8Array): boolean {
+  const beginning = Buffer.from(JSON.stringify({ format: FORMAT }).slice(0, -1));
+  const length = Math.min(bytes.length, beginning.length);
+  return beginning.subarray(0, length).equals(bytes.subarray(0, length));
+}
+
+function notAJournal(path: string): LastlayerError {
+  return new LastlayerError(
     `${path} is not a journal of this version of lastlayer. Move it away, or name another manifest with --out.`,
   );
 }

@@ -11,7 +11,7 @@ export interface Places {
  * Where a session over a data set keeps its files: `photos.labels.csv` and `photos.labels.jsonl` beside `photos`.
  * @param dataset absolute path
  * @param out another manifest; the journal lies beside it
- * @throws {UsageError} if the manifest is not a .csv, or the data set itself
+ * @throws {UsageError} if the manifest is not a .csv, or it or its journal is the data set itself or would lie in it
  */
 export function placesOf(dataset: string, out?: string): Places {
   const stem = join(dirname(dataset), stemOf(dataset));
@@ -27,7 +27,13 @@ export function placesOf(dataset: string, out?: string): Places {
   if (isBelow(manifest, dataset)) {
     throw new UsageError(`--out is ${manifest}, in the data set's own folder. Name a file outside of it.`);
   }
-  return { manifest, journal: journalOf(manifest) };
+  const journal = journalOf(manifest);
+  if (journal === dataset) {
+    throw new UsageError(
+      `--out is ${manifest}, whose journal would be ${journal}, the data set itself. Name another file.`,
+    );
+  }
+  return { manifest, journal };
 }
 
 /** The journal of a manifest. */

@@ -62,19 +62,20 @@ export async function startLabelling(options: LabelOptions): Promise<RunningLabe
   const settings = withDefaults(options, DEFAULTS);
   const session = await LabelSession.open(settings);
   const thumbnails = new ThumbnailCache(cacheFolder('thumbnails'));
+  let app: FastifyInstance | undefined;
   try {
     const token = randomBytes(24).toString('base64url');
-    const app = await createApp({ maxBody: MOST_BODY, timeout: TIMEOUT, log: undefined, cors: [] });
-    restrict(app, token);
-    addPage(app, 'label');
-    await app.register((routes, _, done) => {
+    const server = (app = await createApp({ maxBody: MOST_BODY, timeout: TIMEOUT, log: undefined, cors: [] }));
+    restrict(server, token);
+    addPage(server, 'label');
+    await server.register((routes, _, done) => {
       tellFailures(routes, settings);
       addRoutes(routes, session, thumbnails);
       done();
     });
-    const origin = await listen(app, settings.port);
+    const origin = await listen(server, settings.port);
     const url = `${origin}/?token=${token}`;
-    await session.tellAddress(origin);
+    await session.serveAt(origin);
     return {
       url,
       manifest: session.manifest,
@@ -82,9 +83,9 @@ export async function startLabelling(options: LabelOptions): Promise<RunningLabe
       save: () => session.save(),
       close: async () => {
         session.events.close();
-        await drain(app, GRACE);
+        await drain(server, GRACE);
         try {
-          return session.isUnsaved ? await session.save() : null;
+          return await session.saveUnsaved();
         } finally {
           await session.close();
           await thumbnails.close();
@@ -92,6 +93,7 @@ export async function startLabelling(options: LabelOptions): Promise<RunningLabe
       },
     };
   } catch (error) {
+    await app?.close();
     await session.close();
     throw error;
   }

@@ -1,3 +1,4 @@
+import { rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Mutex } from 'async-mutex';
 
@@ -6,7 +7,7 @@ import { HttpError } from '../server/errors.js';
 import { DEFAULT_HEAD, DEFAULT_STORE } from '../util/defaults.js';
 import { asCalled, LastlayerError, messageOf } from '../util/errors.js';
 import { fileExists } from '../util/files.js';
-import { quantity } from '../util/format.js';
+import { commandLine, quantity } from '../util/format.js';
 import { sha256Of } from '../util/hash.js';
 import { addition, newName, parseAction, stepOf } from './actions.js';
 import { folderForNew, type NewFile, saveNew } from './add.js';
@@ -82,10 +83,9 @@ export class LabelSession {
     const begun = await begin(settings);
     const session = new LabelSession(settings, begun);
     try {
-      if (!(await fileExists(session.head))) session.savedSeq = -1;
+      if (!(await session.hasHeadOfNow())) session.savedSeq = -1;
       await session.takeIn(begun.written);
       await session.addClasses(settings.labels);
-      session.learning.changed();
       return session;
     } catch (error) {
       await session.release();
@@ -101,8 +101,16 @@ export class LabelSession {
     return resolve(this.settings.head);
   }
 
-  /** Tells others who find the session taken where it is. */
-  async tellAddress(url: string): Promise<void> {
+  /** Whether there is a head that was written after the last step of the journal. */
+  private async hasHeadOfNow(): Promise<boolean> {
+    const { at } = this.begun.steps.at(-1) ?? {};
+    const written = await stat(this.head).catch(() => undefined);
+    return written !== undefined && (at === undefined || written.mtimeMs >= Date.parse(at));
+  }
+
+  /** Begins to learn, and tells others who find the session taken where it is. */
+  async serveAt(url: string): Promise<void> {
+    this.learning.changed();
     await this.begun.lock.note(url);
   }
 
@@ -159,25 +167,24 @@ export class LabelSession {
     return this.adding.runExclusive(async () => {
       const answered = this.added.get(id);
       if (answered) return answered;
-      const { saved, refused } = await this.saveFiles(name, files);
-      const task = 'adding pictures';
-      let done = 0;
-      const tell = (count: number) => {
-        this.events.send({ kind: 'progress', task, done: count, total: saved.length });
-      };
-      const embedded = await embedMore(saved, this.manifest, this.begun.embedder, () => {
-        if (++done < saved.length) tell(done);
-      });
-      const answer = await this.turn.runExclusive(() => this.takeAdded(id, name, embedded));
-      if (saved.length > 0) tell(saved.length);
-      this.added.set(id, { ...answer, refused });
-      return { ...answer, refused };
+      const saved: string[] = [];
+      try {
+        const refused = await this.saveFiles(name, files, saved);
+        const answer = { ...(await this.takeSaved(id, name, saved)), refused };
+        this.added.set(id, answer);
+        return answer;
+      } catch (error) {
+        // No picture stays that the session does not know of, and none is there twice once it is added again.
+        for (const path of saved) await rm(path, { force: true });
+        throw error;
+      }
     });
   }
 
-  /** Whether something has changed since the head was saved, or there is none. */
-  get isUnsaved(): boolean {
-    return this.savedSeq !== this.seq;
+  /** Saves, if something has changed since the head was saved or there is none. @returns null if nothing has */
+  async saveUnsaved(): Promise<SaveAnswer | null> {
+    await this.saving.waitForUnlock();
+    return this.savedSeq === this.seq ? null : this.save();
   }
 
   /** The pictures that have labels, or are known to have none. */
@@ -317,11 +324,33 @@ export class LabelSession {
     return { seq, pictures: numbers };
   }
 
-  private async saveFiles(label: string | undefined, files: AsyncIterable<NewFile>) {
+  /** Embeds files that were saved, and adds them. */
+  private async takeSaved(
+    id: string,
+    label: string | undefined,
+    saved: readonly string[],
+  ): Promise<Omit<AddAnswer, 'refused'>> {
+    let done = 0;
+    const tell = (count: number) => {
+      this.events.send({ kind: 'progress', task: 'adding pictures', done: count, total: saved.length });
+    };
+    const embedded = await embedMore(saved, this.manifest, this.begun.embedder, () => {
+      if (++done < saved.length) tell(done);
+    });
+    const answer = await this.turn.runExclusive(() => this.takeAdded(id, label, embedded));
+    if (saved.length > 0) tell(saved.length);
+    return answer;
+  }
+
+  /** @param saved gets the paths of those that were saved @returns those that were refused */
+  private async saveFiles(
+    label: string | undefined,
+    files: AsyncIterable<NewFile>,
+    saved: string[],
+  ): Promise<AddAnswer['refused']> {
     const { dataset, pictures } = this.begun;
     const folder = await folderForNew(dataset, label);
     const numberOfContent = new Map(pictures.digests.map((digest, number) => [digest, number]));
-    const saved: string[] = [];
     const refused: { name: string; reason: string }[] = [];
     for await (const file of files) {
       const digest = sha256Of(file.bytes);
@@ -344,7 +373,7 @@ export class LabelSession {
         saved.push(found.path);
       }
     }
-    return { saved, refused };
+    return refused;
   }
 
   /** Counts a change, tells everybody of it, and has what depends on it brought up to date. */
@@ -489,8 +518,6 @@ export class LabelSession {
           ['report', ...options],
         ]
       : [['label', this.manifest]];
-    return commands.map(([name, ...words]) =>
-      asCalled(`npm run ${name!}${words.length > 0 ? ` -- ${words.join(' ')}` : ''}`),
-    );
+    return commands.map(([name, ...words]) => asCalled(commandLine(name!, words)));
   }
 }

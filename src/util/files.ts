@@ -1,11 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, type FileHandle, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
+import { access, type FileHandle, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { basename, dirname, extname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { codeOf, LastlayerError, messageOf } from './errors.js';
-import { numbered } from './file-names.js';
 import { sha256Of } from './hash.js';
 
 /** What to write, or a function that writes it to the temporary name it is given. */
@@ -46,27 +45,6 @@ export async function writeWholeFiles(files: readonly WholeFile[], beforeNaming?
   } finally {
     // Renamed files are gone from here; if removing fails, there was nothing.
     for (const { temporary } of staged) await rm(temporary, { force: true }).catch(() => undefined);
-  }
-}
-
-/**
- * Writes a new file, whole or not at all, under a name that no file has: `name (2).jpg` if there is a `name.jpg`.
- * @param folder made if it does not exist
- * @returns its path
- * @throws a system error if it cannot be written
- */
-export async function writeNewFile(folder: string, name: string, content: Uint8Array): Promise<string> {
-  await mkdir(folder, { recursive: true });
-  const ending = extname(name);
-  for (let n = 1; ; n++) {
-    const path = join(folder, numbered(basename(name, ending), n, ending));
-    try {
-      // Once the content is on the disk, an empty file takes the name, so that nobody else gets it meanwhile.
-      await writeWholeFiles([{ path, content }], async () => (await open(path, 'wx')).close());
-      return path;
-    } catch (error) {
-      if (codeOf(error) !== 'EEXIST') throw error;
-    }
   }
 }
 

@@ -62,3 +62,12 @@ export function csvLine(cells: readonly (string | null | undefined)[]): string {
 function quoted(cell: string): string {
   return /[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
 }
+
+/** The call of a command, as in a clone, to be copied into a shell. */
+export function commandLine(name: string, words: readonly string[]): string {
+  return `npm run ${name}${words.length > 0 ? ` -- ${words.map(shellWord).join(' ')}` : ''}`;
+}
+
+function shellWord(word: string): string {
+  return /^[\w@%+=:,./~-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}

@@ -1,8 +1,8 @@
-import { open, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { basename, extname, join } from 'node:path';
 import { codeOf } from './errors.js';
 import { numbered } from './file-names.js';
-import { temporaryName } from './files.js';
+import { fileExists, temporaryName, writeWholeFiles } from './files.js';
 
 /**
  * Puts a file into a folder that overwrites none: where the name is taken by another, it becomes `name (2).jpg`.
@@ -20,6 +20,24 @@ export async function placeIn(
     if (await put(target)) return { target, placed: true };
     if (await isThere(target)) return { target, placed: false };
   }
+}
+
+/**
+ * Writes a new file, whole or not at all, under a name that no file has: `name (2).jpg` if there is a `name.jpg`.
+ * @param folder made if it does not exist
+ * @returns its path
+ * @throws a system error if it cannot be written
+ */
+export async function writeNewFile(folder: string, name: string, content: Uint8Array): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const ending = extname(name);
+  const write = async (path: string) => {
+    // Once the content is on the disk, an empty file takes the name, so that nobody else gets it meanwhile.
+    const take = async () => (await open(path, 'wx')).close();
+    return !(await fileExists(path)) && unlessThere(() => writeWholeFiles([{ path, content }], take));
+  };
+  const isThere = () => Promise.resolve(false);
+  return (await placeIn(folder, { stem: basename(name, ending), ending }, write, isThere)).target;
 }
 
 /**

@@ -185,3 +185,24 @@ test('added pictures are saved beside those of their class, never over another f
   expect(await readdir(join(photos, 'flat'))).toContain('shot.jpg');
   await rm(join(photos, 'flat'), { recursive: true });
 });
+
+test('a form that breaks off leaves no picture behind', async () => {
+  const before = await client.session();
+  const data = await sharp(join(photos, 'z.tiff')).negate().jpeg().toBuffer();
+  const part = (name: string) =>
+    `--x\r\nContent-Disposition: form-data; name="file"; filename="${name}"\r\nContent-Type: image/jpeg\r\n\r\n`;
+  const response = await fetch(`${client.url}/api/pictures?label=flat`, {
+    method: 'POST',
+    headers: { ...client.headers, 'Content-Type': 'multipart/form-data; boundary=x' },
+    body: Buffer.concat([
+      Buffer.from(part('whole.jpg')),
+      data,
+      Buffer.from(`\r\n${part('half.jpg')}`),
+      data.subarray(9),
+    ]),
+  });
+  expect(response.status).toBe(400);
+  expect(await readdir(join(photos, 'flat'))).toEqual([]);
+  expect((await client.session()).seq).toBe(before.seq);
+  await rm(join(photos, 'flat'), { recursive: true });
+});

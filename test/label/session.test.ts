@@ -1,4 +1,4 @@
-import { appendFile, cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Action, Session } from '../../src/label/protocol.js';
 import { Random } from '../../scripts/support/random.js';
@@ -188,6 +188,30 @@ test('a last line that a crash has torn is cut off, and the session goes on', as
   await withSession(async (client) => {
     expect(saidOf(await client.session())).toMatchObject({ 'flat-0.png': 'flat', 'flat-1.png': 'steep' });
   });
+});
+
+test('a file that is no journal is left as it is', async () => {
+  const list = join(folder, 'list.jsonl');
+  const line = '{"path":"photos/flat-0.png","label":"flat"}';
+  await writeFile(list, line);
+  const out = join(folder, 'list.csv');
+  await expect(start({ dataset: list, out })).rejects.toThrow(
+    /whose journal would be .*list\.jsonl, the data set itself/,
+  );
+  await expect(start({ out })).rejects.toThrow(/list\.jsonl is not a journal/);
+  expect(await readFile(list, 'utf8')).toBe(line);
+});
+
+test('a head that is older than the last label, as after a crash, is saved at the end', async () => {
+  const head = join(folder, 'head.safetensors');
+  const session = await start();
+  await session.act({ kind: 'label', pictures: [0, 1], label: 'flat' });
+  await session.act({ kind: 'label', pictures: [8, 9], label: 'steep' });
+  expect((await session.running.close())?.head?.path).toBe(head);
+  expect(await (await start()).running.close()).toBeNull();
+  await utimes(head, 0, 0);
+  expect((await (await start()).running.close())?.head?.path).toBe(head);
+  await rm(head);
 });
 
 test('a journal that is damaged in the middle is left as it is', async () => {
