@@ -2,18 +2,17 @@ import { HttpError } from '../server/errors.js';
 import { messageOf } from '../util/errors.js';
 import type { QueueRequest } from './learn/learner.js';
 import { LearnerThread } from './learn/thread.js';
+import { verdictOf } from './learn/verdict.js';
 import { FINGERPRINT, type LabelPictures } from './pictures.js';
 import type { AcceptPreview, ClassifierState, Queue, SimilarAnswer, Suggestions } from './protocol.js';
 import type { LabelState } from './state.js';
+import { LEAST_PICTURES } from './trainable.js';
 
 /** Learning begins this long after the last change, in ms, so that a burst of them is learnt at once. */
 const AFTER = 120;
 
 /** A fit that a change makes out of date is given up, unless nothing was learnt for so long, in ms. */
 const AT_LATEST = 2000;
-
-/** What to do before anything can be learnt. */
-const WAITING = 'Label two pictures of two classes, and the classifier begins to learn.';
 
 interface LearningOptions {
   pictures: LabelPictures;
@@ -31,10 +30,7 @@ interface LearningOptions {
 
 /** Keeps the classifier up to date with the labels, and asks it. */
 export class Learning {
-  private current: ClassifierState = {
-    ...{ status: 'waiting', version: 0, seq: 0, trainedOn: 0, evaluation: undefined, wanted: undefined, history: [] },
-    verdict: WAITING,
-  };
+  private current: ClassifierState;
   private started: LearnerThread | undefined;
   private readonly stopping = new AbortController();
   private sent = { pictures: 0, values: 0, seq: -1 };
@@ -44,7 +40,22 @@ export class Learning {
   private isOutdated = false;
   private lastLearnt = Date.now();
 
-  constructor(private readonly options: LearningOptions) {}
+  constructor(private readonly options: LearningOptions) {
+    this.current = {
+      ...{ status: 'waiting', version: 0, seq: 0, trainedOn: 0, evaluation: undefined, history: [] },
+      ...this.beforeLearning(),
+    };
+  }
+
+  /** What to do before anything can be learnt. */
+  private beforeLearning() {
+    const { classes, multilabel } = this.options.state;
+    const tooFew = this.options.state.classInfo().filter(({ count, removed }) => !removed && count < LEAST_PICTURES);
+    return verdictOf({
+      ...{ history: [], evaluation: undefined, counts: [], classes, multilabel },
+      tooFew: tooFew.map(({ name }) => name),
+    });
+  }
 
   private get thread(): LearnerThread {
     this.stopping.signal.throwIfAborted();
@@ -117,7 +128,7 @@ export class Learning {
     }
     if (this.stopping.signal.aborted) return;
     if (!this.started && this.options.isWaiting()) {
-      this.tell({ ...this.current, seq: this.options.seq(), verdict: WAITING });
+      this.tell({ ...this.current, seq: this.options.seq(), ...this.beforeLearning() });
       return;
     }
     this.send();
@@ -132,13 +143,15 @@ export class Learning {
 
   /** Never rejects. */
   private async run(signal: AbortSignal): Promise<void> {
-    this.tell({ ...this.current, status: this.current.status === 'waiting' ? 'waiting' : 'learning' });
+    const isFirst = this.current.status === 'waiting';
+    this.tell({ ...this.current, status: isFirst ? 'waiting' : 'learning' });
     try {
       const classifier = await this.thread.call('learn', undefined, signal);
       this.lastLearnt = Date.now();
       this.tell(classifier);
     } catch (error) {
       if (signal.aborted) return;
+      this.tell({ ...this.current, status: isFirst ? 'waiting' : 'ready' });
       this.options.onFailure(`The classifier cannot learn: ${messageOf(error)}`);
     }
   }

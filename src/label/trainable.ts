@@ -1,8 +1,8 @@
 import { quantity } from '../util/format.js';
 import type { LabelState } from './state.js';
 
-/** Of each class, or of each label and its absence; see `Task.encode`. */
-const LEAST = 2;
+/** A class, or a label and its absence, needs this many pictures; see `Task.encode`. */
+export const LEAST_PICTURES = 2;
 
 /**
  * Why no head can be trained on the labels, in a sentence; undefined if one can.
@@ -21,10 +21,10 @@ export function whyNotTrainable(state: LabelState, isReadable: (picture: number)
   const name = (n: number) => state.classes[n]!.name;
   if (!state.multilabel && used.length < 2) return 'A head needs labelled pictures of two classes.';
   if (used.length === 0) return 'A head needs pictures with labels.';
-  const few = used.find((n) => counts[n]! < LEAST);
-  if (few !== undefined) return `A head needs ${LEAST} pictures of ${name(few)}, which has ${counts[few]!}.`;
-  const everywhere = state.multilabel ? used.find((n) => all - counts[n]! < LEAST) : undefined;
+  const few = used.find((n) => counts[n]! < LEAST_PICTURES);
+  if (few !== undefined) return `A head needs ${LEAST_PICTURES} pictures of ${name(few)}, which has ${counts[few]!}.`;
+  const everywhere = state.multilabel ? used.find((n) => all - counts[n]! < LEAST_PICTURES) : undefined;
   if (everywhere === undefined) return undefined;
   const without = quantity(all - counts[everywhere]!, 'picture');
-  return `A head needs ${LEAST} pictures without ${name(everywhere)}, and there ${all - counts[everywhere]! === 1 ? 'is' : 'are'} ${without}.`;
+  return `A head needs ${LEAST_PICTURES} pictures without ${name(everywhere)}, and there ${all - counts[everywhere]! === 1 ? 'is' : 'are'} ${without}.`;
 }

@@ -5,6 +5,7 @@ import { checkData } from '../../src/check/check-data.js';
 import type { Issue } from '../../src/check/finding.js';
 import { loadHead } from '../../src/head/file.js';
 import { wilsonInterval } from '../../src/head/metrics.js';
+import { Material } from '../../src/label/learn/material.js';
 import { verdictOf } from '../../src/label/learn/verdict.js';
 import type {
   AcceptPreview,
@@ -25,7 +26,7 @@ let client: Client;
 afterAll(() => client.running.close());
 
 const folder = await temporaryFolder();
-const photos = join(folder, 'photos');
+const photos = join(folder, 'my photos');
 const EACH = 14;
 await unlabelledPictures(photos, EACH);
 // A copy to be in another split, and a picture with nothing on it.
@@ -243,11 +244,31 @@ test('too few labels give a reason in place of a head', async () => {
   const { seq } = await client.session();
   const rest = [...embeddings.keys()].filter((i) => i !== 0);
   await client.act({ kind: 'label', pictures: rest, label: null });
-  const { head, withoutHead } = await client.postEmpty<SaveAnswer>('/api/save');
+  const { head, withoutHead, manifest, next } = await client.postEmpty<SaveAnswer>('/api/save');
   expect(head).toBeNull();
   expect(withoutHead).toBe('A head needs labelled pictures of two classes.');
+  // To be copied into a shell, in a folder whose name has a space.
+  expect(next).toEqual([`npm run label -- '${manifest}'`]);
   await client.act({ kind: 'undo' });
   expect((await client.session()).seq).toBe(seq + 2);
+});
+
+test('directions are those from the mean of all pictures, those that were added later included', async () => {
+  const material = new Material();
+  const embeddings = new SharedArrayBuffer(4 * 2 * 3);
+  new Float32Array(embeddings).set([1, 0, 0, 1, -4, -4]);
+  const add = (...paths: string[]) => {
+    const each = <T>(value: T) => paths.map(() => value);
+    const columns = { digests: paths, widths: each(1), heights: each(1), problems: each(null) };
+    material.addPictures({ embeddings, width: 2, paths, ...columns, fingerprints: new Uint8Array(257 * paths.length) });
+  };
+  add('a');
+  expect([...(await material.directions(Int32Array.of(0)))]).toEqual([0, 0]);
+  add('b', 'c');
+  const [x = NaN, y = NaN] = await material.directions(Int32Array.of(0));
+  // The mean is (−1, −1).
+  expect(x).toBeCloseTo(2 / Math.sqrt(5));
+  expect(y).toBeCloseTo(1 / Math.sqrt(5));
 });
 
 describe('the verdict', () => {

@@ -9,11 +9,9 @@ import { tuneHead } from '../../head/train.js';
 import { type HeadTransform, learnWhitening } from '../../head/whiten.js';
 import { sum } from '../../util/math.js';
 import type { ClassifierEvaluation, ClassifierState } from '../protocol.js';
+import { LEAST_PICTURES } from '../trainable.js';
 import type { Material } from './material.js';
 import { verdictOf } from './verdict.js';
-
-/** A class, or a label and its absence, needs this many distinct pictures. */
-export const LEAST_PICTURES = 2;
 
 /** λ is chosen anew once there are this many times the labels that it was chosen on. */
 export const GROWTH = 1.5;

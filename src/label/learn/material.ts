@@ -51,6 +51,7 @@ export class Material {
   addPictures({ embeddings, width, fingerprints, ...columns }: PicturesMessage): void {
     this.width = width;
     this.matrix = new Float32Array(embeddings);
+    this.mean = undefined;
     for (const name of ['paths', 'digests', 'widths', 'heights', 'problems'] as const) {
       const column: unknown[] = this[name];
       for (const value of columns[name]) column.push(value);

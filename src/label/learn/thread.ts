@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { LastlayerError, messageOf } from '../../util/errors.js';
 import type { CallContext, Learner } from './learner.js';
@@ -100,7 +99,8 @@ export class LearnerThread {
   /** Waits for what is under way, and ends the thread. */
   async close(): Promise<void> {
     if (this.death) return;
-    const exit = once(this.worker, 'exit');
+    // Not events.once, which rejects if the thread dies instead.
+    const exit = new Promise((resolve) => this.worker.once('exit', resolve));
     this.send({ kind: 'close' });
     await exit;
   }
