@@ -1,6 +1,5 @@
 import { loadBackbone } from '../backbone/load.js';
 import { Classifier } from '../classify/classifier.js';
-import { NoFeatureMapError } from '../formats/onnx/feature-map.js';
 import type { Head } from '../head/head.js';
 import { heatColour, scaleOf } from '../image/heat-map.js';
 import { LastlayerError } from '../util/errors.js';
@@ -49,7 +48,6 @@ export async function explainPictures(
     const { resize, crop } = backbone.transform;
     return { scale: scaleOf(ofPrediction), seen: { resize, crop }, maps };
   } catch (error) {
-    if (error instanceof NoFeatureMapError) return { reason: error.message };
     if (!(error instanceof LastlayerError) || signal?.aborted) throw error;
     return { reason: error.message };
   }
