@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -225,7 +224,8 @@ class BackboneThread {
 
   async close(): Promise<void> {
     if (this.death) return;
-    const exit = once(this.worker, 'exit');
+    // Not events.once, which rejects if the thread dies instead.
+    const exit = new Promise((resolve) => this.worker.once('exit', resolve));
     this.worker.postMessage(null);
     await exit;
   }

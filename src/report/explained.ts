@@ -36,7 +36,7 @@ export async function explainPictures(
   const predicted = new Map(pictures.map(({ path, predicted: [first] }) => [path, first] as const));
   try {
     const backbone = await loadBackbone({ model: head.modelId, neededBy: file });
-    const classifier = new Classifier(backbone, head);
+    await using classifier = new Classifier(backbone, head);
     for await (const found of classifier.explainMany(paths, { classes: head.labels.length, signal })) {
       if (found.error === undefined) {
         const all = new Map(found.explanations.map(({ label, shares }) => [head.indexOf(label)!, shares]));
