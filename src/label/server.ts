@@ -4,12 +4,12 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import sharp from 'sharp';
 import { readPicture } from '../data/read.js';
 import { decodeWhole } from '../image/decode.js';
-import { createApp, drain } from '../server/app.js';
+import { createApp, drain, listen } from '../server/app.js';
 import { HttpError } from '../server/errors.js';
 import { isLoopback } from '../server/options.js';
 import { addPage } from '../server/page.js';
 import { cacheFolder } from '../util/cache-folder.js';
-import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
+import { LastlayerError, messageOf } from '../util/errors.js';
 import { sha256Of } from '../util/hash.js';
 import { isInRange, type NumberRange, requirement, withDefaults } from '../util/validate.js';
 import type { NewFile } from './add.js';
@@ -73,7 +73,7 @@ export async function startLabelling(options: LabelOptions): Promise<RunningLabe
       addRoutes(routes, session, thumbnails);
       done();
     });
-    const origin = await listen(server, settings.port);
+    const origin = await listen(server, { host: HOST, port: settings.port });
     const url = `${origin}/?token=${token}`;
     await session.serveAt(origin);
     return {
@@ -96,16 +96,6 @@ export async function startLabelling(options: LabelOptions): Promise<RunningLabe
     await app?.close();
     await session.close();
     throw error;
-  }
-}
-
-async function listen(app: FastifyInstance, port: number): Promise<string> {
-  try {
-    return await app.listen({ host: HOST, port });
-  } catch (error) {
-    const reason =
-      codeOf(error) === 'EADDRINUSE' ? 'Another program uses it; choose another one with --port.' : messageOf(error);
-    throw new LastlayerError(`The page cannot be served on port ${port} of ${HOST}. ${reason}`);
   }
 }
 

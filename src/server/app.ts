@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import cors from '@fastify/cors';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify';
+import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
 import { sha256Of } from '../util/hash.js';
 import { handleErrors, HttpError } from './errors.js';
 import { isLoopback, type Settings } from './options.js';
@@ -69,6 +70,25 @@ export async function createApp({
     },
   });
   return app;
+}
+
+/**
+ * @param described a line for the log
+ * @returns the server's address
+ * @throws {LastlayerError} if the port cannot be used
+ */
+export async function listen(
+  app: FastifyInstance,
+  { host, port }: Pick<Settings, 'host' | 'port'>,
+  described?: (address: string) => string,
+): Promise<string> {
+  try {
+    return await app.listen({ host, port, ...(described && { listenTextResolver: described }) });
+  } catch (error) {
+    const reason =
+      codeOf(error) === 'EADDRINUSE' ? 'Another program uses it; choose another one with --port.' : messageOf(error);
+    throw new LastlayerError(`The server cannot listen on port ${port} of ${host}. ${reason}`);
+  }
 }
 
 /** Accepts no more requests, and waits for those in progress, but only for so many ms. */

@@ -2,8 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Backbone } from '../backbone/backbone.js';
 import { loadBackbone } from '../backbone/load.js';
 import { BackbonePool } from '../backbone/pool.js';
-import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
-import { createApp, drain, restrictAccess } from './app.js';
+import { createApp, drain, listen, restrictAccess } from './app.js';
 import { HttpError } from './errors.js';
 import { Heads } from './heads.js';
 import { Batcher, embeddingsOf, mappedOf, Pipeline } from './inference.js';
@@ -77,13 +76,13 @@ async function serve(
   const metrics = new Metrics(limits);
   // Its thread is started when the first explanation is asked for.
   const mapPool = new BackbonePool(backbone, { map: true, most: 1 });
-  const onBatch = (pictures: number, seconds: number) => {
-    limits.recordSpeed(pictures, seconds / pool.size);
+  const onBatchOf = (by: BackbonePool) => (pictures: number, seconds: number) => {
+    limits.recordSpeed(pictures, seconds / by.size);
     metrics.batchPictures.observe(pictures);
     metrics.batchSeconds.observe(seconds);
   };
-  const batcher = new Batcher({ ...settings, pool, pick: embeddingsOf, onBatch });
-  const mapBatcher = new Batcher({ ...settings, pool: mapPool, pick: mappedOf, onBatch });
+  const batcher = new Batcher({ ...settings, pool, pick: embeddingsOf, onBatch: onBatchOf(pool) });
+  const mapBatcher = new Batcher({ ...settings, pool: mapPool, pick: mappedOf, onBatch: onBatchOf(mapPool) });
   const pipeline = new Pipeline({ ...settings, backbone, batcher, mapBatcher, limits, similar });
 
   deferContinue(app);
@@ -96,7 +95,11 @@ async function serve(
     if (!isReady) reply.header('Connection', 'close');
   });
 
-  const url = await listen(app, settings);
+  const url = await listen(
+    app,
+    settings,
+    (address) => `Serving ${Object.keys(settings.heads).join(', ')} at ${address}`,
+  );
   heads.watch(backbone, settings.reloadInterval, {
     onReload: ({ name, id }) => {
       metrics.reloads.inc({ head: name, outcome: 'reloaded' });
@@ -120,19 +123,4 @@ async function serve(
       await Promise.all([pool.close(), mapPool.close()]);
     },
   };
-}
-
-async function listen(app: FastifyInstance, { host, port, heads }: Settings): Promise<string> {
-  const names = Object.keys(heads).join(', ');
-  try {
-    return await app.listen({
-      host,
-      port,
-      listenTextResolver: (address) => `Serving ${names} at ${address}`,
-    });
-  } catch (error) {
-    const reason =
-      codeOf(error) === 'EADDRINUSE' ? 'Another program uses it; choose another one with --port.' : messageOf(error);
-    throw new LastlayerError(`The server cannot listen on port ${port} of ${host}. ${reason}`);
-  }
 }
