@@ -14,7 +14,7 @@ import { checkViewSets, augmentedViews, type View, type ViewSet } from '../image
 import { DEFAULT_TOP_K } from '../util/defaults.js';
 import { LastlayerError } from '../util/errors.js';
 import { abortable } from '../util/async.js';
-import { softmax } from '../util/math.js';
+import { rowsOf, softmax } from '../util/math.js';
 import { checkExplicable, explain, type Explanation, leadingLabels, meanMap } from './explain.js';
 import { decodeSource, type ImageSource, isUrl, placeOf } from './image-source.js';
 import { mapOverStream, runOverStream, type StreamOptions } from './stream.js';
@@ -142,7 +142,7 @@ export class Classifier implements AsyncDisposable {
     const { backbone, views } = this;
     const pixels = await abortable(pixelsOf(backbone, [image], views), options.signal);
     const { embedding: ofViews } = await abortable(backbone.run(pixels), options.signal);
-    const embedding = meanEmbedding(views.map((_, v) => rowOf(ofViews, v, views.length)));
+    const embedding = meanEmbedding(rowsOf(ofViews, views.length));
     return classificationOf(this.head, embedding, options.topK);
   }
 
@@ -163,8 +163,8 @@ export class Classifier implements AsyncDisposable {
     signal?.throwIfAborted();
     const seen = await abortable(decodeSource(image, backbone.transform, views), signal);
     const { embedding: ofViews, map } = await abortable(backbone.run(joinPixels(seen), { map: true }), signal);
-    const embedding = meanEmbedding(views.map((_, v) => rowOf(ofViews, v, views.length)));
-    const maps = views.map((_, v) => ({ ...map!, values: rowOf(map!.values, v, views.length) }));
+    const embedding = meanEmbedding(rowsOf(ofViews, views.length));
+    const maps = rowsOf(map!.values, views.length).map((values) => ({ ...map!, values }));
     const picture = { embedding, map: meanMap(maps, views), region: seenRegion(seen[0]!, backbone.transform) };
     const [explanation] = explain(head, picture, label === undefined ? leadingLabels(head, embedding, 1) : [label]);
     return explanation!;
@@ -273,7 +273,7 @@ export class Classifier implements AsyncDisposable {
 }
 
 /** A file's path, of a path or a `file:` URL. */
-function pathOf(file: string | URL): string {
+export function pathOf(file: string | URL): string {
   return typeof file === 'string' ? file : fileURLToPath(file);
 }
 
@@ -351,12 +351,6 @@ async function pixelsOf(
   const limit = pLimit(CONCURRENCY);
   const decoded = images.map((image) => limit(() => decodeSource(image, transform, views)));
   return joinPixels((await Promise.all(decoded)).flat());
-}
-
-/** A row of a matrix. @param count how many it has */
-function rowOf(values: Float32Array, row: number, count: number): Float32Array {
-  const width = values.length / count;
-  return values.subarray(row * width, (row + 1) * width);
 }
 
 /** The mean of embeddings, [width]. A single one is returned to the bit. */

@@ -5,6 +5,7 @@ import { type DecodedImage, joinPixels } from '../image/decode.js';
 import type { View } from '../image/views.js';
 import { abortable, batchesOf, mapAhead } from '../util/async.js';
 import { LastlayerError } from '../util/errors.js';
+import { rowsOf } from '../util/math.js';
 import { checkInteger } from '../util/validate.js';
 import { decodeSource, type ImageSource } from './image-source.js';
 
@@ -52,9 +53,9 @@ export async function* runOverStream<I extends ImageSource>(
   const pool = options.pool ?? (isSingle ? inThisThread(backbone) : own);
   const run = async (batch: readonly Decoded<I>[]): Promise<Computed<I>[]> => {
     const pixels = pixelsOf(batch);
-    const next = rowsOf(pixels.length > 0 ? await pool.run(pixels) : new Float32Array(), viewsIn(batch));
+    const rows = rowsOf(pixels.length > 0 ? await pool.run(pixels) : new Float32Array(), viewsIn(batch));
     return batch.map((picture) =>
-      picture.error === undefined ? { image: picture.image, rows: picture.views.map(next) } : picture,
+      picture.error === undefined ? { image: picture.image, rows: picture.views.map(() => rows.shift()!) } : picture,
     );
   };
   try {
@@ -84,13 +85,13 @@ export async function* mapOverStream<I extends ImageSource>(
     const pixels = pixelsOf(batch);
     const none: Features = { embedding: new Float32Array() };
     const { embedding, map } = pixels.length > 0 ? await compute(pixels) : none;
-    const next = rowsOf(embedding, viewsIn(batch));
-    const nextMap = rowsOf(map?.values ?? new Float32Array(), viewsIn(batch));
+    const ofViews = rowsOf(embedding, viewsIn(batch));
+    const mapsOfViews = rowsOf(map?.values ?? new Float32Array(), viewsIn(batch));
     const { rows = 0, columns = 0 } = map ?? {};
     return batch.map((picture) => {
       if (picture.error !== undefined) return picture;
-      const maps = picture.views.map(() => ({ values: nextMap(), rows, columns }));
-      return { image: picture.image, rows: picture.views.map(next), views: picture.views, maps };
+      const maps = picture.views.map(() => ({ values: mapsOfViews.shift()!, rows, columns }));
+      return { image: picture.image, rows: picture.views.map(() => ofViews.shift()!), views: picture.views, maps };
     });
   };
   try {
@@ -163,11 +164,4 @@ function viewsIn(batch: readonly Decoded<unknown>[]): number {
 
 function pixelsOf(batch: readonly Decoded<unknown>[]): Uint8Array<ArrayBuffer> {
   return joinPixels(batch.flatMap((picture) => picture.views ?? []));
-}
-
-/** Gives the rows of a matrix, one after another. @param count how many it has */
-function rowsOf(values: Float32Array, count: number): () => Float32Array {
-  const width = values.length / count;
-  let at = 0;
-  return () => values.slice(at * width, ++at * width);
 }

@@ -1,11 +1,10 @@
-import { fileURLToPath } from 'node:url';
 import type { Backbone } from '../backbone/backbone.js';
 import { type BackboneOptions, loadBackbone } from '../backbone/load.js';
 import { passedOver } from '../data/dataset.js';
 import { embedDataset } from '../embed/embed.js';
 import type { PipelineOptions } from '../embed/pipeline.js';
 import { quantity } from '../util/format.js';
-import { Classifier } from './classifier.js';
+import { Classifier, pathOf } from './classifier.js';
 import { trainFromStore, type TrainOptions } from './train.js';
 
 /** Options of {@link train}: those of the backbone, of embedding and of training. None is needed. */
@@ -46,7 +45,7 @@ export async function train(dataset: string | URL, options: TrainClassifierOptio
   const { backbone = await loadBackbone(options), out, onProgress, onNotice, ...others } = options;
   const { batchSize, concurrency, pool, store, views, signal } = others;
   signal?.throwIfAborted();
-  const embedded = await embedDataset(typeof dataset === 'string' ? dataset : fileURLToPath(dataset), {
+  const embedded = await embedDataset(pathOf(dataset), {
     ...{ backbone, batchSize, concurrency, pool, store, views, signal },
     onProgress: ({ phase, done, total }) => onProgress?.({ phase, done, total }),
   });

@@ -1,4 +1,5 @@
 import { LastlayerError, messageOf } from '../util/errors.js';
+import { isObject } from '../util/json.js';
 
 /** A tensor in row-major order. */
 export interface TensorData {
@@ -99,10 +100,6 @@ function checkLayout(entries: readonly (Entry & { name: string })[], length: num
   if (expected !== length) {
     throw fail(`its tensors take ${expected} bytes, but ${length} are there; is the file cut off?`);
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isSizes(value: unknown): value is number[] {

@@ -12,8 +12,9 @@ const LEAST_GAIN = 1;
 /**
  * The temperature T that minimises the weighted log loss of softmax(z / T), or of σ(z / T) for all labels together (Guo
  * et al. 2017, "On Calibration of Modern Neural Networks", section 4.2), on rows that the head was not trained on. The
- * loss is convex in β = 1 / T, so false position on log β finds the root of its slope (the Illinois algorithm, Dowell and Jarratt 1971). One imaginary row is added for which
- * every answer is equally likely: without it, T would be 0 if all rows were right, and every answer certain.
+ * loss is convex in β = 1 / T, so false position on log β finds the root of its slope (the Illinois algorithm, Dowell and
+ * Jarratt 1971). One imaginary row is added for which every answer is equally likely: without it, T would be 0 if all rows
+ * were right, and every answer certain.
  *
  * T stays 1 unless it lowers the sum of the rows' log losses by more than 1: anything that gains less per parameter is
  * expected to lose on new rows (Akaike 1974, "A New Look at the Statistical Model Identification").

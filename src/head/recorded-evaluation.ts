@@ -1,5 +1,6 @@
 import type { Head } from './head.js';
 import type { EvaluationResult, MultilabelResult } from './metrics.js';
+import { isObject } from '../util/json.js';
 
 /**
  * How good a head was found to be in training, on pictures that it, or in cross-validation the head of the fold, had not seen: the
@@ -24,8 +25,4 @@ export function recordedEvaluation({ kind, metrics }: Pick<Head, 'kind' | 'metri
   if (typeof on !== 'string' || typeof validation['count'] !== 'number' || !isScore) return null;
   if (!Array.isArray(validation[perClass])) return null;
   return { kind, on, ...validation } as unknown as RecordedEvaluation;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

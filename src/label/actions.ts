@@ -3,6 +3,7 @@ import { HttpError } from '../server/errors.js';
 import { quantity } from '../util/format.js';
 import { type Action, type ActionBody, type QueueName, QUEUES } from './protocol.js';
 import type { Change, ClassChange, LabelState, PictureValue, Step } from './state.js';
+import { isObject } from '../util/json.js';
 
 /** An action that makes a step, as opposed to undo and redo. */
 export type StepAction = Exclude<Action, { kind: 'undo' | 'redo' }>;
@@ -234,10 +235,6 @@ const FIELDS: Record<Action['kind'], Record<string, Check>> = {
   undo: {},
   redo: {},
 };
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 function malformed(what: string): HttpError {
   return new HttpError(400, 'bad_action', `An action ${what}.`);

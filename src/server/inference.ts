@@ -8,6 +8,7 @@ import { NoFeatureMapError } from '../formats/onnx/feature-map.js';
 import { type DecodedImage, decodeImage, joinPixels } from '../image/decode.js';
 import { seenRegion } from '../image/transform.js';
 import { LastlayerError } from '../util/errors.js';
+import { rowsOf } from '../util/math.js';
 import { HttpError } from './errors.js';
 import type { ServedHead } from './heads.js';
 import type { Limits } from './limits.js';
@@ -134,11 +135,6 @@ export function embeddingsOf({ embedding }: Features, count: number): Float32Arr
 export function mappedOf({ embedding, map }: Features, count: number): Mapped[] {
   const maps = rowsOf(map!.values, count);
   return rowsOf(embedding, count).map((row, i) => ({ embedding: row, map: { ...map!, values: maps[i]! } }));
-}
-
-function rowsOf(values: Float32Array, count: number): Float32Array[] {
-  const width = values.length / count;
-  return Array.from({ length: count }, (_, i) => values.slice(i * width, (i + 1) * width));
 }
 
 interface BatcherOptions<T> {

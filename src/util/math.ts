@@ -156,3 +156,9 @@ export class DisjointSets {
     return root;
   }
 }
+
+/** The rows of a matrix, row-major, each a copy. @param count how many it has */
+export function rowsOf(values: Float32Array, count: number): Float32Array[] {
+  const width = values.length / count;
+  return Array.from({ length: count }, (_, i) => values.slice(i * width, (i + 1) * width));
+}
