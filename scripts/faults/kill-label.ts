@@ -28,50 +28,53 @@ export async function killLabel(setting: Setting): Promise<Report> {
   await cp(setting.dataset, pictures, { recursive: true, preserveTimestamps: true });
   const args = ['label', pictures, '--port', '0', '--json', ...modelFlags(setting)];
   let server = await Server.start(args, folder);
-  let labels = Labels.of(await server.session());
-  let [actions, done, rows] = [0, 0, 0];
-  for (let kill = 1; kill <= rounds; kill++) {
-    const killing = delay(random.between(0, LONGEST)).then(() => {
-      server.kill();
-    });
-    let next = labels;
-    try {
-      for (;;) {
-        const action = randomAction(labels.size, random);
-        next = labels.after(action);
-        if (next === labels) continue;
-        await server.act(action);
-        labels = next;
-        actions++;
-        if (random.chance(PAUSES)) await delay(PAUSE);
+  try {
+    let labels = Labels.of(await server.session());
+    let [actions, done, rows] = [0, 0, 0];
+    for (let kill = 1; kill <= rounds; kill++) {
+      const killing = delay(random.between(0, LONGEST)).then(() => {
+        server.kill();
+      });
+      let next = labels;
+      try {
+        for (;;) {
+          const action = randomAction(labels.size, random);
+          next = labels.after(action);
+          if (next === labels) continue;
+          await server.act(action);
+          labels = next;
+          actions++;
+          if (random.chance(PAUSES)) await delay(PAUSE);
+        }
+      } catch (error) {
+        if (!(error instanceof Gone)) throw error;
       }
-    } catch (error) {
-      if (!(error instanceof Gone)) throw error;
+      await killing;
+      rows += await rowsOf(join(folder, 'pictures.labels.csv'));
+      server = await Server.start(args, folder);
+      const seen = Labels.of(await server.session()).text;
+      if (seen !== labels.text && seen !== next.text) {
+        throw new Error(`After ${kill} kills, the labels are ${seen}, and not ${labels.text} or ${next.text}.`);
+      }
+      if (seen !== labels.text) {
+        done++;
+        labels = next;
+      }
+      setting.onProgress?.(`${kill} of ${rounds} kills, ${actions} actions`);
     }
-    await killing;
-    rows += await rowsOf(join(folder, 'pictures.labels.csv'));
-    server = await Server.start(args, folder);
-    const seen = Labels.of(await server.session()).text;
-    if (seen !== labels.text && seen !== next.text) {
-      throw new Error(`After ${kill} kills, the labels are ${seen}, and not ${labels.text} or ${next.text}.`);
+    for (let undone = labels.after({ kind: 'undo' }); undone !== labels; undone = labels.after({ kind: 'undo' })) {
+      await server.act({ kind: 'undo' });
+      labels = undone;
+      const seen = Labels.of(await server.session()).text;
+      if (seen !== labels.text) throw new Error(`Undone, the labels are ${seen}, and not ${labels.text}.`);
     }
-    if (seen !== labels.text) {
-      done++;
-      labels = next;
-    }
-    setting.onProgress?.(`${kill} of ${rounds} kills, ${actions} actions`);
+    return {
+      faults: rounds,
+      seen: `${actions} actions acknowledged, none lost; ${done} that were under way were done; ${rows} rows of manifests read`,
+    };
+  } finally {
+    server.kill();
   }
-  for (let undone = labels.after({ kind: 'undo' }); undone !== labels; undone = labels.after({ kind: 'undo' })) {
-    await server.act({ kind: 'undo' });
-    labels = undone;
-    const seen = Labels.of(await server.session()).text;
-    if (seen !== labels.text) throw new Error(`Undone, the labels are ${seen}, and not ${labels.text}.`);
-  }
-  server.kill();
-  return {
-    faults: rounds,
-    seen: `${actions} actions acknowledged, none lost; ${done} that were under way were done; ${rows} rows of manifests read`,
-  };
 }
 
 async function rowsOf(manifest: string): Promise<number> {

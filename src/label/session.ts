@@ -222,19 +222,22 @@ export class LabelSession {
       });
       const { manifest, head } = this;
       if (withoutHead !== undefined) return { manifest, head: null, withoutHead, next: this.next(false) };
-      await embedDataset(manifest, {
-        ...embedder,
-        signal,
-        onProgress: ({ phase, done, total }) => {
-          if (phase === 'embed' && done % 100 === 0)
-            this.events.send({ kind: 'progress', task: 'saving', done, total: total + 1 });
-        },
-      });
-      const model = embedder.backbone.id;
-      const { accuracy } = await this.learning.train({ store: embedder.store, dataset: manifest, model, head }, signal);
-      this.events.send({ kind: 'progress', task: 'saving', done: 1, total: 1 });
-      this.savedSeq = seq;
-      return { manifest, head: { path: head, accuracy }, withoutHead: undefined, next: this.next(true) };
+      try {
+        await embedDataset(manifest, {
+          ...embedder,
+          signal,
+          onProgress: ({ phase, done, total }) => {
+            if (phase === 'embed' && done % 100 === 0)
+              this.events.send({ kind: 'progress', task: 'saving', done, total: total + 1 });
+          },
+        });
+        const argument = { store: embedder.store, dataset: manifest, model: embedder.backbone.id, head };
+        const { accuracy } = await this.learning.train(argument, signal);
+        this.savedSeq = seq;
+        return { manifest, head: { path: head, accuracy }, withoutHead: undefined, next: this.next(true) };
+      } finally {
+        this.events.send({ kind: 'progress', task: 'saving', done: 1, total: 1 });
+      }
     });
   }
 
@@ -334,12 +337,14 @@ export class LabelSession {
     const tell = (count: number) => {
       this.events.send({ kind: 'progress', task: 'adding pictures', done: count, total: saved.length });
     };
-    const embedded = await embedMore(saved, this.manifest, this.begun.embedder, () => {
-      if (++done < saved.length) tell(done);
-    });
-    const answer = await this.turn.runExclusive(() => this.takeAdded(id, label, embedded));
-    if (saved.length > 0) tell(saved.length);
-    return answer;
+    try {
+      const embedded = await embedMore(saved, this.manifest, this.begun.embedder, () => {
+        if (++done < saved.length) tell(done);
+      });
+      return await this.turn.runExclusive(() => this.takeAdded(id, label, embedded));
+    } finally {
+      if (saved.length > 0) tell(saved.length);
+    }
   }
 
   /** @param saved gets the paths of those that were saved @returns those that were refused */
