@@ -38,7 +38,7 @@ export interface ClassState {
 /** What has become of a class. */
 export interface ClassChange {
   index: number;
-  /** Undefined if there was none. */
+  /** A removed one if there was none. */
   before: ClassState;
   after: ClassState;
 }

@@ -37,7 +37,7 @@ export interface SuggestionColumns {
   uncertainty: Float32Array;
 }
 
-/** What the classifier is asked for its arithmetic with. */
+/** The backbone that made the embeddings. */
 interface Identity {
   modelId: string;
   transformId: string;

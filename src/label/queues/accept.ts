@@ -7,7 +7,7 @@ import type { AcceptPreview, Queue } from '../protocol.js';
 const SAMPLE = 24;
 
 /** The unlabelled pictures whose suggestion is at least this certain, the most certain first. @param label only of this class */
-export function acceptable(
+function acceptable(
   material: Material,
   { best, probability }: SuggestionColumns,
   { above, label }: { above: number; label?: string | undefined },

@@ -10,7 +10,7 @@ import { GROWTH } from '../learn/classifier.js';
 import type { Material } from '../learn/material.js';
 import type { Queue, QueueName } from '../protocol.js';
 
-export type FindingQueue = Extract<QueueName, 'doubtful' | 'duplicates' | 'odd'>;
+type FindingQueue = Extract<QueueName, 'doubtful' | 'duplicates' | 'odd'>;
 
 type Content = Omit<Queue, 'name' | 'version'>;
 
