@@ -182,7 +182,7 @@ const MOST_STARTS = 2;
 
 interface JobRunnerOptions {
   backbone: Backbone;
-  /** Pictures per batch, in each of the backbone's threads. @default 8 on the CPU, else 32 */
+  /** Pictures per batch, in each of the backbone's threads. @default 4 on the CPU, else 32 */
   batchSize?: number | undefined;
   /** Pictures that are read and decoded at the same time, in all jobs. @default 32 */
   concurrency?: number | undefined;
