@@ -27,8 +27,8 @@ export const quantizeCommand = (command: Command): Command =>
       'after',
       `
 Writes an int8 model and compares it with the float32 one. It has an id of its own, so its embeddings never mix with the
-float32 ones, and it never replaces an earlier int8 model, which heads may need. Calibrate on pictures like those that you will embed. At most half of the training pictures are used, and the
-comparison is on others.
+float32 ones, and it never replaces an earlier int8 model, which heads may need. Calibrate on pictures like
+those that you will embed. At most half of the training pictures are used, and the comparison is on others.
 
 Examples:
   npm run quantize -- --calibrate ~/photos

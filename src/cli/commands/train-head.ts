@@ -91,8 +91,8 @@ If augmented views are embedded (see embed --views), they are trained on too. Th
 picture and stay in the same fold. Evaluation uses the center crop alone.
 
 Training minimises the mean cross-entropy + lambda/2 ‖W‖² by L-BFGS on half-whitened features (docs/training.md), and folds
-the whitening back into the weights. Class weights and the manifest's column weight work like class_weight and sample_weight of scikit-learn's
-LogisticRegression. The backbone is frozen: only this layer is trained.
+the whitening back into the weights. Class weights and the manifest's column weight work like class_weight and sample_weight
+of scikit-learn's LogisticRegression. The backbone is frozen: only this layer is trained.
 
 Examples:
   npm run train-head
