@@ -20,14 +20,14 @@ export interface Features {
 
 /** The features at each position of a picture, before they are pooled. */
 export interface FeatureMap {
-  /** [N, width, rows, columns]: [N, 512, 7, 7] for a ResNet-18 and pictures of 224 × 224 pixels */
+  /** [N, width, rows, columns], which is [N, 512, 7, 7] for a ResNet-18 and pictures of 224 × 224 pixels */
   values: Float32Array;
   rows: number;
   columns: number;
 }
 
 /** Which outputs are computed besides the embedding. */
-interface RunOptions {
+export interface RunOptions {
   /** Logits of the model's own last layer. @default false */
   logits?: boolean | undefined;
   /** The feature map. The first time, this loads the graph once more. @default false */

@@ -53,13 +53,17 @@ export class BackbonePool {
 
   private readonly map: boolean;
 
-  /**
-   * @param options.map whether {@link compute} gives the feature map, too. @default false
-   * @param options.most batches to run at the same time. @default one for each thread of the backbone's options
-   */
   constructor(
     private readonly backbone: Backbone,
-    { map = false, most = MOST_WORKERS }: { map?: boolean | undefined; most?: number | undefined } = {},
+    {
+      map = false,
+      most = MOST_WORKERS,
+    }: {
+      /** Whether {@link compute} gives the feature map, too. @default false */
+      map?: boolean | undefined;
+      /** Batches to run at the same time. @default one for each thread of the backbone's options */
+      most?: number | undefined;
+    } = {},
   ) {
     this.map = map;
     const { device = 'cpu', threads = availableParallelism() } = backbone.options;

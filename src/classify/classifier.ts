@@ -149,14 +149,20 @@ export class Classifier implements AsyncDisposable {
   /**
    * Where in a picture a class was seen, exactly: the mean of the shares is the logit. With the view `flip`, the mean of both
    * views is explained, as the picture lies.
-   * @param options.label the class. @default the most probable one
    * @throws {UsageError} if the head does not know the label, or the classifier has the views `crops`
    * @throws {LastlayerError} if the picture cannot be read, or the backbone has no feature map
    * @throws the signal's reason, once it aborts
    */
   async explain(
     image: ImageSource,
-    { label, signal }: { label?: string | undefined; signal?: AbortSignal | undefined } = {},
+    {
+      label,
+      signal,
+    }: {
+      /** The class. @default the most probable one */
+      label?: string | undefined;
+      signal?: AbortSignal | undefined;
+    } = {},
   ): Promise<Explanation> {
     const { backbone, head, views } = this;
     checkExplicable(views);
@@ -192,7 +198,6 @@ export class Classifier implements AsyncDisposable {
 
   /**
    * Like {@link classifyMany}, with where in each picture the leading classes were seen, see {@link explain}.
-   * @param options.classes how many of the most probable classes to explain. @default 2
    * @returns also the pixels of the center crop, RGB bytes [crop, crop, 3]
    * @throws as {@link classifyMany} and {@link explain} do
    */
@@ -202,7 +207,11 @@ export class Classifier implements AsyncDisposable {
       topK,
       classes = 2,
       ...options
-    }: Omit<StreamOptions, 'pool'> & { topK?: number | undefined; classes?: number | undefined } = {},
+    }: Omit<StreamOptions, 'pool'> & {
+      topK?: number | undefined;
+      /** How many of the most probable classes to explain. @default 2 */
+      classes?: number | undefined;
+    } = {},
   ): AsyncGenerator<Explained<I>> {
     const { backbone, head, views } = this;
     checkExplicable(views);

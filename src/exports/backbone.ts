@@ -1,5 +1,5 @@
 /** Backbones: get them, load them, run them, make them int8. */
-export { Backbone, type FeatureMap, type Features } from '../backbone/backbone.js';
+export { Backbone, type FeatureMap, type Features, type RunOptions } from '../backbone/backbone.js';
 export { DEVICES, type Device } from '../backbone/device.js';
 export { fetchModel, type FetchOptions } from '../backbone/fetch/fetch-model.js';
 export { featureCandidates, inspectBackbone, type FeatureCandidate, type Layer } from '../backbone/inspect.js';

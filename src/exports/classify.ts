@@ -38,3 +38,4 @@ export type { StreamOptions } from '../classify/stream.js';
 export { trainFromStore, type TrainedHead, type TrainOptions } from '../classify/train.js';
 export { train, type TrainClassifierOptions, type TrainProgress } from '../classify/train-classifier.js';
 export type { RawPixels } from '../image/decode.js';
+export type { Region } from '../image/transform.js';
