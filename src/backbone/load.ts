@@ -43,8 +43,9 @@ async function load(options: BackboneOptions): Promise<Backbone> {
   if (path === BUNDLED_PATH) {
     options.onNotice?.(
       `The features are the bundled ones (${BUNDLED}), learnt from a teacher on generated pictures. ` +
-        asCalled('`npm run fetch-model` gets the ImageNet ones, which score ') +
-        `${ANTS_AND_BEES.imageNet} % against ${Math.round(ANTS_AND_BEES.bundled)} % on the ants and bees of PyTorch's tutorial.`,
+        asCalled('`npm run fetch-model` gets the ImageNet ones. With those, ') +
+        `PyTorch's tutorial reports ${ANTS_AND_BEES.imageNet} % on its ants and bees; the bundled ones reach ` +
+        `${Math.round(ANTS_AND_BEES.bundled)} %.`,
     );
   } else if (!backbone.pretrained) {
     options.onNotice?.(
