@@ -34,9 +34,9 @@ export interface Begun {
   namedBefore: readonly string[];
 }
 
-/** Which manifests the session has written, and what the last of them said. */
+/** The sha256 of the manifests that the session has written, and what the last of them said. */
 export interface Written {
-  digests: ReadonlySet<string>;
+  digests: Set<string>;
   content: ManifestContent;
 }
 

@@ -11,7 +11,7 @@ import { commandLine, quantity } from '../util/format.js';
 import { sha256Of } from '../util/hash.js';
 import { addition, newName, parseAction, stepOf } from './actions.js';
 import { folderForNew, type NewFile, saveNew } from './add.js';
-import { begin, type Begun, type Written } from './begin.js';
+import { begin, type Begun } from './begin.js';
 import { EventStreams } from './events.js';
 import { lineOf, stepIn, type StepLine } from './journal.js';
 import { Learning } from './learning.js';
@@ -52,6 +52,8 @@ export class LabelSession {
   private manifestDue: NodeJS.Timeout | undefined;
   /** Since when the manifest lacks something, in ms. */
   private changedSince: number | undefined;
+  /** The sha256 of the manifest that somebody has edited, once that is taken over, and until it is written anew. */
+  private takenIn: string | undefined;
   /** The last change that the head which was saved last has learnt from; −1 if there is none. */
   private savedSeq: number;
 
@@ -84,7 +86,7 @@ export class LabelSession {
     const session = new LabelSession(settings, begun);
     try {
       if (!(await session.hasHeadOfNow())) session.savedSeq = -1;
-      await session.takeIn(begun.written);
+      await session.takeIn();
       await session.addClasses(settings.labels);
       return session;
     } catch (error) {
@@ -436,19 +438,25 @@ export class LabelSession {
   }
 
   private async writeManifestNow(): Promise<void> {
-    clearTimeout(this.manifestDue);
-    const { state, journal, pictures, places } = this.begun;
+    const { state, journal, pictures, places, written } = this.begun;
     if (this.changedSince === undefined && (await fileExists(places.manifest))) return;
+    await this.takeIn();
+    clearTimeout(this.manifestDue);
     const content = contentOf(state);
-    await writeManifest(places.manifest, pictures.paths, state, content, (manifest) => journal.append({ manifest }));
-    this.changedSince = undefined;
+    await writeManifest(places.manifest, pictures.paths, state, content, async (manifest) => {
+      await journal.append({ manifest });
+      written.digests.add(manifest);
+    });
+    written.content = content;
+    this.changedSince = this.takenIn = undefined;
   }
 
   /** Reads in what somebody has changed in the manifest by hand since it was written. */
-  private async takeIn({ digests, content }: Written): Promise<void> {
+  private async takeIn(): Promise<void> {
     const { places, state, pictures, embedder } = this.begun;
+    const { digests, content } = this.begun.written;
     const digest = await digestOfManifest(places.manifest);
-    if (digest === undefined || digests.has(digest)) return;
+    if (digest === undefined || digests.has(digest) || digest === this.takenIn) return;
     const edit = await readEdit(places.manifest, pictures.paths, (path) => pictures.numberOf(path), state, content);
     if (edit.size === 0) return;
     const unknown = [...edit.keys()].filter((path) => pictures.numberOf(path) === undefined);
@@ -474,6 +482,7 @@ export class LabelSession {
       step,
       unknown.map((path) => pathBeside(path, folder)),
     );
+    this.takenIn = digest;
     this.settings.onNotice?.(
       `${places.manifest} was changed by hand since it was written. What it says of ${quantity(edit.size, 'picture')} was taken over, ` +
         'as one step that can be undone.',

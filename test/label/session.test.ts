@@ -260,6 +260,24 @@ test('what somebody has edited in the manifest is taken over as one step', async
   expect(notices.filter((line) => line.includes('by hand'))).toEqual([]);
 });
 
+test('what somebody edits in the manifest while the server runs is taken over before it is written again', async () => {
+  await withSession(async (client) => {
+    await client.act({ kind: 'label', pictures: [0, 1], label: 'flat' });
+    await client.postEmpty('/api/save');
+    const written = await readFile(manifest, 'utf8');
+    await writeFile(manifest, written.replace('flat-1.png,flat', 'flat-1.png,steep'));
+    await client.act({ kind: 'label', pictures: [2], label: 'flat' });
+    await client.postEmpty('/api/save');
+    const both = { 'flat-0.png': 'flat', 'flat-1.png': 'steep', 'flat-2.png': 'flat' };
+    expect(saidOf(await client.session())).toMatchObject(both);
+    for (const [name, label] of Object.entries(both)) {
+      expect(await readFile(manifest, 'utf8')).toContain(`${name},${label}`);
+    }
+    await client.act({ kind: 'undo' });
+    expect(saidOf(await client.session())).toMatchObject({ ...both, 'flat-1.png': 'flat' });
+  });
+});
+
 test('a manifest that is older than the journal, as after a crash, is no edit', async () => {
   await withSession((client) => client.act({ kind: 'label', pictures: [0], label: 'flat' }));
   const older = await readFile(manifest);
