@@ -1,5 +1,5 @@
 import { open, stat } from 'node:fs/promises';
-import { LastlayerError } from '../util/errors.js';
+import { codeOf, LastlayerError } from '../util/errors.js';
 import { NOT_A_REGULAR_FILE, openRegularFile } from '../util/files.js';
 import type { DatasetEntry, PictureSource, PictureState } from './dataset.js';
 import { fetchPicture, stateOfUrl } from './url.js';
@@ -34,7 +34,9 @@ export async function readPicture({
  * @throws {Error} if it cannot be read, is a pipe, a device or a folder, or is too large; the message does not name it
  */
 export async function readPictureFile(path: string): Promise<Buffer<ArrayBuffer>> {
-  const file = await openRegularFile(path);
+  const file = await openRegularFile(path).catch((error: unknown) => {
+    throw codeOf(error) === 'ENOENT' ? new LastlayerError('there is no such file') : error;
+  });
   try {
     const { size } = await file.stat();
     refuseTooLarge(size);

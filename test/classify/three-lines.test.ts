@@ -156,7 +156,7 @@ describe('a picture', () => {
   });
 
   it.each<[string, unknown, string, RegExp]>([
-    ['a path of nothing', 'none.png', 'PICTURE_UNREADABLE', /none\.png cannot be read: ENOENT/],
+    ['a path of nothing', 'none.png', 'PICTURE_UNREADABLE', /none\.png cannot be read: there is no such file\./],
     [
       'an address of another kind',
       new URL('ftp://example.org/a.png'),
