@@ -26,7 +26,7 @@ export async function run(dataset: string, folder: string | undefined, flags: La
   }
   const progress = new Progress('embedding', 'pictures');
   const notes = {
-    notice: 'Writing what is not written yet. Press Ctrl-C again to stop at once.',
+    notice: 'Saving what is left. Press Ctrl-C again to stop at once.',
     displays: [progress],
   };
   await interruptible(async (signal) => {

@@ -39,7 +39,7 @@ export class ExplainedOutput {
 
   /**
    * @param path of a file that ends in .png, or of a folder
-   * @param scale the share that gets the last colour; undefined for that of the first pictures
+   * @param scale the share that gets the brightest colour; undefined for that of the first pictures
    * @throws {UsageError} if it is the name of a picture of another kind
    */
   static async at(path: string, scale: number | undefined): Promise<ExplainedOutput> {

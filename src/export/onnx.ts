@@ -163,11 +163,11 @@ function sharesOf(head: Head, map: FeatureMap): number[] {
   return head.logits(featuresOfPositions(map)).transpose().to1DArray();
 }
 
-/** The largest difference, as a fraction of the largest value. */
+/** The largest difference, as a fraction of the largest value; as it is if all values are 0. */
 function differenceOfShares(found: Float32Array, expected: readonly number[]): number {
   const most = (valueOf: (value: number, i: number) => number) =>
     expected.reduce((largest, value, i) => Math.max(largest, valueOf(value, i)), 0);
-  return most((value, i) => Math.abs(value - (found[i] ?? NaN))) / most(Math.abs);
+  return most((value, i) => Math.abs(value - (found[i] ?? NaN))) / (most(Math.abs) || 1);
 }
 
 function refuse({ largest, ofShares = 0 }: Difference, path: string, file: string): void {

@@ -20,7 +20,7 @@ interface ExplainedPicture {
   title: string;
   /** The leading classes, best first. */
   panels: readonly Panel[];
-  /** The share that gets the last colour, see `scaleOf`. */
+  /** The share that gets the brightest colour, see `scaleOf`. */
   scale: number;
 }
 

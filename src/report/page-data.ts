@@ -17,7 +17,7 @@ export interface PageData {
 export interface HeatData {
   label: string;
   rows: number;
-  /** A byte for each place, row after row, in base64; 255 is the last colour. */
+  /** A byte for each place, row after row, in base64; 255 is the brightest colour. */
   bytes: string;
 }
 

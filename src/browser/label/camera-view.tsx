@@ -6,7 +6,7 @@ import type { PictureId } from '../../label/protocol.js';
 import { count } from '../../util/format.js';
 import { Camera, cameraProblem, mayHaveCamera } from '../camera.js';
 import { cellId } from './cell.js';
-import { ClassName, Dot } from './class-name.js';
+import { ClassName, Dot } from './words.js';
 import { addPictures, complain, thumbnailUrl } from './server.js';
 import * as state from './state.js';
 

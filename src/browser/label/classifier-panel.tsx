@@ -2,7 +2,7 @@
 import { count, htmlInterval as interval, htmlPercent as percent } from '../../util/format.js';
 import type { ClassifierState } from '../../label/protocol.js';
 import { openPictures } from './actions.js';
-import { Dot } from './class-name.js';
+import { Dot } from './words.js';
 import * as state from './state.js';
 import { isClassifierOpen } from './ui.js';
 

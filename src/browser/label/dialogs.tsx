@@ -5,7 +5,7 @@ import type { AddAnswer, SaveAnswer } from '../../label/protocol.js';
 import { count, htmlPercent as percent, quantity } from '../../util/format.js';
 import { addClass, label, renameClass } from './actions.js';
 import { addFiles, type Naming } from './add.js';
-import { Dot } from './class-name.js';
+import { Dot } from './words.js';
 import { COMMANDS, keyWords } from './keyboard.js';
 import { save } from './server.js';
 import * as state from './state.js';

@@ -1,7 +1,7 @@
 /** Below the pictures: the classes to give to what is selected, for mouse and touch, and what was done last. */
 import { count, quantity } from '../../util/format.js';
 import { canKeep, keep, keepOne, label, leaveOut, takeSuggestion, unlabel } from './actions.js';
-import { Dot } from './class-name.js';
+import { Dot } from './words.js';
 import * as state from './state.js';
 import { dialog } from './ui.js';
 import { SIZES } from './view.js';

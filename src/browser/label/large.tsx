@@ -2,8 +2,7 @@
 import { signal } from '@preact/signals';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { count } from '../../util/format.js';
-import { ClassName, Dot } from './class-name.js';
-import { certainty } from './format.js';
+import { ClassName, Dot, certainty } from './words.js';
 import { NONE } from './pictures.js';
 import { pictureUrl, thumbnailUrl } from './server.js';
 import * as state from './state.js';

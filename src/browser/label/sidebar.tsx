@@ -4,7 +4,7 @@ import { useState } from 'preact/hooks';
 import { QUEUES, type QueueName } from '../../label/protocol.js';
 import { count } from '../../util/format.js';
 import { open, openPictures, removeClass } from './actions.js';
-import { Dot } from './class-name.js';
+import { Dot } from './words.js';
 import { QUEUE_WORDS } from './places.js';
 import * as state from './state.js';
 import { dialog, isSidebarOpen } from './ui.js';

@@ -60,26 +60,8 @@ export function Toolbar() {
         </>
       )}
       <span class="space" />
-      <button
-        type="button"
-        class="icon"
-        aria-label="Undo"
-        title="Undo (u)"
-        disabled={!state.canUndo.value}
-        onClick={undo}
-      >
-        ↶
-      </button>
-      <button
-        type="button"
-        class="icon"
-        aria-label="Redo"
-        title="Redo (Shift+u)"
-        disabled={!state.canRedo.value}
-        onClick={redo}
-      >
-        ↷
-      </button>
+      <Step name="Undo" keys="u" sign="↶" can={state.canUndo.value} onClick={undo} />
+      <Step name="Redo" keys="Shift+u" sign="↷" can={state.canRedo.value} onClick={redo} />
       <button type="button" title="Add pictures (a), or drop them anywhere" onClick={pickFiles}>
         Add
       </button>
@@ -123,6 +105,16 @@ const SORT_WORDS: Record<(typeof SORTS)[number], string> = {
   'least certain': 'Least certain',
   largest: 'Largest',
 };
+
+/** A step back or forth in what was done. */
+function Step(props: { name: string; keys: string; sign: string; can: boolean; onClick: () => void }) {
+  const { name, keys, sign, can, onClick } = props;
+  return (
+    <button type="button" class="icon" aria-label={name} title={`${name} (${keys})`} disabled={!can} onClick={onClick}>
+      {sign}
+    </button>
+  );
+}
 
 function title(): string {
   const { place, filter, to } = state.view.value;

@@ -32,7 +32,7 @@ export const predictCommand = (command: Command): Command =>
     .addOption(
       new Option(
         '--explain-scale <share>',
-        'with --explain: the share of the logit that gets the last colour',
+        'with --explain: the share of the logit that gets the brightest colour',
       ).argParser(aboveZero),
     )
     .addOption(new Option('--watch', 'go on with the pictures that come into the folders').conflicts('json'))
