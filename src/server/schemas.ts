@@ -151,7 +151,8 @@ export const classifyQuery = {
     explainScale: {
       type: 'number',
       minimum: 1e-6,
-      description: 'In a PNG: the share that gets the brightest colour. By default, the largest of the most probable class',
+      description:
+        'In a PNG: the share that gets the brightest colour. By default, the largest of the most probable class',
     },
   },
 } as const;
