@@ -322,8 +322,8 @@ export function checkBackbone(
     );
   }
   throw new LastlayerError(
-    `${name} was trained on embeddings of ${head.modelId}, but the network in use is ${backbone.id} ` +
-      `(${backbone.source}). Leave --model out to use the head's own network, or train the head anew.`,
+    `${name} was trained on embeddings of ${head.modelId}, but the backbone in use is ${backbone.id} ` +
+      `(${backbone.source}). Leave --model out to use the head's own backbone, or train the head anew.`,
     'HEAD_MISMATCH',
   );
 }

@@ -102,7 +102,7 @@ export class Pipeline {
       throw new HttpError(
         400,
         'no_feature_map',
-        "It cannot be told where a class is seen: this server's network does not take the mean of a map of features.",
+        "It cannot be told where a class is seen: this server's backbone does not take the mean of a map of features.",
       );
     }
   }

@@ -56,7 +56,7 @@ describe('a classifier', () => {
     const other = join(folder, 'other.onnx');
     await writeFile(other, smallNetwork(2));
     await expect(Classifier.load(headFile, { model: other })).rejects.toThrow(
-      /trained on embeddings of network@[0-9a-f]+, but the network in use is network@[0-9a-f]+ .*other\.onnx/,
+      /trained on embeddings of network@[0-9a-f]+, but the backbone in use is network@[0-9a-f]+ .*other\.onnx/,
     );
   });
 });

@@ -78,7 +78,7 @@ test('another backbone than the head’s, a head that is not there and an unknow
     [
       ['--model', 'other.onnx'],
       1,
-      /The head was trained on embeddings of network@\w+, but the network in use is network@/,
+      /The head was trained on embeddings of network@\w+, but the backbone in use is network@/,
     ],
     [
       ['--head', 'none.safetensors'],

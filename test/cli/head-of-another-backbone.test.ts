@@ -30,7 +30,7 @@ async function refusals(head: string, commands: Record<string, string[]>): Promi
 it('a head of another backbone is refused, and both are named', async () => {
   for (const message of await refusals('other.safetensors', { predict: [picture], evaluate: [folder] })) {
     expect(message).toContain(
-      `Error: other.safetensors: The head was trained on embeddings of other@0123, but the network in use is ${id} (${folder}`,
+      `Error: other.safetensors: The head was trained on embeddings of other@0123, but the backbone in use is ${id} (${folder}`,
     );
   }
 });
