@@ -8,9 +8,7 @@ import { describeModel } from '../src/backbone/model.js';
 import { quantizeBackbone, speedRatio } from '../src/backbone/quantize/quantize.js';
 import { resNet, resNetGraph, type ResNetShape } from '../src/backbone/resnet.js';
 import { sum } from '../src/util/math.js';
-import { ROOT, run, script } from './support/script.js';
-
-const PICTURES = join(ROOT, 'test', 'fixtures', 'examples');
+import { EXAMPLES, run, script } from './support/script.js';
 
 const [FIFTY, HUNDRED] = [
   [3, 4, 6, 3],
@@ -81,7 +79,7 @@ async function randomBackbone(
   const path = join(folder, `${name}.onnx`);
   const model = describeModel(resNetGraph(checkpoint, path), path);
   const float32 = new Backbone({ ...model, width: architecture.width }, path);
-  const { backbone: int8 } = await quantizeBackbone(float32, PICTURES, { pictures: 8, modelsDir: folder });
+  const { backbone: int8 } = await quantizeBackbone(float32, EXAMPLES, { pictures: 8, modelsDir: folder });
   const parameters = [...checkpoint].filter(([tensor]) => /(weight|bias)$/.test(tensor));
   return { float32, int8, parameters: sum(parameters.map(([, { data }]) => data.length)) };
 }

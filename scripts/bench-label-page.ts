@@ -12,7 +12,7 @@ import { CHROMIUM } from '../test/support/chromium.js';
 import { smallNetwork } from '../test/support/small-network.js';
 import { pageWork, type TraceEvent } from './label-page/trace.js';
 import { Random } from './support/random.js';
-import { count, ROOT, run, script } from './support/script.js';
+import { COMMAND_LINE, count, ROOT, run, script } from './support/script.js';
 
 const CLASSES = 8;
 /** Pictures that are labelled from the start. */
@@ -104,7 +104,7 @@ async function startServer(folder: string): Promise<Server> {
   const options = ['--store', join(folder, 'store'), '--model', join(folder, 'small.onnx')];
   const files = ['--out', join(folder, 'labels.csv'), '--head', join(folder, 'head.safetensors')];
   const args = ['label', join(folder, 'pictures.csv'), ...options, ...files, '--port', '0', '--json'];
-  const child = spawn(process.execPath, ['--import', 'tsx', join(ROOT, 'src', 'cli.ts'), ...args], {
+  const child = spawn(process.execPath, [COMMAND_LINE, ...args], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'inherit'],
   });

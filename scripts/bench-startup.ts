@@ -4,10 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { removeWorktree, type Side, workingTree, worktreeOf } from './compare-commits/checkout.js';
-import { count, ROOT, run, script } from './support/script.js';
+import { count, EXAMPLES, ROOT, run, script } from './support/script.js';
 import { median } from './support/statistics.js';
-
-const PICTURES = join(ROOT, 'test', 'fixtures', 'examples');
 
 export const command = script(
   'bench-startup',
@@ -63,7 +61,7 @@ async function trainHead(folder: string): Promise<string> {
   const { train } = (await import(
     pathToFileURL(join(ROOT, 'dist', 'index.js')).href
   )) as typeof import('../src/index.js');
-  await train(PICTURES, { store: join(folder, 'store'), out: head });
+  await train(EXAMPLES, { store: join(folder, 'store'), out: head });
   return head;
 }
 
@@ -71,7 +69,7 @@ async function startsOf({ name, checkout }: Side, head: string): Promise<Measure
   const { bin } = JSON.parse(await readFile(join(checkout, 'package.json'), 'utf8')) as { bin: { lastlayer: string } };
   const cli = join(checkout, bin.lastlayer);
   const imports = `import ${JSON.stringify(pathToFileURL(join(checkout, 'dist', 'index.js')).href)}`;
-  const picture = join(PICTURES, 'val', 'fish', 'fish-01.jpg');
+  const picture = join(EXAMPLES, 'val', 'fish', 'fish-01.jpg');
   return Object.entries({
     "import 'lastlayer'": ['--input-type=module', '--eval', imports],
     'predict --help': [cli, 'predict', '--help'],

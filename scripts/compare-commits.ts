@@ -1,76 +1,62 @@
-/**
- * Runs the command line of two commits on the same data and compares what comes out: embeddings, heads and models to the bit,
- * --json but for times and renamed fields. See HELP.
- */
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
-import { codeOf, messageOf, UsageError } from '../src/util/errors.js';
-import { removeWorktree, ROOT, runCli, type Side, workingTree, worktreeOf } from './compare-commits/checkout.js';
+import { join } from 'node:path';
+import { Option } from 'commander';
+import { UsageError } from '../src/util/errors.js';
+import { removeWorktree, runCli, type Side, workingTree, worktreeOf } from './compare-commits/checkout.js';
 import { contentOf, firstDifference } from './compare-commits/difference.js';
 import { chooseSteps, prepare, type Step, stepsOn } from './compare-commits/steps.js';
-
-const HELP = `Usage: npm run compare-commits -- BASE [HEAD] [options]
-
-Run embed, train-head, evaluate, predict, check-data, search, export, fetch-model and quantize of two commits on the same
-data, and compare what they print and write. Embeddings, heads and models have to be equal to the bit, --json but for times,
-paths, and what the tables in scripts/compare-commits/difference.ts list as renamed, dropped or reworded.
-
-Arguments:
-  BASE              the commit to compare with
-  HEAD              the other commit (default: the working tree as it is)
-
-Options:
-  --data <dir>      pictures in train/CLASS/ and val/CLASS/ (default: test/fixtures/examples)
-  --weights <file>  a ResNet-18's checkpoint for the steps in float32 (default: one that was never trained)
-  --only <names>    only these steps and those that they need: names such as train-head/one-se, or commands, with commas
-                    between
-  --list            list the steps and the commands that they run
-  --keep            keep the folder with all that was written
-  -h, --help        display this help
-
-Exit code 1: something differs or failed.
-
-Examples:
-  npm run compare-commits -- HEAD~1
-  npm run compare-commits -- main --only train-head,evaluate/multilabel
-  npm run compare-commits -- v0.1.0 main --data ~/photos --weights resnet18-f37072fd.pth
-`;
+import { EXAMPLES, existingPath, run, script } from './support/script.js';
 
 /** The exit code of a command that did all but read some pictures. */
 const SOME_UNREADABLE = 3;
 
-try {
-  await main();
-} catch (error) {
-  // Of a wrong option, commit or folder, the message says all.
-  const isUsage = error instanceof UsageError || codeOf(error)?.startsWith('ERR_PARSE_ARGS');
-  if (!isUsage) throw error;
-  console.error(messageOf(error));
-  process.exitCode = 2;
+export const command = script(
+  'compare-commits',
+  'Run embed, train-head, evaluate, predict, check-data, search, export, fetch-model and quantize of two commits on the same ' +
+    'data, and compare what they print and write. Embeddings, heads and models have to be equal to the bit, --json but for ' +
+    'times, paths, and what the tables in scripts/compare-commits/difference.ts list as renamed, dropped or reworded. The exit ' +
+    'code is 1 if something differs or fails.',
+  [
+    'HEAD~1',
+    'main --only train-head,evaluate/multilabel',
+    'v0.1.0 main --data ~/photos --weights resnet18-f37072fd.pth',
+  ],
+)
+  .argument('[base]', 'the commit to compare with')
+  .argument('[head]', 'the other commit (default: the working tree as it is)')
+  .addOption(
+    new Option('--data <dir>', 'pictures in train/CLASS/ and val/CLASS/')
+      .argParser(existingPath)
+      .default(EXAMPLES, 'the example pictures'),
+  )
+  .option(
+    '--weights <file>',
+    "a ResNet-18's checkpoint for the steps in float32 (default: one that was never trained)",
+    existingPath,
+  )
+  .option(
+    '--only <names>',
+    'only these steps and those that they need: names such as train-head/one-se, or commands, with commas between',
+  )
+  .option('--list', 'list the steps and the commands that they run')
+  .option('--keep', 'keep the folder with all that was written')
+  .action(compareCommits);
+await run(import.meta.url, command);
+
+interface Options {
+  data: string;
+  weights?: string | undefined;
+  only?: string | undefined;
+  list?: true | undefined;
+  keep?: true | undefined;
 }
 
-async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      data: { type: 'string', default: join(ROOT, 'test', 'fixtures', 'examples') },
-      weights: { type: 'string' },
-      only: { type: 'string' },
-      list: { type: 'boolean', default: false },
-      keep: { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  });
-  const [base, head, ...others] = positionals;
-  if (values.help) {
-    console.log(HELP);
-    return;
-  }
-  if (others.length > 0 || (base === undefined && !values.list)) {
-    throw new UsageError(`Name one or two commits.\n\n${HELP}`);
-  }
+async function compareCommits(
+  base: string | undefined,
+  head: string | undefined,
+  { data, weights, only, list, keep }: Options,
+): Promise<void> {
   const stopped = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(name, () => {
@@ -80,13 +66,13 @@ async function main(): Promise<void> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'lastlayer-compare-')));
   const sides: Side[] = [];
   try {
-    const weights = values.weights === undefined ? undefined : resolve(values.weights);
-    const inputs = await prepare(join(folder, 'inputs'), resolve(values.data), weights);
-    const steps = chooseSteps(stepsOn(inputs), values.only?.split(',') ?? []);
-    if (values.list || base === undefined) {
+    const inputs = await prepare(join(folder, 'inputs'), data, weights);
+    const steps = chooseSteps(stepsOn(inputs), only?.split(',') ?? []);
+    if (list) {
       for (const { name, args } of steps) console.log(`${name}: ${args.join(' ')}`);
       return;
     }
+    if (base === undefined) throw new UsageError('Name the commit to compare with; --help has examples.');
     const before = await worktreeOf(base, join(folder, 'base'));
     sides.push(before);
     const own = join(folder, 'head');
@@ -97,7 +83,7 @@ async function main(): Promise<void> {
     else if (differing > 0) process.exitCode = 1;
   } finally {
     for (const side of sides) await removeWorktree(side);
-    if (values.keep) console.log(`What was written lies in ${folder}`);
+    if (keep) console.log(`What was written lies in ${folder}`);
     else await rm(folder, { recursive: true, force: true });
   }
 }

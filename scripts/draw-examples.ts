@@ -8,7 +8,7 @@ import { flower } from './examples/flower.js';
 import { mushroom } from './examples/mushroom.js';
 import { drawPicture, type Subject } from './examples/scene.js';
 import { Random } from './support/random.js';
-import { ROOT, run, script } from './support/script.js';
+import { EXAMPLES, run, script } from './support/script.js';
 
 const SUBJECTS: Record<string, Subject> = { butterfly, fish, flower, mushroom };
 const COUNTS = { train: 24, val: 10 };
@@ -19,12 +19,7 @@ export const command = script(
     'of many shapes and colours, mostly in their habitats. Every picture has a seed of its own. The folder’s train and val are replaced.',
   ['', '/tmp/examples'],
 )
-  .addArgument(
-    new Argument('[folder]', 'where to draw them').default(
-      join(ROOT, 'test', 'fixtures', 'examples'),
-      'test/fixtures/examples',
-    ),
-  )
+  .addArgument(new Argument('[folder]', 'where to draw them').default(EXAMPLES, 'test/fixtures/examples'))
   .action(drawExamples);
 await run(import.meta.url, command);
 

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Argument } from 'commander';
 import sharp from 'sharp';
-import { requireProgram, ROOT, run, script } from './support/script.js';
+import { EXAMPLES, requireProgram, ROOT, run, script } from './support/script.js';
 import { runProcess } from './support/run-process.js';
 
-const PICTURE = join(ROOT, 'test', 'fixtures', 'examples', 'train', 'butterfly', 'butterfly-01.jpg');
+const PICTURE = join(EXAMPLES, 'train', 'butterfly', 'butterfly-01.jpg');
 const SIDE = 64;
 
 export const command = script(

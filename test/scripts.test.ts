@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { type Command, CommanderError } from 'commander';
 import { ROOT } from './support/files.js';
 
-// These have no options: one builds the package, the other has tests of its own.
-const OTHERS = ['build', 'compare-commits'];
+/** It has no options. */
+const OTHERS = ['build'];
 
 interface Started {
   exitCode: number;

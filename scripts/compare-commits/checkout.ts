@@ -1,11 +1,8 @@
 import { spawn, type SpawnOptions } from 'node:child_process';
 import { mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { UsageError } from '../../src/util/errors.js';
-
-/** The clone that this script belongs to. */
-export const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/[/\\]$/, '');
+import { ROOT } from '../support/script.js';
 
 /** Sources of lastlayer, and the folder in which their command line runs. */
 export interface Side {
@@ -54,8 +51,7 @@ export async function runCli(
   args: readonly string[],
   signal: AbortSignal,
 ): Promise<Finished> {
-  const tsx = pathToFileURL(join(ROOT, 'node_modules', 'tsx', 'dist', 'loader.mjs')).href;
-  return run(process.execPath, ['--import', tsx, join(checkout, 'src', 'cli.ts'), ...args], {
+  return run(process.execPath, [join(checkout, 'src', 'bin.cjs'), ...args], {
     cwd: work,
     env: { ...process.env, LASTLAYER_HOME: work, NODE_OPTIONS: '', FORCE_COLOR: undefined, NO_COLOR: '1' },
     signal,

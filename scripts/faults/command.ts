@@ -1,11 +1,8 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { watch } from 'node:fs';
-import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import type { Random } from '../support/random.js';
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+import { COMMAND_LINE } from '../support/script.js';
 
 /** When to act: after a time, or after a number of changes in the watched folder. */
 export type Moment = { afterMs: number } | { afterChanges: number };
@@ -32,8 +29,7 @@ export interface RunOptions {
 
 /** Starts the command line. */
 export function start(args: readonly string[], folder: string): ChildProcessByStdio<null, Readable, Readable> {
-  const tsx = join(ROOT, 'node_modules', 'tsx', 'dist', 'loader.mjs');
-  return spawn(process.execPath, ['--import', `file://${tsx}`, join(ROOT, 'src', 'cli.ts'), ...args], {
+  return spawn(process.execPath, [COMMAND_LINE, ...args], {
     cwd: folder,
     env: { ...process.env, LASTLAYER_HOME: folder, NODE_OPTIONS: '', FORCE_COLOR: undefined, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],

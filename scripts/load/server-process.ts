@@ -1,12 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
-
-const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
+import { COMMAND_LINE } from '../support/script.js';
 
 /** Starts `serve` as a user would, and waits until it listens. */
 export async function startServerProcess(flags: string[]): Promise<{ url: string; stop: () => Promise<void> }> {
-  const args = ['--import', 'tsx', CLI, 'serve', '--port', '0', '--json', '--log-level', 'warn', ...flags];
+  const args = [COMMAND_LINE, 'serve', '--port', '0', '--json', '--log-level', 'warn', ...flags];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(child, 'close');
   const line = await Promise.race([once(child.stdout, 'data'), ended.then(() => undefined)]);

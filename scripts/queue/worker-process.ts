@@ -1,10 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
-
-const ROOT = new URL('../..', import.meta.url);
-const CLI = fileURLToPath(new URL('src/cli.ts', ROOT));
-const TSX = new URL('node_modules/tsx/dist/loader.mjs', ROOT).href;
+import { COMMAND_LINE } from '../support/script.js';
 
 /** A prefix that makes a command run on one core only. */
 export function pinnedTo(core: number | undefined): string[] {
@@ -44,7 +40,7 @@ export class WorkerProcess {
   }
 
   private static launch(url: string, flags: readonly string[], { core, env }: WorkerProcessOptions): WorkerProcess {
-    const args = ['--import', TSX, CLI, 'worker', '--queue', url, '--json', ...flags];
+    const args = [COMMAND_LINE, 'worker', '--queue', url, '--json', ...flags];
     const own = { ...process.env, NODE_OPTIONS: '', FORCE_COLOR: undefined, ...env };
     const [command = '', ...rest] = [...pinnedTo(core), process.execPath, ...args];
     return new WorkerProcess(spawn(command, rest, { env: own, stdio: ['ignore', 'pipe', 'pipe'] }));

@@ -7,7 +7,13 @@ import { LastlayerError, UsageError } from '../../src/util/errors.js';
 import { isInRange, type NumberRange, requirement } from '../../src/util/validate.js';
 
 /** The repository. */
-export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+export const ROOT = resolve(fileURLToPath(new URL('../..', import.meta.url)));
+
+/** A data set of drawn pictures. */
+export const EXAMPLES = resolve(ROOT, 'test/fixtures/examples');
+
+/** What Node runs for the command line, as `npm run embed` does. */
+export const COMMAND_LINE = resolve(ROOT, 'src/bin.cjs');
 
 /** The command line of a script in package.json. Give it options and an action, then pass it to {@link run}. */
 export function script(name: string, description: string, examples: readonly string[] = []): Command {
@@ -41,10 +47,9 @@ export async function run(url: string, command: Command): Promise<void> {
 
 /** A data set, by default the example pictures. */
 export function datasetArgument(name = '[dataset]'): Argument {
-  const examples = resolve(ROOT, 'test/fixtures/examples');
   return new Argument(name, 'data set, e.g. a folder of pictures')
     .argParser(existingPath)
-    .default(examples, 'the example pictures');
+    .default(EXAMPLES, 'the example pictures');
 }
 
 /** Parses a number in a range. */

@@ -17,7 +17,7 @@ beforeAll(async () => {
   for (const name of ['head.safetensors', ODD]) await writeFile(join(work, name), '');
   await writeFile(join(work, 'models', 'bees.onnx'), smallNetwork());
   // Completes as the command line does, and notes down what it is called with otherwise.
-  const command = [process.execPath, ...COMMAND_LINE].map((word) => `'${word}'`).join(' ');
+  const command = [process.execPath, COMMAND_LINE].map((word) => `'${word}'`).join(' ');
   await writeFile(
     join(bin, 'lastlayer'),
     `#!/bin/sh\n[ "$1" = completion ] && exec ${command} "$@"\nprintf '%s\\0' "$@" >> "$CALLED"; echo >> "$CALLED"\n`,
@@ -92,7 +92,7 @@ it('loads no native library, which would take longer than a Tab may', async () =
     `const { dlopen } = process; process.dlopen = (...args) => (console.error(args[1]), dlopen.apply(process, args));`,
   );
   const words = ['completion', 'bash', '--', 'predict', '--'];
-  const { stderr, stdout } = spawnSync(process.execPath, ['--require', log, ...COMMAND_LINE, ...words], {
+  const { stderr, stdout } = spawnSync(process.execPath, ['--require', log, COMMAND_LINE, ...words], {
     encoding: 'utf8',
     env: { ...process.env, NODE_OPTIONS: '' },
   });

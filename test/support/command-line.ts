@@ -13,12 +13,8 @@ export interface Outcome {
   stderr: string;
 }
 
-/** Node's arguments to run the command line from its sources. */
-export const COMMAND_LINE = [
-  '--import',
-  `file://${join(ROOT, 'node_modules', 'tsx', 'dist', 'loader.mjs')}`,
-  join(ROOT, 'src', 'cli.ts'),
-];
+/** What Node runs for the command line from its sources. */
+export const COMMAND_LINE = join(ROOT, 'src', 'bin.cjs');
 
 /** The working directory, the output and the exit code are this whole process's. */
 const turn = new Mutex();
@@ -79,7 +75,7 @@ export function lastlayerProcess(
   env: NodeJS.ProcessEnv = {},
   group = false,
 ): { process: ChildProcess; outcome: Promise<Outcome & { signal: NodeJS.Signals | null }> } {
-  const child = spawn(process.execPath, [...COMMAND_LINE, ...args], {
+  const child = spawn(process.execPath, [COMMAND_LINE, ...args], {
     cwd,
     detached: group,
     // Jest asks its own processes for colours.
@@ -116,7 +112,7 @@ export async function lastlayerOnTerminal(
   cwd: string,
   { columns = 80, ...env }: { columns?: number } & Record<string, string | number> = {},
 ): Promise<string> {
-  const command = [process.execPath, ...COMMAND_LINE, ...args].map((word) => `'${word}'`).join(' ');
+  const command = [process.execPath, COMMAND_LINE, ...args].map((word) => `'${word}'`).join(' ');
   const { PATH, HOME } = process.env;
   const { stdout } = await promisify(execFile)(SCRIPT, ['-qc', `stty cols ${columns}; ${command}`, '/dev/null'], {
     cwd,
