@@ -1,5 +1,6 @@
 import { likeness } from '../image/fingerprint.js';
 import type { DatasetEmbeddings, StoredPicture } from '../store/dataset-rows.js';
+import { grouped } from '../util/grouped.js';
 import { DisjointSets } from '../util/math.js';
 import type { Finding } from './finding.js';
 import type { Neighbours } from './neighbours.js';
@@ -53,12 +54,7 @@ export function findDuplicates({ rows }: Pick<DatasetEmbeddings, 'rows'>, neighb
     for (const row of [a, b]) scores.set(row, Math.max(score, scores.get(row) ?? 0));
   }
   const sets = Int32Array.from(rows, (_, row) => joined.rootOf(row));
-  const members = new Map<number, number[]>();
-  sets.forEach((root, row) => {
-    const set = members.get(root);
-    if (set) set.push(row);
-    else members.set(root, [row]);
-  });
+  const members = grouped(sets.keys(), (row) => sets[row]!);
   return { sets, findings: [...members.values()].flatMap((set) => findingsOf(rows, set, scores)) };
 }
 
@@ -80,7 +76,7 @@ function findingsOf(
   if (set.length < 2) return [];
   const original = set.find((row) => rows[row]?.split === 'train') ?? set[0] ?? 0;
   const source = rows[original];
-  const labels = new Set(set.flatMap((row) => labelText(rows[row]) ?? []));
+  const labels = new Set(set.flatMap((row) => labelsOf(rows[row]) ?? []));
   const digests = new Set(set.map((row) => rows[row]?.digest));
   return set.flatMap((row): Finding[] => {
     const picture = rows[row];
@@ -88,15 +84,9 @@ function findingsOf(
     const { path, split, digest } = picture;
     const found: Finding[] = [];
     if (labels.size > 1) {
-      const other = rows[set.find((each) => labelText(rows[each]) !== labelText(picture)) ?? row];
+      const other = rows[set.find((each) => labelsOf(rows[each]) !== labelsOf(picture)) ?? row];
       const detail = `the same picture as ${[...labels].sort().join(' and as ')}`;
-      found.push({
-        issue: 'conflicting labels',
-        path,
-        score: 1,
-        detail,
-        related: other?.path,
-      });
+      found.push({ issue: 'conflicting labels', path, score: 1, detail, related: other?.path });
     }
     if (row === original) return found;
     const isExact = digest === source.digest || digests.size === 1;
@@ -111,6 +101,6 @@ function findingsOf(
 }
 
 /** The label or the list of labels; undefined if there is neither. */
-function labelText(picture: StoredPicture | undefined): string | undefined {
+function labelsOf(picture: StoredPicture | undefined): string | undefined {
   return picture?.labels ? `[${picture.labels.join(', ')}]` : picture?.label;
 }

@@ -1,6 +1,7 @@
 import type { ListedPicture } from '../store/dataset-rows.js';
 import { LastlayerError } from '../util/errors.js';
 import { csvLine } from '../util/format.js';
+import { grouped } from '../util/grouped.js';
 import type { DataCheck } from './check-data.js';
 import type { Finding } from './finding.js';
 
@@ -13,8 +14,7 @@ const HEADER = 'path,label,split,group,weight,issue,suggested_label,related,deta
  * @throws {LastlayerError} if a label in a list holds a semicolon, or only some pictures have lists
  */
 export function toManifest({ pictures, findings }: DataCheck): string {
-  const ofPath = new Map<string, Finding[]>();
-  for (const finding of findings) ofPath.set(finding.path, [...(ofPath.get(finding.path) ?? []), finding]);
+  const ofPath = grouped(findings, ({ path }) => path);
   const hasLists = pictures.some(({ labels }) => labels);
   if (hasLists) checkLists(pictures);
   const header = hasLists ? HEADER.replaceAll('label', 'labels') : HEADER;
@@ -28,7 +28,11 @@ export function toManifest({ pictures, findings }: DataCheck): string {
     );
     const joined = (text: (finding: Finding) => string) => found.map(text).join('; ');
     return csvLine([
-      ...[path, labels?.join(';') ?? label, split, group, weight?.toString()],
+      path,
+      labels?.join(';') ?? label,
+      split,
+      group,
+      weight?.toString(),
       joined(({ issue }) => issue),
       suggestion?.suggestedLabels?.join(';') ?? suggestion?.suggestedLabel,
       found.find(({ related }) => related !== undefined)?.related,

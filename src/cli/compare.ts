@@ -1,13 +1,13 @@
 import { nameOf } from '../check/finding.js';
 import {
   type ChangedPicture,
+  CHANGES,
   compareClassifiers,
   type ComparedPrediction,
   type Comparison,
+  figuresOf,
   loadCompared,
   verdictOf,
-  CHANGES,
-  figuresOf,
 } from '../classify/compare.js';
 import type { Split } from '../data/dataset.js';
 import { DEFAULT_STORE } from '../util/defaults.js';

@@ -4,9 +4,11 @@ import { applyLabels } from '../label/apply.js';
 import type { LabelOptions } from '../label/options.js';
 import { type RunningLabelling, startLabelling } from '../label/server.js';
 import type { SaveAnswer } from '../label/protocol.js';
+import { DEFAULT_HEAD, DEFAULT_STORE } from '../util/defaults.js';
 import { UsageError } from '../util/errors.js';
 import { firstOf, percent, quantity } from '../util/format.js';
 import { call, option, sayNext } from './next.js';
+import { noticeRenamed, placedText } from './placed.js';
 import { interruptible, Progress } from './progress.js';
 import { notice, onOneLine, print, printJson, say } from './terminal.js';
 
@@ -32,7 +34,9 @@ export async function run(dataset: string, folder: string | undefined, flags: La
   await interruptible(async (signal) => {
     const options: LabelOptions = {
       ...flags,
-      ...{ dataset, signal, onNotice: notice },
+      dataset,
+      signal,
+      onNotice: notice,
       onProgress: ({ done, total, worked }) => {
         progress.update(done, total, worked);
       },
@@ -68,10 +72,10 @@ function nameNext({ manifest, head }: RunningLabelling, saved: SaveAnswer | null
   const { path, accuracy } = saved?.head ?? {};
   if (path !== undefined)
     say(`The head is in ${onOneLine(path)}${accuracy === undefined ? '' : `, ${percent(accuracy)} right`}`);
-  const again = `${call('label', manifest, ...option('--store', store, 'embeddings'))} goes on labelling`;
+  const again = `${call('label', manifest, ...option('--store', store, DEFAULT_STORE))} goes on labelling`;
   if (saved?.head)
     sayNext(
-      `${call('predict', ...option('--head', head, resolve('head.safetensors')), 'PICTURES')} classifies pictures, and ${again}.`,
+      `${call('predict', ...option('--head', head, resolve(DEFAULT_HEAD)), 'PICTURES')} classifies pictures, and ${again}.`,
     );
   else sayNext(`${again}.`);
 }
@@ -89,11 +93,8 @@ async function apply(
     return;
   }
   const verb = kind === 'copy' ? 'copied' : 'linked';
-  print(`${verb} to ${onOneLine(folder)}: ${placed}${present > 0 ? `, and there already: ${present}` : ''}`);
-  if (renamed.size > 0) {
-    const names = [...renamed].map(([label, name]) => onOneLine(`${JSON.stringify(label)} in ${name}`));
-    notice(`Not every label can be the name of a folder: ${firstOf(names, 3)}.`);
-  }
+  print(`${verb} to ${onOneLine(folder)}: ${placedText({ placed, present })}`);
+  noticeRenamed(renamed);
   if (missing.length > 0) {
     say(
       `${quantity(missing.length, 'picture')} could not be ${verb}, as there is no such file: ${firstOf(missing.map(onOneLine), 3)}`,

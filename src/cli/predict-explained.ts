@@ -7,6 +7,7 @@ import { mapAhead } from '../util/async.js';
 import { LastlayerError, messageOf, UsageError } from '../util/errors.js';
 import { isFolder, readRegularFile, writeWholeFile } from '../util/files.js';
 import { placeIn, putWhole } from '../util/placing.js';
+import { placedText } from './placed.js';
 import type { Answer } from './predict-output.js';
 import { onOneLine } from './terminal.js';
 
@@ -132,8 +133,7 @@ export class ExplainedOutput {
   }
 
   describe(): string {
-    const { placed, present } = this.counts;
-    const counted = this.isFile ? '' : `: ${placed}${present > 0 ? `, and there already: ${present}` : ''}`;
+    const counted = this.isFile ? '' : `: ${placedText(this.counts)}`;
     const scale = this.scale === undefined ? '' : ` (--explain-scale ${this.scale})`;
     return `explained in ${onOneLine(this.path)}${counted}${scale}`;
   }
@@ -143,7 +143,10 @@ function rounded({ label, probability, logit, shares, region }: Explanation): Ex
   const digits = (value: number) => Number(value.toFixed(DIGITS));
   const { left, top, width, height } = region;
   return {
-    ...{ label, probability, logit: digits(logit), shares: shares.map((row) => row.map(digits)) },
+    label,
+    probability,
+    logit: digits(logit),
+    shares: shares.map((row) => row.map(digits)),
     region: { left: digits(left), top: digits(top), width: digits(width), height: digits(height) },
   };
 }

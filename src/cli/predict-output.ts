@@ -5,6 +5,8 @@ import type { Classification } from '../classify/classifier.js';
 import type { Explanation } from '../classify/explain.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { csvLine, labelList, quantity } from '../util/format.js';
+import { sum } from '../util/math.js';
+import { placedText } from './placed.js';
 import { onOneLine, printJson, printWhole, table } from './terminal.js';
 
 /** `unknown` and `typicality` are absent for the pretrained classes, of whose training pictures nothing is known. */
@@ -115,8 +117,7 @@ export class FoldersOutput {
   }
 
   describe(): string {
-    const { placed, present } = this.counts;
-    return `${this.verb} to ${onOneLine(this.folders.root)}: ${placed}${present > 0 ? `, and there already: ${present}` : ''}`;
+    return `${this.verb} to ${onOneLine(this.folders.root)}: ${placedText(this.counts)}`;
   }
 }
 
@@ -147,10 +148,10 @@ export class Summary implements Output {
   /** The most frequent classes first. @param seconds that it took; undefined if most of that was waiting */
   describe(seconds: number | undefined): string {
     const classes = [...this.ofClass].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1));
-    const rest = classes.slice(LISTED);
-    const rows = [...classes.slice(0, LISTED)];
-    if (rest.length > 0)
-      rows.push([quantity(rest.length, 'other class', 'other classes'), rest.reduce((sum, [, n]) => sum + n, 0)]);
+    const [rows, rest] = [classes.slice(0, LISTED), classes.slice(LISTED)];
+    if (rest.length > 0) {
+      rows.push([quantity(rest.length, 'other class', 'other classes'), sum(rest.map(([, n]) => n))]);
+    }
     rows.push(...this.special);
     if (this.unreadable > 0) rows.push(['unreadable', this.unreadable]);
     const lines = rows.map(([label, n]) => [`  ${onOneLine(label)}`, String(n)]);

@@ -22,6 +22,7 @@ import {
 } from './predict-output.js';
 import { ExplainedOutput } from './predict-explained.js';
 import { call, option, sayNext } from './next.js';
+import { noticeRenamed } from './placed.js';
 import { Interrupted, interruptible, OutputClosed, Progress, Status } from './progress.js';
 import { complain, notice, onOneLine, print, say, styled, table } from './terminal.js';
 
@@ -244,8 +245,8 @@ async function predictAll(
 function foldersOf({ copyTo, linkTo }: PredictFlags, model: Model): FoldersOutput[] {
   const copies = copyTo === undefined ? undefined : new ClassFolders(copyTo, 'copy', model);
   const links = linkTo === undefined ? undefined : new ClassFolders(linkTo, 'link', model);
-  const renamed = [...((copies ?? links)?.renamed ?? [])].map(([label, name]) => `${JSON.stringify(label)} in ${name}`);
-  if (renamed.length > 0) notice(`Not every label can be the name of a folder: ${firstOf(renamed.map(onOneLine), 3)}.`);
+  const either = copies ?? links;
+  if (either) noticeRenamed(either.renamed);
   return [
     ...(copies ? [new FoldersOutput(copies, 'copied')] : []),
     ...(links ? [new FoldersOutput(links, 'linked')] : []),

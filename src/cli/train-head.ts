@@ -5,6 +5,7 @@ import type { ClassWeights } from '../head/examples.js';
 import { saveHead } from '../head/file.js';
 import { DEFAULT_HEAD, DEFAULT_STORE } from '../util/defaults.js';
 import { messageOf, UsageError } from '../util/errors.js';
+import { isObject } from '../util/json.js';
 import { describeTraining } from './describe.js';
 import { call, option, sayNext } from './next.js';
 import { FitProgress, interruptible } from './progress.js';
@@ -80,12 +81,7 @@ async function textOf(path: string): Promise<string> {
 }
 
 function isWeights(value: unknown): value is Record<string, number> {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    !Array.isArray(value) &&
-    Object.values(value).every((weight) => typeof weight === 'number')
-  );
+  return isObject(value) && Object.values(value).every((weight) => typeof weight === 'number');
 }
 
 function toJson(trained: TrainedHead, path: string) {

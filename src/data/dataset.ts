@@ -1,4 +1,5 @@
 import { firstOf, quantity } from '../util/format.js';
+import { grouped } from '../util/grouped.js';
 
 /** The standard splits of a data set: to train on, to tune on, to evaluate on. */
 export const SPLITS = ['train', 'val', 'test'] as const;
@@ -153,11 +154,7 @@ function visible(label: string): string {
 }
 
 function twinsAmong(labels: Iterable<string>): string[][] {
-  const byLook = new Map<string, string[]>();
-  for (const label of labels) {
-    const look = label.normalize('NFKC').toLowerCase().replace(/\s+/g, ' ').trim();
-    byLook.set(look, [...(byLook.get(look) ?? []), label]);
-  }
+  const byLook = grouped(labels, (label) => label.normalize('NFKC').toLowerCase().replace(/\s+/g, ' ').trim());
   return [...byLook.values()].filter((alike) => alike.length > 1).map((alike) => alike.sort());
 }
 

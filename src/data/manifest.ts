@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { parse } from 'csv-parse';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { fileExists } from '../util/files.js';
+import { isObject } from '../util/json.js';
 import { isInRange, requirement } from '../util/validate.js';
 import {
   type Dataset,
@@ -151,7 +152,7 @@ function parseObject(row: string, place: string): Fields {
   } catch (error) {
     throw new LastlayerError(`${place}: ${messageOf(error)}.`);
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Fields;
+  if (isObject(value)) return value;
   throw new LastlayerError(`${place}: an object such as {"path": "a.jpg"} is expected, not ${row}.`);
 }
 

@@ -1,4 +1,5 @@
 import { basename, dirname } from 'node:path';
+import type { Table } from '@lancedb/lancedb';
 import {
   type AsyncBuffer,
   asyncBufferFromFile,
@@ -9,7 +10,7 @@ import {
 import { compressors } from 'hyparquet-compressors';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { openRegularFile } from '../util/files.js';
-import { connect, type Table } from '../util/lancedb.js';
+import { connect } from '../util/lancedb.js';
 import { type DatasetEntry, labelText, type PictureSource, type Split, splitNamed } from './dataset.js';
 
 /** Usual names of the column that holds the pictures, in the order in which they are looked for. */

@@ -62,8 +62,7 @@ export async function exportOnnx(
   path: string,
   options: ExportOnnxOptions,
 ): Promise<ExportedOnnx> {
-  const { input = 'image', signal } = options;
-  const { explain } = options;
+  const { input = 'image', explain, signal } = options;
   const model = await classifierModel(classifier.backbone, classifier.head, input, { explain });
   const onnx = encodeModel(model);
   const checked = await check(onnx, path, classifier, options);
@@ -199,7 +198,7 @@ function summaryOf(differences: readonly Difference[], path: string): ExportChec
     sameTop: differences.filter(({ sameTop }) => sameTop).length,
     largestDifference: Math.max(...largest),
     meanDifference: sum(largest) / pictures,
-    ...(ofShares.length > 0 && { largestShareDifference: Math.max(...ofShares) }),
+    largestShareDifference: ofShares.length > 0 ? Math.max(...ofShares) : undefined,
   };
 }
 

@@ -12,6 +12,7 @@ import { taskOf, type Baselines, type MultilabelBaselines, type RowMask, type Ta
 import { type Typicality, typicalityBy, type UnknownRule } from '../head/unknown.js';
 import type { DatasetEmbeddings } from '../store/dataset-rows.js';
 import { LastlayerError } from '../util/errors.js';
+import { isObject } from '../util/json.js';
 
 /**
  * A picture, its labels and the predicted ones: one each for a softmax head, any number for a multilabel head. Its typicality, like the
@@ -205,5 +206,5 @@ export function trainingMetrics({ kind, metrics }: Head): TrainingMetrics {
 }
 
 function fieldsOf(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : {};
+  return isObject(value) ? value : {};
 }

@@ -18,7 +18,7 @@ import {
   aboutSection,
   findingsSection,
   labelsSection,
-  labelText,
+  labelNames,
   leastCertainSection,
   leastTypicalSection,
   summarySection,
@@ -76,7 +76,11 @@ export async function page(content: PageContent): Promise<string> {
       `${count(files.count)} of ${count(check.pictures.length)} pictures are in this file, as thumbnails. It works offline. ` +
       'Paths open the pictures where the report lies beside them.',
     data: {
-      ...{ thresholds, labels: list.labels, pictures: list.pictures, cells: Object.fromEntries(cells), points },
+      thresholds,
+      labels: list.labels,
+      pictures: list.pictures,
+      cells: Object.fromEntries(cells),
+      points,
       heat: explained && 'seen' in explained ? { seen: explained.seen } : null,
     },
   });
@@ -119,7 +123,7 @@ class PictureList {
 
   private indexOfLabels(indices: readonly number[]): number {
     if (this.head.kind === 'softmax') return indices[0]!;
-    const text = labelText(indices, this.head.labels);
+    const text = labelNames(indices, this.head.labels);
     const known = this.labels.indexOf(text);
     return known >= 0 ? known : this.labels.push(text) - 1;
   }

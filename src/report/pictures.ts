@@ -3,6 +3,7 @@ import pLimit from 'p-limit';
 import { nameOf } from '../check/finding.js';
 import { thumbnailOf } from '../image/thumbnail.js';
 import { abortable } from '../util/async.js';
+import { grouped } from '../util/grouped.js';
 import type { EvaluatedPicture, ReportEvaluation } from './evaluate.js';
 
 /** Top losses of a softmax head, and the least certain and least typical pictures. */
@@ -99,13 +100,7 @@ function topLossesByLabel(pictures: readonly EvaluatedPicture[], count: number):
 }
 
 function chooseForCells(pictures: readonly EvaluatedPicture[]): Map<string, EvaluatedPicture[]> {
-  const cells = new Map<string, EvaluatedPicture[]>();
-  for (const picture of pictures) {
-    const key = `${picture.labels.join()},${picture.predicted.join()}`;
-    const found = cells.get(key);
-    if (found) found.push(picture);
-    else cells.set(key, [picture]);
-  }
+  const cells = grouped(pictures, ({ labels, predicted }) => `${labels.join()},${predicted.join()}`);
   const onDiagonal = (found: readonly EvaluatedPicture[]) => isRight(found[0]!);
   const inOrder = [...cells].sort(
     ([, a], [, b]) => Number(onDiagonal(a)) - Number(onDiagonal(b)) || b.length - a.length,

@@ -232,7 +232,7 @@ function card(
   label?: number,
 ): Html {
   const { path, predicted, certainty, typicality, unknown, probabilities } = picture;
-  const truth = labelText(picture.labels, labels);
+  const truth = labelNames(picture.labels, labels);
   const isOne = picture.labels.length === 1 && predicted.length === 1;
   const names = [...new Set([...picture.labels, ...predicted])].map((n) => labels[n]!);
   const heat = explained && 'maps' in explained ? heatData(explained, path, mappedLabels(picture, label), labels) : [];
@@ -248,7 +248,7 @@ function card(
           </span>`
         : isRight(picture)
           ? html`<span class="right">${percent(certainty)}</span>`
-          : html`<span class="wrong">predicted ${labelText(predicted, labels)}, ${percent(certainty)}</span>
+          : html`<span class="wrong">predicted ${labelNames(predicted, labels)}, ${percent(certainty)}</span>
               ${isOne ? html`<small>${truth} ${percent(probabilities.get(picture.labels[0]!))}</small>` : undefined}`
     }
     ${typical === undefined ? undefined : html`<small class="${unknown ? 'unlike' : 'typical'}">${typical}</small>`}
@@ -257,7 +257,7 @@ function card(
 }
 
 /** The names of labels, which are given as indices. */
-export function labelText(indices: readonly number[], labels: readonly string[]): string {
+export function labelNames(indices: readonly number[], labels: readonly string[]): string {
   return indices.length === 0 ? 'none of the labels' : indices.map((n) => labels[n]!).join(', ');
 }
 

@@ -91,7 +91,7 @@ export class Pipeline {
     const region = seenRegion(image, this.parts.backbone.transform);
     const labels = leadingLabels(head.head, embedding, explained);
     const explanations = explain(head.head, { embedding, map, region }, labels);
-    return { ...answer, explanations, ...(question.pixels && { pixels: image.pixels }) };
+    return { ...answer, explanations, pixels: question.pixels ? image.pixels : undefined };
   }
 
   private async map(image: DecodedImage, signal: AbortSignal): Promise<Mapped> {

@@ -1,5 +1,6 @@
 import type { Table } from '@lancedb/lancedb';
 import type { View } from '../image/views.js';
+import { grouped } from '../util/grouped.js';
 import { type BlockOptions, BlockWriter } from './block-writer.js';
 import { blocksInStore, inStore, retryConflicts } from './errors.js';
 import { conditionOf, isIn, type RowFilter } from './filter.js';
@@ -229,12 +230,6 @@ class BatchedLookup {
     this.next = undefined;
     const found = this.find(digests);
     this.running = found;
-    const rows = new Map<string, EmbeddingRow[]>();
-    for (const row of await found) {
-      const ofPicture = rows.get(row.sha256 ?? '');
-      if (ofPicture) ofPicture.push(row);
-      else rows.set(row.sha256 ?? '', [row]);
-    }
-    return rows;
+    return grouped(await found, ({ sha256 }) => sha256 ?? '');
   }
 }

@@ -1,7 +1,5 @@
 import { createRequire } from 'node:module';
 
-export type { Connection, IndexStatistics, Table, VectorQuery } from '@lancedb/lancedb';
-
 // The native library reads this once, on loading. By default it logs every retry, besides the error that it throws in the end.
 process.env.LANCEDB_LOG ??= 'error';
 

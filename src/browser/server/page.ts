@@ -34,7 +34,7 @@ interface Result {
   predictions: { label: string; probability: number }[];
   typicality?: number | null;
   unknown?: boolean;
-  /** Of a multi-label head: those that the picture is given. */
+  /** Of a multilabel head: those that the picture is given. */
   labels?: string[];
   similar?: SimilarPicture[];
   /** Of the leading classes, if they were asked for. */
@@ -242,8 +242,13 @@ function saveResults(): void {
     return labels
       ? csvLine([file.name, head, labelList(labels), '', '', '', ''])
       : csvLine([
-          ...[file.name, head, best?.label, best?.probability.toFixed(4)],
-          ...[typicality?.toFixed(4), String(unknown ?? false), ''],
+          file.name,
+          head,
+          best?.label,
+          best?.probability.toFixed(4),
+          typicality?.toFixed(4),
+          String(unknown ?? false),
+          '',
         ]);
   });
   const link = make('a');

@@ -22,8 +22,8 @@ export const fetchModelCommand = (command: Command): Command =>
     .addHelpText(
       'after',
       `
-Without --from, uses the copy in the cache of torch.hub or the Hugging Face hub, or downloads the weights (45 MB for
-resnet18). An interrupted download is resumed. docs/backbones.md compares backbones.
+Without --from, uses the copy in the cache of torch.hub or the Hugging Face hub, or downloads the weights (45 MB for resnet18). An
+interrupted download is resumed. docs/backbones.md compares backbones.
 
 The model is kept under its id, in the folder that \`npm run models\` prints, and nothing there is ever replaced: heads and stores
 find the model that they were made with. The other commands use the one named resnet18, unless --model NAME names another.

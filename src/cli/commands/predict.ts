@@ -56,8 +56,8 @@ labels below.
 ${VIEWS_HELP}
 The logits of all views are averaged. Each view takes as much time as the picture itself.
 
-The pictures of a folder are those in it and below it, sorted by path. With --csv, --copy-to, --link-to or a folder
-of --explain, they are not printed one by one. The summary at the end counts the pictures of each class.
+The pictures of a folder are those in it and below it, sorted by path. With --csv, --copy-to, --link-to or a folder of --explain,
+they are not printed one by one. The summary at the end counts the pictures of each class.
 
 --copy-to and --link-to make unknown/ beside the folders of the classes and, with a multilabel head, none/. They never overwrite a
 file: another picture of the same name becomes "name (2).jpg". One that is there already is left alone, so a second run is safe.

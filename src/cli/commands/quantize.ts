@@ -26,9 +26,11 @@ export const quantizeCommand = (command: Command): Command =>
     .addHelpText(
       'after',
       `
-Writes an int8 model and compares it with the float32 one. It has an id of its own, so its embeddings never mix with the
-float32 ones, and it never replaces an earlier int8 model, which heads may need. Calibrate on pictures like
-those that you will embed. At most half of the training pictures are used, and the comparison is on others.
+Writes an int8 model and compares it with the float32 one. Calibrate on pictures like those that you will embed. At most half of the
+training pictures are used, and the comparison is on others.
+
+The int8 model has an id of its own, so its embeddings never mix with the float32 ones. An earlier int8 model stays, as heads may
+need it.
 
 Examples:
   npm run quantize -- --calibrate ~/photos
