@@ -112,6 +112,23 @@ describeWithBrowser('the page', () => {
     expect(complaints).toEqual([]);
   });
 
+  test('shows where the classes were seen in a picture that was under way when that was asked for', async () => {
+    const { url } = await serve(world);
+    let answer = (): void => undefined;
+    const isTime = new Promise<void>((resolve) => (answer = resolve));
+    await page.route('**/classify*', async (route) => {
+      await isTime;
+      await route.continue();
+    });
+    await page.goto(url);
+    const sent = page.waitForRequest('**/classify*');
+    await page.setInputFiles('#files', world.pictures[0] ?? '');
+    await sent;
+    await page.check('#explain');
+    answer();
+    await page.locator('#results canvas[aria-label]').waitFor();
+  });
+
   test('says first of a picture that it is unlike the training pictures, then the best guess', async () => {
     const unlike = join(folder, 'unlike.safetensors');
     await saveHead(unlike, hardlyTypical(world.classifier.head, 0.2));

@@ -204,8 +204,11 @@ async function advance(): Promise<void> {
   const job = running < CONCURRENCY ? queue.shift() : undefined;
   if (!job) return;
   running++;
-  job.outcome = await classify(job);
+  const explain = explained.checked;
+  job.outcome = await classify(job, explain);
   running--;
+  // It was asked for while the picture was under way.
+  if (explained.checked && !explain && !('error' in job.outcome)) queue.push(job);
   if (!job.signal.aborted) show(job, job.outcome);
   if (explained.checked) drawAll();
   tellProgress();
@@ -258,9 +261,9 @@ function saveResults(): void {
   URL.revokeObjectURL(link.href);
 }
 
-async function classify(job: Job): Promise<Result | { error: string }> {
+async function classify(job: Job, explain: boolean): Promise<Result | { error: string }> {
   try {
-    const { results: [result] = [], error } = await send(job);
+    const { results: [result] = [], error } = await send(job, explain);
     return result ?? { error: error?.message ?? 'The server sent no result.' };
   } catch {
     return { error: 'The server is not responding.' };
@@ -268,8 +271,8 @@ async function classify(job: Job): Promise<Result | { error: string }> {
 }
 
 /** Sends a picture, again and again while the server has too much to do. */
-async function send({ file, head, signal }: Job): Promise<ClassifyAnswer> {
-  const query = `?topK=5${hasSimilar ? '&similar=6' : ''}${explained.checked ? '&explain=2' : ''}`;
+async function send({ file, head, signal }: Job, explain: boolean): Promise<ClassifyAnswer> {
+  const query = `?topK=5${hasSimilar ? '&similar=6' : ''}${explain ? '&explain=2' : ''}`;
   for (;;) {
     const response = await request(`v1/heads/${encodeURIComponent(head)}/classify${query}`, {
       method: 'POST',
