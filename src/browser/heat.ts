@@ -1,4 +1,5 @@
 import { heatColour, paintHeat, type Heat } from '../image/heat-map.js';
+import { make } from './dom.js';
 
 /** The longer side of a drawn picture, in pixels. */
 const LONGEST = 640;
@@ -23,6 +24,29 @@ export function drawHeat(
   const picture = context.getImageData(0, 0, width, height);
   paintHeat({ data: picture.data, width, height, channels: 4 }, heatOf({ width, height }));
   context.putImageData(picture, 0, 0);
+}
+
+/** Makes a button for each class whose heat map can be shown. @param show called with the number of the one that is clicked */
+export function classButtons(labels: readonly string[], show: (n: number) => void): HTMLElement {
+  const classes = make('div', undefined, 'classes');
+  classes.setAttribute('role', 'group');
+  classes.setAttribute('aria-label', 'Class to show');
+  labels.forEach((label, n) => {
+    const button = make('button', label);
+    button.type = 'button';
+    button.addEventListener('click', () => {
+      show(n);
+    });
+    classes.append(button);
+  });
+  return classes;
+}
+
+/** Marks the button of the class that is shown. */
+export function markClass(classes: Element, shown: number): void {
+  classes.querySelectorAll('button').forEach((button, n) => {
+    button.setAttribute('aria-pressed', String(n === shown));
+  });
 }
 
 /** The colours of all shares from 0 to the scale, from left to right. */

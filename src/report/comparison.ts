@@ -25,7 +25,7 @@ export function comparisonSection(comparison: Comparison, files: PictureFiles): 
     id: 'comparison',
     title: 'Comparison',
     content: html`<p><strong>${verdictOf(comparison).text}</strong></p>
-      <div class="two">
+      <div class="summary">
         <div>
           ${definitions('about', [
             ['A', `${a.name}, on ${a.modelId}`],
@@ -34,7 +34,7 @@ export function comparisonSection(comparison: Comparison, files: PictureFiles): 
             ...(left.length > 0 ? [['left out', left.join('; ')] as const] : []),
           ])}
         </div>
-        ${table(figuresOf(comparison, percent))}
+        <div>${table(figuresOf(comparison, percent))}</div>
       </div>
       ${CHANGES.map(([change, title]) => {
         const found = changed.filter((picture) => picture.change === change);

@@ -1,7 +1,7 @@
 import type { HeatData, PageData } from '../../report/page-data.js';
 import { seenRegion } from '../../image/transform.js';
 import { make } from '../dom.js';
-import { drawHeat } from '../heat.js';
+import { classButtons, drawHeat, markClass } from '../heat.js';
 
 /** A switch shows where the classes were seen, in all galleries that have maps. */
 export function showHeat(heat: PageData['heat']): void {
@@ -32,31 +32,21 @@ async function toggle(button: HTMLElement, isOn: boolean, seen: NonNullable<Page
   const maps = JSON.parse(button.dataset.heat ?? '[]') as HeatData[];
   const canvas = make('canvas');
   canvas.setAttribute('role', 'img');
-  const classes = make('div', undefined, 'classes');
-  classes.setAttribute('role', 'group');
-  classes.setAttribute('aria-label', 'Class to show');
-  button.append(canvas);
-  button.after(classes);
-  // A gallery loads its pictures when they come into view.
-  img.loading = 'eager';
-  await img.decode();
-  const show = ({ label, rows, bytes }: HeatData): void => {
+  const show = (n: number): void => {
+    const { label, rows, bytes } = maps[n]!;
     const values = Uint8Array.from(atob(bytes), (character) => character.charCodeAt(0));
     const columns = values.length / rows;
     const shares = Array.from({ length: rows }, (_, y) => [...values.subarray(y * columns, (y + 1) * columns)]);
     drawHeat(canvas, img, (size) => ({ shares, scale: 255, region: seenRegion(size, seen) }));
     canvas.setAttribute('aria-label', `Where ${label} was seen: ${img.alt}`);
-    classes.querySelectorAll('button').forEach((each) => {
-      each.setAttribute('aria-pressed', String(each.textContent === label));
-    });
+    markClass(classes, n);
   };
-  for (const map of maps) {
-    const choose = make('button', map.label);
-    choose.type = 'button';
-    choose.addEventListener('click', () => {
-      show(map);
-    });
-    classes.append(choose);
-  }
-  if (maps[0]) show(maps[0]);
+  const labels = maps.map(({ label }) => label);
+  const classes = classButtons(labels, show);
+  button.append(canvas);
+  button.after(classes);
+  // A gallery loads its pictures when they come into view.
+  img.loading = 'eager';
+  await img.decode();
+  if (maps.length > 0) show(0);
 }

@@ -2,7 +2,7 @@
 import { csvLine, htmlPercent as percent, labelList, quantity } from '../../util/format.js';
 import { scaleOf } from '../../image/heat-map.js';
 import { find, make } from '../dom.js';
-import { drawColourBar, drawHeat } from '../heat.js';
+import { classButtons, drawColourBar, drawHeat, markClass } from '../heat.js';
 import { addCamera } from './camera.js';
 
 const CONCURRENCY = 3;
@@ -316,17 +316,10 @@ function drawAll(): void {
     if (all.length === 0) continue;
     const canvas = make('canvas');
     canvas.setAttribute('role', 'img');
-    const classes = make('div', undefined, 'classes');
-    classes.setAttribute('role', 'group');
-    classes.setAttribute('aria-label', 'Class to show');
-    all.forEach(({ label }, n) => {
-      const button = make('button', label);
-      button.type = 'button';
-      button.addEventListener('click', () => {
-        job.shown = n;
-        drawAll();
-      });
-      classes.append(button);
+    const labels = all.map(({ label }) => label);
+    const classes = classButtons(labels, (n) => {
+      job.shown = n;
+      drawAll();
     });
     picture.append(canvas, classes);
     void drawInto(job, all, scale);
@@ -343,9 +336,7 @@ async function drawInto({ picture, img, shown }: Job, all: readonly Explanation[
   );
   if (!canvas || !explanation || !isLoaded) return;
   const { shares, region, label } = explanation;
-  picture.querySelectorAll('button').forEach((button, n) => {
-    button.setAttribute('aria-pressed', String(n === shown));
-  });
+  markClass(picture, shown);
   canvas.setAttribute('aria-label', `Where ${label} was seen`);
   drawHeat(canvas, img, ({ width, height }) => {
     const [across, down] = [width / img.naturalWidth, height / img.naturalHeight];
