@@ -18,7 +18,8 @@ import {
 /**
  * Opens a folder of pictures: `train|val|test/class/…`, `class/…` as torchvision's ImageFolder reads it, or a flat folder
  * without labels. Class folders may be nested to any depth. Links are followed, but each linked folder is visited once. Hidden
- * files and folders, and those that operating systems and file servers make, are ignored. A folder that cannot be listed, or a name that is not UTF-8, is listed as an entry with a problem.
+ * files and folders, and those that operating systems and file servers make, are ignored. A folder that cannot be listed, or a
+ * name that is not UTF-8, is listed as an entry with a problem.
  * @throws {LastlayerError} if the folder cannot be listed, or it is not clear which folders are splits and which are classes
  */
 export async function openFolder(root: string): Promise<Dataset> {
