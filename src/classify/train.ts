@@ -136,7 +136,7 @@ async function train<Result, Simple>(
     };
     const isHeldOut = from === 'validation split' || from === 'held-out part';
     const evaluatedOn = isHeldOut
-      ? { examples, folds: [{ train: trainMask, validation: heldOut }] }
+      ? { examples, folds: [{ train: trainMask, validation: heldOut }], means: undefined }
       : tuned.evaluatedOn;
     const validated = isHeldOut ? await evaluate(heldOut) : crossValidation?.evaluation;
     const result = {
@@ -146,10 +146,14 @@ async function train<Result, Simple>(
       crossValidation,
       baselines:
         evaluatedOn && validated
-          ? await baselines(task, graph, evaluatedOn.examples, evaluatedOn.folds, {
-              result: validated,
-              counts: head.counts.train,
-            })
+          ? await baselines(
+              task,
+              graph,
+              evaluatedOn.examples,
+              evaluatedOn.folds,
+              { result: validated, counts: head.counts.train },
+              evaluatedOn.means,
+            )
           : undefined,
       learningCurve:
         options.learningCurve && evaluatedOn

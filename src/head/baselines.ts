@@ -1,5 +1,5 @@
 import { countRows, evaluationBlocks, type Examples } from './examples.js';
-import type { Fold } from './evaluate.js';
+import { trainingRows, type Fold } from './evaluate.js';
 import type { HeadGraph } from './objective.js';
 import type { RowMask, Task } from './task.js';
 
@@ -14,6 +14,7 @@ const MOST_QUERIES = 5_000;
  * What can be had without training, on the same rows: a head that does no better is not worth its weights. If there are
  * many rows, evenly spaced ones are compared: up to 20,000 training rows per fold, and 5,000 validation rows in all.
  * @param head how good the head is on all of these rows, and how many training rows each class or label has
+ * @param means of each fold's training rows, see {@link classMeansOfEach}. @default computed here
  */
 export async function baselines<Result, Simple>(
   task: Task<Result, Simple>,
@@ -21,18 +22,18 @@ export async function baselines<Result, Simple>(
   examples: Examples,
   folds: readonly Fold[],
   head: { result: Result; counts: readonly number[] },
+  means?: readonly Float32Array[],
 ): Promise<Simple> {
   const { names, labelSets } = examples;
   const collected = task.baselines(names, K);
-  const trained = folds.map(({ train }) => train);
-  const meansOfFolds = task.hasClasses ? await classMeansOfEach(examples, trained) : [];
+  const meansOfFolds = means ?? (task.hasClasses ? await classMeansOfEach(examples, folds.map(trainingRows)) : []);
   for (const [n, { train, validation }] of folds.entries()) {
     const references = await sampleRows(examples, train, MOST_REFERENCES);
     const queries = await sampleRows(examples, validation, Math.ceil(MOST_QUERIES / folds.length));
-    const means = meansOfFolds[n];
+    const ofClasses = meansOfFolds[n];
     const count = references.targets.length;
     for (const { features, targets } of queries.blocks) {
-      const toMeans = means && (await cosines(graph, features, means, names.length));
+      const toMeans = ofClasses && (await cosines(graph, features, ofClasses, names.length));
       const toReferences = await cosines(graph, features, references.features, count);
       targets.forEach((target, i) => {
         const similarities = toReferences.subarray(i * count, (i + 1) * count);
@@ -111,7 +112,7 @@ export async function classMeans(examples: Examples, mask: RowMask): Promise<Flo
 }
 
 /** {@link classMeans} of several sets of rows, which have most of their rows in common. In one pass. */
-async function classMeansOfEach(examples: Examples, masks: readonly RowMask[]): Promise<Float32Array[]> {
+export async function classMeansOfEach(examples: Examples, masks: readonly RowMask[]): Promise<Float32Array[]> {
   const { width } = examples.source;
   const sums = () => new Float64Array(examples.names.length * width);
   const total = sums();
@@ -134,22 +135,21 @@ async function classMeansOfEach(examples: Examples, masks: readonly RowMask[]): 
 
 /**
  * The cosine of each row to the nearest class mean, by the means of its fold's training rows.
+ * @param means of each fold's training rows. @default computed here
  * @returns [M]; NaN for rows that are in no fold
  */
 export async function heldOutSimilarities(
   graph: HeadGraph,
   examples: Examples,
   folds: readonly Fold[],
+  means?: readonly Float32Array[],
 ): Promise<Float64Array> {
   const { source, targets } = examples;
   const found = new Float64Array(targets.length).fill(NaN);
-  const means = await classMeansOfEach(
-    examples,
-    folds.map(({ train }) => train),
-  );
+  const meansOfFolds = means ?? (await classMeansOfEach(examples, folds.map(trainingRows)));
   for (const [n, { validation }] of folds.entries()) {
     for await (const { rows, features } of evaluationBlocks(examples, validation)) {
-      const similarities = await similaritiesTo(means[n]!, graph, features, source.width);
+      const similarities = await similaritiesTo(meansOfFolds[n]!, graph, features, source.width);
       rows.forEach((row, i) => {
         found[row] = similarities[i]!;
       });

@@ -3,6 +3,9 @@ import type { LogitRow, Task } from './task.js';
 /** T lies between these. */
 const [SMALLEST, LARGEST] = [0.05, 20];
 
+/** How far from log T = 0 the root is looked for first. */
+const FIRST_STEP = 0.25;
+
 /** Relative precision of T. */
 const PRECISION = 1e-6;
 
@@ -30,23 +33,27 @@ export function fitTemperature(
   const smoothing = 1 / (rows.length + 1);
   let weights = 0;
   for (const { weight } of rows) weights += weight;
-  const at = (beta: number) => {
+  const at = (logBeta: number) => {
     const sum = { loss: 0, slope: 0 };
-    for (const row of rows) task.addTemperatureTerms(sum, row, count, row.weight, beta, smoothing);
-    return sum;
+    for (const row of rows) task.addTemperatureTerms(sum, row, count, row.weight, Math.exp(logBeta), smoothing);
+    return { logBeta, ...sum };
   };
 
-  const slopeAt = (logBeta: number) => ({ logBeta, slope: at(Math.exp(logBeta)).slope });
-  let [end, last] = [slopeAt(Math.log(1 / LARGEST)), slopeAt(Math.log(1 / SMALLEST))];
-  let step = end.slope < 0 && last.slope > 0 ? Infinity : 0;
-  if (end.slope >= 0) last = end;
+  const uncalibrated = at(0);
+  const bound = -Math.log(uncalibrated.slope > 0 ? LARGEST : SMALLEST);
+  let [end, last] = [uncalibrated, uncalibrated];
+  // From T = 1 on, until the root lies between two points.
+  for (let width = FIRST_STEP; end.slope * last.slope > 0 && last.logBeta !== bound; width *= 2) {
+    end = last;
+    last = at(Math.sign(bound) * Math.min(Math.abs(bound), Math.abs(last.logBeta) + width));
+  }
+  let step = end.slope * last.slope < 0 ? Infinity : 0;
   while (Math.abs(step) > PRECISION) {
     step = (last.slope / (last.slope - end.slope)) * (end.logBeta - last.logBeta);
-    const next = slopeAt(last.logBeta + step);
+    const next = at(last.logBeta + step);
     end = next.slope * last.slope < 0 ? last : { ...end, slope: end.slope / 2 };
     last = next;
   }
-  const beta = Math.exp(last.logBeta);
-  const gain = (at(1).loss - at(beta).loss) / (weights / rows.length);
-  return gain > LEAST_GAIN ? 1 / beta : 1;
+  const gain = (uncalibrated.loss - last.loss) / (weights / rows.length);
+  return gain > LEAST_GAIN ? Math.exp(-last.logBeta) : 1;
 }

@@ -6,6 +6,7 @@ import {
   evaluationBlocks,
   loadRows,
   trainingBlocks,
+  type Blocks,
   type ExampleBlock,
   type Examples,
 } from './examples.js';
@@ -75,6 +76,8 @@ export interface CrossValidation {
   models: FoldModel[];
   /** What the features are mapped by, learnt from all rows. */
   transform: HeadTransform;
+  /** The rows and their augmented views, mapped. */
+  blocks: Blocks;
   /** What sped up the fits, if the data are large enough. */
   preconditioner: Preconditioner | undefined;
 }
@@ -146,6 +149,7 @@ export async function crossValidate(
     chosen: path[index]!,
     models: complete[index]!.models,
     transform: fits.transform,
+    blocks: fits.blocks,
     preconditioner: fits.preconditioner,
   };
 }
@@ -218,7 +222,7 @@ class FoldFits {
     private readonly graph: HeadGraph,
     private readonly examples: Examples,
     private readonly options: CrossValidationOptions,
-    private readonly blocks: Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>,
+    readonly blocks: Blocks,
     readonly transform: HeadTransform,
     /** If there are so many rows and classes that it pays. */
     readonly preconditioner: Preconditioner | undefined,
@@ -242,13 +246,13 @@ class FoldFits {
 
   /** Trains on the first fold, until its log loss has roughly settled. */
   async explore(l2: number, start: Tried | undefined, best: number): Promise<Tried> {
-    const { graph, examples, transform } = this;
+    const { graph, examples, transform, blocks } = this;
     const { mask, foldOf } = this.options;
     const hopeless = best + HOPELESS_ON_FIRST;
     const [models, watch] = await this.fit(l2, [0], start, { settled: ROUGHLY_SETTLED, hopeless });
     const tried = { l2, standardError: 0, accuracy: 0, models, isWhole: false };
     if (watch.isAbove(hopeless)) return { ...tried, logLoss: Infinity };
-    const losses = await rowLosses(graph, { examples, mask, foldOf, models, transform });
+    const losses = await rowLosses(graph, { examples, mask, foldOf, models, transform, blocks });
     return { ...tried, logLoss: sum(losses) / losses.length, losses };
   }
 
@@ -257,7 +261,7 @@ class FoldFits {
    * its log loss there takes longer to settle.
    */
   async crossValidate(l2: number, start: Tried | undefined, best: number): Promise<Tried> {
-    const { graph, examples, transform } = this;
+    const { graph, examples, transform, blocks } = this;
     const { folds, foldOf, mask } = this.options;
     const heads = headsAtOnce(folds, examples.names.length, examples.source.width);
     const all = Array.from({ length: folds }, (_, fold) => fold);
@@ -276,7 +280,7 @@ class FoldFits {
     }
     const scores: FoldScore[] = [];
     for (const model of models) {
-      scores.push(await scoreOf(graph, { examples, mask, foldOf, models: [model], transform }));
+      scores.push(await scoreOf(graph, { examples, mask, foldOf, models: [model], transform, blocks }));
     }
     return { ...toPathPoint(l2, scores), models, isWhole: true };
   }
@@ -434,12 +438,13 @@ export async function* heldOutLogits(
     foldOf,
     models,
     transform,
-  }: Pick<CrossValidation, 'examples' | 'mask' | 'foldOf' | 'models' | 'transform'>,
+    blocks,
+  }: Pick<CrossValidation, 'examples' | 'mask' | 'foldOf' | 'models' | 'transform' | 'blocks'>,
 ): AsyncGenerator<HeldOutBlock> {
   for (const { fold, x } of models) {
     const parameters = toParameters(x, examples.names.length);
     const isHeldOut = (row: number) => mask(row) && foldOf[row] === fold;
-    for await (const block of evaluationBlocks(examples, isHeldOut, transform)) {
+    for await (const block of evaluationBlocks(examples, isHeldOut, transform, blocks)) {
       yield { ...block, fold, logits: await graph.logits(block.features, parameters) };
     }
   }

@@ -10,6 +10,10 @@ export interface Fold {
   validation: RowMask;
 }
 
+export function trainingRows({ train }: Fold): RowMask {
+  return train;
+}
+
 /** The folds of cross-validation: each is evaluated once, by a head that was trained on all others. */
 export function foldsOf(mask: RowMask, foldOf: Int32Array, folds: number): Fold[] {
   return Array.from({ length: folds }, (_, fold) => ({

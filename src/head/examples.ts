@@ -110,6 +110,9 @@ export interface ExampleBlock extends FeatureBlock {
   weights?: Float32Array | undefined;
 }
 
+/** Blocks of rows, in memory or read again each time. */
+export type Blocks = Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>;
+
 /** Masked rows that have a target. */
 export function countRows({ targets }: Pick<Examples, 'targets'>, mask: RowMask): number {
   return targets.reduce((count, target, row) => (target >= 0 && mask(row) ? count + 1 : count), 0);
@@ -132,10 +135,10 @@ export function countViews({ source, targets }: Examples, mask: RowMask): number
 }
 
 /**
- * Block size: up to 3,072 rows, as fewer leave more of the time to starting the products of matrices, and more gain nothing. With
- * many classes or heads a block is smaller, as its logits are held a few times over: 2¹⁹ of them take 2 MiB.
+ * Block size: up to 1,024 rows, as fewer leave more of the time to starting the products of matrices, and more no longer fit in the
+ * processor's cache. With many classes or heads a block is smaller, as its logits are held a few times over: 2¹⁹ of them take 2 MiB.
  */
-const MOST_ROWS = 3072;
+const MOST_ROWS = 1024;
 const MOST_LOGITS = 2 ** 19;
 
 /**
@@ -149,7 +152,7 @@ export async function trainingBlocks(
   mask: RowMask,
   transform: FeatureTransform,
   heads = 1,
-): Promise<Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>> {
+): Promise<Blocks> {
   const { source, targets, weights } = examples;
   const views = source.views?.counts;
   const shared = views && Float64Array.from(targets, (_, row) => (weights?.[row] ?? 1) / (1 + views[row]!));
@@ -161,13 +164,20 @@ export async function trainingBlocks(
   return blocks;
 }
 
-/** The masked rows to evaluate on, without augmented views. @param transform @default features as they are */
+/**
+ * The masked rows to evaluate on, without augmented views.
+ * @param transform @default features as they are
+ * @param mapped what {@link trainingBlocks} made of these rows and others with the same transform: saves mapping them again
+ */
 export function evaluationBlocks(
   examples: Examples,
   mask: RowMask,
   transform?: FeatureTransform,
+  mapped?: Blocks,
 ): AsyncGenerator<ExampleBlock> {
-  return blocksFrom(examples.source.blocks(), examples, mask, transform);
+  const { source } = examples;
+  if (mapped && Symbol.iterator in mapped && !source.views) return blocksFrom(mapped, examples, mask, undefined);
+  return blocksFrom(source.blocks(), examples, mask, transform);
 }
 
 async function* rowsAndViews(source: FeatureSource): AsyncGenerator<FeatureBlock> {
@@ -176,7 +186,7 @@ async function* rowsAndViews(source: FeatureSource): AsyncGenerator<FeatureBlock
 }
 
 async function* blocksFrom(
-  blocks: AsyncIterable<FeatureBlock>,
+  blocks: Iterable<FeatureBlock> | AsyncIterable<FeatureBlock>,
   { source, names, targets, weights }: Examples,
   mask: RowMask,
   transform: FeatureTransform | undefined,

@@ -1,7 +1,7 @@
 import { LastlayerError } from '../util/errors.js';
 import { dot } from '../util/math.js';
 import { checkInteger, checkNumber } from '../util/validate.js';
-import { countLabels, trainingBlocks, type ExampleBlock, type Examples } from './examples.js';
+import { countLabels, trainingBlocks, type Blocks, type Examples } from './examples.js';
 import { Head } from './head.js';
 import { minimizeTogether, type Iteration, type LbfgsResult } from './lbfgs.js';
 import { HeadObjective, toParameters, type Evaluated, type HeadGraph, type ObjectiveOptions } from './objective.js';
@@ -70,6 +70,7 @@ export interface FitHeadOptions {
  * @param options.mask @default all rows
  * @param options.start where to start, on mapped features: W [N × D] then b [N]. @default zero
  * @param options.transform what the features are mapped by. @default learnt from the rows if `whiten` is on
+ * @param options.blocks the rows, mapped. @default they are mapped here
  * @param options.preconditioner of mapped features like these. @default one is made if the data are large
  * @throws as {@link fit} does
  */
@@ -80,6 +81,7 @@ export async function fitHead(
     mask?: RowMask | undefined;
     start?: Float64Array | undefined;
     transform?: HeadTransform | undefined;
+    blocks?: Blocks | undefined;
     preconditioner?: Preconditioner | undefined;
   },
 ): Promise<Head> {
@@ -89,7 +91,7 @@ export async function fitHead(
   const { mask = () => true, labelSmoothing = 0, modelId, transformId } = options;
   const [count, width] = [names.length, source.width];
   const transform = options.transform ?? (whiten ? await learnWhitening(graph, examples, mask) : noTransform);
-  const found = await fit(graph, await trainingBlocks(examples, mask, transform), {
+  const found = await fit(graph, options.blocks ?? (await trainingBlocks(examples, mask, transform)), {
     ...options,
     preconditioner: options.preconditioner ?? preconditionerFor(graph, examples, mask, transform),
     count,
@@ -165,10 +167,10 @@ export async function minimizeHeads(
   const coordinates = await (preconditioner?.at(starts, objective.count, l2) ??
     plainCoordinates(starts, objective.count));
   let isNear = false;
-  const evaluate = async (points: readonly Float64Array[]) => {
+  const evaluate = async (points: readonly Float64Array[], into: readonly (Float64Array | undefined)[]) => {
     const { heads, gradient } = await objective.at(await coordinates.toParameters(points), l2);
     onEvaluation?.(heads);
-    const gradients = await coordinates.toGradients(gradient);
+    const gradients = await coordinates.toGradients(gradient, into);
     // In these coordinates the objective is about ½ ‖u − u*‖² above its optimum, and ∇f about u − u*.
     isNear = preconditioner !== undefined && gradients.every((g, h) => dot(g, g) / 2 <= gap * heads[h]!.loss);
     return heads.map(({ loss, gradientNorm }, h) => ({ loss, gradientNorm, gradient: gradients[h]! }));
@@ -202,9 +204,9 @@ export async function minimizeHeads(
 /** The parameters themselves, as differences from the starts. */
 function plainCoordinates(starts: readonly Float64Array[], count: number): Coordinates {
   const size = starts[0]!.length - count;
+  const [W, b] = [new Float32Array(starts.length * size), new Float32Array(starts.length * count)];
   return {
     toParameters: (points) => {
-      const [W, b] = [new Float32Array(starts.length * size), new Float32Array(starts.length * count)];
       points.forEach((u, h) => {
         const start = starts[h]!;
         for (let k = 0, at = h * size; k < size; k++, at++) W[at] = start[k]! + u[k]!;
@@ -212,12 +214,12 @@ function plainCoordinates(starts: readonly Float64Array[], count: number): Coord
       });
       return Promise.resolve({ W, b });
     },
-    toGradients: ({ W, b }) =>
+    toGradients: (slopes, into) =>
       Promise.resolve(
         starts.map(({ length }, h) => {
-          const gradient = new Float64Array(length);
-          gradient.set(W.subarray(h * size, (h + 1) * size));
-          gradient.set(b.subarray(h * count, (h + 1) * count), size);
+          const gradient = into[h] ?? new Float64Array(length);
+          gradient.set(slopes.W.subarray(h * size, (h + 1) * size));
+          gradient.set(slopes.b.subarray(h * count, (h + 1) * count), size);
           return gradient;
         }),
       ),
@@ -235,11 +237,7 @@ export interface FitOptions extends Omit<MinimizeOptions, 'starts' | 'onEvaluati
  *   smoothing, and classes (or one label's two sides) that a plane separates
  * @throws the signal's reason, once it is aborted
  */
-export async function fit(
-  graph: HeadGraph,
-  blocks: Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>,
-  options: FitOptions,
-): Promise<LbfgsResult> {
+export async function fit(graph: HeadGraph, blocks: Blocks, options: FitOptions): Promise<LbfgsResult> {
   const { count, labelSets, width, l2, labelSmoothing = 0, start } = options;
   const objective = await HeadObjective.create(graph, blocks, options);
   const starts = [start ?? new Float64Array(count * (width + 1))];
@@ -258,7 +256,7 @@ export async function fit(
 
 async function* logitRows(
   graph: HeadGraph,
-  blocks: Iterable<ExampleBlock> | AsyncIterable<ExampleBlock>,
+  blocks: Blocks,
   x: Float64Array,
   labelSets: ObjectiveOptions['labelSets'],
   count: number,

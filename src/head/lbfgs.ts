@@ -1,7 +1,11 @@
 import { addScaled, addTwoScaled, dot, dots, infinityNorm, scale, subtract } from '../util/math.js';
 
-/** A smooth function and its gradient at x, both of which it may compute with rounding errors. */
-export type Objective = (x: Float64Array) => Promise<Value>;
+/**
+ * A smooth function and its gradient at x, both of which it may compute with rounding errors.
+ * @param x written over later
+ * @param into may take the gradient. Either way the optimiser writes over the gradient later
+ */
+export type Objective = (x: Float64Array, into: Float64Array | undefined) => Promise<Value>;
 
 export interface Value {
   loss: number;
@@ -87,18 +91,21 @@ export async function minimizeLbfgs(
 ): Promise<LbfgsResult> {
   const { tolerance = 1e-5, maxIterations = 1000, history = 6, noise = 0, isEnough, signal, onIteration } = options;
   let evaluations = 0;
+  // Vectors of points that were left, to use again, as new ones all the time would be collected as garbage all the time.
+  const spare: Float64Array[] = [];
 
   const evaluate = async (x: Float64Array, step: number, direction?: Float64Array): Promise<Point> => {
     signal?.throwIfAborted();
     evaluations++;
-    const { loss, gradient, gradientNorm = infinityNorm(gradient) } = await objective(x);
+    const { loss, gradient, gradientNorm = infinityNorm(gradient) } = await objective(x, spare.pop());
     return { x, step, loss, gradient, gradientNorm, slope: direction ? dot(gradient, direction) : 0 };
   };
   const search = async (from: Point, direction: Float64Array, firstStep: number) => {
     const origin = { ...from, step: 0, slope: dot(from.gradient, direction) };
     if (!(origin.slope < 0)) return undefined;
     const at = (step: number): Promise<Point> => {
-      const x = from.x.slice();
+      const x = spare.pop() ?? new Float64Array(from.x.length);
+      x.set(from.x);
       addScaled(x, step, direction);
       return evaluate(x, step, direction);
     };
@@ -132,6 +139,7 @@ export async function minimizeLbfgs(
     if (!next) return finish('line-search');
 
     corrections.add(point, next);
+    spare.push(point.x, point.gradient);
     point = next;
     onIteration?.({ iteration: iteration + 1, loss: point.loss, gradientNorm: point.gradientNorm });
   }
@@ -144,7 +152,10 @@ export async function minimizeLbfgs(
  * @throws as {@link minimizeLbfgs} does
  */
 export async function minimizeTogether(
-  objective: (points: readonly Float64Array[]) => Promise<readonly Value[]>,
+  objective: (
+    points: readonly Float64Array[],
+    into: readonly (Float64Array | undefined)[],
+  ) => Promise<readonly Value[]>,
   starts: readonly Float64Array[],
   options: LbfgsOptions = {},
 ): Promise<LbfgsResult[]> {
@@ -153,13 +164,14 @@ export async function minimizeTogether(
     reject: (error: unknown) => void;
   }
   const points = [...starts];
+  const into: (Float64Array | undefined)[] = starts.map(() => undefined);
   let requests = new Map<number, Request>();
   let left = starts.length;
   const evaluateOnceAllAsk = () => {
     if (left === 0 || requests.size < left) return;
     const asked = requests;
     requests = new Map();
-    objective(points).then(
+    objective(points, into).then(
       (values) => {
         for (const [k, { resolve }] of asked) resolve(values[k]!);
       },
@@ -169,9 +181,10 @@ export async function minimizeTogether(
     );
   };
   const minimize = async (start: Float64Array, k: number): Promise<LbfgsResult> => {
-    const ask: Objective = (x) =>
+    const ask: Objective = (x, gradient) =>
       new Promise((resolve, reject) => {
         points[k] = x;
+        into[k] = gradient;
         requests.set(k, { resolve, reject });
         evaluateOnceAllAsk();
       });
@@ -179,6 +192,7 @@ export async function minimizeTogether(
       return await minimizeLbfgs(ask, start, options);
     } finally {
       left--;
+      into[k] = undefined;
       evaluateOnceAllAsk();
     }
   };

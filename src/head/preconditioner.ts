@@ -25,10 +25,13 @@ const ENOUGH = 0.01;
 
 /** Coordinates u of the parameters x of several heads around a start each: x = start + T u. */
 export interface Coordinates {
-  /** All heads' parameters. */
+  /** All heads' parameters, until they are asked for again. */
   toParameters(points: readonly Float64Array[]): Promise<Parameters>;
-  /** From the gradient by all heads' parameters, Tᵀ ∇f of each: the gradients by u. */
-  toGradients(gradient: Parameters): Promise<Float64Array[]>;
+  /**
+   * From the gradient by all heads' parameters, Tᵀ ∇f of each: the gradients by u.
+   * @param into arrays to write them to. @default new ones
+   */
+  toGradients(gradient: Parameters, into: readonly (Float64Array | undefined)[]): Promise<Float64Array[]>;
 }
 
 /**
@@ -84,16 +87,16 @@ export class Preconditioner {
     const width = Math.sqrt(root.length);
     const size = count * width;
     const none = new Float32Array(width);
-    const rotate = (values: Float32Array) => this.graph.logits(values, { W: root, b: none });
+    const rotate = (values: Float32Array, into: Float32Array) => this.graph.logits(values, { W: root, b: none }, into);
+    const [V, W] = [new Float32Array(starts.length * size), new Float32Array(starts.length * size)];
+    const b = new Float32Array(starts.length * count);
     const ofBias = 1 / Math.sqrt(this.alpha);
     return {
       toParameters: async (points) => {
-        const V = new Float32Array(points.length * size);
-        const b = new Float32Array(points.length * count);
         points.forEach((u, h) => {
           V.set(u.subarray(0, size), h * size);
         });
-        const W = await rotate(V);
+        await rotate(V, W);
         points.forEach((u, h) => {
           const start = starts[h]!;
           for (let k = 0, at = h * size; k < size; k++, at++) W[at]! += start[k]!;
@@ -101,12 +104,12 @@ export class Preconditioner {
         });
         return { W, b };
       },
-      toGradients: async ({ W, b }) => {
-        const V = await rotate(W);
+      toGradients: async (slopes, into) => {
+        await rotate(slopes.W, V);
         return starts.map((_, h) => {
-          const result = new Float64Array(size + count);
+          const result = into[h] ?? new Float64Array(size + count);
           result.set(V.subarray(h * size, (h + 1) * size));
-          for (let n = 0; n < count; n++) result[size + n] = ofBias * b[h * count + n]!;
+          for (let n = 0; n < count; n++) result[size + n] = ofBias * slopes.b[h * count + n]!;
           return result;
         });
       },

@@ -253,13 +253,18 @@ export const softmaxTask: Task<EvaluationResult, Baselines> = {
 
   // loss log Σₙ exp(βzₙ) − β Σₙ tₙ zₙ, slope Σₙ pₙ zₙ − Σₙ tₙ zₙ
   addTemperatureTerms(sum, { logits, at, labels: [c = 0] }, count, weight, beta, smoothing) {
-    const normaliser = logSumExp(logits, at, count, beta);
-    let [expected, mean] = [0, 0];
+    const largest = logits[at + argmax(logits, at, count)]!;
+    let [total, expected, mean] = [0, 0, 0];
     for (let n = 0; n < count; n++) {
       const z = logits[at + n]!;
-      expected += Math.exp(beta * z - normaliser) * z;
-      mean += z / count;
+      const share = Math.exp(beta * (z - largest));
+      total += share;
+      expected += share * z;
+      mean += z;
     }
+    expected /= total;
+    mean /= count;
+    const normaliser = beta * largest + Math.log(total);
     const target = (1 - smoothing) * logits[at + c]! + smoothing * mean;
     sum.loss += weight * (normaliser - beta * target);
     sum.slope += weight * (expected - target);

@@ -1,7 +1,7 @@
 import { LastlayerError, UsageError } from '../util/errors.js';
 import { Matrix } from '../util/matrix.js';
 import { checkInteger } from '../util/validate.js';
-import { classMeans, heldOutSimilarities } from './baselines.js';
+import { classMeans, classMeansOfEach, heldOutSimilarities } from './baselines.js';
 import { fitTemperature } from './calibrate.js';
 import type { L2Rule, PathPoint } from './choose-l2.js';
 import {
@@ -11,7 +11,7 @@ import {
   type CrossValidation,
   type FitProgress,
 } from './cross-validate.js';
-import { foldsOf, type Fold } from './evaluate.js';
+import { foldsOf, trainingRows, type Fold } from './evaluate.js';
 import { countRows, featuresInMemory, rowWeights, type ClassWeights, type Examples } from './examples.js';
 import { checkFitOptions, DEFAULT_L2, fitHead, type FitHeadOptions } from './fit.js';
 import type { Head } from './head.js';
@@ -151,8 +151,11 @@ export interface TunedHead<Result> {
    * on nearly the same rows. Undefined if there was no cross-validation.
    */
   heldOutMean: Float64Array | undefined;
-  /** The folds, and their examples: those given, or a subset of them with the same row numbers. */
-  evaluatedOn: { examples: Examples; folds: Fold[] } | undefined;
+  /**
+   * The folds, and their examples: those given, or a subset of them with the same row numbers. If the task has classes, also the
+   * class means of each fold's training rows.
+   */
+  evaluatedOn: { examples: Examples; folds: Fold[]; means: Float32Array[] | undefined } | undefined;
 }
 
 /**
@@ -182,26 +185,35 @@ export async function tuneHead<Result>(
     l2,
     start: heldOutMean ?? options.start,
     transform: found?.transform ?? options.transform,
+    blocks: found?.examples === examples ? found.blocks : undefined,
     preconditioner: found?.preconditioner,
   });
   if (!found) return { head, heldOutMean, crossValidation: undefined, evaluatedOn: undefined };
 
   const folds = foldsOf(found.mask, found.foldOf, found.folds);
-  const similarities = task.hasClasses ? await heldOutSimilarities(graph, found.examples, folds) : undefined;
+  const masks = [found.mask, ...folds.map(trainingRows)];
+  const [meansOfAll, ...meansOfFolds] = task.hasClasses ? await classMeansOfEach(found.examples, masks) : [];
+  const similarities = meansOfAll && (await heldOutSimilarities(graph, found.examples, folds, meansOfFolds));
   const held = found.foldOf.reduce((n, fold, row) => (fold >= 0 && found.mask(row) ? n + 1 : n), 0);
   const temperature = fitTemperature(task, await sampleLogits(graph, found, held), examples.names.length);
   const rows = () => heldOutRows(graph, found, similarities);
   const evaluated = await task.evaluateHeldOut(rows, examples.names, { temperature, unknown });
-  const means =
-    evaluated.unknown && Matrix.from1DArray(head.labels.length, head.width, await classMeans(examples, mask));
+  const means = meansOfAll && (found.examples === examples ? meansOfAll : await classMeans(examples, mask));
   return {
     head: head.with({
       temperature,
       thresholds: evaluated.thresholds ?? null,
-      unknown: evaluated.unknown && means ? { means, typical: evaluated.unknown.typical, rate: unknown } : null,
+      unknown:
+        evaluated.unknown && means
+          ? {
+              means: Matrix.from1DArray(head.labels.length, head.width, means),
+              typical: evaluated.unknown.typical,
+              rate: unknown,
+            }
+          : null,
     }),
     heldOutMean,
-    evaluatedOn: { examples: found.examples, folds },
+    evaluatedOn: { examples: found.examples, folds, means: meansOfAll && meansOfFolds },
     crossValidation: {
       folds: found.folds,
       rule: options.l2 === undefined ? found.rule : undefined,
