@@ -1,5 +1,3 @@
-import { dirname, isAbsolute, relative, sep } from 'node:path';
-
 /** What may be wrong with a picture, the most serious first. */
 export const ISSUES = [
   'leak',
@@ -43,11 +41,4 @@ export interface Finding {
   suggestedLabels?: string[] | undefined;
   /** The other picture that it is about. */
   related?: string | undefined;
-}
-
-/** A picture's path as it is shown: relative to the data set's folder, or to that of its manifest; in full if it is elsewhere. */
-export function nameOf(dataset: string, path: string): string {
-  const folder = /\.(csv|jsonl|ndjson)$/i.test(dataset) ? dirname(dataset) : dataset;
-  const name = relative(folder, path);
-  return name === '..' || name.startsWith(`..${sep}`) || isAbsolute(name) ? path : name;
 }

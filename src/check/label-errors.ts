@@ -1,14 +1,11 @@
 import { predictOutOfFold, type OutOfFold } from '../head/cross-validate.js';
 import { HeadGraph } from '../head/objective.js';
 import { joinGroups } from '../head/split.js';
-import { multilabelTask, softmaxTask, type RowMask, type Targets, type Task } from '../head/task.js';
+import { LEAST_PICTURES, multilabelTask, softmaxTask, type RowMask, type Targets, type Task } from '../head/task.js';
 import type { DatasetEmbeddings, StoredPicture } from '../store/dataset-rows.js';
 import { percent } from '../util/format.js';
 import { argmax, sigmoid } from '../util/math.js';
 import type { Finding } from './finding.js';
-
-/** A class, or a label and its absence, needs this many distinct pictures: one to train on without the one in question. */
-const LEAST_PICTURES = 2;
 
 /** Of the fits: finds as many of 3 × 40 planted wrong labels as a tenth of it, in a third of the time. */
 const TOLERANCE = 1e-3;

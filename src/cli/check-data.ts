@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
 import { checkData, type CheckDataOptions, type DataCheck } from '../check/check-data.js';
-import { ISSUE_MEANINGS, ISSUES, nameOf } from '../check/finding.js';
+import { ISSUE_MEANINGS, ISSUES } from '../check/finding.js';
 import { toManifest } from '../check/manifest.js';
 import { DEFAULT_STORE } from '../util/defaults.js';
+import { nameOf } from '../util/file-names.js';
 import { quantity } from '../util/format.js';
 import { call, option, sayNext } from './next.js';
 import { writeOut } from './options.js';

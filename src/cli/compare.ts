@@ -1,4 +1,3 @@
-import { nameOf } from '../check/finding.js';
 import {
   type ChangedPicture,
   CHANGES,
@@ -11,6 +10,7 @@ import {
 } from '../classify/compare.js';
 import type { Split } from '../data/dataset.js';
 import { DEFAULT_STORE } from '../util/defaults.js';
+import { nameOf } from '../util/file-names.js';
 import { percent, quantity } from '../util/format.js';
 import { call, option, sayNext } from './next.js';
 import type { ModelFlags } from './options.js';

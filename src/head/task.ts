@@ -17,6 +17,9 @@ import { typicalScore, unknownRule, type UnknownRate, type UnknownRule } from '.
 /** `softmax`: each picture is of exactly one class. `multilabel`: it has any number of labels, each decided by itself. */
 export type HeadKind = 'softmax' | 'multilabel';
 
+/** A class, or a label and its absence, needs this many distinct pictures: one to train on without the one in question. */
+export const LEAST_PICTURES = 2;
+
 /** Selects rows of the data. */
 export type RowMask = (row: number) => boolean;
 
@@ -569,11 +572,11 @@ function encodeNames(labels: readonly (readonly string[])[], mask: RowMask): str
   }
   for (const name of names) {
     const count = counts.get(name) ?? 0;
-    if (count >= 2 && lists.length - count >= 2) continue;
-    const [few, what] = count < 2 ? ['positives', 'with'] : ['negatives', 'without'];
+    if (count >= LEAST_PICTURES && lists.length - count >= LEAST_PICTURES) continue;
+    const [few, what] = count < LEAST_PICTURES ? ['positives', 'with'] : ['negatives', 'without'];
     throw new LastlayerError(
       `The label ${JSON.stringify(name)} is on ${count} of ${lists.length} training rows: too few ${few}. Add pictures ` +
-        `${what} it until there are at least 2, or leave the label out.`,
+        `${what} it until there are at least ${LEAST_PICTURES}, or leave the label out.`,
     );
   }
   return names;

@@ -1,3 +1,4 @@
+import { LEAST_PICTURES } from '../head/task.js';
 import { HttpError } from '../server/errors.js';
 import { messageOf } from '../util/errors.js';
 import type { QueueRequest } from './learn/learner.js';
@@ -6,7 +7,6 @@ import { verdictOf } from './learn/verdict.js';
 import { FINGERPRINT, type LabelPictures } from './pictures.js';
 import type { AcceptPreview, ClassifierState, Queue, SimilarAnswer, Suggestions } from './protocol.js';
 import type { LabelState } from './state.js';
-import { LEAST_PICTURES } from './trainable.js';
 
 /** Learning begins this long after the last change, in ms, so that a burst of them is learnt at once. */
 const AFTER = 120;

@@ -1,11 +1,11 @@
 import type { Backbone } from '../backbone/backbone.js';
 import type { BackboneRunner } from '../backbone/pool.js';
-import { nameOf } from '../check/finding.js';
 import type { DatasetEntry, PictureSource } from '../data/dataset.js';
 import { embedPictures } from '../embed/pipeline.js';
 import { type DatasetEmbeddings, withDatasetEmbeddings } from '../store/dataset-rows.js';
 import { EmbeddingStore } from '../store/store.js';
 import { LastlayerError } from '../util/errors.js';
+import { nameOf } from '../util/file-names.js';
 import { isAddress } from './places.js';
 
 /** Bytes of a fingerprint, see `Fingerprint`. */

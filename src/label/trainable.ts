@@ -1,8 +1,6 @@
+import { LEAST_PICTURES } from '../head/task.js';
 import { quantity } from '../util/format.js';
 import type { LabelState } from './state.js';
-
-/** A class, or a label and its absence, needs this many pictures; see `Task.encode`. */
-export const LEAST_PICTURES = 2;
 
 /**
  * Why no head can be trained on the labels, in a sentence; undefined if one can.

@@ -1,8 +1,8 @@
 import { isAbsolute, relative, sep } from 'node:path';
 import pLimit from 'p-limit';
-import { nameOf } from '../check/finding.js';
 import { thumbnailOf } from '../image/thumbnail.js';
 import { abortable } from '../util/async.js';
+import { nameOf } from '../util/file-names.js';
 import { grouped } from '../util/grouped.js';
 import type { EvaluatedPicture, ReportEvaluation } from './evaluate.js';
 

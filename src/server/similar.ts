@@ -1,12 +1,12 @@
 import { basename } from 'node:path';
 import type { Backbone } from '../backbone/backbone.js';
-import { nameOf } from '../check/finding.js';
 import { thumbnailOf } from '../image/thumbnail.js';
 import { chooseDataset } from '../store/dataset-rows.js';
 import { labelsIn } from '../store/row.js';
 import { type DatasetRecord, EmbeddingStore } from '../store/store.js';
 import { DEFAULT_STORE } from '../util/defaults.js';
 import { LastlayerError } from '../util/errors.js';
+import { nameOf } from '../util/file-names.js';
 
 /** A picture of the data set, without what clients must not see: where the data set is. */
 export interface SimilarPicture {

@@ -1,3 +1,4 @@
+import { dirname, isAbsolute, relative, sep } from 'node:path';
 /** Characters that Windows, macOS or Linux do not take in names, and those that cannot be seen. */
 const REFUSED = /[<>:"/\\|?*\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/gu;
 
@@ -36,4 +37,11 @@ export function safeNames(texts: Iterable<string>, taken: readonly string[] = []
 /** The name that `a` gets when it is taken: `a (2)`. @param ending to keep at the end */
 export function numbered(stem: string, n: number, ending = ''): string {
   return n === 1 ? stem + ending : `${stem} (${n})${ending}`;
+}
+
+/** A picture's path as it is shown: relative to the data set's folder, or to that of its manifest; in full if it is elsewhere. */
+export function nameOf(dataset: string, path: string): string {
+  const folder = /\.(csv|jsonl|ndjson)$/i.test(dataset) ? dirname(dataset) : dataset;
+  const name = relative(folder, path);
+  return name === '..' || name.startsWith(`..${sep}`) || isAbsolute(name) ? path : name;
 }

@@ -4,12 +4,11 @@ import type { Head } from '../../head/head.js';
 import { type EvaluationResult, type MultilabelResult, wilsonInterval } from '../../head/metrics.js';
 import { HeadGraph } from '../../head/objective.js';
 import { joinGroups } from '../../head/split.js';
-import { multilabelTask, type RowMask, softmaxTask, type Targets, type Task } from '../../head/task.js';
+import { LEAST_PICTURES, multilabelTask, type RowMask, softmaxTask, type Targets, type Task } from '../../head/task.js';
 import { tuneHead } from '../../head/train.js';
 import { type HeadTransform, learnWhitening } from '../../head/whiten.js';
 import { sum } from '../../util/math.js';
 import type { ClassifierEvaluation, ClassifierState } from '../protocol.js';
-import { LEAST_PICTURES } from '../trainable.js';
 import type { Material } from './material.js';
 import { verdictOf } from './verdict.js';
 
