@@ -5,7 +5,7 @@ import type { QueueRequest } from './learn/learner.js';
 import { LearnerThread } from './learn/thread.js';
 import { verdictOf } from './learn/verdict.js';
 import { FINGERPRINT, type LabelPictures } from './pictures.js';
-import type { AcceptPreview, ClassifierState, Queue, SimilarAnswer, Suggestions } from './protocol.js';
+import type { AcceptPreview, ClassifierState, FindingsAnswer, Queue, SimilarAnswer, Suggestions } from './protocol.js';
 import type { LabelState } from './state.js';
 
 /** Learning begins this long after the last change, in ms, so that a burst of them is learnt at once. */
@@ -90,6 +90,13 @@ export class Learning {
     return this.thread.call('queue', request, signal);
   }
 
+  async findings(): Promise<FindingsAnswer> {
+    this.send();
+    const { signal } = this.stopping;
+    await this.thread.call('compare', undefined, signal);
+    return this.thread.call('findings', undefined, signal);
+  }
+
   async acceptPreview(options: { above: number; label?: string | undefined }): Promise<AcceptPreview> {
     this.send();
     return this.thread.call('acceptPreview', options);
@@ -131,7 +138,6 @@ export class Learning {
       this.tell({ ...this.current, seq: this.options.seq(), ...this.beforeLearning() });
       return;
     }
-    this.send();
     this.isOutdated = false;
     const controller = new AbortController();
     const done = this.run(controller.signal).then(() => {
@@ -146,6 +152,7 @@ export class Learning {
     const isFirst = this.current.status === 'waiting';
     this.tell({ ...this.current, status: isFirst ? 'waiting' : 'learning' });
     try {
+      this.send();
       const classifier = await this.thread.call('learn', undefined, signal);
       this.lastLearnt = Date.now();
       this.tell(classifier);

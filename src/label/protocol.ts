@@ -3,7 +3,8 @@
  * of it, column by column, filters and sorts that copy itself, and changes it only by what the server's events say.
  *
  * Every request carries the session's token: the page's own address as `?token=`, all others as the header `X-Token`, or, where
- * the browser sets no headers (pictures, events), as `?token=`.
+ * the browser sets no headers (pictures, events), as `?token=`. In the same way, as `X-Start` or `?start=`, a request may say which start of the server its
+ * numbers of pictures are from ({@link Session.start}): it is refused, 409 `restarted`, if the server was started anew since.
  *
  * | request                          | body                | answer                                            |
  * | -------------------------------- | ------------------- | ------------------------------------------------- |
@@ -12,6 +13,7 @@
  * | `POST /api/actions`              | {@link ActionBody}  | {@link ActionAnswer}, once it is on disk          |
  * | `GET /api/suggestions`           |                     | {@link Suggestions}                               |
  * | `GET /api/queues/NAME?options`   |                     | {@link Queue}                                     |
+ * | `GET /api/findings`              |                     | {@link FindingsAnswer}                            |
  * | `GET /api/accept?label=&above=P` |                     | {@link AcceptPreview}                             |
  * | `GET /api/similar/ID?count=N`    |                     | {@link SimilarAnswer}, the most similar first     |
  * | `GET /thumbnails/ID`             |                     | WebP, 256 pixels on its longer side               |
@@ -21,14 +23,19 @@
  *
  * Errors are `{ error: { code, message } }`, as those of `serve`. The page's script, style sheet and icon need no token.
  */
+import type { Issue } from '../check/finding.js';
 
-/** A picture's number: its place in the columns. It never changes within a session; new pictures come behind. */
+/** A picture's number: its place in the columns. It never changes until the server stops; new pictures come behind. */
 export type PictureId = number;
 
 export const QUEUES = ['next', 'clusters', 'doubtful', 'duplicates', 'odd', 'accept'] as const;
 export type QueueName = (typeof QUEUES)[number];
+/** Queues of what `check-data` finds. */
+export type FindingQueue = Extract<QueueName, 'doubtful' | 'duplicates' | 'odd'>;
 
 export interface Session {
+  /** Another one each time the server starts: only within one do the numbers of pictures mean the same. */
+  start: string;
   /** The data set as it was named. */
   dataset: string;
   /** Absolute path of the manifest that is written. */
@@ -216,6 +223,18 @@ export interface Queue {
   }[];
   /** Why there is nothing to do, or what is needed first. */
   empty: string | undefined;
+}
+
+/** What `check-data` finds in the pictures as they are labelled, but for what was confirmed. */
+export interface FindingsAnswer {
+  findings: readonly {
+    issue: Issue;
+    pictures: readonly PictureId[];
+    /** In words; [pictures]. */
+    details: readonly string[];
+  }[];
+  /** Pictures that are left in the queues. */
+  left: Readonly<Record<FindingQueue, number>>;
 }
 
 /** What accepting all suggestions at least this certain would do. */

@@ -1,22 +1,25 @@
-import { randomBytes, randomUUID, timingSafeEqual } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import multipart from '@fastify/multipart';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import sharp from 'sharp';
 import { readPicture } from '../data/read.js';
 import { decodeWhole } from '../image/decode.js';
-import { createApp, drain, listen } from '../server/app.js';
+import { createApp, drain, listen, restrictAccess } from '../server/app.js';
 import { HttpError } from '../server/errors.js';
-import { isLoopback } from '../server/options.js';
 import { addPage } from '../server/page.js';
+import { refusalOfForm } from '../server/uploads.js';
 import { cacheFolder } from '../util/cache-folder.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
-import { sha256Of } from '../util/hash.js';
 import { isInRange, type NumberRange, requirement, withDefaults } from '../util/validate.js';
 import type { NewFile } from './add.js';
 import { DEFAULTS, type LabelOptions, type LabelSettings } from './options.js';
 import { QUEUES, type SaveAnswer } from './protocol.js';
 import { LabelSession } from './session.js';
 import { ThumbnailCache } from './thumbnails.js';
+import { tokenFor } from './token.js';
 
 const HOST = '127.0.0.1';
 
@@ -63,14 +66,23 @@ export async function startLabelling(options: LabelOptions): Promise<RunningLabe
   const session = await LabelSession.open(settings);
   const thumbnails = new ThumbnailCache(cacheFolder('thumbnails'));
   let app: FastifyInstance | undefined;
+  let uploads: string | undefined;
   try {
-    const token = randomBytes(24).toString('base64url');
+    const token = await tokenFor(session.journal);
+    uploads = await mkdtemp(join(tmpdir(), 'lastlayer-uploads-'));
     const server = (app = await createApp({ maxBody: MOST_BODY, timeout: TIMEOUT, log: undefined, cors: [] }));
-    restrict(server, token);
+    restrictAccess(server, {
+      secret: { text: token, sentIn: (request) => said(request, 'token'), refusal: wrongToken },
+      thisMachine: { help: 'Open the address that it printed when it started.' },
+      ownPages: true,
+    });
+    refuseNumbersOfBefore(server, session.start);
     addPage(server, 'label');
+    const folder = uploads;
     await server.register((routes, _, done) => {
       tellFailures(routes, settings);
       addRoutes(routes, session, thumbnails);
+      addUploads(routes, session, folder);
       done();
     });
     const origin = await listen(server, { host: HOST, port: settings.port });
@@ -89,49 +101,43 @@ export async function startLabelling(options: LabelOptions): Promise<RunningLabe
         } finally {
           await session.close();
           await thumbnails.close();
+          await rm(folder, { recursive: true, force: true });
         }
       },
     };
   } catch (error) {
     await app?.close();
     await session.close();
+    if (uploads !== undefined) await rm(uploads, { recursive: true, force: true });
     throw error;
   }
 }
 
-/** Lets in who knows the token, and no page of another origin. */
-function restrict(app: FastifyInstance, token: string): void {
-  const digest = Buffer.from(sha256Of(token));
+/** What a request says as a header or, as browsers set none for pictures and events, in its address. */
+function said({ headers, query }: FastifyRequest, name: 'token' | 'start'): unknown {
+  return headers[`x-${name}`] ?? (query as Query)[name];
+}
+
+function wrongToken(): HttpError {
+  return new HttpError(
+    401,
+    'wrong_token',
+    'The token is missing or not that of these labels. Open the address that the server printed when it started.',
+  );
+}
+
+/** A page that was open when the server was started anew may name pictures by numbers that are others' now. */
+function refuseNumbersOfBefore(app: FastifyInstance, start: string): void {
   app.addHook('onRequest', (request, _reply, done) => {
-    const { headers, hostname, host } = request;
-    // DNS rebinding: a web page can point its own name at this machine.
-    if (!isLoopback(hostname)) {
+    if (![undefined, start].includes(said(request, 'start') as string | undefined)) {
       throw new HttpError(
-        403,
-        'wrong_host',
-        `This page answers to ${HOST}, not to ${hostname || 'a request without Host'}.`,
-      );
-    }
-    if (headers.origin !== undefined && headers.origin !== `http://${host}`) {
-      throw new HttpError(403, 'wrong_origin', `Pages of ${headers.origin} may not use this one.`);
-    }
-    if (
-      request.routeOptions.config.open !== true &&
-      !timingSafeEqual(Buffer.from(sha256Of(tokenOf(request))), digest)
-    ) {
-      throw new HttpError(
-        401,
-        'wrong_token',
-        'The token is missing or not that of this session. Open the address that the server printed when it started.',
+        409,
+        'restarted',
+        'The server was started anew, so pictures may have other numbers. Ask for the session again.',
       );
     }
     done();
   });
-}
-
-function tokenOf({ headers, query }: FastifyRequest): string {
-  const given = headers['x-token'] ?? (query as { token?: unknown }).token;
-  return typeof given === 'string' ? given : '';
 }
 
 /** The person at the page owns the files: the reason why something failed is for them. Bugs are told on the terminal. */
@@ -182,13 +188,13 @@ function addRoutes(app: FastifyInstance, session: LabelSession, thumbnails: Thum
     return session.learning.similar(number, count);
   });
 
-  addUploads(app, session);
+  app.get('/api/findings', () => session.learning.findings());
 
   app.get<ByNumber>('/thumbnails/:id', async ({ params }, reply) => {
     const { digest, problem, ...source } = session.picture(Number(params.id));
     if (problem !== null) throw new HttpError(422, 'unreadable_picture', problem);
     const webp = await readable(() => thumbnails.get(digest, async () => (await readPicture(source)).bytes));
-    // The address has the session's token, and a picture's number means the same until its end.
+    // The page's addresses say which start of the server they are from, and until its end a number means the same.
     return reply.header('Cache-Control', 'private, max-age=86400, immutable').type('image/webp').send(webp);
   });
 
@@ -233,7 +239,8 @@ function textIn(query: Query, name: string): string | undefined {
 const MOST_FILES = 1000;
 const MOST_BYTES = 2 ** 26;
 
-function addUploads(app: FastifyInstance, session: LabelSession): void {
+/** @param folder where files are until their form has arrived: a slow one keeps nobody waiting */
+function addUploads(app: FastifyInstance, session: LabelSession, folder: string): void {
   void app.register(async (posts) => {
     await posts.register(multipart, {
       limits: { files: MOST_FILES, fields: 16, fieldSize: 1000, fileSize: MOST_BYTES, parts: MOST_FILES + 16 },
@@ -244,20 +251,16 @@ function addUploads(app: FastifyInstance, session: LabelSession): void {
       if (!request.isMultipart()) {
         throw new HttpError(415, 'unsupported_type', 'Send the pictures as files of a form: curl -F file=@a.jpg …');
       }
-      return session.add(textIn(query, 'id') ?? randomUUID(), label, filesOf(request));
+      const { files } = await request.saveRequestFiles({ tmpdir: folder }).catch((error: unknown) => {
+        throw refusalOfForm(request, error);
+      });
+      return session.add(textIn(query, 'id') ?? randomUUID(), label, newFiles(files));
     });
   });
 }
 
-async function* filesOf(request: FastifyRequest): AsyncGenerator<NewFile> {
-  try {
-    for await (const part of request.files()) yield { name: part.filename, bytes: await part.toBuffer() };
-  } catch (error) {
-    // Discard the rest, so that the connection's next request can be read.
-    request.raw.unpipe().resume();
-    if (error instanceof Error && 'statusCode' in error) throw error;
-    throw new HttpError(400, 'invalid_form', `The form cannot be read: ${messageOf(error)}.`);
-  }
+async function* newFiles(files: readonly { filename: string; filepath: string }[]): AsyncGenerator<NewFile> {
+  for (const { filename, filepath } of files) yield { name: filename, bytes: await readFile(filepath) };
 }
 
 async function readable<T>(work: () => Promise<T>): Promise<T> {

@@ -1,7 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import { rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Mutex } from 'async-mutex';
-
 import { embedDataset } from '../embed/embed.js';
 import { HttpError } from '../server/errors.js';
 import { DEFAULT_HEAD, DEFAULT_STORE } from '../util/defaults.js';
@@ -37,6 +37,8 @@ const MANIFEST_AT_LATEST = 10_000;
 
 /** One person's work on the labels of a data set: what there is, what is said of it, and the journal of both. */
 export class LabelSession {
+  /** See {@link Session.start}. */
+  readonly start = randomUUID();
   readonly events: EventStreams;
   readonly learning: Learning;
   /** Changes are made one after the other, */
@@ -99,6 +101,10 @@ export class LabelSession {
     return this.begun.places.manifest;
   }
 
+  get journal(): string {
+    return this.begun.places.journal;
+  }
+
   get head(): string {
     return resolve(this.settings.head);
   }
@@ -119,6 +125,7 @@ export class LabelSession {
   describe(): Session {
     const { state, dataset, embedder } = this.begun;
     return {
+      start: this.start,
       dataset,
       manifest: this.manifest,
       head: this.head,

@@ -100,37 +100,39 @@ export async function drain(app: FastifyInstance, grace: number): Promise<void> 
   clearTimeout(cutOff);
 }
 
-/** Admits requests that send the API key. Without a key, a server on a loopback address admits those that address it as such. */
-export function restrictAccess(app: FastifyInstance, { apiKey, auth, host }: Settings): void {
-  const digest = apiKey === undefined ? undefined : digestOf(apiKey);
+/** Which requests are admitted. */
+export interface Access {
+  /** What they must send, but to routes that are open, and how those that do not are refused. */
+  secret?: { text: string; sentIn: (request: FastifyRequest) => unknown; refusal: () => HttpError } | undefined;
+  /** Whether they must address the server as this machine, and what helps those that do not, in a sentence. */
+  thisMachine?: { help: string } | undefined;
+  /** Whether those of pages of other origins are refused. */
+  ownPages?: boolean | undefined;
+}
+
+/** Admits requests by what they send and where they come from. */
+export function restrictAccess(app: FastifyInstance, { secret, thisMachine, ownPages }: Access): void {
+  const digest = secret && digestOf(secret.text);
   app.addHook('onRequest', (request, _reply, done) => {
-    if (digest) {
-      if (!request.routeOptions.config.open && !sendsKey(request, digest)) {
-        throw new HttpError(
-          401,
-          'unauthorized',
-          'Send the API key as the header `Authorization: Bearer KEY` or `X-API-Key: KEY`.',
-          { 'WWW-Authenticate': 'Bearer' },
-        );
-      }
-    } else if (auth && isLoopback(host) && !isLoopback(request.hostname)) {
-      // DNS rebinding: a web page can point its own name at this machine, and could then read the answers.
+    const { headers, hostname, host } = request;
+    // DNS rebinding: a web page can point its own name at this machine, and could then read the answers.
+    if (thisMachine && !isLoopback(hostname)) {
       throw new HttpError(
         403,
         'wrong_host',
-        `This server answers to localhost, not to ${request.hostname || 'a request without Host'}. Behind a proxy, start it ` +
-          'with --api-key or --no-auth.',
+        `This server answers to localhost, not to ${hostname || 'a request without Host'}. ${thisMachine.help}`,
       );
+    }
+    if (ownPages && headers.origin !== undefined && headers.origin !== `http://${host}`) {
+      throw new HttpError(403, 'wrong_origin', `Pages of ${headers.origin} may not use this one.`);
+    }
+    if (secret && digest && !request.routeOptions.config.open) {
+      const sent = secret.sentIn(request);
+      // Digests have equal lengths, so every wrong secret takes equally long to compare.
+      if (!timingSafeEqual(digestOf(typeof sent === 'string' ? sent : ''), digest)) throw secret.refusal();
     }
     done();
   });
-}
-
-function sendsKey({ headers }: FastifyRequest, digest: Buffer): boolean {
-  const bearer = /^Bearer +(.+)$/i.exec(headers.authorization ?? '')?.[1];
-  const key = bearer ?? headers['x-api-key'];
-  // Digests have equal lengths, so every wrong key takes equally long to compare.
-  return typeof key === 'string' && timingSafeEqual(digestOf(key), digest);
 }
 
 function digestOf(text: string): Buffer {

@@ -2,13 +2,13 @@ import type { FastifyInstance } from 'fastify';
 import type { Backbone } from '../backbone/backbone.js';
 import { loadBackbone } from '../backbone/load.js';
 import { BackbonePool } from '../backbone/pool.js';
-import { createApp, drain, listen, restrictAccess } from './app.js';
+import { type Access, createApp, drain, listen, restrictAccess } from './app.js';
 import { HttpError } from './errors.js';
 import { Heads } from './heads.js';
 import { Batcher, embeddingsOf, mappedOf, Pipeline } from './inference.js';
 import { Limits } from './limits.js';
 import { Metrics } from './metrics.js';
-import { type ServerOptions, type Settings, settingsOf } from './options.js';
+import { isLoopback, type ServerOptions, type Settings, settingsOf } from './options.js';
 import { addPage } from './page.js';
 import { addOperations, addRoutes } from './routes.js';
 import { SimilarPictures } from './similar.js';
@@ -59,6 +59,27 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   }
 }
 
+/** With an API key, those that send it. Without one, a server on a loopback address admits those that address it as such. */
+function accessTo({ apiKey, auth, host }: Settings): Access {
+  if (apiKey === undefined) {
+    const isGuarded = auth && isLoopback(host);
+    return { thisMachine: isGuarded ? { help: 'Behind a proxy, start it with --api-key or --no-auth.' } : undefined };
+  }
+  return {
+    secret: {
+      text: apiKey,
+      sentIn: ({ headers }) => /^Bearer +(.+)$/i.exec(headers.authorization ?? '')?.[1] ?? headers['x-api-key'],
+      refusal: () =>
+        new HttpError(
+          401,
+          'unauthorized',
+          'Send the API key as the header `Authorization: Bearer KEY` or `X-API-Key: KEY`.',
+          { 'WWW-Authenticate': 'Bearer' },
+        ),
+    },
+  };
+}
+
 interface Parts {
   heads: Heads;
   backbone: Backbone;
@@ -86,7 +107,7 @@ async function serve(
   const pipeline = new Pipeline({ ...settings, backbone, batcher, mapBatcher, limits, similar });
 
   deferContinue(app);
-  restrictAccess(app, settings);
+  restrictAccess(app, accessTo(settings));
   addOperations(app, metrics, () => isReady);
   addPage(app, 'server');
   await addRoutes(app, { heads, pipeline, limits, metrics, similar, timeout: settings.timeout });

@@ -109,15 +109,8 @@ async function filesOf(request: FastifyRequest): Promise<Upload[]> {
       else uploads.push({ bytes: await collect(part.file, incoming), field: part.fieldname, filename: part.filename });
     }
   } catch (error) {
-    // Discard the rest, so that the connection's next request can be read.
-    request.raw.unpipe().resume();
-    // The form parser throws plain errors for malformed forms.
-    if (codeOf(error) === 'FST_FILES_LIMIT') throw tooMany();
-    if (error instanceof Error && 'statusCode' in error) throw error;
-    const help = /boundary/i.test(request.headers['content-type'] ?? '')
-      ? ''
-      : ' Do not set Content-Type yourself: the client does, with a boundary.';
-    throw new HttpError(400, 'invalid_form', `The form cannot be read: ${messageOf(error)}.${help}`);
+    const refusal = refusalOfForm(request, error);
+    throw codeOf(error) === 'FST_FILES_LIMIT' ? tooMany() : refusal;
   }
   const only = texts.length > 0 ? `, only text in ${texts.map((name) => JSON.stringify(name)).join(', ')}` : '';
   if (uploads.length === 0) {
@@ -133,6 +126,20 @@ async function filesOf(request: FastifyRequest): Promise<Upload[]> {
     'unknown_field',
     `The form has text in ${JSON.stringify(texts[0])}, but only files are taken. Parameters belong to the address: ?topK=2.`,
   );
+}
+
+/**
+ * The answer to a form that could not be read to its end. Discards the rest of it, so that the connection's next request can be read.
+ * @param error what the form parser threw
+ */
+export function refusalOfForm(request: FastifyRequest, error: unknown): Error {
+  request.raw.unpipe().resume();
+  if (error instanceof Error && 'statusCode' in error) return error;
+  // The form parser throws plain errors for malformed forms.
+  const help = /boundary/i.test(request.headers['content-type'] ?? '')
+    ? ''
+    : ' Do not set Content-Type yourself: the client does, with a boundary.';
+  return new HttpError(400, 'invalid_form', `The form cannot be read: ${messageOf(error)}.${help}`);
 }
 
 /** Reads a stream into memory. A rejected one is drained, so that its connection can serve the next request. */

@@ -14,11 +14,13 @@ export interface WholeFile {
   /** If it is a link, the file it leads to is replaced. */
   path: string;
   content: Content;
+  /** Who may do what with it. @default as it was or, of a new file, as the system has it */
+  mode?: number | undefined;
 }
 
 /** {@link writeWholeFiles} for a single file. */
-export async function writeWholeFile(path: string, content: Content): Promise<void> {
-  await writeWholeFiles([{ path, content }]);
+export async function writeWholeFile(path: string, content: Content, mode?: number): Promise<void> {
+  await writeWholeFiles([{ path, content, mode }]);
 }
 
 /**
@@ -33,12 +35,12 @@ export async function writeWholeFile(path: string, content: Content): Promise<vo
 export async function writeWholeFiles(files: readonly WholeFile[], beforeNaming?: () => Promise<void>): Promise<void> {
   const staged: { temporary: string; target: string }[] = [];
   try {
-    for (const { path, content } of files) {
+    for (const { path, content, mode } of files) {
       const target = await realpath(path).catch(() => resolve(path));
       for (const abandoned of await abandonedBeside(target)) await rm(abandoned, { force: true });
       const temporary = temporaryName(target);
       staged.push({ temporary, target });
-      await write(temporary, content, await modeOf(target));
+      await write(temporary, content, mode ?? (await modeOf(target)));
     }
     await beforeNaming?.();
     for (const { temporary, target } of staged) await rename(temporary, target);

@@ -10,6 +10,7 @@ import { verdictOf } from '../../src/label/learn/verdict.js';
 import type {
   AcceptPreview,
   ClassifierEvaluation,
+  FindingsAnswer,
   Queue,
   SaveAnswer,
   Session,
@@ -210,11 +211,25 @@ test('the queues have what check-data finds, and what is confirmed is settled', 
   const copies = [numberOf('flat-0.png'), numberOf('x-copy.png')];
   expect(found('leak')).toEqual([join(photos, 'x-copy.png')]);
   expect(duplicates.groups[0]).toMatchObject({ title: 'The same picture in train and val', pictures: copies });
+  // All of them at once, each with what check-data says of it.
+  const all = async () => {
+    const answer = await client.get<FindingsAnswer>('/api/findings');
+    const texts = answer.findings.flatMap(({ issue, pictures, details }) =>
+      pictures.map((i, n) => `${issue} ${join(photos, at(session.pictures.name, i))} ${at(details, n)}`),
+    );
+    return { ...answer, texts: texts.sort() };
+  };
+  const before = await all();
+  expect(before.texts).toEqual(findings.map(({ issue, path, detail }) => `${issue} ${path} ${detail}`).sort());
+  expect(before.left).toEqual({ doubtful: doubtful.left, duplicates: duplicates.left, odd: odd.left });
 
   await client.act({ kind: 'confirm', pictures: [wrong], queue: 'doubtful' });
   expect((await queued('doubtful')).paths).not.toContain(join(photos, 'flat-6.png'));
   await client.act({ kind: 'confirm', pictures: copies, queue: 'duplicates' });
   expect((await queued('duplicates')).paths).toEqual([]);
+  const settled = await all();
+  expect(settled.texts).toEqual(before.texts.filter((text) => !/flat-6|leak|duplicate/.test(text)));
+  expect(settled.left).toEqual({ ...before.left, doubtful: before.left.doubtful - 1, duplicates: 0 });
   await client.act({ kind: 'leave-out', pictures: [numberOf('x-black.png')], out: true });
   expect((await queued('odd')).paths).not.toContain(join(photos, 'x-black.png'));
   // A label that is given anew is looked at anew.

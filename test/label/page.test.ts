@@ -247,6 +247,61 @@ describeWithBrowser('the label page', () => {
     expect(complaints).toEqual([]);
   });
 
+  test('filters by what check-data finds, says why, in the large view, too, and keeps what is right', async () => {
+    const data = await unlabelled('found', 6);
+    await cp(join(data, 'fish-02.jpg'), join(data, 'fish-02-again.jpg'));
+    const { url } = await label({ dataset: data });
+    await open(url);
+    await page.keyboard.press('f');
+    const choice = page.locator('.field', { hasText: 'Finding' }).locator('select');
+    await choice.selectOption('exact duplicate');
+    await page.locator('h1 .number:text-is("1")').waitFor();
+    expect(await choice.locator('option:checked').textContent()).toBe('exact duplicate (1)');
+    expect(await current().locator('.reason').textContent()).toBe('the same file');
+    expect(await violations()).toEqual([]);
+    await page.locator('.parts .chip', { hasText: 'exact duplicate' }).click();
+    await page.locator('h1 .number:text-is("25")').waitFor();
+    await cell('fish-02.jpg').click();
+    await page.keyboard.press(' ');
+    await page.locator('.facts .why', { hasText: 'exact duplicate: the same file' }).waitFor();
+    await page.keyboard.press('Escape');
+    await choice.selectOption('exact duplicate');
+    await page.locator('h1 .number:text-is("1")').waitFor();
+    await page.locator('#grid').focus();
+    await page.reload();
+    await page.locator('h1 .number:text-is("1")').waitFor();
+    await page.locator('.label-bar .chip', { hasText: 'Keep' }).click();
+    await page.getByText('1 picture confirmed.').waitFor();
+    await page.locator('h1 .number:text-is("0")').waitFor();
+    await page.keyboard.press('u');
+    await page.locator('h1 .number:text-is("1")').waitFor();
+    expect(complaints).toEqual([]);
+  });
+
+  test('puts what is selected into a split, by key and by button, and takes it out', async () => {
+    const { url } = await label();
+    await open(url);
+    await page.keyboard.press('Shift+ArrowRight');
+    await page.keyboard.press('t');
+    await page.getByText('2 pictures moved to test.').waitFor();
+    expect(await cell('butterfly-02.jpg').locator('.mark').textContent()).toBe('test');
+    const button = (name: string) => page.locator('.splits').getByRole('button', { name: new RegExp(`${name}$`) });
+    expect(await button('test').getAttribute('aria-pressed')).toBe('true');
+    await button('train').click();
+    await page.getByText('2 pictures moved to train.').waitFor();
+    await button('train').click();
+    await page.getByText('2 pictures in no split.').waitFor();
+    await button('val').click();
+    await page.getByText('2 pictures moved to val.').waitFor();
+    await running?.save();
+    const rows: Record<string, string>[] = parse(await readFile(running?.manifest ?? '', 'utf8'), { columns: true });
+    expect(rows.filter(({ split }) => split === 'val').map(({ path = '' }) => basename(path))).toEqual([
+      'butterfly-01.jpg',
+      'butterfly-02.jpg',
+    ]);
+    expect(complaints).toEqual([]);
+  });
+
   test('shows a picture large: zooms, pans, turns the page, and labels there', async () => {
     const { url } = await label();
     await open(url);
@@ -511,8 +566,9 @@ describeWithBrowser('the label page', () => {
 
   test('goes on after the server was killed and started anew, with nothing lost that it had shown', async () => {
     const out = join(folder, 'killed.csv');
+    const data = await unlabelled('killed', 3);
     const start = async (port: string) => {
-      const args = ['label', photos, '--labels', CLASSES.join(), '--out', out, '--store', join(folder, 'store')];
+      const args = ['label', data, '--labels', CLASSES.join(), '--out', out, '--store', join(folder, 'store')];
       const child = lastlayerProcess([...args, '--port', port], folder);
       const [line] = (await once(createInterface(child.process.stdout ?? process.stdin), 'line')) as [string];
       return { ...child, url: /http:\S+/.exec(line)?.[0] ?? '' };
@@ -528,19 +584,23 @@ describeWithBrowser('the label page', () => {
     // The cursor goes on, and what is done waits.
     await labelRightly();
     await page.getByText('1 action will be sent').waitFor();
-    expect(await nameOfCurrent()).toBe('butterfly-04.jpg');
+    expect(await nameOfCurrent()).toBe('fish-01.jpg');
+    // A picture that comes before all others: from now on, they have other numbers.
+    await cp(join(EXAMPLES, 'mushroom', 'mushroom-20.jpg'), join(data, 'a-mushroom.jpg'));
     const second = await start(new URL(first.url).port);
-    // Its token is another, which this page cannot know.
-    await page.getByText('This address is of another session').waitFor();
-    await page.goto(second.url);
-    await waitForNumber('butterfly', 2);
-    for (let i = 0; i < 4; i++) await page.keyboard.press('Shift+ArrowRight');
-    await page.keyboard.press('1');
-    await waitForNumber('butterfly', 5);
+    expect(second.url).toBe(first.url);
+    // The page goes on by itself, and what waited is done to the picture that it was meant for.
+    await waitForNumber('butterfly', 3);
+    await waitForNumber('All pictures', 13);
+    expect(await nameOfCurrent()).toBe('fish-01.jpg');
+    await cell('butterfly-03.jpg').locator('.class', { hasText: 'butterfly' }).waitFor();
+    await labelRightly();
+    await waitForNumber('fish', 1);
     second.process.kill('SIGTERM');
     await second.outcome;
     const rows: Record<string, string>[] = parse(await readFile(out, 'utf8'), { columns: true });
-    expect(rows.filter((row) => row.label === 'butterfly')).toHaveLength(5);
+    const given = rows.flatMap(({ path = '', label = '' }) => (label === '' ? [] : `${basename(path)} ${label}`));
+    expect(given).toEqual([1, 2, 3].map((n) => `butterfly-0${n}.jpg butterfly`).concat('fish-01.jpg fish'));
   });
 
   test('is accessible: grid, large view, filters, dialogs, in light and dark', async () => {

@@ -1,8 +1,9 @@
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { request } from 'node:http';
+import { once } from 'node:events';
+import { chmod, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import type { LabelEvent, Session } from '../../src/label/protocol.js';
+import type { AddAnswer, LabelEvent, Session } from '../../src/label/protocol.js';
 import { temporaryFolder } from '../support/files.js';
 import { Client, saidOf, unlabelledPictures, until } from '../support/labelling.js';
 
@@ -43,6 +44,7 @@ test('only this machine can reach it, and only with the token, under its own nam
     ['GET', '/api/suggestions'],
     ['GET', '/api/queues/next'],
     ['GET', '/api/accept'],
+    ['GET', '/api/findings'],
     ['GET', '/api/similar/0'],
     ['GET', '/thumbnails/0'],
     ['GET', '/pictures/0'],
@@ -202,7 +204,71 @@ test('a form that breaks off leaves no picture behind', async () => {
     ]),
   });
   expect(response.status).toBe(400);
-  expect(await readdir(join(photos, 'flat'))).toEqual([]);
+  expect(await readdir(photos)).not.toContain('flat');
   expect((await client.session()).seq).toBe(before.seq);
-  await rm(join(photos, 'flat'), { recursive: true });
+});
+
+test('a form that arrives slowly keeps no other waiting', async () => {
+  const data = await sharp(join(photos, 'z.tiff')).rotate(90).jpeg().toBuffer();
+  const head =
+    '--x\r\nContent-Disposition: form-data; name="file"; filename="slow.jpg"\r\nContent-Type: image/jpeg\r\n\r\n';
+  const slow = request(`${client.url}/api/pictures`, {
+    method: 'POST',
+    headers: { ...client.headers, 'Content-Type': 'multipart/form-data; boundary=x' },
+  });
+  const answered = once(slow, 'response') as Promise<[IncomingMessage]>;
+  slow.write(Buffer.concat([Buffer.from(head), data.subarray(0, 50)]));
+  const other = await client.upload<AddAnswer>('/api/pictures', [
+    ['quick.png', new Uint8Array(await sharp(join(photos, 'z.tiff')).negate().png().toBuffer())],
+  ]);
+  expect(other.pictures).toHaveLength(1);
+  slow.end(Buffer.concat([data.subarray(50), Buffer.from('\r\n--x--\r\n')]));
+  const [response] = await answered;
+  expect(JSON.parse(Buffer.concat(await response.toArray()).toString())).toMatchObject({
+    pictures: [(other.pictures[0] ?? 0) + 1],
+    refused: [],
+  });
+  expect(await readFile(join(photos, 'slow.jpg'))).toEqual(data);
+});
+
+test('a server that is started again has the same address, and takes no numbers of pictures from before', async () => {
+  const dataset = join(folder, 'restarted');
+  await unlabelledPictures(dataset, 2);
+  const options = { dataset, labels: ['flat', 'steep'] };
+  const before = await Client.start(folder, options);
+  const { start, pictures } = await before.session();
+  await before.running.close();
+  const tokens = join(process.env['LASTLAYER_HOME'] ?? '', 'label-tokens');
+  const kept = await Promise.all((await readdir(tokens)).map((name) => readFile(join(tokens, name), 'utf8')));
+  expect(kept).toContain(before.headers['X-Token']);
+  for (const name of await readdir(tokens)) expect((await stat(join(tokens, name))).mode & 0o777).toBe(0o600);
+  expect(await readFile(join(folder, 'restarted.labels.jsonl'), 'utf8')).not.toContain(before.headers['X-Token']);
+  // Before all others, so that these have other numbers.
+  await writeFile(join(dataset, 'a.png'), await readFile(join(photos, 'flat-1.png')));
+  const after = await Client.start(folder, { ...options, port: Number(new URL(before.url).port) });
+  try {
+    expect(after.running.url).toBe(before.running.url);
+    const said = await fetch(`${after.url}/api/actions`, {
+      method: 'POST',
+      headers: { ...after.headers, 'X-Start': start, 'Content-Type': 'application/json' },
+      body: JSON.stringify({ id: 'late', action: { kind: 'label', pictures: [0], label: 'flat' } }),
+    });
+    expect([said.status, await said.json()]).toEqual([
+      409,
+      { error: { code: 'restarted', message: expect.stringContaining('Ask for the session again') as string } },
+    ]);
+    expect((await fetch(`${after.url}/thumbnails/0?start=${start}`, { headers: after.headers })).status).toBe(409);
+    const now = await after.session();
+    expect(now.start).not.toBe(start);
+    expect(now.pictures.name).toEqual(['a.png', ...pictures.name]);
+    expect(now.pictures.labelled).not.toContain(true);
+    expect((await fetch(`${after.url}/thumbnails/0?start=${now.start}`, { headers: after.headers })).status).toBe(200);
+  } finally {
+    await after.running.close();
+  }
+  // Where others could have read it, or it is another's, there is a new one.
+  for (const name of await readdir(tokens)) await chmod(join(tokens, name), 0o644);
+  const third = await Client.start(folder, options);
+  await third.running.close();
+  expect(third.headers['X-Token']).not.toBe(before.headers['X-Token']);
 });

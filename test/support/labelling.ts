@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import { join } from 'node:path';
@@ -24,7 +25,6 @@ export async function unlabelledPictures(folder: string, each: number): Promise<
 export class Client {
   readonly url: string;
   private readonly token: string;
-  private actions = 0;
 
   private constructor(readonly running: RunningLabelling) {
     const { origin, searchParams } = new URL(running.url);
@@ -54,7 +54,7 @@ export class Client {
   }
 
   /** Does something, and fails if it is refused. */
-  async act(action: Action, id = `action ${++this.actions} of ${this.token}`): Promise<ActionAnswer> {
+  async act(action: Action, id: string = randomUUID()): Promise<ActionAnswer> {
     const { status, body } = await this.post(action, id);
     if (status !== 200) throw new Error(JSON.stringify(body));
     return body as ActionAnswer;

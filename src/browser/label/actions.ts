@@ -1,5 +1,7 @@
 /** What a person does, as actions for the server and moves of the cursor. */
-import type { PictureId, QueueName } from '../../label/protocol.js';
+import type { Issue } from '../../check/finding.js';
+import type { Split } from '../../data/dataset.js';
+import type { FindingQueue, PictureId } from '../../label/protocol.js';
 import * as server from './server.js';
 import * as state from './state.js';
 import { ALL, isSameView, START, type View } from './view.js';
@@ -54,11 +56,11 @@ export function leaveOut(about = state.targets()): void {
   state.goOn(about);
 }
 
-/** Puts the pictures into the validation split, or takes them out of it if all of them are there. */
-export function toValidation(about = state.targets()): void {
+/** Puts the pictures into a split, or takes them out of it if all of them are there. */
+export function toSplit(split: Split, about = state.targets()): void {
   if (about.length === 0) return;
-  const isThere = about.every((id) => state.pictures().split(id) === 'val');
-  void server.act({ kind: 'split', pictures: about, split: isThere ? null : 'val' });
+  const isThere = about.every((id) => state.pictures().split(id) === split);
+  void server.act({ kind: 'split', pictures: about, split: isThere ? null : split });
 }
 
 /** Gives each picture the label that is suggested for it. */
@@ -83,27 +85,43 @@ export function takeSuggestion(about = state.targets()): void {
 }
 
 /**
- * Says that pictures of a queue are right as they are: those selected, or the one under the cursor; all of a set of duplicates. With lists of labels,
- * a picture of any view may have none of them.
+ * Says that pictures are right as they are: those selected, or the one under the cursor; all of a set of duplicates. With lists of
+ * labels, a picture of any view may have none of them.
  */
 export function keep(about = targetsOrGroup()): void {
-  const { place } = state.view.value;
   if (about.length === 0 || !canKeep()) return;
+  const { place } = state.view.value;
   state.goOn(about);
-  const queue = hasFindings(place) ? place : 'next';
-  void server.act({ kind: 'confirm', pictures: about, queue }).then((done) => {
-    if (done !== undefined && state.view.value.place === place) state.settleInQueue(about);
+  void server.act({ kind: 'confirm', pictures: about, queue: queueOfView() ?? 'next' }).then((done) => {
+    if (done !== undefined && queueOfView() !== undefined && state.view.value.place === place)
+      state.settleFindings(about);
   });
 }
 
 export function canKeep(): boolean {
-  return hasFindings(state.view.value.place) || state.session.value?.multilabel === true;
+  return queueOfView() !== undefined || state.session.value?.multilabel === true;
 }
 
-/** Queues whose pictures may be right as they are. */
-function hasFindings(place: string): place is QueueName {
-  return place === 'doubtful' || place === 'duplicates' || place === 'odd';
+/** The queue whose findings the view shows: those of its pictures may be right as they are. */
+export function queueOfView(): FindingQueue | undefined {
+  const { place, filter } = state.view.value;
+  if (place === 'doubtful' || place === 'duplicates' || place === 'odd') return place;
+  const shown = place === 'pictures' ? filter.finding : undefined;
+  return shown === undefined || shown === 'any finding' ? undefined : QUEUE_OF[shown];
 }
+
+const QUEUE_OF: Record<Issue, FindingQueue> = {
+  leak: 'duplicates',
+  'conflicting labels': 'duplicates',
+  'label error': 'doubtful',
+  'exact duplicate': 'duplicates',
+  'near duplicate': 'duplicates',
+  unreadable: 'odd',
+  empty: 'odd',
+  outlier: 'odd',
+  tiny: 'odd',
+  grey: 'odd',
+};
 
 /** Of duplicates, keeps the picture under the cursor, or else the first, and leaves out the rest. */
 export function keepOne(group = groupOfCursor()): void {

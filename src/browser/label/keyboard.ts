@@ -7,7 +7,9 @@ import { toggleZoom, zoomBy } from './large.js';
 import { below } from './layout.js';
 import * as state from './state.js';
 import { dialog, isClassifierOpen, isFilterOpen, isSidebarOpen } from './ui.js';
+import { SPLITS } from '../../data/dataset.js';
 import { QUEUES } from '../../label/protocol.js';
+import { SPLIT_KEYS } from './words.js';
 import { START, SIZES, type Place } from './view.js';
 
 interface Command {
@@ -55,12 +57,10 @@ export const COMMANDS: readonly Command[] = [
     },
   },
   {
-    keys: ['v'],
-    does: 'into the validation split, or out of it',
+    keys: Object.values(SPLIT_KEYS),
+    does: 'into the training, validation or test split, or out of it',
     group: 'Label',
-    run: () => {
-      actions.toValidation();
-    },
+    run: bySplit,
   },
   { keys: ['u', 'Ctrl+z'], does: 'undo, without limit', group: 'Label', run: actions.undo },
   { keys: ['Shift+u', 'Ctrl+Shift+z', 'Ctrl+y'], does: 'redo', group: 'Label', run: actions.redo },
@@ -223,6 +223,10 @@ function byDigit(key: string): void {
   const index = Number(key) - 1;
   if (state.view.value.place === 'camera') shootByNumber(index);
   else actions.labelByNumber(index);
+}
+
+function bySplit(key: string): void {
+  actions.toSplit(SPLITS.find((split) => SPLIT_KEYS[split] === key)!);
 }
 
 function noLabel(): void {

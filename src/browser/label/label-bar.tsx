@@ -1,7 +1,19 @@
 /** Below the pictures: the classes to give to what is selected, for mouse and touch, and what was done last. */
+import { SPLITS } from '../../data/dataset.js';
 import { count, quantity } from '../../util/format.js';
-import { canKeep, keep, keepOne, label, leaveOut, takeSuggestion, unlabel } from './actions.js';
-import { Dot } from './words.js';
+import {
+  canKeep,
+  keep,
+  keepOne,
+  label,
+  leaveOut,
+  openSimilar,
+  queueOfView,
+  takeSuggestion,
+  toSplit,
+  unlabel,
+} from './actions.js';
+import { Dot, SPLIT_KEYS } from './words.js';
 import * as state from './state.js';
 import { dialog } from './ui.js';
 import { SIZES } from './view.js';
@@ -57,6 +69,24 @@ export function LabelBar() {
           {about.length > 0 && about.every((id) => state.pictures().isLeftOut(id)) ? 'Take back in' : 'Leave out'}
         </button>
       </div>
+      <div class="chips splits" role="group" aria-label="Split">
+        {SPLITS.map((split) => (
+          <button
+            key={split}
+            type="button"
+            class="chip"
+            title={`Into the split ${split}, or out of it`}
+            aria-pressed={!isNone && about.every((id) => state.pictures().split(id) === split)}
+            disabled={isNone}
+            onClick={() => toSplit(split)}
+          >
+            <kbd>{SPLIT_KEYS[split]}</kbd> {split}
+          </button>
+        ))}
+        <button type="button" class="chip" disabled={state.cursor.value === undefined} onClick={openSimilar}>
+          <kbd>m</kbd> More like this
+        </button>
+      </div>
       <div class="chips classes">
         {state.liveClasses.value.map(({ name, index }, place) => (
           <button
@@ -81,10 +111,10 @@ export function LabelBar() {
 }
 
 function keepWord(): string {
-  const { place } = state.view.value;
-  if (place === 'doubtful') return 'Keep label';
-  if (place === 'duplicates') return 'Keep all';
-  return place === 'odd' ? 'Keep' : 'None of them';
+  const queue = queueOfView();
+  if (queue === 'doubtful') return 'Keep label';
+  if (queue === undefined) return 'None of them';
+  return state.view.value.place === 'duplicates' ? 'Keep all' : 'Keep';
 }
 
 /** What was done last, what is under way, and whether the server is there. */

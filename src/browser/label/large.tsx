@@ -1,6 +1,7 @@
 /** One picture as large as there is room, with zoom. It lies over the grid. */
 import { signal } from '@preact/signals';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import type { PictureId } from '../../label/protocol.js';
 import { count } from '../../util/format.js';
 import { ClassName, Dot, certainty } from './words.js';
 import { NONE } from './pictures.js';
@@ -130,9 +131,25 @@ export function Large() {
           {best !== NONE && <Guess index={best} probability={pictures.probability(id)} />}
           {second !== NONE && <Guess index={second} probability={pictures.secondProbability(id)} />}
         </ul>
-        {state.shown.value.reasons.has(id) && <p class="why">{state.shown.value.reasons.get(id)}</p>}
+        <Reasons id={id} />
       </div>
     </div>
+  );
+}
+
+/** Why the picture is in the view, and what else may be wrong with it. */
+function Reasons({ id }: { id: PictureId }) {
+  const reason = state.shown.value.reasons.get(id);
+  const others = state
+    .pictures()
+    .findings(id)
+    .filter(({ detail }) => !reason?.includes(detail));
+  const all = [...(reason === undefined ? [] : [reason]), ...others.map((finding) => state.findingWords(finding))];
+  const text = all.join('; ');
+  return (
+    <p class="why" title={text}>
+      {text}
+    </p>
   );
 }
 

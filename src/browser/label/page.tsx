@@ -1,6 +1,7 @@
 /** The page on which people label: it draws the state, listens, and keeps the address's hash in step with the view. */
 import { effect } from '@preact/signals';
 import { render } from 'preact';
+import { quantity } from '../../util/format.js';
 import { find } from '../dom.js';
 import { AcceptPanel } from './accept-panel.js';
 import { isOver, listenForDrops } from './add.js';
@@ -80,13 +81,11 @@ function Refused() {
   const waiting = state.waiting.value;
   return (
     <main class="alone">
-      <h1>This address is of another session</h1>
+      <h1>This is not the address of these labels</h1>
       <p>
-        The server has been started anew. Open the address that it has printed. What this page has shown as done is not
-        lost
-        {waiting > 0 &&
-          `; ${waiting === 1 ? 'the last action was' : `the last ${waiting} actions were`} not answered, so look at it again`}
-        .
+        Open the address that the server has printed. If other labels are worked on at this address now, this page goes
+        on when the server of its own is back. What it has shown as done is not lost
+        {waiting > 0 && `; ${quantity(waiting, 'action')} will be sent then`}.
       </p>
     </main>
   );

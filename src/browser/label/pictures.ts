@@ -1,5 +1,6 @@
 /** The page's copy of the server's columns. Only what the server says changes it. */
-import type { LabelEvent, PictureColumns, PictureId, Suggestions } from '../../label/protocol.js';
+import type { Issue } from '../../check/finding.js';
+import type { FindingsAnswer, LabelEvent, PictureColumns, PictureId, Suggestions } from '../../label/protocol.js';
 
 const SPLITS = [null, 'train', 'val', 'test'] as const;
 export type Split = (typeof SPLITS)[number];
@@ -8,6 +9,13 @@ export type Split = (typeof SPLITS)[number];
 export const NONE = 65535;
 
 const NO_LABELS: readonly number[] = [];
+
+/** What may be wrong with a picture. */
+export interface PictureFinding {
+  issue: Issue;
+  /** In words. */
+  detail: string;
+}
 
 export class Pictures {
   readonly names: string[] = [];
@@ -25,6 +33,7 @@ export class Pictures {
   /** Lists of one label, so that pictures with the same label share theirs. */
   readonly #ofOne: (readonly number[])[] = [];
   #namesByRank: Uint32Array | undefined;
+  #findings: ReadonlyMap<PictureId, readonly PictureFinding[]> | undefined;
 
   constructor(columns: PictureColumns) {
     this.add(columns);
@@ -74,6 +83,28 @@ export class Pictures {
     this.#second = longer(new Uint16Array(bytes(second)), this.count, NONE);
     this.#probability = longer(new Float32Array(bytes(probability)), this.count, 0);
     this.#secondProbability = longer(new Float32Array(bytes(secondProbability)), this.count, 0);
+  }
+
+  find({ findings }: FindingsAnswer): void {
+    const found = new Map<PictureId, PictureFinding[]>();
+    for (const { issue, pictures, details } of findings) {
+      for (const [i, id] of pictures.entries()) {
+        const known = found.get(id);
+        if (known) known.push({ issue, detail: details[i]! });
+        else found.set(id, [{ issue, detail: details[i]! }]);
+      }
+    }
+    this.#findings = found;
+  }
+
+  /** Whether it is known what may be wrong with pictures. */
+  get isChecked(): boolean {
+    return this.#findings !== undefined;
+  }
+
+  /** The most serious first. */
+  findings(id: PictureId): readonly PictureFinding[] {
+    return this.#findings?.get(id) ?? [];
   }
 
   /** Indices of classes. */

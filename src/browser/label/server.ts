@@ -5,6 +5,7 @@ import type {
   ActionAnswer,
   ActionBody,
   AddAnswer,
+  FindingsAnswer,
   LabelEvent,
   PictureId,
   Queue,
@@ -22,8 +23,8 @@ const RETRY_MS = 1000;
 const SIMILAR_COUNT = 200;
 /** Between two requests for the suggestions, or for the queue that is shown. */
 const PAUSE_MS = 400;
-/** Without a change, until the queues are counted; and pictures up to which they are. */
-const [IDLE_MS, MOST_COUNTED] = [3000, 20_000];
+/** Without a change, until the pictures are checked for findings; and up to how many pictures that is done unasked. */
+const [IDLE_MS, MOST_CHECKED] = [3000, 20_000];
 
 const token = new URLSearchParams(location.search).get('token') ?? '';
 
@@ -39,22 +40,35 @@ export class Refusal extends Error {
   }
 }
 
-/** @throws {Refusal} @throws TypeError if the server does not answer at all */
-async function request<T>(path: string, options: RequestInit = {}): Promise<T> {
+/** @throws {Refusal} @throws TypeError if the server does not answer at all, or was started anew since it gave the data */
+async function request<T>(path: string, options: RequestInit = {}, start = state.start): Promise<T> {
   const headers = new Headers(options.headers);
   headers.set('X-Token', token);
+  if (start !== '') headers.set('X-Start', start);
   const response = await fetch(path, { ...options, headers });
-  const answer = (await response.json().catch(() => ({}))) as T & { error?: { message?: string } };
+  const answer = (await response.json().catch(() => ({}))) as T & { error?: { code?: string; message?: string } };
   if (response.ok) return answer;
-  throw new Refusal(response.status, answer.error?.message ?? `The server answered ${response.status}.`);
+  const { code, message = `The server answered ${response.status}.` } = answer.error ?? {};
+  // Another server answers. What was to be done waits until it is known which.
+  if (start !== '' && (code === 'restarted' || code === 'wrong_token')) {
+    lose();
+    void connect();
+    throw new TypeError(message);
+  }
+  throw new Refusal(response.status, message);
 }
 
 export function thumbnailUrl(id: PictureId): string {
-  return `thumbnails/${id}?token=${encodeURIComponent(token)}`;
+  return `thumbnails/${id}?${query()}`;
 }
 
 export function pictureUrl(id: PictureId): string {
-  return `pictures/${id}?token=${encodeURIComponent(token)}`;
+  return `pictures/${id}?${query()}`;
+}
+
+/** What headers say in other requests. */
+function query(): string {
+  return `token=${encodeURIComponent(token)}&start=${encodeURIComponent(state.start)}`;
 }
 
 // The connection.
@@ -63,19 +77,24 @@ let events: EventSource | undefined;
 /** Requests that wait until the server is there again. */
 const whenOpen: (() => void)[] = [];
 
+let connecting: Promise<void> | undefined;
+
 /** Gets all data, and again whenever the connection was lost; then follows the events. Returns when the page is filled. */
-export async function connect(): Promise<void> {
+export function connect(): Promise<void> {
+  return (connecting ??= reconnect().finally(() => (connecting = undefined)));
+}
+
+async function reconnect(): Promise<void> {
   events?.close();
   for (;;) {
     try {
-      state.takeSession(await request<Session>('api/session'));
+      const renumber = state.takeSession(await request<Session>('api/session', {}, ''));
+      if (renumber) for (const body of unanswered) body.action = renumbered(body.action, renumber);
       break;
     } catch (error) {
-      if (error instanceof Refusal && error.status < 500) {
-        state.connection.value = 'refused';
-        return;
-      }
-      lose();
+      // It may be that of other labels, until that of these comes back.
+      if (error instanceof Refusal && error.status < 500) state.connection.value = 'refused';
+      else lose();
       await new Promise((resume) => setTimeout(resume, RETRY_MS));
     }
   }
@@ -83,7 +102,7 @@ export async function connect(): Promise<void> {
   for (const resume of whenOpen.splice(0)) resume();
   follow();
   suggestions.ask();
-  countWhenIdle();
+  checkWhenIdle();
   void load();
 }
 
@@ -94,7 +113,7 @@ function lose(): void {
 }
 
 function follow(): void {
-  const source = new EventSource(`api/events?since=${state.seq}&token=${encodeURIComponent(token)}`);
+  const source = new EventSource(`api/events?since=${state.seq}&${query()}`);
   events = source;
   source.onmessage = ({ data }: MessageEvent<string>) => {
     take(JSON.parse(data) as LabelEvent);
@@ -117,7 +136,7 @@ function take(event: LabelEvent): void {
       if (!ownIds.has(event.id)) say(`In another tab: ${event.done}.`);
       if (steps.has(event.id) && event.kind === 'change') state.uncover(event.pictures);
       shownQueue.ask();
-      countWhenIdle();
+      checkWhenIdle();
       break;
     case 'reset':
       void connect();
@@ -170,7 +189,17 @@ const shownQueue = new Refresher(async () => {
   const { place } = state.view.value;
   if (place === 'accept') await askPreview();
   else if (isQueue(place)) await askQueue(place);
+  else if (showsFindings()) await askFindings();
 });
+
+function showsFindings(): boolean {
+  const { place, filter } = state.view.value;
+  return place === 'pictures' && filter.finding !== undefined;
+}
+
+async function askFindings(): Promise<void> {
+  state.takeFindings(await request<FindingsAnswer>('api/findings'));
+}
 
 async function askQueue(name: QueueName): Promise<void> {
   const asked = state.seq;
@@ -179,21 +208,15 @@ async function askQueue(name: QueueName): Promise<void> {
 
 let idle: ReturnType<typeof setTimeout> | undefined;
 
-/** Counts the queues that take the server some work, once the user rests. */
-function countWhenIdle(): void {
+/** Asks what may be wrong with pictures, which takes the server some work, once the user rests. */
+function checkWhenIdle(): void {
   clearTimeout(idle);
-  if (state.pictures().count <= MOST_COUNTED) idle = setTimeout(() => void countQueues(), IDLE_MS);
-}
-
-async function countQueues(): Promise<void> {
-  try {
-    for (const name of ['doubtful', 'duplicates', 'odd'] as const) {
-      const { left } = await request<Queue>(`api/queues/${name}?count=1`);
-      state.queueCounts.value = { ...state.queueCounts.value, [name]: left };
-    }
-  } catch {
-    // They are counted again after the next change, or when the connection is back.
-  }
+  if (state.pictures().count > MOST_CHECKED) return;
+  idle = setTimeout(() => {
+    askFindings().catch(() => {
+      // It is asked again after the next change, or when the connection is back.
+    });
+  }, IDLE_MS);
 }
 
 /** Gets from the server what the view that was opened shows. */
@@ -205,7 +228,7 @@ export async function load(): Promise<void> {
     else if (opened.place === 'similar') {
       const found = await request<SimilarAnswer>(`api/similar/${opened.to!}?count=${SIMILAR_COUNT}`);
       if (isSameView(opened, state.view.value)) state.takeSimilar(found);
-    }
+    } else if (showsFindings() && !state.pictures().isChecked) await askFindings();
   } catch (error) {
     if (error instanceof Refusal) complain(error.message);
   }
@@ -226,6 +249,8 @@ export async function askPreview(): Promise<void> {
 
 /** Ids of the actions of this page. */
 const ownIds = new Set<string>();
+/** Actions that the server has not answered yet. */
+const unanswered = new Set<ActionBody>();
 /** Those of them that went a step back or forth. */
 const steps = new Set<string>();
 let sending: Promise<unknown> = Promise.resolve();
@@ -236,30 +261,41 @@ let sending: Promise<unknown> = Promise.resolve();
  * @returns what was done, in words; undefined if the server refused
  */
 export function act(action: Action): Promise<string | undefined> {
-  const body: ActionBody = { action, id: crypto.randomUUID() };
+  const body = { action, id: crypto.randomUUID() };
   ownIds.add(body.id);
   if (action.kind === 'undo' || action.kind === 'redo') steps.add(body.id);
   state.waiting.value++;
+  unanswered.add(body);
   const sent = sending.then(() => send(body));
   sending = sent;
   return sent;
 }
 
+/** An action about pictures that have other numbers now. */
+function renumbered(action: Action, renumber: state.Renumber): Action {
+  if (!('pictures' in action)) return action;
+  return { ...action, pictures: action.pictures.flatMap((id) => renumber(id) ?? []) };
+}
+
 async function send(body: ActionBody): Promise<string | undefined> {
   try {
-    const { done } = await untilAnswered(() =>
-      request<ActionAnswer>('api/actions', {
+    const { done } = await untilAnswered(() => {
+      if ('pictures' in body.action && body.action.pictures.length === 0) {
+        throw new Refusal(410, 'The pictures of the last action are no longer there.');
+      }
+      return request<ActionAnswer>('api/actions', {
         method: 'POST',
         headers: { 'Content-Type': 'application/json' },
         body: JSON.stringify(body),
-      }),
-    );
+      });
+    });
     say(`${done}.`);
     return done;
   } catch (error) {
     complain(error instanceof Error ? error.message : String(error));
     return undefined;
   } finally {
+    unanswered.delete(body);
     state.waiting.value--;
   }
 }

@@ -7,6 +7,7 @@ import type {
   AcceptPreview,
   ClassifierState,
   ClassInfo,
+  FindingsAnswer,
   LabelEvent,
   PictureId,
   Queue,
@@ -14,8 +15,8 @@ import type {
   Session,
   SimilarAnswer,
 } from '../../label/protocol.js';
-import { NONE, Pictures } from './pictures.js';
-import { lasting, select, settle, SIZES, START, wants, type Situation, type View } from './view.js';
+import { NONE, Pictures, type PictureFinding } from './pictures.js';
+import { findingsShown, lasting, select, settle, SIZES, START, wants, type Situation, type View } from './view.js';
 
 type QueueGroup = Queue['groups'][number];
 type SessionInfo = Pick<Session, 'dataset' | 'manifest' | 'head' | 'model' | 'multilabel'>;
@@ -84,6 +85,8 @@ const data = signal({
 });
 /** The last change that the page has. */
 export let seq = 0;
+/** Which start of the server the data are from; empty before there are any. */
+export let start = '';
 
 // Of the connection.
 
@@ -172,20 +175,50 @@ export function suggestionOf(id: PictureId): string | undefined {
 
 // What the server says.
 
-/** Takes over all data. The view, the cursor and the selection stay. */
-export function takeSession(taken: Session): void {
+/** The new number of a picture, if it is still there. */
+export type Renumber = (id: PictureId) => PictureId | undefined;
+
+/**
+ * Takes over all data. The view, the cursor and the selection stay.
+ * @returns how the pictures are numbered anew, if the server was started anew and they are
+ */
+export function takeSession(taken: Session): Renumber | undefined {
+  const before = pictures().names;
+  const isRestart = start !== '' && start !== taken.start;
+  const isSame =
+    before.length === taken.pictures.name.length && before.every((name, i) => name === taken.pictures.name[i]);
+  const numbers = isRestart && !isSame ? new Map(taken.pictures.name.map((name, id) => [name, id])) : undefined;
+  const renumber: Renumber | undefined = numbers && ((id) => numbers.get(before[id]!));
   batch(() => {
     const { dataset, manifest, head, model, multilabel } = taken;
     session.value = { dataset, manifest, head, model, multilabel };
     data.value = { pictures: new Pictures(taken.pictures) };
     seq = taken.seq;
+    start = taken.start;
     classes.value = taken.classes;
     classifier.value = taken.classifier;
     canUndo.value = taken.canUndo;
     canRedo.value = taken.canRedo;
+    if (renumber) reopen(renumber);
     selection.value = new Set([...selection.value].filter((id) => id < pictures().count));
     refresh();
   });
+  return renumber;
+}
+
+/** Shows the same view of pictures that have other numbers now. */
+function reopen(renumber: Renumber): void {
+  const selected = [...selection.value].flatMap((id) => renumber(id) ?? []);
+  const { to, cursor: at, ...rest } = situation();
+  const likeTo = to === undefined ? undefined : renumber(to);
+  lastChange.clear();
+  restore({
+    ...rest,
+    ...(rest.place === 'similar' && likeTo === undefined && START),
+    to: likeTo,
+    cursor: at === undefined ? undefined : renumber(at),
+  });
+  selection.value = new Set(selected);
 }
 
 /** Takes over a change. @returns false if the page has missed one, and needs all data anew */
@@ -211,6 +244,15 @@ export function takeChange(event: Extract<LabelEvent, { kind: 'change' | 'added'
 export function takeSuggestions(suggestions: Parameters<Pictures['suggest']>[0]): void {
   batch(() => {
     pictures().suggest(suggestions);
+    touch();
+    refresh();
+  });
+}
+
+export function takeFindings(found: FindingsAnswer): void {
+  batch(() => {
+    pictures().find(found);
+    queueCounts.value = { ...queueCounts.value, ...found.left };
     touch();
     refresh();
   });
@@ -298,8 +340,8 @@ function isInHand(id: PictureId): boolean {
   return session.value?.multilabel === true && id === cursor.value;
 }
 
-/** Takes pictures out of the queue that is shown, as they have been confirmed. */
-export function settleInQueue(ids: readonly PictureId[]): void {
+/** Takes pictures out of the findings that are shown, as they have been confirmed. */
+export function settleFindings(ids: readonly PictureId[]): void {
   for (const id of ids) confirmed.add(id);
   refresh();
 }
@@ -453,16 +495,23 @@ function list(isFirst: boolean): Shown {
   const { place, filter } = view.value;
   switch (place) {
     case 'pictures': {
-      if (!session.value) return NOTHING;
-      const wanted = select(pictures(), classNames.value, view.value);
+      if (!session.value || (filter.finding !== undefined && !pictures().isChecked)) return NOTHING;
+      const wanted = select(pictures(), classNames.value, view.value).filter((id) => !confirmed.has(id));
       const stillFits = wants(pictures(), classNames.value, lasting(filter));
-      const stays = (id: PictureId) => stillFits(id) || isInHand(id);
+      const stays = (id: PictureId) => (stillFits(id) || isInHand(id)) && !confirmed.has(id);
       const ids = isFirst ? wanted : settle(shown.value.ids, wanted, seen, stays);
       const empty =
         pictures().count === 0
           ? 'There are no pictures yet. Drop some here, or use the camera.'
           : 'No picture is like that.';
-      return { ...NOTHING, ids, empty, isLoading: false };
+      const reasons = new Map<PictureId, string>();
+      if (filter.finding !== undefined) {
+        for (const id of ids) {
+          const found = findingsShown(pictures(), id, filter);
+          if (found.length > 0) reasons.set(id, found.map((each) => findingWords(each, filter.finding)).join('; '));
+        }
+      }
+      return { ...NOTHING, ids, reasons, empty, isLoading: false };
     }
     case 'similar': {
       if (!similar) return NOTHING;
@@ -482,6 +531,11 @@ function list(isFirst: boolean): Shown {
     default:
       return queue ? listOf(queue) : NOTHING;
   }
+}
+
+/** A finding in words; its kind goes without saying where all are of that kind. */
+export function findingWords({ issue, detail }: PictureFinding, kind?: string): string {
+  return issue === kind ? detail : `${issue}: ${detail}`;
 }
 
 /** What is left of a queue. */

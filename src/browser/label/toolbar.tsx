@@ -6,7 +6,17 @@ import { pickFiles } from './add.js';
 import { QUEUE_WORDS } from './places.js';
 import * as state from './state.js';
 import { dialog, isClassifierOpen, isFilterOpen, isSidebarOpen } from './ui.js';
-import { ALL, isQueue, isSameFilter, SORTS, SPLIT_CHOICES, STATES, type Filter } from './view.js';
+import {
+  ALL,
+  FINDING_CHOICES,
+  findingsShown,
+  isQueue,
+  isSameFilter,
+  SORTS,
+  SPLIT_CHOICES,
+  STATES,
+  type Filter,
+} from './view.js';
 
 export function Toolbar() {
   const { place, filter, sort } = state.view.value;
@@ -152,6 +162,7 @@ function activeParts(filter: Filter): { words: string; without: Partial<Filter> 
   if (filter.from > 0 || filter.to < 1) {
     parts.push({ words: `certainty ${percent(filter.from)} to ${percent(filter.to)}`, without: { from: 0, to: 1 } });
   }
+  if (filter.finding !== undefined) parts.push({ words: filter.finding, without: { finding: undefined } });
   return parts;
 }
 
@@ -179,6 +190,15 @@ export function Filters() {
           </Field>
           <Field name="Split">
             <Choice value={filter.split} any choices={SPLIT_CHOICES} onChoice={(split) => change({ split })} />
+          </Field>
+          <Field name="Finding">
+            <Choice
+              value={filter.finding}
+              any
+              choices={FINDING_CHOICES}
+              words={findingWords}
+              onChoice={(finding) => change({ finding })}
+            />
           </Field>
           <Field name={`Certainty from ${Math.round(100 * filter.from)} %`}>
             <input
@@ -236,6 +256,17 @@ export function Filters() {
   );
 }
 
+/** A kind of finding, with how many pictures have it, if that is known. */
+function findingWords(finding: (typeof FINDING_CHOICES)[number]): string {
+  const pictures = state.pictures();
+  if (!pictures.isChecked) return finding;
+  let found = 0;
+  for (let id = 0; id < pictures.count; id++) {
+    if (!pictures.isLeftOut(id) && findingsShown(pictures, id, { finding }).length > 0) found++;
+  }
+  return `${finding} (${count(found)})`;
+}
+
 function Field({ name, children }: { name: string; children: ComponentChildren }) {
   return (
     <label class="field">
@@ -250,11 +281,13 @@ function Choice<T extends string>({
   value,
   choices,
   any = false,
+  words = (choice) => choice,
   onChoice,
 }: {
   value: T | undefined;
   choices: readonly T[];
   any?: boolean;
+  words?: (choice: T) => string;
   onChoice: (choice: T | undefined) => void;
 }) {
   const offset = any ? 1 : 0;
@@ -266,7 +299,7 @@ function Choice<T extends string>({
       {any && <option value="">any</option>}
       {choices.map((choice) => (
         <option key={choice} value={choice}>
-          {choice}
+          {words(choice)}
         </option>
       ))}
     </select>

@@ -1,6 +1,7 @@
 /** Which pictures are shown, and in which order: what the user has asked for, as an object and as the address's hash. */
+import { ISSUES } from '../../check/finding.js';
 import { QUEUES, type PictureId, type QueueName } from '../../label/protocol.js';
-import { NONE, type Pictures } from './pictures.js';
+import { NONE, type PictureFinding, type Pictures } from './pictures.js';
 
 export const SORTS = ['added', 'name', 'label', 'suggestion', 'most certain', 'least certain', 'largest'] as const;
 export type Sort = (typeof SORTS)[number];
@@ -9,6 +10,8 @@ export const STATES = ['any', 'labelled', 'not labelled', 'left out', 'unreadabl
 export type State = (typeof STATES)[number];
 
 export const SPLIT_CHOICES = ['train', 'val', 'test', 'none'] as const;
+
+export const FINDING_CHOICES = ['any finding', ...ISSUES] as const;
 
 export interface Filter {
   /** A part of the name, in any case. */
@@ -22,6 +25,8 @@ export interface Filter {
   /** Certainty of the suggestion, 0 … 1. */
   from: number;
   to: number;
+  /** What `check-data` finds in them. */
+  finding: (typeof FINDING_CHOICES)[number] | undefined;
 }
 
 export const ALL: Filter = {
@@ -33,6 +38,7 @@ export const ALL: Filter = {
   differs: false,
   from: 0,
   to: 1,
+  finding: undefined,
 };
 
 export type Place = 'pictures' | 'similar' | 'camera' | QueueName;
@@ -134,15 +140,26 @@ export function wants(pictures: Pictures, classes: readonly string[], filter: Fi
     const best = pictures.best(id);
     if (suggestion !== undefined && best !== suggestion) return false;
     if (filter.differs && (best === NONE || labels.length === 0 || labels.includes(best))) return false;
+    if (filter.finding !== undefined && findingsShown(pictures, id, filter).length === 0) return false;
     if (!hasRange) return true;
     const probability = pictures.probability(id);
     return best !== NONE && probability >= filter.from && probability <= filter.to;
   };
 }
 
-/** Of a filter, what does not depend on suggestions, which change all the time. */
+/** The findings about a picture that a filter asks for. */
+export function findingsShown(
+  pictures: Pictures,
+  id: PictureId,
+  { finding }: Pick<Filter, 'finding'>,
+): readonly PictureFinding[] {
+  const all = pictures.findings(id);
+  return finding === 'any finding' ? all : all.filter(({ issue }) => issue === finding);
+}
+
+/** Of a filter, what does not depend on suggestions and findings, which change all the time. */
 export function lasting(filter: Filter): Filter {
-  return { ...filter, suggestion: undefined, differs: false, from: 0, to: 1 };
+  return { ...filter, suggestion: undefined, differs: false, from: 0, to: 1, finding: undefined };
 }
 
 /**
@@ -178,6 +195,7 @@ export function toHash({ place, to, filter, sort, cursor, isLarge, size }: Situa
     ['differs', filter.differs, false],
     ['from', filter.from, 0],
     ['to-certainty', filter.to, 1],
+    ['finding', filter.finding, undefined],
     ['sort', sort, START.sort],
     ['picture', cursor, undefined],
     ['large', isLarge, false],
@@ -215,6 +233,7 @@ export function fromHash(hash: string): Situation {
       differs: said.get('differs') === 'true',
       from: number('from', 0, 1) ?? 0,
       to: number('to-certainty', 0, 1) ?? 1,
+      finding: oneOf('finding', FINDING_CHOICES),
     },
     sort: oneOf('sort', SORTS) ?? START.sort,
     cursor: whole('picture'),

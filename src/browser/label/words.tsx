@@ -1,5 +1,9 @@
 /** What several views say: the name of a class, and how certain a suggestion is. */
+import type { Split } from '../../data/dataset.js';
 import * as state from './state.js';
+
+/** The keys that put pictures into a split. */
+export const SPLIT_KEYS: Record<Split, string> = { train: 'r', val: 'v', test: 't' };
 
 /** Hues that can be told apart beside each other; the colour only helps, the name says it. */
 const HUES = [255, 75, 150, 25, 310, 195, 110, 345, 230, 50];

@@ -1,9 +1,17 @@
 import { saveHead } from '../../head/file.js';
 import { trainFromStore } from '../../classify/train.js';
-import type { AcceptPreview, ClassifierState, Queue, QueueName, SimilarAnswer, Suggestions } from '../protocol.js';
+import type {
+  AcceptPreview,
+  ClassifierState,
+  FindingsAnswer,
+  Queue,
+  QueueName,
+  SimilarAnswer,
+  Suggestions,
+} from '../protocol.js';
 import { acceptPreview, acceptQueue } from '../queues/accept.js';
 import { clusterQueue } from '../queues/clusters.js';
-import { Findings } from '../queues/findings.js';
+import { FindingQueues } from '../queues/findings.js';
 import { nextQueue } from '../queues/next.js';
 import { similarTo } from '../queues/similar.js';
 import { LabelClassifier, type SuggestionColumns } from './classifier.js';
@@ -26,7 +34,7 @@ export interface QueueRequest {
 export class Learner {
   private readonly material = new Material();
   private readonly classifier: LabelClassifier;
-  private readonly findings = new Findings(this.material);
+  private readonly checks = new FindingQueues(this.material);
 
   /** @param identity of the backbone that made the embeddings */
   constructor(identity: { modelId: string; transformId: string }) {
@@ -62,7 +70,7 @@ export class Learner {
 
   /** Does what the queues of findings need first, and what takes longest of them. */
   async compare(_: undefined, { signal, onProgress }: CallContext): Promise<void> {
-    await this.findings.prepare({
+    await this.checks.prepare({
       signal,
       onProgress: (done, total) => {
         onProgress('comparing pictures', done, total);
@@ -78,9 +86,13 @@ export class Learner {
       if (name === 'next') return nextQueue(material, graph, suggestions, count, signal);
       if (name === 'clusters') return clusterQueue(material, graph, suggestions, signal);
       if (name === 'accept') return acceptQueue(material, suggestions, { above, label, count });
-      return this.findings.queue(name, count, signal);
+      return this.checks.queue(name, count, signal);
     };
     return { name, version: suggestions ? state.version : 0, ...(await content()) };
+  }
+
+  findings(_: undefined, { signal }: CallContext): Promise<FindingsAnswer> {
+    return this.checks.all(signal);
   }
 
   acceptPreview(options: { above: number; label?: string | undefined }): Promise<AcceptPreview> {

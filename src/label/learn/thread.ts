@@ -4,7 +4,7 @@ import type { CallContext, Learner } from './learner.js';
 import type { PicturesMessage, StateMessage } from './material.js';
 
 /** The methods of {@link Learner} that answer. */
-type Method = 'learn' | 'suggestions' | 'compare' | 'queue' | 'acceptPreview' | 'similar' | 'train';
+type Method = 'learn' | 'suggestions' | 'compare' | 'queue' | 'findings' | 'acceptPreview' | 'similar' | 'train';
 type Argument<M extends Method> = Parameters<Learner[M]>[0];
 type Result<M extends Method> = Awaited<ReturnType<Learner[M]>>;
 

@@ -1,6 +1,6 @@
 import { neighboursToCheck } from '../../check/check-data.js';
 import { findDuplicates } from '../../check/duplicates.js';
-import { type Finding, type Issue, ISSUE_MEANINGS } from '../../check/finding.js';
+import { type Finding, type Issue, ISSUE_MEANINGS, ISSUES } from '../../check/finding.js';
 import { findLabelErrors } from '../../check/label-errors.js';
 import type { Neighbours } from '../../check/neighbours.js';
 import { findOddPictures, findOutliers } from '../../check/pictures.js';
@@ -8,14 +8,12 @@ import type { StoredPicture } from '../../store/dataset-rows.js';
 import { sentence } from '../../util/format.js';
 import { GROWTH } from '../learn/classifier.js';
 import type { Material } from '../learn/material.js';
-import type { Queue, QueueName } from '../protocol.js';
-
-type FindingQueue = Extract<QueueName, 'doubtful' | 'duplicates' | 'odd'>;
+import type { FindingQueue, FindingsAnswer, Queue } from '../protocol.js';
 
 type Content = Omit<Queue, 'name' | 'version'>;
 
 /** What check-data finds in the pictures as they are labelled now. */
-export class Findings {
+export class FindingQueues {
   private neighbours: { size: number; found: Promise<Neighbours> } | undefined;
   private labelErrors: { seq: number; found: Awaited<ReturnType<typeof findLabelErrors>> } | undefined;
   /** λ of the heads that look for wrong labels, and how many labels it was chosen on. */
@@ -28,11 +26,38 @@ export class Findings {
    * @throws the signal's reason, once it aborts
    */
   async queue(name: FindingQueue, count: number, signal: AbortSignal): Promise<Content> {
-    const neighbours = await this.prepare({ signal });
-    const checked = new Checked(this.material, neighbours);
+    const checked = await this.checked(signal);
     if (name === 'odd') return oddQueue(checked, count);
     if (name === 'duplicates') return duplicateQueue(checked, count);
-    return this.doubtfulQueue(checked, count, signal);
+    return doubtfulQueue(checked, await this.doubtful(checked, signal), count);
+  }
+
+  /**
+   * What is in all three queues.
+   * @throws the signal's reason, once it aborts
+   */
+  async all(signal: AbortSignal): Promise<FindingsAnswer> {
+    const checked = await this.checked(signal);
+    const sets = openSets(checked);
+    const [duplicates, odd] = [sets.flatMap(({ found }) => found.flat()), oddFindings(checked)];
+    const { open: doubtful } = await this.doubtful(checked, signal);
+    const placed = grouped([...duplicates, ...doubtful, ...odd], ({ finding }) => finding.issue);
+    return {
+      findings: ISSUES.flatMap((issue) => {
+        const found = placed.get(issue);
+        if (!found) return [];
+        return {
+          issue,
+          pictures: found.map(({ picture }) => picture),
+          details: found.map(({ finding: { detail } }) => detail),
+        };
+      }),
+      left: {
+        doubtful: doubtful.length,
+        duplicates: sumOf(sets),
+        odd: new Set(odd.map(({ picture }) => picture)).size,
+      },
+    };
   }
 
   /**
@@ -54,7 +79,15 @@ export class Findings {
     return this.neighbours.found;
   }
 
-  private async doubtfulQueue(checked: Checked, count: number, signal: AbortSignal): Promise<Content> {
+  private async checked(signal: AbortSignal): Promise<Checked> {
+    return new Checked(this.material, await this.prepare({ signal }));
+  }
+
+  /** The labels that are probably wrong and not confirmed, the clearest first. */
+  private async doubtful(
+    checked: Checked,
+    signal: AbortSignal,
+  ): Promise<{ open: Placed[]; notice?: string | undefined }> {
     const { material } = this;
     const { rows, pictures, neighbours } = checked;
     if (this.labelErrors?.seq !== material.seq) {
@@ -71,29 +104,35 @@ export class Findings {
       .placed(findings)
       .filter(({ picture }) => !material.value(picture).confirmed.includes('doubtful'))
       .sort((a, b) => b.finding.score - a.finding.score);
-    const groups = new Map<string, Placed[]>();
-    for (const each of open.slice(0, count)) {
-      const { label } = checked.row(each.finding.path);
-      const key = material.multilabel ? '' : JSON.stringify([label, each.finding.suggestedLabel]);
-      groups.set(key, [...(groups.get(key) ?? []), each]);
-    }
-    return {
-      left: open.length,
-      groups: [...groups.values()].map((members) => {
-        const [{ finding }] = members as [Placed];
-        const { label } = checked.row(finding.path);
-        return {
-          title: material.multilabel
-            ? 'Labels are probably missing, or too many'
-            : `Labelled ${label!}, probably ${finding.suggestedLabel!}`,
-          suggestion: material.multilabel ? undefined : finding.suggestedLabel,
-          pictures: members.map(({ picture }) => picture),
-          reasons: members.map(({ finding: { detail } }) => detail),
-        };
-      }),
-      empty: open.length > 0 ? undefined : (notice ?? 'No label looks wrong.'),
-    };
+    return { open, notice };
   }
+}
+
+function doubtfulQueue(
+  checked: Checked,
+  { open, notice }: { open: readonly Placed[]; notice?: string | undefined },
+  count: number,
+): Content {
+  const { multilabel } = checked.material;
+  const groups = grouped(open.slice(0, count), ({ finding }) =>
+    multilabel ? '' : JSON.stringify([checked.row(finding.path).label, finding.suggestedLabel]),
+  );
+  return {
+    left: open.length,
+    groups: [...groups.values()].map((members) => {
+      const [{ finding }] = members as [Placed];
+      const { label } = checked.row(finding.path);
+      return {
+        title: multilabel
+          ? 'Labels are probably missing, or too many'
+          : `Labelled ${label!}, probably ${finding.suggestedLabel!}`,
+        suggestion: multilabel ? undefined : finding.suggestedLabel,
+        pictures: members.map(({ picture }) => picture),
+        reasons: members.map(({ finding: { detail } }) => detail),
+      };
+    }),
+    empty: open.length > 0 ? undefined : (notice ?? 'No label looks wrong.'),
+  };
 }
 
 interface Placed {
@@ -175,31 +214,42 @@ function among({ k, rows, similarities, plain }: Neighbours, kept: Uint8Array): 
   return found;
 }
 
-/** Sets of one picture, the most serious first. A set is settled once all of it is confirmed. */
-function duplicateQueue(checked: Checked, count: number): Content {
+/** A set of pictures that are one, and what is found in each. */
+interface DuplicateSet {
+  members: readonly number[];
+  found: readonly Placed[][];
+}
+
+/** A set is settled once all of it is confirmed. */
+function openSets(checked: Checked): DuplicateSet[] {
   const { material, rows, pictures, neighbours } = checked;
   const { sets, findings } = findDuplicates({ rows }, neighbours);
-  const ofPath = new Map<string, Finding[]>();
-  for (const finding of findings) ofPath.set(finding.path, [...(ofPath.get(finding.path) ?? []), finding]);
-  const members = new Map<number, number[]>();
-  sets.forEach((set, row) => {
-    const known = members.get(set);
-    if (known) known.push(row);
-    else members.set(set, [row]);
-  });
+  const ofPicture = grouped(checked.placed(findings), ({ picture }) => picture);
+  const members = grouped(rows.keys(), (row) => sets[row]!);
   const isSettled = (row: number) => material.value(pictures[row]!).confirmed.includes('duplicates');
-  const open = [...members.values()].filter((set) => set.length > 1 && !set.every(isSettled));
-  const described = open.map((set) => {
-    const found = set.map((row) => ofPath.get(rows[row]!.path) ?? []);
-    const issues = new Set(found.flat().map(({ issue }) => issue));
+  return [...members.values()]
+    .filter((set) => set.length > 1 && !set.every(isSettled))
+    .map((set) => ({ members: set, found: set.map((row) => ofPicture.get(pictures[row]!) ?? []) }));
+}
+
+function sumOf(sets: readonly DuplicateSet[]): number {
+  return sets.reduce((sum, { members }) => sum + members.length, 0);
+}
+
+/** Sets of one picture, the most serious first. */
+function duplicateQueue(checked: Checked, count: number): Content {
+  const { rows, pictures } = checked;
+  const open = openSets(checked);
+  const described = open.map(({ members, found }) => {
+    const issues = new Set(found.flat().map(({ finding }) => finding.issue));
     return {
       rank: DUPLICATES.findIndex(([issue]) => issues.has(issue)),
       title: titleOfSet(
         issues,
-        set.map((row) => rows[row]!.split),
+        members.map((row) => rows[row]!.split),
       ),
-      pictures: set.map((row) => pictures[row]!),
-      reasons: found.map((list) => list.map(({ detail }) => detail).join('; ')),
+      pictures: members.map((row) => pictures[row]!),
+      reasons: found.map((list) => list.map(({ finding: { detail } }) => detail).join('; ')),
     };
   });
   let left = count;
@@ -208,7 +258,7 @@ function duplicateQueue(checked: Checked, count: number): Content {
     .filter((group) => left > 0 && (left -= group.pictures.length) > -Infinity)
     .map(({ title, pictures: ids, reasons }) => ({ title, suggestion: undefined, pictures: ids, reasons }));
   return {
-    left: open.reduce((sum, set) => sum + set.length, 0),
+    left: sumOf(open),
     groups,
     empty: groups.length > 0 ? undefined : 'No picture is there twice.',
   };
@@ -230,8 +280,8 @@ function titleOfSet(issues: ReadonlySet<Issue>, splits: readonly (string | undef
 
 const ODD: readonly Issue[] = ['unreadable', 'empty', 'outlier', 'tiny', 'grey'];
 
-/** A group for each kind. */
-function oddQueue(checked: Checked, count: number): Content {
+/** The odd pictures that are not confirmed, the most serious first. */
+function oddFindings(checked: Checked): Placed[] {
   const { material, rows, neighbours } = checked;
   const found = checked.placed([...findOddPictures({ rows }), ...findOutliers({ rows }, neighbours)]);
   material.problems.forEach((problem, picture) => {
@@ -239,11 +289,15 @@ function oddQueue(checked: Checked, count: number): Content {
     const path = material.paths[picture]!;
     found.push({ picture, finding: { issue: 'unreadable', path, score: 1, detail: problem } });
   });
-  const open = found.filter(({ picture }) => !material.value(picture).confirmed.includes('odd'));
-  const sorted = open.sort(
-    (a, b) => ODD.indexOf(a.finding.issue) - ODD.indexOf(b.finding.issue) || b.finding.score - a.finding.score,
-  );
-  const shown = sorted.slice(0, count);
+  return found
+    .filter(({ picture }) => !material.value(picture).confirmed.includes('odd'))
+    .sort((a, b) => ODD.indexOf(a.finding.issue) - ODD.indexOf(b.finding.issue) || b.finding.score - a.finding.score);
+}
+
+/** A group for each kind. */
+function oddQueue(checked: Checked, count: number): Content {
+  const open = oddFindings(checked);
+  const shown = open.slice(0, count);
   const groups = ODD.flatMap((issue) => {
     const members = shown.filter(({ finding }) => finding.issue === issue);
     if (members.length === 0) return [];
@@ -256,4 +310,15 @@ function oddQueue(checked: Checked, count: number): Content {
   });
   const left = new Set(open.map(({ picture }) => picture)).size;
   return { left, groups, empty: groups.length > 0 ? undefined : 'No picture is odd.' };
+}
+
+function grouped<T, K>(items: Iterable<T>, keyOf: (item: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const known = groups.get(key);
+    if (known) known.push(item);
+    else groups.set(key, [item]);
+  }
+  return groups;
 }
