@@ -4,8 +4,8 @@ import { encodeModel } from '../formats/onnx/model.js';
 import type { FeatureSource } from '../head/examples.js';
 import type { RowMask } from '../head/task.js';
 
-/** Rows that are compared together. With references in blocks of 1024, their products take 16 MiB. */
-const QUERIES = 4096;
+/** Rows that are compared with as many others at once: the products take 16 MiB. */
+const ROWS = 2048;
 
 /** The nearest other rows of each row, the most similar first. */
 export interface Neighbours {
@@ -31,7 +31,8 @@ export interface NeighbourOptions {
 /**
  * The k nearest rows of each row by the cosine of centred features, (x − mean) · (y − mean) over their lengths. The features
  * come out of a rectifier, so the plain cosine of any two pictures is high: up to 0.985 for distinct photographs, and down to
- * 0.953 for resized copies. Works block by block, so that memory grows with M · k and never with M².
+ * 0.953 for resized copies. Works block by block, so that memory grows with M · k and never with M². Products are the same both
+ * ways, so each pair of blocks is multiplied once.
  * @param count M
  * @throws the signal's reason, once it aborts
  */
@@ -44,17 +45,24 @@ export async function nearestNeighbours(
   const mean = await meanOf(source, mask);
   const graph = await NeighbourGraph.create();
   try {
-    let [done, total] = [0, 0];
+    let [compared, total] = [0, 0];
     for (let row = 0; row < count; row++) if (mask(row)) total++;
-    for await (const queries of chunks(source, mask, mean)) {
-      for await (const references of centredBlocks(source, mask, mean)) {
+    const all = await repeatable(source, () => chunks(source, mask, mean));
+    let first = 0;
+    for await (const queries of all()) {
+      let number = 0;
+      for await (const references of all()) {
+        if (number++ < first) continue;
         signal?.throwIfAborted();
         // One more than wanted, since a row is among its own neighbours.
-        const top = await graph.topK(queries.features, references.features, source.width, k + 1);
-        found.merge(queries.rows, references.rows, top);
+        const [forth, back] = await graph.topK(queries.features, references.features, source.width, k + 1);
+        found.merge(queries.rows, references.rows, forth);
+        if (number > first + 1) found.merge(references.rows, queries.rows, back);
       }
-      done += queries.rows.length;
-      onProgress?.(done, total);
+      first++;
+      compared += queries.rows.length;
+      // Of the pairs, as pictures: the first block is compared with all others, the last with none.
+      onProgress?.(Math.round(total * (1 - (1 - compared / total) ** 2)), total);
     }
   } finally {
     await graph.release();
@@ -135,19 +143,30 @@ interface Block {
   features: Float32Array;
 }
 
+/** Blocks that are made once if there is memory for a copy, and each time otherwise. */
+async function repeatable(
+  { inMemory }: FeatureSource,
+  make: () => AsyncGenerator<Block>,
+): Promise<() => Iterable<Block> | AsyncIterable<Block>> {
+  if (!inMemory) return make;
+  const blocks: Block[] = [];
+  for await (const block of make()) blocks.push(block);
+  return () => blocks;
+}
+
 /** The masked rows, centred and of length 1, in large blocks. */
 async function* chunks(source: FeatureSource, mask: RowMask, mean: Float64Array): AsyncGenerator<Block> {
   const { width } = source;
-  let [rows, features, filled] = [new Int32Array(QUERIES), new Float32Array(QUERIES * width), 0];
+  let [rows, features, filled] = [new Int32Array(ROWS), new Float32Array(ROWS * width), 0];
   for await (const block of centredBlocks(source, mask, mean)) {
     for (let from = 0; from < block.rows.length;) {
-      const to = Math.min(block.rows.length, from + QUERIES - filled);
+      const to = Math.min(block.rows.length, from + ROWS - filled);
       rows.set(block.rows.subarray(from, to), filled);
       features.set(block.features.subarray(from * width, to * width), filled * width);
       [filled, from] = [filled + to - from, to];
-      if (filled < QUERIES) continue;
+      if (filled < ROWS) continue;
       yield { rows, features };
-      [rows, features, filled] = [new Int32Array(QUERIES), new Float32Array(QUERIES * width), 0];
+      [rows, features, filled] = [new Int32Array(ROWS), new Float32Array(ROWS * width), 0];
     }
   }
   if (filled > 0) yield { rows: rows.subarray(0, filled), features: features.subarray(0, filled * width) };
@@ -188,16 +207,16 @@ async function meanOf(source: FeatureSource, mask: RowMask): Promise<Float64Arra
   return sum.map((value) => value / Math.max(1, count));
 }
 
-/** For each query, the most similar references first. */
+/** For each row, the most similar of the others first. */
 interface TopK {
   k: number;
-  /** Scalar products; [queries × k], row-major. */
+  /** Scalar products; [rows × k], row-major. */
   similarities: Float32Array;
-  /** Indices of the references; [queries × k], row-major. */
+  /** Indices of the others; [rows × k], row-major. */
   indices: BigInt64Array;
 }
 
-/** The most similar rows by scalar product, as a small ONNX graph: Q Rᵀ, then the k largest of each row. */
+/** The most similar rows by scalar product, as a small ONNX graph: Q Rᵀ, then the k largest of each row, and of each column. */
 class NeighbourGraph {
   private constructor(private readonly session: InferenceSession) {}
 
@@ -211,13 +230,21 @@ class NeighbourGraph {
               tensorInfo('Q', ['queries', 'width']),
               tensorInfo('R', ['references', 'width']),
               tensorInfo('k', [1], 'int64'),
+              tensorInfo('kBack', [1], 'int64'),
             ],
             initializers: [],
             nodes: [
               node('Gemm', ['Q', 'R'], ['products'], { transB: 1 }),
               node('TopK', ['products', 'k'], ['similarities', 'indices']),
+              node('Transpose', ['products'], ['productsBack'], { perm: [1, 0] }),
+              node('TopK', ['productsBack', 'kBack'], ['similaritiesBack', 'indicesBack']),
             ],
-            outputs: [tensorInfo('similarities', ['queries', 'k']), tensorInfo('indices', ['queries', 'k'], 'int64')],
+            outputs: [
+              tensorInfo('similarities', ['queries', 'k']),
+              tensorInfo('indices', ['queries', 'k'], 'int64'),
+              tensorInfo('similaritiesBack', ['references', 'kBack']),
+              tensorInfo('indicesBack', ['references', 'kBack'], 'int64'),
+            ],
           }),
         ),
       ),
@@ -227,21 +254,32 @@ class NeighbourGraph {
   /**
    * @param queries [queries × width], row-major
    * @param references [references × width], row-major
-   * @param k 1 or more; all references if there are fewer
+   * @param k 1 or more; all if there are fewer
+   * @returns the references of each query, and the queries of each reference
    */
-  async topK(queries: Float32Array, references: Float32Array, width: number, k: number): Promise<TopK> {
-    const count = references.length / width;
-    const most = Math.min(k, count);
-    const { similarities, indices } = await this.session.run({
-      Q: new Tensor('float32', queries, [queries.length / width, width]),
-      R: new Tensor('float32', references, [count, width]),
-      k: new Tensor('int64', BigInt64Array.of(BigInt(most)), [1]),
+  async topK(
+    queries: Float32Array,
+    references: Float32Array,
+    width: number,
+    k: number,
+  ): Promise<[forth: TopK, back: TopK]> {
+    const [rows, columns] = [queries.length / width, references.length / width];
+    const [most, mostBack] = [Math.min(k, columns), Math.min(k, rows)];
+    const whole = (value: number) => new Tensor('int64', BigInt64Array.of(BigInt(value)), [1]);
+    const found = await this.session.run({
+      Q: new Tensor('float32', queries, [rows, width]),
+      R: new Tensor('float32', references, [columns, width]),
+      k: whole(most),
+      kBack: whole(mostBack),
     });
-    const [values, places] = [similarities?.data, indices?.data];
-    if (!(values instanceof Float32Array && places instanceof BigInt64Array)) {
-      throw new TypeError('The neighbour graph lacks an output.');
-    }
-    return { k: most, similarities: values, indices: places };
+    const topOf = (name: '' | 'Back', count: number): TopK => {
+      const [values, places] = [found[`similarities${name}`]?.data, found[`indices${name}`]?.data];
+      if (!(values instanceof Float32Array && places instanceof BigInt64Array)) {
+        throw new TypeError('The neighbour graph lacks an output.');
+      }
+      return { k: count, similarities: values, indices: places };
+    };
+    return [topOf('', most), topOf('Back', mostBack)];
   }
 
   /** Frees the session. Nothing can be computed any more. */
