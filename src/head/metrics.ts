@@ -140,6 +140,8 @@ export interface MultilabelResult {
   microF1: number | null;
   /** The fraction of examples with every label right. */
   subsetAccuracy: number | null;
+  /** The fraction of decisions that are wrong, of all labels of all examples. */
+  hammingLoss: number | null;
   /** The mean over examples of the sum over labels of −log p(what is true of the label), in nats, with p clipped to [2⁻⁵², 1]. */
   logLoss: number | null;
   /** Whether probabilities mean what they say, over all labels of all examples. */
@@ -219,6 +221,10 @@ export class MultilabelEvaluation {
       macroF1: mean(perLabel.flatMap(({ f1 }) => f1 ?? [])),
       microF1: ratio(2 * total('truePositives'), total('predicted') + total('support')),
       subsetAccuracy: ratio(this.allRight, count),
+      hammingLoss: ratio(
+        total('predicted') + total('support') - 2 * total('truePositives'),
+        count * this.labels.length,
+      ),
       logLoss: ratio(this.lossSum, count),
       calibration: this.reliability.result(),
       perLabel,

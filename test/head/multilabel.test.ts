@@ -63,7 +63,7 @@ test('weights are scikit-learn’s sample_weight', async () => {
   expectClose(head.weights.getColumn(0), [8.4430388, -4.9139722, -4.2889151]);
 });
 
-// Expected: scikit-learn's average_precision_score, precision_score, recall_score, f1_score and accuracy_score; the log loss from its coefficients.
+// Expected: scikit-learn's average_precision_score, precision_score, recall_score, f1_score, accuracy_score and hamming_loss; the log loss from its coefficients.
 test('the figures are scikit-learn’s', async () => {
   const head = await trainHead(DATA);
   const evaluation = new MultilabelEvaluation(head.labels);
@@ -80,6 +80,7 @@ test('the figures are scikit-learn’s', async () => {
   expect(result.macroF1).toBeCloseTo(0.41125869702719803, 10);
   expect(result.microF1).toBeCloseTo(0.4897959183673469, 10);
   expect(result.subsetAccuracy).toBeCloseTo(0.4, 10);
+  expect(result.hammingLoss).toBeCloseTo(0.2777777777777778, 10);
   expect(result.logLoss).toBeCloseTo(1.593394647408489, 5);
   expect(result.perLabel.map(({ averagePrecision }) => averagePrecision)).toEqual(
     [0.7665112209775203, 0.6551699409615556, 0.4825804055039421].map((value) => expect.closeTo(value, 10) as number),

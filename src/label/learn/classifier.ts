@@ -1,5 +1,5 @@
 import { evaluateHead } from '../../head/evaluate.js';
-import { countLabels, type Examples, rowWeights } from '../../head/examples.js';
+import { countLabels, type Examples, featuresInMemory, rowWeights } from '../../head/examples.js';
 import type { Head } from '../../head/head.js';
 import { type EvaluationResult, type MultilabelResult, wilsonInterval } from '../../head/metrics.js';
 import { HeadGraph } from '../../head/objective.js';
@@ -7,7 +7,6 @@ import { joinGroups } from '../../head/split.js';
 import { LEAST_PICTURES, multilabelTask, type RowMask, softmaxTask, type Targets, type Task } from '../../head/task.js';
 import { tuneHead } from '../../head/train.js';
 import { type HeadTransform, learnWhitening } from '../../head/whiten.js';
-import { sum } from '../../util/math.js';
 import type { ClassifierEvaluation, ClassifierState } from '../protocol.js';
 import type { Material } from './material.js';
 import { verdictOf } from './verdict.js';
@@ -81,7 +80,7 @@ export class LabelClassifier {
     const { material, task } = this;
     const { seq } = material;
     const history = this.state.history;
-    const { targets, train, validation, tooFew } = this.examples();
+    const { pictures, targets, train, validation, tooFew } = this.examples();
     const isEnough = targets.names.length >= (task.hasClasses ? 2 : 1);
     if (!isEnough) {
       this.suggestions = undefined;
@@ -102,8 +101,10 @@ export class LabelClassifier {
     }
     const graph = await this.arithmetic();
     const transform = await this.transform(graph);
-    const weights = rowWeights({ task, ...targets, mask: train, sampleWeights: this.weights() });
-    const examples: Examples = { task, source: material.source(), ...targets, weights };
+    const sampleWeights = Float64Array.from(pictures, (picture) => material.value(picture).weight ?? 1);
+    const weights = rowWeights({ task, ...targets, mask: train, sampleWeights });
+    const source = featuresInMemory(material.rows(pictures), material.width);
+    const examples: Examples = { task, source, ...targets, weights };
     const counts = countLabels(examples, train);
     const trainedOn = targets.targets.reduce((n, target, row) => (target >= 0 && train(row) ? n + 1 : n), 0);
     const isKnown = this.last?.names.join('\n') === targets.names.join('\n');
@@ -111,7 +112,7 @@ export class LabelClassifier {
     const tuned = await tuneHead(task, graph, examples, {
       ...this.identity,
       mask: train,
-      groups: this.groups(),
+      groups: this.groups(pictures),
       l2: choose ? undefined : this.l2,
       transform,
       start: this.start(targets.names),
@@ -149,6 +150,8 @@ export class LabelClassifier {
 
   /** The labels as targets, and the classes that have too few pictures to be learnt. */
   private examples(): {
+    /** Those that are learnt from or evaluated on, to which the rows belong: few of all, as a rule. */
+    pictures: Int32Array;
     targets: Targets;
     train: RowMask;
     /** Undefined if no picture of the validation split can be evaluated on. */
@@ -156,17 +159,16 @@ export class LabelClassifier {
     tooFew: string[];
   } {
     const { material } = this;
-    const isTrained = (row: number) => {
-      const { labelled, split } = material.value(row);
-      return labelled && material.isUsable(row) && split !== 'val' && split !== 'test';
-    };
+    const pictures = material.labelled().filter((picture) => material.value(picture).split !== 'test');
+    const isValidated = Uint8Array.from(pictures, (picture) => (material.value(picture).split === 'val' ? 1 : 0));
     const having = material.classes.map(() => new Set<string>());
     const all = new Set<string>();
-    for (const row of material.where(isTrained)) {
-      const digest = material.digests[row]!;
+    pictures.forEach((picture, row) => {
+      if (isValidated[row] === 1) return;
+      const digest = material.digests[picture]!;
       all.add(digest);
-      for (const n of material.value(row).labels) having[n]!.add(digest);
-    }
+      for (const n of material.value(picture).labels) having[n]!.add(digest);
+    });
     const isLearnable = (n: number) => {
       const { size } = having[n]!;
       return size >= LEAST_PICTURES && (!material.multilabel || all.size - size >= LEAST_PICTURES);
@@ -174,14 +176,13 @@ export class LabelClassifier {
     const classes = [...material.classes.keys()].filter((n) => !material.classes[n]!.removed);
     const nameOf = (n: number) => material.classes[n]!.name;
     const learnable = classes.filter(isLearnable).sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
-    const targets = targetsOf(material, learnable);
-    const isValidated = (row: number) =>
-      targets.targets[row]! >= 0 && material.value(row).split === 'val' && material.isUsable(row);
-    const anyValidated = material.where(isValidated).length > 0;
+    const targets = targetsOf(material, learnable, pictures);
+    const validation: RowMask = (row) => targets.targets[row]! >= 0 && isValidated[row] === 1;
     return {
+      pictures,
       targets,
-      train: (row) => targets.targets[row]! >= 0 && isTrained(row),
-      validation: anyValidated ? isValidated : undefined,
+      train: (row) => targets.targets[row]! >= 0 && isValidated[row] === 0,
+      validation: pictures.some((_, row) => validation(row)) ? validation : undefined,
       tooFew: classes.filter((n) => !isLearnable(n)).map(nameOf),
     };
   }
@@ -200,15 +201,11 @@ export class LabelClassifier {
     return this.whitening.transform;
   }
 
-  private weights(): Float64Array {
-    return Float64Array.from({ length: this.material.size }, (_, row) => this.material.value(row).weight ?? 1);
-  }
-
-  private groups(): readonly string[] {
+  private groups(pictures: Int32Array): readonly string[] {
     const { material } = this;
     return joinGroups(
-      material.digests,
-      material.digests.map((_, row) => material.value(row).group ?? undefined),
+      Array.from(pictures, (picture) => material.digests[picture]!),
+      Array.from(pictures, (picture) => material.value(picture).group ?? undefined),
     );
   }
 
@@ -277,26 +274,27 @@ export class LabelClassifier {
   }
 }
 
-/** @param classes indices of those to learn, in code unit order of their names */
-function targetsOf(material: Material, classes: readonly number[]): Targets {
+/**
+ * @param classes indices of those to learn, in code unit order of their names
+ * @param pictures labelled ones, a row each
+ */
+function targetsOf(material: Material, classes: readonly number[], pictures: Int32Array): Targets {
   const numberOf = new Map(classes.map((n, i) => [n, i]));
   const names = classes.map((n) => material.classes[n]!.name);
   if (!material.multilabel) {
     return {
       names,
       labelSets: names.map((_, i) => [i]),
-      targets: Int32Array.from(
-        { length: material.size },
-        (_, row) => numberOf.get(material.value(row).labels[0] ?? -1) ?? -1,
-      ),
+      targets: pictures.map((picture) => numberOf.get(material.value(picture).labels[0] ?? -1) ?? -1),
     };
   }
   const labelSets: number[][] = [];
   const known = new Map<string, number>();
-  const targets = Int32Array.from({ length: material.size }, (_, row) => {
-    const { labels, labelled } = material.value(row);
-    if (!labelled) return -1;
-    const set = labels.flatMap((n) => numberOf.get(n) ?? []).sort((a, b) => a - b);
+  const targets = pictures.map((picture) => {
+    const set = material
+      .value(picture)
+      .labels.flatMap((n) => numberOf.get(n) ?? [])
+      .sort((a, b) => a - b);
     const target = known.get(set.join()) ?? labelSets.push(set) - 1;
     known.set(set.join(), target);
     return target;
@@ -315,7 +313,7 @@ function evaluationOf(
   const { count } = result;
   if (count === 0) return undefined;
   const figures = 'perLabel' in result ? result.perLabel : result.perClass;
-  const accuracy = 'perLabel' in result ? meanAccuracy(result) : result.accuracy!;
+  const accuracy = 'perLabel' in result ? 1 - result.hammingLoss! : result.accuracy!;
   const [low, high] = wilsonInterval(accuracy * count, count)!;
   const perClass = figures.map(({ label, precision, recall, support }) => ({
     name: label,
@@ -324,14 +322,4 @@ function evaluationOf(
     support,
   }));
   return { on, accuracy, low, high, pictures: count, perClass };
-}
-
-/** The fraction of right decisions, the mean over the labels. From F1 = 2 TP / (predicted + positive), over all labels. */
-function meanAccuracy({ perLabel, count, microF1, subsetAccuracy }: MultilabelResult): number {
-  const positive = sum(perLabel.map(({ support }) => support));
-  const found = sum(perLabel.map(({ recall, support }) => (recall ?? 0) * support));
-  // Without a single hit, F1 does not tell how many labels were given wrongly.
-  if (found === 0 || microF1 === null) return subsetAccuracy ?? 0;
-  const predicted = (2 * found) / microF1 - positive;
-  return 1 - (positive + predicted - 2 * found) / (count * perLabel.length);
 }
