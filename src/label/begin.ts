@@ -125,11 +125,20 @@ async function takeLock(journal: string): Promise<FileLock> {
 /** Only pictures that are files or addresses of their own can be in a manifest. @throws {LastlayerError} if they are others */
 async function checkKind(dataset: string): Promise<void> {
   const { layout } = await openDataset(dataset);
-  if (!['WebDataset shards', 'Parquet files', 'Lance table'].includes(layout)) return;
+  const how = UNPACKING[layout];
+  if (how === undefined) return;
   throw new LastlayerError(
-    `${dataset} (${layout}) cannot be labelled, since a manifest cannot name its pictures. Unpack them into a folder first.`,
+    `${dataset} (${layout}) cannot be labelled, since a manifest cannot name pictures that are not files. ${how}, then label that ` +
+      'folder.',
   );
 }
+
+/** How pictures come out of data sets in which they are no files of their own. */
+const UNPACKING: Readonly<Record<string, string | undefined>> = {
+  'WebDataset shards': 'Unpack the shards into a folder (tar -xf SHARD.tar -C FOLDER)',
+  'Parquet files': 'Write the pictures to files of a folder, those of each label in a folder of its name',
+  'Lance table': 'Write the pictures to files of a folder, those of each label in a folder of its name',
+};
 
 async function embed(
   dataset: string,

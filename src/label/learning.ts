@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Mutex } from 'async-mutex';
 import { LEAST_PICTURES } from '../head/task.js';
 import { HttpError } from '../server/errors.js';
 import { messageOf } from '../util/errors.js';
@@ -13,6 +15,9 @@ const AFTER = 120;
 
 /** A fit that a change makes out of date is given up, unless nothing was learnt for so long, in ms. */
 const AT_LATEST = 2000;
+
+/** Pictures of a message to the thread. */
+const PICTURES_AT_A_TIME = 2048;
 
 interface LearningOptions {
   pictures: LabelPictures;
@@ -33,6 +38,7 @@ export class Learning {
   private current: ClassifierState;
   private started: LearnerThread | undefined;
   private readonly stopping = new AbortController();
+  private readonly sending = new Mutex();
   private sent = { pictures: 0, values: 0, seq: -1 };
   private due: NodeJS.Timeout | undefined;
   private fit: { controller: AbortController; done: Promise<void> } | undefined;
@@ -84,21 +90,21 @@ export class Learning {
   }
 
   async queue(request: QueueRequest): Promise<Queue> {
-    this.send();
+    await this.send();
     const { signal } = this.stopping;
     if (['doubtful', 'duplicates', 'odd'].includes(request.name)) await this.thread.call('compare', undefined, signal);
     return this.thread.call('queue', request, signal);
   }
 
   async findings(): Promise<FindingsAnswer> {
-    this.send();
+    await this.send();
     const { signal } = this.stopping;
     await this.thread.call('compare', undefined, signal);
     return this.thread.call('findings', undefined, signal);
   }
 
   async acceptPreview(options: { above: number; label?: string | undefined }): Promise<AcceptPreview> {
-    this.send();
+    await this.send();
     return this.thread.call('acceptPreview', options);
   }
 
@@ -106,7 +112,7 @@ export class Learning {
   async similar(picture: number, count: number): Promise<SimilarAnswer> {
     const problem = this.options.pictures.problems[picture];
     if (problem) throw new HttpError(422, 'unreadable_picture', problem);
-    this.send();
+    await this.send();
     return this.thread.call('similar', { picture, count }, this.stopping.signal);
   }
 
@@ -152,7 +158,7 @@ export class Learning {
     const isFirst = this.current.status === 'waiting';
     this.tell({ ...this.current, status: isFirst ? 'waiting' : 'learning' });
     try {
-      this.send();
+      await this.send();
       const classifier = await this.thread.call('learn', undefined, signal);
       this.lastLearnt = Date.now();
       this.tell(classifier);
@@ -168,29 +174,37 @@ export class Learning {
     this.options.onClassifier(classifier);
   }
 
-  /** Sends the learner what it does not have. */
-  private send(): void {
-    const { pictures, state, seq } = this.options;
-    const { thread } = this;
-    const { sent } = this;
-    if (pictures.size > sent.pictures) {
-      thread.addPictures({
-        embeddings: pictures.embeddings,
-        width: pictures.width,
-        paths: pictures.paths.slice(sent.pictures),
-        digests: pictures.digests.slice(sent.pictures),
-        widths: pictures.widths.slice(sent.pictures),
-        heights: pictures.heights.slice(sent.pictures),
-        problems: pictures.problems.slice(sent.pictures),
-        fingerprints: pictures.fingerprints.slice(FINGERPRINT * sent.pictures),
+  /** Sends the learner what it does not have: pictures in parts, so that requests are answered in between. */
+  private send(): Promise<void> {
+    return this.sending.runExclusive(async () => {
+      const { pictures, state, seq } = this.options;
+      let { thread } = this;
+      while (this.sent.pictures < pictures.size) {
+        const from = this.sent.pictures;
+        const to = Math.min(from + PICTURES_AT_A_TIME, pictures.size);
+        thread.addPictures({
+          embeddings: pictures.embeddings,
+          width: pictures.width,
+          paths: pictures.paths.slice(from, to),
+          digests: pictures.digests.slice(from, to),
+          widths: pictures.widths.slice(from, to),
+          heights: pictures.heights.slice(from, to),
+          problems: pictures.problems.slice(from, to),
+          fingerprints: pictures.fingerprints.slice(FINGERPRINT * from, FINGERPRINT * to),
+        });
+        this.sent = { ...this.sent, pictures: to, seq: -1 };
+        await nextTurn();
+        // Another one, if it has died: it gets everything anew.
+        ({ thread } = this);
+      }
+      const { sent } = this;
+      if (seq() === sent.seq) return;
+      const values = state.valuesFrom(sent.values);
+      thread.setState({
+        ...{ seq: seq(), valueOf: state.valueOf.slice(), values, multilabel: state.multilabel },
+        classes: state.classes.map((each) => ({ ...each })),
       });
-    }
-    if (seq() === sent.seq && pictures.size === sent.pictures) return;
-    const values = state.valuesFrom(sent.values);
-    thread.setState({
-      ...{ seq: seq(), valueOf: state.valueOf.slice(), values, multilabel: state.multilabel },
-      classes: state.classes.map((each) => ({ ...each })),
+      this.sent = { ...sent, values: sent.values + values.length, seq: seq() };
     });
-    this.sent = { pictures: pictures.size, values: sent.values + values.length, seq: seq() };
   }
 }

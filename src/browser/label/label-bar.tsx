@@ -1,5 +1,6 @@
 /** Below the pictures: the classes to give to what is selected, for mouse and touch, and what was done last. */
 import { SPLITS } from '../../data/dataset.js';
+import type { PictureId } from '../../label/protocol.js';
 import { count, quantity } from '../../util/format.js';
 import {
   canKeep,
@@ -68,22 +69,8 @@ export function LabelBar() {
           <kbd>x</kbd>{' '}
           {about.length > 0 && about.every((id) => state.pictures().isLeftOut(id)) ? 'Take back in' : 'Leave out'}
         </button>
-      </div>
-      <div class="chips splits" role="group" aria-label="Split">
-        {SPLITS.map((split) => (
-          <button
-            key={split}
-            type="button"
-            class="chip"
-            title={`Into the split ${split}, or out of it`}
-            aria-pressed={!isNone && about.every((id) => state.pictures().split(id) === split)}
-            disabled={isNone}
-            onClick={() => toSplit(split)}
-          >
-            <kbd>{SPLIT_KEYS[split]}</kbd> {split}
-          </button>
-        ))}
-        <button type="button" class="chip" disabled={state.cursor.value === undefined} onClick={openSimilar}>
+        <Splits about={about} />
+        <button type="button" class="chip" disabled={isNone} onClick={openSimilar}>
           <kbd>m</kbd> More like this
         </button>
       </div>
@@ -107,6 +94,26 @@ export function LabelBar() {
         </button>
       </div>
     </div>
+  );
+}
+
+function Splits({ about }: { about: readonly PictureId[] }) {
+  return (
+    <span class="splits" role="group" aria-label="Split">
+      {SPLITS.map((split) => (
+        <button
+          key={split}
+          type="button"
+          class="chip"
+          title={`Into the split ${split}, or out of it`}
+          aria-pressed={about.length > 0 && about.every((id) => state.pictures().split(id) === split)}
+          disabled={about.length === 0}
+          onClick={() => toSplit(split)}
+        >
+          <kbd>{SPLIT_KEYS[split]}</kbd> {split}
+        </button>
+      ))}
+    </span>
   );
 }
 
