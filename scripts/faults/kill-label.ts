@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { cp, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -142,8 +143,6 @@ class Gone extends Error {}
 
 /** A server in a process of its own. */
 class Server {
-  private actions = 0;
-
   private constructor(
     private readonly process: ReturnType<typeof start>,
     private readonly url: string,
@@ -173,7 +172,7 @@ class Server {
     const refused = await fetch(`${this.url}/api/actions`, {
       method: 'POST',
       headers: { 'X-Token': this.token, 'Content-Type': 'application/json' },
-      body: JSON.stringify({ id: `${this.token} ${++this.actions}`, action }),
+      body: JSON.stringify({ id: randomUUID(), action }),
     })
       .then(async (response) => [response.ok, await response.text()] as const)
       .then(([isDone, text]) => (isDone ? undefined : text))

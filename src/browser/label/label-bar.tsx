@@ -70,8 +70,8 @@ export function LabelBar() {
           {about.length > 0 && about.every((id) => state.pictures().isLeftOut(id)) ? 'Take back in' : 'Leave out'}
         </button>
         <Splits about={about} />
-        <button type="button" class="chip" disabled={isNone} onClick={openSimilar}>
-          <kbd>m</kbd> More like this
+        <button type="button" class="chip" title="More like this one" disabled={isNone} onClick={openSimilar}>
+          <kbd>m</kbd> Like this
         </button>
       </div>
       <div class="chips classes">

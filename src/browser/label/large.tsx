@@ -140,12 +140,11 @@ export function Large() {
 /** Why the picture is in the view, and what else may be wrong with it. */
 function Reasons({ id }: { id: PictureId }) {
   const reason = state.shown.value.reasons.get(id);
-  const others = state
-    .pictures()
-    .findings(id)
-    .filter(({ detail }) => !reason?.includes(detail));
-  const all = [...(reason === undefined ? [] : [reason]), ...others.map((finding) => state.findingWords(finding))];
-  const text = all.join('; ');
+  const findings = state.pictures().findings(id);
+  // In a view of findings, the reason is one of them, without its kind.
+  const isFinding = findings.some(({ detail }) => reason?.includes(detail));
+  const own = reason === undefined || isFinding ? [] : [reason];
+  const text = [...own, ...findings.map((finding) => state.findingWords(finding))].join('; ');
   return (
     <p class="why" title={text}>
       {text}
