@@ -2,8 +2,8 @@
 import { signal } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { PictureId } from '../../label/protocol.js';
-import { ClassName, certainty } from './words.js';
-import { NONE } from './pictures.js';
+import { ClassName } from './words.js';
+import { certainty, NONE } from './pictures.js';
 import { thumbnailUrl } from './server.js';
 import * as state from './state.js';
 

@@ -3,8 +3,8 @@ import { signal } from '@preact/signals';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { PictureId } from '../../label/protocol.js';
 import { count } from '../../util/format.js';
-import { ClassName, Dot, certainty } from './words.js';
-import { NONE } from './pictures.js';
+import { ClassName, Dot } from './words.js';
+import { certainty, NONE } from './pictures.js';
 import { pictureUrl, thumbnailUrl } from './server.js';
 import * as state from './state.js';
 
@@ -143,7 +143,8 @@ function Reasons({ id }: { id: PictureId }) {
   const findings = state.pictures().findings(id);
   // In a view of findings, the reason is one of them, without its kind.
   const isFinding = findings.some(({ detail }) => reason?.includes(detail));
-  const own = reason === undefined || isFinding ? [] : [reason];
+  // The two suggestions are beside it.
+  const own = reason === undefined || isFinding || state.view.value.place === 'next' ? [] : [reason];
   const text = [...own, ...findings.map((finding) => state.findingWords(finding))].join('; ');
   return (
     <p class="why" title={text}>

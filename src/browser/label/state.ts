@@ -15,7 +15,7 @@ import type {
   Session,
   SimilarAnswer,
 } from '../../label/protocol.js';
-import { NONE, Pictures, type PictureFinding } from './pictures.js';
+import { certainty, NONE, type PictureFinding, Pictures } from './pictures.js';
 import { findingsShown, lasting, select, settle, SIZES, START, wants, type Situation, type View } from './view.js';
 
 type QueueGroup = Queue['groups'][number];
@@ -538,6 +538,12 @@ export function findingWords({ issue, detail }: PictureFinding, kind?: string): 
   return issue === kind ? detail : `${issue}: ${detail}`;
 }
 
+/** The second most likely class, in words. The head may be another one than when the queue came, so it is that of now. */
+function alternative(id: PictureId): string | undefined {
+  const second = classNames.value[pictures().second(id)];
+  return second === undefined ? undefined : `or ${second} ${certainty(pictures().secondProbability(id))}`;
+}
+
 /** What is left of a queue. */
 function listOf({ name, groups, empty }: Queue): Shown {
   const reasons = new Map<PictureId, string>();
@@ -551,7 +557,8 @@ function listOf({ name, groups, empty }: Queue): Shown {
     if (open.length === 0 || (name === 'duplicates' && open.length === 1)) continue;
     ids.push(...open);
     for (const [i, id] of all.entries()) {
-      if (why[i]) reasons.set(id, why[i]);
+      const reason = (name === 'next' ? alternative(id) : undefined) ?? why[i];
+      if (reason) reasons.set(id, reason);
       if (suggestion !== undefined) suggestions.set(id, suggestion);
     }
     found.push({ title, suggestion, key: all[0]!, start, end: ids.length });

@@ -1,4 +1,4 @@
-/** What several views say: the name of a class, and how certain a suggestion is. */
+/** What several views say: the name of a class, and the keys of splits. */
 import type { Split } from '../../data/dataset.js';
 import * as state from './state.js';
 
@@ -20,10 +20,4 @@ export function ClassName({ index }: { index: number }) {
 
 export function Dot({ index }: { index: number }) {
   return <i class="dot" style={{ '--hue': String(HUES[index % HUES.length]!) }} />;
-}
-
-/** 0.934 as `93 %`; never `100 %` of what is not certain. */
-export function certainty(probability: number): string {
-  const percent = Math.round(100 * probability);
-  return percent === 100 && probability < 1 ? '> 99\u00a0%' : `${percent}\u00a0%`;
 }

@@ -1,6 +1,5 @@
 import type { HeadGraph } from '../../head/objective.js';
-import { percent } from '../../util/format.js';
-import { NO_CLASS, type SuggestionColumns } from '../learn/classifier.js';
+import type { SuggestionColumns } from '../learn/classifier.js';
 import type { Material } from '../learn/material.js';
 import type { Queue } from '../protocol.js';
 import { clustersOf, nothingLeft } from './clusters.js';
@@ -127,19 +126,10 @@ export async function nextQueue(
 ): Promise<Omit<Queue, 'name' | 'version'>> {
   const pictures = await nextToLabel(material, graph, suggestions, count, signal);
   const left = material.unlabelled().length;
-  const reasons = suggestions ? Array.from(pictures, (picture) => reasonFor(picture, suggestions, material)) : [];
   const title = suggestions ? 'Uncertain, and unlike what is labelled' : 'Typical of what there is';
   return {
     left,
-    groups: left === 0 ? [] : [{ title, suggestion: undefined, pictures: [...pictures], reasons }],
+    groups: left === 0 ? [] : [{ title, suggestion: undefined, pictures: [...pictures], reasons: [] }],
     empty: left === 0 ? nothingLeft(material) : undefined,
   };
-}
-
-function reasonFor(picture: number, of: SuggestionColumns, { classes, multilabel }: Material): string {
-  if (picture >= of.best.length) return '';
-  const named = (n: number, p: number) => `${classes[n]?.name ?? '?'} ${percent(p, 0)}`;
-  const first = named(of.best[picture]!, of.probability[picture]!);
-  if (multilabel || of.second[picture] === NO_CLASS) return first;
-  return `${first}, ${named(of.second[picture]!, of.secondProbability[picture]!)}`;
 }
