@@ -3,6 +3,7 @@ import { Semaphore } from 'async-mutex';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { otherKind } from '../util/file-kind.js';
 import { decodingError, isolated } from './isolated.js';
+import { headerOfJpeg } from './jpeg-header.js';
 import { hasOtherDecoder, type Header, headerOf, type Recipe, render, TIMEOUT } from './render.js';
 import { enlargeAndCrop, resizedSize, type Transform } from './transform.js';
 import { cut, mirror, offsetOf, type Place, placeOf, type View } from './views.js';
@@ -201,7 +202,7 @@ async function readHeader(image: Uint8Array | RawPixels, svg: boolean, seconds: 
     if (svg || hasOtherDecoder(image)) return isolated.header(image, seconds);
     throw new LastlayerError('it is not a JPEG, PNG, WebP, GIF, TIFF, AVIF, HEIC or BMP, and SVG is not accepted here');
   }
-  const plain = image instanceof Uint8Array ? headerOfPlainJpeg(image) : undefined;
+  const plain = image instanceof Uint8Array ? headerOfJpeg(image) : undefined;
   return plain ?? decodeHere(() => headerOf(image), 1, seconds);
 }
 
@@ -243,37 +244,4 @@ const RASTER_FORMATS: readonly RegExp[] = [
 export function isDecodedHere(bytes: Uint8Array): boolean {
   const beginning = Buffer.from(bytes.subarray(0, 16)).toString('latin1');
   return !hasOtherDecoder(bytes) && RASTER_FORMATS.some((pattern) => pattern.test(beginning));
-}
-
-/** Markers of frame headers that hold a size: baseline, extended sequential and progressive. */
-const FRAMES = new Set([0xc0, 0xc1, 0xc2]);
-
-/** The marker of the segment that holds Exif or XMP. */
-const APP1 = 0xe1;
-
-/**
- * Reads the frame header of a JPEG (ITU-T T.81, B.1.1 and B.2.2), which costs a hundredth of opening it with sharp.
- * @returns undefined if sharp has to read it: another format, damaged bytes, or Exif or XMP, which may rotate the picture
- */
-export function headerOfPlainJpeg(bytes: Uint8Array): Header | undefined {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.byteLength < 2 || view.getUint16(0) !== 0xffd8) return undefined;
-  for (let at = 2; at + 10 <= view.byteLength && view.getUint8(at) === 0xff;) {
-    const marker = view.getUint8(at + 1);
-    if (FRAMES.has(marker)) {
-      const height = view.getUint16(at + 5);
-      const width = view.getUint16(at + 7);
-      if (width === 0 || height === 0) return undefined;
-      const components = view.getUint8(at + 9);
-      return { width, height, hasAlpha: false, isCmyk: components === 4, bytes: width * height * components };
-    }
-    if (!mayPrecede(marker)) return undefined;
-    at += 2 + view.getUint16(at + 2);
-  }
-  return undefined;
-}
-
-/** Segments that may come before the frame header: tables, restart interval, application data, comment. */
-function mayPrecede(marker: number): boolean {
-  return marker === 0xc4 || (marker >= 0xdb && marker <= 0xef && marker !== APP1) || marker === 0xfe;
 }
