@@ -5,10 +5,13 @@
  */
 import { parentPort } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
+import { fingerprintOf } from '../image/fingerprint.js';
+import { pixelsOf } from '../image/square.js';
 
 /**
  * @typedef {import('./pool.js').BackboneProgram} BackboneProgram
  * @typedef {import('./pool.js').Answer} Answer
+ * @typedef {import('../image/square.js').Square} Square
  */
 
 // A message, as workerData would keep the model in memory beside the session.
@@ -20,8 +23,9 @@ parentPort?.once('message', (/** @type {BackboneProgram} */ { graph, options, cr
       : ort.InferenceSession.create(graph, options);
   // A failure is handled where the session is awaited.
   session.catch(() => undefined);
-  parentPort?.on('message', async (/** @type {Uint8Array | null} */ pixels) => {
-    if (pixels) parentPort?.postMessage(await embed(pixels, session, crop, map));
+  parentPort?.on('message', async (/** @type {Uint8Array | Square[] | null} */ batch) => {
+    if (batch instanceof Uint8Array) parentPort?.postMessage(await embed(batch, session, crop, map));
+    else if (batch) parentPort?.postMessage(await describe(batch, session, crop));
     else await close(session);
   });
 });
@@ -51,6 +55,23 @@ async function embed(pixels, session, crop, withMap) {
   } catch (error) {
     return { failed, reason: error instanceof Error ? error.message : String(error) };
   }
+}
+
+/**
+ * @param {Square[]} squares
+ * @param {Promise<ort.InferenceSession>} session
+ * @param {number} crop
+ * @returns {Promise<Answer>} also with the fingerprints
+ */
+async function describe(squares, session, crop) {
+  const pixels = new Uint8Array(squares.length * 3 * crop * crop);
+  const fingerprints = squares.map((square, i) => {
+    const own = pixelsOf(square, crop);
+    pixels.set(own, i * 3 * crop * crop);
+    return fingerprintOf(own);
+  });
+  const answer = await embed(pixels, session, crop, false);
+  return answer.failed === undefined ? { ...answer, fingerprints } : answer;
 }
 
 /** @param {Promise<ort.InferenceSession>} session */

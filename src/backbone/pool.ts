@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { Semaphore } from 'async-mutex';
 import type { InferenceSession } from 'onnxruntime-node';
+import type { Fingerprint } from '../image/fingerprint.js';
+import type { Square } from '../image/square.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { type Backbone, type Features, picturesIn } from './backbone.js';
 import { loadError, runError, sessionOptions } from './session.js';
@@ -22,10 +24,18 @@ export interface BackboneProgram {
   map: boolean;
 }
 
-/** A thread's answer to a batch: the embeddings [N, width] and the feature map, or what failed and why. */
+/** A thread's answer to a batch: the embeddings [N, width] with the feature map or the fingerprints, or what failed and why. */
 export type Answer =
-  | { failed?: undefined; embedding: Float32Array; map?: { data: Float32Array; dims: readonly number[] } | undefined }
+  | {
+      failed?: undefined;
+      embedding: Float32Array;
+      map?: { data: Float32Array; dims: readonly number[] } | undefined;
+      fingerprints?: Fingerprint[] | undefined;
+    }
   | { failed: 'load' | 'run'; reason: string };
+
+/** RGB bytes [N, crop, crop, 3], or N pictures. */
+type Batch = Uint8Array<ArrayBuffer> | readonly Square[];
 
 /**
  * The backbone in threads of its own, for many pictures. `Backbone.run` blocks the event loop while it computes, and so the
@@ -86,13 +96,29 @@ export class BackbonePool {
   /** As {@link run}, with the feature map if the pool is for it. @throws {LastlayerError} also if there is no such map */
   async compute(pixels: Uint8Array<ArrayBuffer>, priority = 0): Promise<Features> {
     const count = picturesIn(pixels, this.backbone.transform.crop);
-    const running = this.free.runExclusive(() => this.answer(pixels), 1, priority);
+    const { embedding, map } = await this.process(pixels, count, priority);
+    return { embedding, ...(this.map && { map: this.backbone.mapOf(map, embedding) }) };
+  }
+
+  /**
+   * Enlarges pictures that are small, takes their fingerprints and runs the backbone on them, all in one thread, as soon as one is
+   * free.
+   * @returns the embeddings [N, width], row after row
+   * @throws {LastlayerError} as {@link run} does
+   */
+  async embed(
+    squares: readonly Square[],
+    priority = 0,
+  ): Promise<{ embedding: Float32Array; fingerprints: Fingerprint[] }> {
+    const { embedding, fingerprints = [] } = await this.process(squares, squares.length, priority);
+    return { embedding, fingerprints };
+  }
+
+  private async process(batch: Batch, count: number, priority: number) {
+    const running = this.free.runExclusive(() => this.answer(batch), 1, priority);
     this.running.add(running);
     const answer = await running.finally(() => this.running.delete(running));
-    if (answer.failed === undefined) {
-      const { embedding, map } = answer;
-      return { embedding, ...(this.map && { map: this.backbone.mapOf(map, embedding) }) };
-    }
+    if (answer.failed === undefined) return answer;
     const { source, options } = this.backbone;
     if (answer.failed === 'load') throw loadError(source, options.device, answer.reason);
     throw runError(source, `a batch of ${count}`, answer.reason);
@@ -112,10 +138,10 @@ export class BackbonePool {
     this.folder.remove();
   }
 
-  private async answer(pixels: Uint8Array<ArrayBuffer>): Promise<Answer> {
+  private async answer(batch: Batch): Promise<Answer> {
     this.idle = this.idle.filter((thread) => !thread.hasDied);
     const thread = this.idle.pop() ?? (await this.start());
-    const answer = await thread.run(pixels);
+    const answer = await thread.run(batch);
     this.idle.push(thread);
     return answer;
   }
@@ -192,8 +218,11 @@ class TemporaryFolder {
   }
 }
 
-/** The part of a pool that runs batches. */
+/** The part of a pool that runs batches of pixels. */
 export type BackboneRunner = Pick<BackbonePool, 'size' | 'run'>;
+
+/** The part of a pool that embeds pictures. */
+export type PictureEmbedder = Pick<BackbonePool, 'size' | 'embed'>;
 
 /** One thread. It takes one batch at a time. */
 class BackboneThread {
@@ -218,11 +247,12 @@ class BackboneThread {
     return this.death !== undefined;
   }
 
-  async run(pixels: Uint8Array<ArrayBuffer>): Promise<Answer> {
+  async run(batch: Batch): Promise<Answer> {
     if (this.death) throw this.death;
     return new Promise((resolve, reject) => {
       this.waiting = { resolve, reject };
-      this.worker.postMessage(pixels, [pixels.buffer]);
+      // Buffers of a decoder cannot be transferred. The thread joins the copies.
+      this.worker.postMessage(batch, batch instanceof Uint8Array ? [batch.buffer] : []);
     });
   }
 

@@ -41,7 +41,7 @@ export async function readPictureFile(path: string): Promise<Buffer<ArrayBuffer>
     const { size } = await file.stat();
     refuseTooLarge(size);
     // One read at the known size; `readFile` would ask for the size again.
-    const bytes = Buffer.alloc(size);
+    const bytes = Buffer.allocUnsafeSlow(size);
     const { bytesRead } = await file.read(bytes, 0, size, 0);
     return bytesRead === size ? bytes : await file.readFile();
   } finally {
@@ -52,7 +52,7 @@ export async function readPictureFile(path: string): Promise<Buffer<ArrayBuffer>
 async function readPart({ file, offset, size }: Extract<PictureSource, { kind: 'part' }>): Promise<Buffer> {
   const handle = await open(file);
   try {
-    const bytes = Buffer.alloc(size);
+    const bytes = Buffer.allocUnsafeSlow(size);
     const { bytesRead } = await handle.read(bytes, 0, size, offset);
     if (bytesRead < size) throw new LastlayerError(`${file} ends ${size - bytesRead} bytes too early`);
     return bytes;

@@ -1,9 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { Backbone } from '../backbone/backbone.js';
-import { type BackboneRunner, BackbonePool } from '../backbone/pool.js';
+import { BackbonePool, type PictureEmbedder } from '../backbone/pool.js';
 import type { Dataset, DatasetEntry, Split } from '../data/dataset.js';
-import { joinPixels } from '../image/decode.js';
-import { fingerprintOf } from '../image/fingerprint.js';
 import type { View } from '../image/views.js';
 import { type EmbeddingRow, type KnownRow, rowOf, type RowStore, type RowSubject } from '../store/row.js';
 import { abortable } from '../util/async.js';
@@ -32,7 +30,7 @@ export function defaultBatchSize({ options: { device = 'cpu' } }: Pick<Backbone,
 export interface PipelineOptions {
   backbone: Backbone;
   /** Threads of the backbone to use. The caller closes them. @default threads of its own */
-  pool?: BackboneRunner | undefined;
+  pool?: PictureEmbedder | undefined;
   /** Pictures per batch, in each of the backbone's threads. @default 4 on the CPU, else 32 */
   batchSize?: number | undefined;
   /** Pictures that are read and decoded at the same time. @default 32, or two for each core if that is more */
@@ -130,7 +128,7 @@ export function isTrainingPicture({ split }: DatasetEntry): boolean {
 }
 
 interface EmbedderOptions extends ReaderOptions {
-  pool: BackboneRunner;
+  pool: PictureEmbedder;
   batchSize: number;
   /** Also put rows that the table has, of pictures that lack a view. */
   putsKnown: boolean;
@@ -240,18 +238,18 @@ class Embedder {
   /** @param before what to wait for before rows are put, so that they come in the order of the pictures */
   private async embed(batch: readonly Decoded[], before: Promise<void>): Promise<void> {
     const { backbone, pool } = this.options;
-    const images = batch.flatMap(({ waiting }) => waiting.map(({ image }) => image));
-    const embedding = await pool.run(joinPixels(images));
+    const squares = batch.flatMap(({ waiting }) => waiting.map(({ image }) => image.square));
+    const { embedding, fingerprints } = await pool.embed(squares);
     await before;
     let at = 0;
     for (const { picture, sha256, known, waiting } of batch) {
-      const embedded = waiting.map(({ view, image: { width, height, pixels } }) =>
+      const embedded = waiting.map(({ view, image: { width, height } }) =>
         this.rowOf(picture, {
           sha256,
           view,
           width,
           height,
-          fingerprint: view === 'center' ? fingerprintOf(pixels) : null,
+          fingerprint: view === 'center' ? fingerprints[at]! : null,
           embedding: embedding.slice(at * backbone.width, ++at * backbone.width),
         }),
       );

@@ -3,11 +3,11 @@ import pLimit from 'p-limit';
 import type { Backbone } from '../backbone/backbone.js';
 import type { DatasetEntry } from '../data/dataset.js';
 import { readPicture } from '../data/read.js';
-import { type DecodedImage, decodeViews } from '../image/decode.js';
+import { type DecodedSquare, decodeSquares } from '../image/decode.js';
 import type { View } from '../image/views.js';
 import { type EmbeddingRow, rowOf, type RowStore } from '../store/row.js';
 import { messageOf } from '../util/errors.js';
-import { sha256Of } from '../util/hash.js';
+import { sha256OfFile } from '../util/hash.js';
 import type { Picture } from './diff.js';
 
 const SHARE = 2 ** 23;
@@ -35,7 +35,7 @@ export interface Decoded {
   sha256: string;
   /** Rows of the views of this content that are known already. */
   known: EmbeddingRow[];
-  waiting: { view: View; image: DecodedImage }[];
+  waiting: { view: View; image: DecodedSquare }[];
 }
 
 /** A picture that needs no backbone. */
@@ -129,7 +129,7 @@ export class PictureReader {
     } catch (error) {
       return failed({ error: messageOf(error) });
     }
-    const sha256 = sha256Of(bytes);
+    const sha256 = await sha256OfFile(bytes);
     const copies = this.underWay.get(sha256);
     if (copies) {
       copies.push(picture);
@@ -142,7 +142,7 @@ export class PictureReader {
     if (missing.length === 0) return { picture, rows: known, outcome: 'reused' };
     this.rememberSize(bytes.length);
     try {
-      const images = await decodeViews(bytes, backbone.transform, missing);
+      const images = await decodeSquares(bytes, backbone.transform, missing);
       const waiting = images.map((image, i) => ({ view: missing[i]!, image }));
       return { picture, sha256, known, waiting };
     } catch (error) {

@@ -5,8 +5,9 @@ import { otherKind } from '../util/file-kind.js';
 import { decodingError, isolated } from './isolated.js';
 import { headerOfJpeg } from './jpeg-header.js';
 import { hasOtherDecoder, type Header, headerOf, type Recipe, render, TIMEOUT } from './render.js';
-import { enlargeAndCrop, resizedSize, type Transform } from './transform.js';
-import { cut, mirror, offsetOf, type Place, placeOf, type View } from './views.js';
+import { mirror, pixelsOf, type Square } from './square.js';
+import { resizedSize, type Transform } from './transform.js';
+import { cut, offsetOf, type Place, placeOf, type View } from './views.js';
 
 /** Pixels that are already decoded, rows from the top. */
 export interface RawPixels {
@@ -22,6 +23,14 @@ export interface RawPixels {
 export interface DecodedImage {
   /** Interleaved RGB bytes [crop, crop, 3]. */
   pixels: Uint8Array;
+  /** The size of the original, upright. */
+  width: number;
+  height: number;
+}
+
+/** A {@link DecodedImage} that may still have to be enlarged. */
+export interface DecodedSquare {
+  square: Square;
   /** The size of the original, upright. */
   width: number;
   height: number;
@@ -70,6 +79,20 @@ export async function decodeViews(
   views: readonly View[],
   options: DecodeOptions = {},
 ): Promise<DecodedImage[]> {
+  const squares = await decodeSquares(image, transform, views, options);
+  return squares.map(({ square, width, height }) => ({ pixels: pixelsOf(square, transform.crop), width, height }));
+}
+
+/**
+ * {@link decodeViews} without enlarging small pictures, which takes longer than decoding them and can be done in another thread.
+ * @throws {LastlayerError} as {@link decodeImage} does
+ */
+export async function decodeSquares(
+  image: Uint8Array | RawPixels,
+  transform: Transform,
+  views: readonly View[],
+  options: DecodeOptions = {},
+): Promise<DecodedSquare[]> {
   const { render, width, height, hasAlpha, isCmyk } = await openPicture(image, options);
   const recipe = {
     background: transform.background,
@@ -82,7 +105,8 @@ export async function decodeViews(
   return views.map((view) => {
     const { place, mirrored } = placeOf(view);
     const square = squares[places.indexOf(place)]!;
-    return { pixels: mirrored ? mirror(square, transform.crop) : square, width, height };
+    if (!(square instanceof Uint8Array)) return { square: { ...square, mirrored }, width, height };
+    return { square: mirrored ? mirror(square, transform.crop) : square, width, height };
   });
 }
 
@@ -114,20 +138,20 @@ export function joinPixels(images: readonly DecodedImage[]): Uint8Array<ArrayBuf
   return batch;
 }
 
-/** The squares at some places of the resized picture, [crop, crop, 3] each. */
+/** The squares at some places of the resized picture, not mirrored. */
 async function squaresOf(
   render: (change: Pick<Recipe, 'resize' | 'extract'>) => Promise<Uint8Array>,
   original: { width: number; height: number },
   transform: Transform,
   places: readonly Place[],
-): Promise<Uint8Array[]> {
+): Promise<Square[]> {
   const { resize, crop } = transform;
   const { width, height } = original;
   const size = resizedSize(width, height, resize);
   const offsets = places.map((place) => offsetOf(place, size, transform));
   if (Math.min(width, height) < resize) {
     const pixels = await render({});
-    return offsets.map((offset) => enlargeAndCrop(pixels, original, transform, offset));
+    return offsets.map((offset) => ({ pixels, width, height, size, offset, mirrored: false }));
   }
   const [only, second] = offsets;
   if (only && !second) {

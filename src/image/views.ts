@@ -55,20 +55,6 @@ export function offsetOf(
   };
 }
 
-/** Mirrors RGB bytes [size, size, 3] left to right. */
-export function mirror(pixels: Uint8Array, size: number): Uint8Array {
-  const mirrored = new Uint8Array(pixels.length);
-  for (let row = 0; row < pixels.length; row += size * 3) {
-    for (let x = 0; x < size; x++) {
-      const [from, to] = [row + 3 * x, row + 3 * (size - 1 - x)];
-      mirrored[to] = pixels[from]!;
-      mirrored[to + 1] = pixels[from + 1]!;
-      mirrored[to + 2] = pixels[from + 2]!;
-    }
-  }
-  return mirrored;
-}
-
 /** Cuts a square out of RGB bytes [height, width, 3]. */
 export function cut(
   pixels: Uint8Array,

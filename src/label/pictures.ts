@@ -1,5 +1,5 @@
 import type { Backbone } from '../backbone/backbone.js';
-import type { BackboneRunner } from '../backbone/pool.js';
+import type { PictureEmbedder } from '../backbone/pool.js';
 import type { DatasetEntry, PictureSource } from '../data/dataset.js';
 import { embedPictures } from '../embed/pipeline.js';
 import { type DatasetEmbeddings, withDatasetEmbeddings } from '../store/dataset-rows.js';
@@ -106,7 +106,7 @@ export class LabelPictures {
 /** Which store to work with, and what embeds. */
 export interface Embedder {
   backbone: Backbone;
-  pool: BackboneRunner;
+  pool: PictureEmbedder;
   store: string;
 }
 

@@ -4,6 +4,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Backbone } from '../../src/backbone/backbone.js';
 import { loadBackbone } from '../../src/backbone/load.js';
 import { BackbonePool } from '../../src/backbone/pool.js';
+import { decodeSquares, decodeViews, joinPixels } from '../../src/image/decode.js';
+import { fingerprintOf } from '../../src/image/fingerprint.js';
 import { temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 
@@ -37,6 +39,25 @@ describe('a pool of threads', () => {
         expect(found[i]).toEqual(embedding);
       }
     });
+  });
+
+  it('enlarges pictures, mirrors them and takes their fingerprints as this thread does', async () => {
+    const backbone = await loadBackbone({ model });
+    const { transform } = backbone;
+    const drawn = (width: number, height: number) => ({
+      data: Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * i) % 251),
+      ...{ width, height, channels: 3 as const },
+    });
+    const views = ['center', 'flip', 'top-left-flip'] as const;
+    const sources = [drawn(90, 70), drawn(400, 300), drawn(30, 256)];
+    const squares = (await Promise.all(sources.map((source) => decodeSquares(source, transform, views)))).flat();
+    const images = (await Promise.all(sources.map((source) => decodeViews(source, transform, views)))).flat();
+    await withPool(backbone, async (pool) => {
+      const { embedding, fingerprints } = await pool.embed(squares.map(({ square }) => square));
+      expect(embedding).toEqual((await backbone.run(joinPixels(images))).embedding);
+      expect(fingerprints).toEqual(images.map(({ pixels }) => fingerprintOf(pixels)));
+    });
+    expect(squares.filter(({ square }) => square instanceof Uint8Array)).toHaveLength(3);
   });
 
   it('takes batches of a higher priority first, and others in their order', async () => {

@@ -8,6 +8,7 @@ import { loadBackbone } from '../../src/backbone/load.js';
 import { BackbonePool } from '../../src/backbone/pool.js';
 import { evaluateDataset } from '../../src/classify/evaluate.js';
 import { trainFromStore } from '../../src/classify/train.js';
+import type { Square } from '../../src/image/square.js';
 import { load, train, type ImageSource, type Predicted, type TrainProgress } from '../../src/index.js';
 import { FileServer } from '../support/file-server.js';
 import { stripedDataset, temporaryFolder } from '../support/files.js';
@@ -66,9 +67,9 @@ describe('train', () => {
     const own = new BackbonePool(classifier.backbone);
     const pool = {
       size: 1,
-      run: (pixels: Uint8Array<ArrayBuffer>) => {
-        batches.push(pixels.length / (3 * classifier.backbone.transform.crop ** 2));
-        return own.run(pixels);
+      embed: (squares: readonly Square[]) => {
+        batches.push(squares.length);
+        return own.embed(squares);
       },
     };
     const options = { backbone: classifier.backbone, store, pool };

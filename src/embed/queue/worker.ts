@@ -5,9 +5,10 @@ import { Semaphore } from 'async-mutex';
 import { type Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Backbone } from '../../backbone/backbone.js';
-import { type BackboneRunner, BackbonePool } from '../../backbone/pool.js';
+import { BackbonePool, type PictureEmbedder } from '../../backbone/pool.js';
 import type { DatasetEntry } from '../../data/dataset.js';
 import { readPicture, stateOf } from '../../data/read.js';
+import type { Square } from '../../image/square.js';
 import { rowOf } from '../../store/row.js';
 import { EmbeddingStore } from '../../store/store.js';
 import type { EmbeddingTable } from '../../store/table.js';
@@ -247,7 +248,7 @@ class JobRunner {
     const priority = -this.jobsBegun++;
     const pool = {
       size: this.pool.size,
-      run: (pixels: Uint8Array<ArrayBuffer>) => this.pool.run(pixels, priority),
+      embed: (squares: readonly Square[]) => this.pool.embed(squares, priority),
     };
     return { backbone, pool, batchSize, concurrency: Math.ceil(concurrency / JOBS_AT_ONCE) };
   }
@@ -259,7 +260,7 @@ class JobRunner {
 
 interface JobContext {
   backbone: Backbone;
-  pool: BackboneRunner;
+  pool: PictureEmbedder;
   batchSize: number | undefined;
   concurrency: number;
 }

@@ -1,48 +1,51 @@
+// @ts-check
+/** Plain JavaScript, as the threads of the backbone, which take fingerprints, have no loader. */
+
 /** Cells a side: enough to distinguish pictures, too few to show how they were compressed. */
 const SIDE = 16;
 
 const CELLS = SIDE ** 2;
 
 /**
- * A picture's appearance in 257 bytes: the brightness of 16 × 16 cells (luma by Rec. 601, 0 … 255, row-major), then the most
- * that red, green and blue differ in any cell, rounded up.
+ * @typedef {Uint8Array} Fingerprint A picture's appearance in 257 bytes: the brightness of 16 × 16 cells (luma by Rec. 601, 0 … 255,
+ *   row-major), then the most that red, green and blue differ in any cell, rounded up.
  */
-export type Fingerprint = Uint8Array;
 
 /**
  * The fingerprint of a picture, from every other row of it.
- * @param pixels interleaved RGB bytes of a square, [side, side, 3], as `decodeImage` gives them
+ * @param {Uint8Array} pixels interleaved RGB bytes of a square, [side, side, 3], as `decodeImage` gives them
+ * @returns {Fingerprint}
  */
-export function fingerprintOf(pixels: Uint8Array): Fingerprint {
+export function fingerprintOf(pixels) {
   const side = Math.sqrt(pixels.length / 3);
   if (side < 2 * SIDE) return fingerprintOf(repeated(pixels, side, Math.ceil((2 * SIDE) / side)));
   const edges = Array.from({ length: SIDE + 1 }, (_, i) => Math.round((i * side) / SIDE));
   const [sums, counts] = [new Float64Array(3 * CELLS), new Float64Array(CELLS)];
   for (let y = 0, row = 0; y < side; y += 2) {
-    if (y >= edges[row + 1]!) row++;
+    if (y >= (edges[row + 1] ?? side)) row++;
     let at = 3 * y * side;
     for (let column = 0; column < SIDE; column++) {
-      const [from, end] = [at, 3 * (y * side + edges[column + 1]!)];
+      const [from, end] = [at, 3 * (y * side + (edges[column + 1] ?? side))];
       let [r, g, b] = [0, 0, 0];
       for (; at < end; at += 3) {
-        r += pixels[at]!;
-        g += pixels[at + 1]!;
-        b += pixels[at + 2]!;
+        r += pixels[at] ?? 0;
+        g += pixels[at + 1] ?? 0;
+        b += pixels[at + 2] ?? 0;
       }
       const cell = row * SIDE + column;
-      sums[3 * cell]! += r;
-      sums[3 * cell + 1]! += g;
-      sums[3 * cell + 2]! += b;
-      counts[cell]! += (end - from) / 3;
+      sums[3 * cell] = (sums[3 * cell] ?? 0) + r;
+      sums[3 * cell + 1] = (sums[3 * cell + 1] ?? 0) + g;
+      sums[3 * cell + 2] = (sums[3 * cell + 2] ?? 0) + b;
+      counts[cell] = (counts[cell] ?? 0) + (end - from) / 3;
     }
   }
   const fingerprint = new Uint8Array(CELLS + 1);
   let chroma = 0;
   for (let cell = 0; cell < CELLS; cell++) {
-    const count = counts[cell]!;
-    const r = sums[3 * cell]! / count;
-    const g = sums[3 * cell + 1]! / count;
-    const b = sums[3 * cell + 2]! / count;
+    const count = counts[cell] ?? 0;
+    const r = (sums[3 * cell] ?? 0) / count;
+    const g = (sums[3 * cell + 1] ?? 0) / count;
+    const b = (sums[3 * cell + 2] ?? 0) / count;
     fingerprint[cell] = Math.round(0.299 * r + 0.587 * g + 0.114 * b);
     chroma = Math.max(chroma, Math.max(r, g, b) - Math.min(r, g, b));
   }
@@ -50,8 +53,13 @@ export function fingerprintOf(pixels: Uint8Array): Fingerprint {
   return fingerprint;
 }
 
-/** Enlarges a square by repeating each pixel, so that every cell has pixels of its own in every other row. */
-function repeated(pixels: Uint8Array, side: number, times: number): Uint8Array {
+/**
+ * Enlarges a square by repeating each pixel, so that every cell has pixels of its own in every other row.
+ * @param {Uint8Array} pixels
+ * @param {number} side
+ * @param {number} times
+ */
+function repeated(pixels, side, times) {
   const large = side * times;
   const repeats = new Uint8Array(3 * large ** 2);
   for (let y = 0; y < large; y++) {
@@ -63,40 +71,49 @@ function repeated(pixels: Uint8Array, side: number, times: number): Uint8Array {
   return repeats;
 }
 
-/** The standard deviation of the brightness, in grey levels of 0 … 255. */
-export function spreadOf(fingerprint: Fingerprint): number {
+/**
+ * The standard deviation of the brightness, in grey levels of 0 … 255.
+ * @param {Fingerprint} fingerprint
+ */
+export function spreadOf(fingerprint) {
   return Math.sqrt(momentsOf(fingerprint).variance);
 }
 
-/** The most that red, green and blue differ in any cell, 0 … 255. */
-export function chromaOf(fingerprint: Fingerprint): number {
-  return fingerprint[CELLS]!;
+/**
+ * The most that red, green and blue differ in any cell, 0 … 255.
+ * @param {Fingerprint} fingerprint
+ */
+export function chromaOf(fingerprint) {
+  return fingerprint[CELLS] ?? 0;
 }
 
 /**
  * How alike two pictures look, −1 … 1: the correlation of their brightness, or of one with the other's mirror image, whichever is
  * larger; 0 if one of them has a single colour.
+ * @param {Fingerprint} a
+ * @param {Fingerprint} b
  */
-export function likeness(a: Fingerprint, b: Fingerprint): number {
+export function likeness(a, b) {
   const [one, other] = [momentsOf(a), momentsOf(b)];
   // Below one grey level there is only rounding, which would correlate with itself.
   if (one.variance < 1 || other.variance < 1) return 0;
   let [straight, mirrored] = [0, 0];
   for (let row = 0; row < CELLS; row += SIDE) {
     for (let x = 0; x < SIDE; x++) {
-      const value = a[row + x]!;
-      straight += value * b[row + x]!;
-      mirrored += value * b[row + SIDE - 1 - x]!;
+      const value = a[row + x] ?? 0;
+      straight += value * (b[row + x] ?? 0);
+      mirrored += value * (b[row + SIDE - 1 - x] ?? 0);
     }
   }
   const covariance = Math.max(straight, mirrored) / CELLS - one.mean * other.mean;
   return covariance / Math.sqrt(one.variance * other.variance);
 }
 
-function momentsOf(fingerprint: Fingerprint): { mean: number; variance: number } {
+/** @param {Fingerprint} fingerprint */
+function momentsOf(fingerprint) {
   let [sum, squares] = [0, 0];
   for (let cell = 0; cell < CELLS; cell++) {
-    const value = fingerprint[cell]!;
+    const value = fingerprint[cell] ?? 0;
     sum += value;
     squares += value ** 2;
   }
