@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { modelFile } from '../src/backbone/models.js';
 import { LastlayerError } from '../src/util/errors.js';
 import { rateChart } from './bench/chart.js';
-import { ownContestants } from './bench/own.js';
+import { cosineContestants, ownContestants } from './bench/own.js';
 import { enlargePhotographs } from './bench/enlarge.js';
-import { peerContestants } from './bench/peers.js';
-import { summarize, tableOf, type Sample } from './bench/summary.js';
+import { peerContestants, torchvisionPixels } from './bench/peers.js';
+import type { Contestant } from './bench/setting.js';
+import { sharesIn, summarize, tableOf, type Sample } from './bench/summary.js';
 import { writeTrainingData } from './bench/training-data.js';
 import { count, datasetArgument, number, ROOT, run, script } from './support/script.js';
 
@@ -48,16 +49,17 @@ async function bench(given: string, options: Options): Promise<void> {
       megapixels === undefined ? given : await enlargePhotographs(given, folder, { megapixels, count: pictures });
     const data = await writeTrainingData(folder, headRows);
     const setting = { dataset, folder, data, ...models };
-    const contestants = [
-      ...ownContestants(setting),
-      ...peerContestants(setting, process.env.PEERS, join(ROOT, '..', 'shared', 'peers')),
-    ];
+    const environment = process.env.PEERS;
+    const peers = peerContestants(setting, environment, join(ROOT, '..', 'shared', 'peers'));
+    const contestants = [...ownContestants(setting), ...peers];
     const samples: Sample[] = [];
     for (let round = 1; round <= rounds; round++) {
-      for (const { name, run } of contestants) {
-        process.stderr.write(`round ${round} of ${rounds}: ${name}\n`);
-        for (const [figure, value] of Object.entries(await run())) samples.push({ figure, name, value });
-      }
+      const ofRound = await samplesOf(contestants, `round ${round} of ${rounds}`);
+      samples.push(...ofRound, ...sharesIn(ofRound));
+    }
+    if (environment !== undefined && peers.length > 0) {
+      const cosines = cosineContestants(setting, await torchvisionPixels(setting, environment));
+      samples.push(...(await samplesOf(cosines, 'cosines')));
     }
     const figures = summarize(samples);
     const machine = { cpu: cpus()[0]?.model.trim(), cores: availableParallelism(), node: process.version };
@@ -71,6 +73,16 @@ async function bench(given: string, options: Options): Promise<void> {
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+/** Has each contestant run once. */
+async function samplesOf(contestants: readonly Contestant[], when: string): Promise<Sample[]> {
+  const samples: Sample[] = [];
+  for (const { name, run } of contestants) {
+    process.stderr.write(`${when}: ${name}\n`);
+    for (const [figure, value] of Object.entries(await run())) samples.push({ figure, name, value });
+  }
+  return samples;
 }
 
 async function ifThere(model: string): Promise<string | undefined> {

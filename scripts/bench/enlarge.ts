@@ -2,12 +2,16 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { openDataset } from '../../src/data/open.js';
+import { normal } from './training-data.js';
 
 /** Width to height, as phones take them. */
 const ASPECT = 4 / 3;
 
-/** Standard deviation of the grain, in grey levels: a sensor's noise, which is most of what such a file holds. */
-const GRAIN = 16;
+/** Standard deviation of the grain, in grey levels at middle grey: a sensor's noise, which is most of what such a file holds. */
+const GRAIN = 8;
+
+/** Grains drawn, which a picture repeats. A prime, so that no row has them where another does. */
+const GRAINS = 4_194_301;
 
 const QUALITIES = [85, 90, 95];
 
@@ -28,22 +32,33 @@ export async function enlargePhotographs(
   await mkdir(out);
   const paths: string[] = [];
   for await (const { path } of (await openDataset(dataset)).entries()) if (paths.length < count) paths.push(path);
+  const random = normal(12);
+  const grains = Float32Array.from({ length: GRAINS }, () => GRAIN * random());
   for (let i = 0; i < count; i++) {
     const pixels = megapixels * 1e6 * (i % LARGER === LARGER - 1 ? 4 : 1);
     const height = Math.round(Math.sqrt(pixels / ASPECT));
     const size = { width: Math.round(height * ASPECT), height };
-    const noise = { type: 'gaussian' as const, mean: 128, sigma: GRAIN };
-    const grain = await sharp({ create: { ...size, channels: 3, background: '#808080', noise } })
-      .png({ compressionLevel: 0 })
-      .toBuffer();
-    await sharp(paths[i % paths.length])
+    const enlarged = await sharp(paths[i % paths.length])
       .removeAlpha()
-      .resize({ ...size, kernel: 'lanczos3' })
-      // Around the middle grey of the grain, it darkens and lightens.
-      .composite([{ input: grain, blend: 'soft-light' }])
+      .toColourspace('srgb')
+      .resize({ ...size, fit: 'cover', kernel: 'lanczos3' })
+      .raw()
+      .toBuffer();
+    addGrain(enlarged, grains, i);
+    await sharp(enlarged, { raw: { ...size, channels: 3 } })
       .jpeg({ quality: QUALITIES[i % QUALITIES.length]!, progressive: i % PROGRESSIVE === PROGRESSIVE - 1 })
-      .withMetadata(i % TURNED === TURNED - 1 ? { orientation: 6 } : {})
+      .withMetadata({ orientation: i % TURNED === TURNED - 1 ? 6 : 1 })
       .toFile(join(out, `${String(i).padStart(5, '0')}.jpg`));
   }
   return out;
+}
+
+/** Darkens and lightens bytes at random, black and white not at all. @param offset another one for another picture */
+function addGrain(bytes: Buffer, grains: Float32Array, offset: number): void {
+  const strength = Float32Array.from({ length: 256 }, (_, value) => (4 * value * (255 - value)) / 255 ** 2);
+  for (let i = 0, at = (offset * 99_991) % GRAINS; i < bytes.length; i++) {
+    const value = bytes[i]!;
+    bytes[i] = Math.min(Math.max(value + strength[value]! * grains[at]!, 0), 255);
+    if (++at === GRAINS) at = 0;
+  }
 }

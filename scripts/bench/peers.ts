@@ -1,5 +1,8 @@
 import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { openDataset } from '../../src/data/open.js';
 import { runProcess } from '../support/run-process.js';
 import { RATE, TRAINING, type Contestant, type Setting } from './setting.js';
 
@@ -44,6 +47,23 @@ export function peerContestants(
       },
     },
   ];
+}
+
+/**
+ * The pictures of a data set as torchvision decodes them.
+ * @returns files: a list of the pictures, and their pixels, RGB bytes [pictures, 224, 224, 3]
+ */
+export async function torchvisionPixels(
+  { dataset, folder }: Pick<Setting, 'dataset' | 'folder'>,
+  environment: string,
+): Promise<{ list: string; pixels: string }> {
+  const paths: string[] = [];
+  for await (const { path } of (await openDataset(dataset)).entries()) paths.push(path);
+  const [list, pixels] = [join(folder, 'pictures.json'), join(folder, 'torchvision.rgb')];
+  await writeFile(list, JSON.stringify(paths));
+  const script = fileURLToPath(new URL('torchvision_pixels.py', import.meta.url));
+  await runProcess(join(environment, 'bin', 'python'), [script, list, pixels]);
+  return { list, pixels };
 }
 
 /** Lets NumPy's linear algebra choose the kernel that suits the processor. */

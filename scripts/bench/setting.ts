@@ -24,4 +24,8 @@ export interface Contestant {
 }
 
 export const RATE = 'end to end, images/s';
+export const ALLOWED = 'what the two allow, images/s';
+export const SHARE = 'end to end, of what the two allow';
+export const MEAN_COSINE = 'cosine with torchvision’s pixels in float32, mean';
+export const LOWEST_COSINE = 'cosine with torchvision’s pixels in float32, lowest';
 export const TRAINING = 'training the head, s';

@@ -1,5 +1,5 @@
 import { median } from '../support/statistics.js';
-import { RATE } from './setting.js';
+import { ALLOWED, LOWEST_COSINE, MEAN_COSINE, RATE, SHARE } from './setting.js';
 
 /** One figure of one run. */
 export interface Sample {
@@ -32,11 +32,22 @@ export function summarize(samples: readonly Sample[]): Summary[] {
   );
 }
 
+/** What share of the rate each contestant reaches, in one round, that its parts allow. */
+export function sharesIn(round: readonly Sample[]): Sample[] {
+  return round.flatMap(({ figure, name, value }) => {
+    const allowed = round.find((other) => other.figure === ALLOWED && other.name === name);
+    return figure === RATE && allowed ? [{ figure: SHARE, name, value: value / allowed.value }] : [];
+  });
+}
+
+const COSINES = [MEAN_COSINE, LOWEST_COSINE];
+
 /** A Markdown table. The last column has our medians as multiples of the best peer's. */
 export function tableOf(figures: readonly Summary[]): string {
   const rows = figures.map((summary) => {
     const { figure, name, median: middle, min, max } = summary;
-    return [figure, name, short(middle), `${short(min)} – ${short(max)}`, ratio(summary, figures)];
+    const write = COSINES.includes(figure) ? (value: number) => value.toFixed(5) : short;
+    return [figure, name, write(middle), `${write(min)} – ${write(max)}`, ratio(summary, figures)];
   });
   const header = ['figure', 'of', 'median', 'range', 'ratio to the best peer'];
   const all = [header, ...rows];

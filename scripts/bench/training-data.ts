@@ -92,7 +92,7 @@ async function readTrainingData(embeddings: string, labels: string) {
 }
 
 /** Draws from the standard normal distribution (Box and Muller 1958), the same for the same seed. */
-function normal(seed: number): () => number {
+export function normal(seed: number): () => number {
   const generator = xoroshiro128plus(seed);
   return () => {
     const radius = Math.sqrt(-2 * Math.log(1 - uniformFloat32(generator)));
