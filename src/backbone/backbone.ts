@@ -2,7 +2,7 @@ import type { ModelProto } from 'onnx-buf';
 import * as ort from 'onnxruntime-node';
 import { exposeFeatureMap, noFeatureMap } from '../formats/onnx/feature-map.js';
 import { takePixels } from '../formats/onnx/images.js';
-import { decodeModel, encodeModel } from '../formats/onnx/model.js';
+import { decodeModel, encodeForRuntime } from '../formats/onnx/model.js';
 import { type Transform, transformId } from '../image/transform.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import type { Model } from './model.js';
@@ -130,17 +130,17 @@ export class Backbone {
   }
 
   /** The ONNX model with RGB bytes [N, crop, crop, 3] as its input, which it normalises itself. */
-  pixelGraph(): Uint8Array {
+  pixelGraph(): Uint8Array<ArrayBuffer> {
     const { bytes, transform } = this.model;
-    return encodeModel(takePixels(decodeModel(bytes, this.source), this.source, transform));
+    return encodeForRuntime(takePixels(decodeModel(bytes, this.source), this.source, transform));
   }
 
   /**
    * As {@link pixelGraph}, with the feature map [N, width, rows, columns] as the last output.
    * @throws {LastlayerError} if the embedding is not the mean of a map
    */
-  mapGraph(): Uint8Array {
-    return encodeModel(takePixels(this.withMap(), this.source, this.transform));
+  mapGraph(): Uint8Array<ArrayBuffer> {
+    return encodeForRuntime(takePixels(this.withMap(), this.source, this.transform));
   }
 
   /**
@@ -188,7 +188,7 @@ export class Backbone {
 
   private graphFor(type: ort.Tensor.Type, map: boolean): Uint8Array {
     if (type === 'uint8') return map ? this.mapGraph() : this.pixelGraph();
-    return map ? encodeModel(this.withMap()) : this.model.bytes;
+    return map ? encodeForRuntime(this.withMap()) : this.model.bytes;
   }
 }
 

@@ -17,7 +17,7 @@ const MOST_WORKERS = 64;
 /** What a thread needs to start. */
 export interface BackboneProgram {
   /** ONNX model of RGB bytes [N, crop, crop, 3] → embedding [N, width], or the file that holds it, see `BackbonePool`. */
-  graph: Uint8Array | string;
+  graph: Uint8Array<ArrayBuffer> | string;
   options: InferenceSession.SessionOptions;
   crop: number;
   /** Whether its last output is the feature map, and wanted. */
@@ -57,8 +57,8 @@ export class BackbonePool {
   private readonly free: Semaphore;
   private readonly running = new Set<Promise<unknown>>();
   private idle: BackboneThread[] = [];
-  private program: Promise<BackboneProgram> | undefined;
-  private shared: Promise<BackboneProgram> | undefined;
+  private hasStarted = false;
+  private shared: Promise<BackboneProgram | undefined> | undefined;
   private readonly folder = new TemporaryFolder();
 
   private readonly map: boolean;
@@ -134,7 +134,8 @@ export class BackbonePool {
   async close(): Promise<void> {
     await Promise.allSettled(this.running);
     await Promise.all(this.idle.splice(0).map((thread) => thread.close()));
-    this.program = this.shared = undefined;
+    this.hasStarted = false;
+    this.shared = undefined;
     this.folder.remove();
   }
 
@@ -147,8 +148,10 @@ export class BackbonePool {
   }
 
   private async start(): Promise<BackboneThread> {
-    if (this.program) return new BackboneThread(await (this.shared ??= this.share(this.program)));
-    return new BackboneThread(await (this.program = this.prepare()));
+    const isFirst = !this.hasStarted;
+    this.hasStarted = true;
+    const shared = isFirst || this.size === 1 ? undefined : await (this.shared ??= this.share());
+    return new BackboneThread(shared ?? (await this.prepare()));
   }
 
   private async prepare(): Promise<BackboneProgram> {
@@ -162,17 +165,16 @@ export class BackbonePool {
     };
   }
 
-  /** Writes the model as all further threads share it. @returns the same program if there is no room for the file */
-  private async share(first: Promise<BackboneProgram>): Promise<BackboneProgram> {
-    const program = await first;
-    if (this.size === 1) return program;
+  /** Writes the model as all further threads share it. @returns undefined if there is no room for the file */
+  private async share(): Promise<BackboneProgram | undefined> {
+    const program = await this.prepare();
     try {
       const graph = join(await this.folder.make(), 'optimized.onnx');
       await optimize(program, graph);
       return { ...program, graph, options: { ...program.options, graphOptimizationLevel: 'disabled' } };
     } catch {
       this.folder.remove();
-      return program;
+      return undefined;
     }
   }
 }
@@ -233,7 +235,8 @@ class BackboneThread {
   constructor(program: BackboneProgram) {
     // Plain JavaScript, so it needs none of the main thread's loaders.
     this.worker = new Worker(new URL('./backbone-worker.js', import.meta.url), { execArgv: [] });
-    this.worker.postMessage(program);
+    // A copy of the model would take as long as the rest of a start.
+    this.worker.postMessage(program, typeof program.graph === 'string' ? [] : [program.graph.buffer]);
     this.worker.on('message', (answer: Answer) => this.waiting?.resolve(answer));
     this.worker.on('error', (error) => {
       this.die(new LastlayerError(`A thread of the backbone died: ${messageOf(error)}.`));

@@ -1,12 +1,15 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import {
   type GraphProto,
+  GraphProtoSchema,
   type ModelProto,
   ModelProtoSchema,
   type NodeProto,
   type SparseTensorProto,
   StringStringEntryProtoSchema,
   type TensorProto,
+  TensorProtoSchema,
   TensorProto_DataLocation as DataLocation,
   TensorProto_DataType as DataType,
   type ValueInfoProto,
@@ -17,6 +20,43 @@ import { otherKind } from '../../util/file-kind.js';
 /** The bytes of a model, as an .onnx file holds them. The same model always gives the same bytes. */
 export function encodeModel(model: ModelProto): Uint8Array {
   return toBinary(ModelProtoSchema, model);
+}
+
+/** Fields of onnx.proto: the graph of a model, the constants of a graph, the bytes of a constant. */
+const [GRAPH, INITIALIZER, RAW_DATA] = [7, 5, 9];
+
+/**
+ * The bytes of a model that goes to onnxruntime, not into a file. Constants come last and are copied once, where
+ * {@link encodeModel} copies them at each level that they are nested in, and whenever its buffer grows.
+ */
+export function encodeForRuntime(model: ModelProto): Uint8Array<ArrayBuffer> {
+  const { graph, ...others } = model;
+  if (!graph) return new Uint8Array(encodeModel(model));
+  const constants = graph.initializer.flatMap((tensor) => {
+    const { rawData } = tensor;
+    if (rawData.length === 0) return field(INITIALIZER, [toBinary(TensorProtoSchema, tensor)]);
+    // Of a field that is there twice, the last one counts.
+    const described = toBinary(TensorProtoSchema, { ...tensor, rawData: new Uint8Array() });
+    return field(INITIALIZER, [described, ...field(RAW_DATA, [rawData])]);
+  });
+  const nodes = toBinary(GraphProtoSchema, { ...graph, initializer: [] });
+  const parts = [toBinary(ModelProtoSchema, others), ...field(GRAPH, [nodes, ...constants])];
+  const bytes = new Uint8Array(lengthOf(parts));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/** A field of bytes, in parts: its tag and length, then the content (protobuf's wire type 2). */
+function field(number: number, content: Uint8Array[]): Uint8Array[] {
+  return [new BinaryWriter().tag(number, WireType.LengthDelimited).uint32(lengthOf(content)).finish(), ...content];
+}
+
+function lengthOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((length, part) => length + part.length, 0);
 }
 
 /**
