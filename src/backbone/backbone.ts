@@ -175,7 +175,11 @@ export class Backbone {
     const key = `${type}${map ? ' with map' : ''}`;
     let session = this.sessions.get(key);
     if (!session) {
-      session = this.load(type, map);
+      session = this.load(type, map).catch((error: unknown) => {
+        // A later run tries anew.
+        this.sessions.delete(key);
+        throw error;
+      });
       this.sessions.set(key, session);
     }
     return session;

@@ -167,7 +167,11 @@ export class BackbonePool {
 
   /** Writes the model as all further threads share it. @returns undefined if there is no room for the file */
   private async share(): Promise<BackboneProgram | undefined> {
-    const program = await this.prepare();
+    const program = await this.prepare().catch((error: unknown) => {
+      // A later batch tries anew.
+      this.shared = undefined;
+      throw error;
+    });
     try {
       const graph = join(await this.folder.make(), 'optimized.onnx');
       await optimize(program, graph);
@@ -206,18 +210,27 @@ async function optimize({ options, ...program }: BackboneProgram, path: string):
 
 /** A folder that is gone when the process ends, unless it is killed. */
 class TemporaryFolder {
+  private static readonly all = new Set<TemporaryFolder>();
   private path: string | undefined;
-  readonly remove = (): void => {
-    process.off('exit', this.remove);
-    if (this.path !== undefined) rmSync(this.path, { recursive: true, force: true });
-    this.path = undefined;
-  };
 
   async make(): Promise<string> {
     this.path = await mkdtemp(join(tmpdir(), 'lastlayer-backbone-'));
-    process.on('exit', this.remove);
+    // One listener for all: Node warns of a leak if there are more than ten.
+    if (TemporaryFolder.all.size === 0) process.on('exit', TemporaryFolder.removeAll);
+    TemporaryFolder.all.add(this);
     return this.path;
   }
+
+  remove(): void {
+    if (this.path !== undefined) rmSync(this.path, { recursive: true, force: true });
+    this.path = undefined;
+    TemporaryFolder.all.delete(this);
+    if (TemporaryFolder.all.size === 0) process.off('exit', TemporaryFolder.removeAll);
+  }
+
+  private static readonly removeAll = (): void => {
+    for (const folder of TemporaryFolder.all) folder.remove();
+  };
 }
 
 /** The part of a pool that runs batches of pixels. */

@@ -156,7 +156,10 @@ let overflows: Promise<boolean> | undefined;
  * it, so a convolution of the largest values finds out, once.
  */
 export function int8Overflows(): Promise<boolean> {
-  return (overflows ??= tryConvolution());
+  return (overflows ??= tryConvolution().catch((error: unknown) => {
+    overflows = undefined;
+    throw error;
+  }));
 }
 
 async function tryConvolution(): Promise<boolean> {

@@ -1,4 +1,5 @@
-import { writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Backbone } from '../../src/backbone/backbone.js';
@@ -6,7 +7,7 @@ import { loadBackbone } from '../../src/backbone/load.js';
 import { BackbonePool } from '../../src/backbone/pool.js';
 import { decodeSquares, decodeViews, joinPixels } from '../../src/image/decode.js';
 import { fingerprintOf } from '../../src/image/fingerprint.js';
-import { temporaryFolder } from '../support/files.js';
+import { ROOT, temporaryFolder } from '../support/files.js';
 import { smallNetwork } from '../support/small-network.js';
 
 const folder = await temporaryFolder();
@@ -104,5 +105,39 @@ describe('a pool of threads', () => {
       expect(await pool.run(pictures(1, 3))).toHaveLength(8);
       await pool.close();
     }
+  });
+
+  it('tries anew after it could not be prepared', async () => {
+    const backbone = await loadBackbone({ model, threads: 2 });
+    await withPool(backbone, async (pool) => {
+      let isShort = true;
+      backbone.needsWidening = () => (isShort ? Promise.reject(new Error('no memory')) : Promise.resolve(false));
+      await expect(Promise.all([pool.run(pictures(1, 3)), pool.run(pictures(1, 3))])).rejects.toThrow('no memory');
+      isShort = false;
+      expect(await Promise.all([pool.run(pictures(1, 3)), pool.run(pictures(1, 3))])).toHaveLength(2);
+    });
+  });
+
+  it('leaves one listener for the end of the process, however many there are, and no folder after that', async () => {
+    const program = `
+      import { readdirSync } from 'node:fs';
+      import { loadBackbone } from ${JSON.stringify(join(ROOT, 'src', 'backbone', 'load.ts'))};
+      import { BackbonePool } from ${JSON.stringify(join(ROOT, 'src', 'backbone', 'pool.ts'))};
+      const backbone = await loadBackbone({ model: ${JSON.stringify(model)}, threads: 2 });
+      const pools = Array.from({ length: 12 }, () => new BackbonePool(backbone));
+      for (const pool of pools) await pool.warmUp();
+      console.log(readdirSync(process.env.TMPDIR).filter((name) => name.startsWith('lastlayer-backbone-')).length);
+      process.exit();`;
+    const file = join(folder, 'pools.mts');
+    await writeFile(file, program);
+    const temporary = join(folder, 'temporary');
+    await mkdir(temporary);
+    const { stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', file], {
+      cwd: ROOT,
+      env: { ...process.env, NODE_OPTIONS: '', TMPDIR: temporary },
+      encoding: 'utf8',
+    });
+    expect({ stdout, stderr }).toEqual({ stdout: '12\n', stderr: '' });
+    expect((await readdir(temporary)).filter((name) => name.startsWith('lastlayer-backbone-'))).toEqual([]);
   });
 });
