@@ -61,6 +61,13 @@ export default {
       to: { path: '^(scripts|test|examples)/' },
     },
     {
+      name: 'onnxruntime-without-telemetry',
+      comment: 'src/util/onnxruntime.ts turns its telemetry off first. A thread of the backbone starts after that.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/(util/onnxruntime\\.ts|backbone/backbone-worker\\.js)$' },
+      to: { path: 'node_modules/onnxruntime-node', dependencyTypesNot: ['type-only'] },
+    },
+    {
       name: 'not-to-dev-dep',
       comment:
         'Users do not have the devDependencies. What runs from a clone only may import them dynamically. The pages are bundled ' +

@@ -190,6 +190,17 @@ describe('an installed package', () => {
     }
   });
 
+  it('tells nobody what it runs: onnxruntime’s telemetry is off, which keeps an id of the machine in the home folder', async () => {
+    const home = join(project, 'home');
+    await mkdir(home);
+    // Nothing else of the environment, as onnxruntime is silent by itself in CI.
+    const env = { PATH: process.env.PATH, HOME: home };
+    const args = [join(modules, '.bin', 'lastlayer'), 'predict', 'photos/val/flat/0.png'];
+    const { status } = spawnSync(process.execPath, args, { cwd: project, env, encoding: 'utf8' });
+    expect(status).toBe(0);
+    expect(await readdir(home)).toEqual([]);
+  });
+
   it('is imported by a CommonJS module', async () => {
     await writeFile(
       join(project, 'app.cjs'),

@@ -1,10 +1,11 @@
 import type { ModelProto } from 'onnx-buf';
-import * as ort from 'onnxruntime-node';
+import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { exposeFeatureMap, noFeatureMap } from '../formats/onnx/feature-map.js';
 import { takePixels } from '../formats/onnx/images.js';
 import { decodeModel, encodeForRuntime } from '../formats/onnx/model.js';
 import { type Transform, transformId } from '../image/transform.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
+import { ort } from '../util/onnxruntime.js';
 import type { Model } from './model.js';
 import { createSession, int8Overflows, runError, type SessionOptions } from './session.js';
 
@@ -39,7 +40,7 @@ export interface RunOptions {
  * embeddings are all cached costs nothing.
  */
 export class Backbone {
-  private readonly sessions = new Map<string, Promise<ort.InferenceSession>>();
+  private readonly sessions = new Map<string, Promise<InferenceSession>>();
 
   constructor(
     private readonly model: Model & { width: number },
@@ -114,7 +115,7 @@ export class Backbone {
     const session = await this.open(tensor.type, map);
     const mapOutput = session.outputNames.at(-1) ?? '';
     const wanted = ['embedding', ...(logits ? ['logits'] : []), ...(map ? [mapOutput] : [])];
-    let outputs: ort.InferenceSession.OnnxValueMapType;
+    let outputs: InferenceSession.OnnxValueMapType;
     try {
       outputs = await session.run({ [session.inputNames[0] ?? 'input']: tensor }, wanted);
     } catch (error) {
@@ -171,7 +172,7 @@ export class Backbone {
     for (const session of sessions) await (await session).release();
   }
 
-  private open(type: ort.Tensor.Type, map: boolean): Promise<ort.InferenceSession> {
+  private open(type: Tensor.Type, map: boolean): Promise<InferenceSession> {
     const key = `${type}${map ? ' with map' : ''}`;
     let session = this.sessions.get(key);
     if (!session) {
@@ -185,12 +186,12 @@ export class Backbone {
     return session;
   }
 
-  private async load(type: ort.Tensor.Type, map: boolean): Promise<ort.InferenceSession> {
+  private async load(type: Tensor.Type, map: boolean): Promise<InferenceSession> {
     const settings = { ...this.options, widen: await this.needsWidening() };
     return createSession(this.graphFor(type, map), this.source, settings);
   }
 
-  private graphFor(type: ort.Tensor.Type, map: boolean): Uint8Array {
+  private graphFor(type: Tensor.Type, map: boolean): Uint8Array {
     if (type === 'uint8') return map ? this.mapGraph() : this.pixelGraph();
     return map ? encodeForRuntime(this.withMap()) : this.model.bytes;
   }

@@ -1,9 +1,10 @@
 import type { ModelProto } from 'onnx-buf';
-import * as ort from 'onnxruntime-node';
+import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { initializer, model, node, tensorInfo } from '../formats/onnx/build.js';
 import { exposeTensors } from '../formats/onnx/cut.js';
 import { batchOf, encodeModel } from '../formats/onnx/model.js';
 import { LastlayerError, messageOf, shortened } from '../util/errors.js';
+import { ort } from '../util/onnxruntime.js';
 import type { Device } from './device.js';
 
 export interface SessionOptions {
@@ -19,11 +20,7 @@ interface Settings extends SessionOptions {
 }
 
 /** Loads an ONNX model. @throws {LastlayerError} if onnxruntime rejects it, or lacks the device */
-export async function createSession(
-  onnx: Uint8Array,
-  source: string,
-  settings: Settings,
-): Promise<ort.InferenceSession> {
+export async function createSession(onnx: Uint8Array, source: string, settings: Settings): Promise<InferenceSession> {
   try {
     return await ort.InferenceSession.create(onnx, sessionOptions(settings));
   } catch (error) {
@@ -32,11 +29,7 @@ export async function createSession(
 }
 
 /** The settings as onnxruntime takes them. */
-export function sessionOptions({
-  device = 'cpu',
-  threads,
-  widen = false,
-}: Settings): ort.InferenceSession.SessionOptions {
+export function sessionOptions({ device = 'cpu', threads, widen = false }: Settings): InferenceSession.SessionOptions {
   return {
     executionProviders: [device],
     ...(threads !== undefined && { intraOpNumThreads: threads }),
@@ -122,7 +115,7 @@ export async function tensorsOfOnePicture(
   path: string,
   names: readonly string[],
   crop: number,
-): Promise<Map<string, ort.Tensor>> {
+): Promise<Map<string, Tensor>> {
   const session = await createSession(encodeModel(exposeTensors(model, path, names)), path, {});
   const batch = batchOf(model, path);
   const count = typeof batch === 'number' ? batch : 1;

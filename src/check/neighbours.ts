@@ -1,8 +1,9 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { InferenceSession } from 'onnxruntime-node';
 import { model, node, tensorInfo } from '../formats/onnx/build.js';
 import { encodeModel } from '../formats/onnx/model.js';
 import type { FeatureSource } from '../head/examples.js';
 import type { RowMask } from '../head/task.js';
+import { ort } from '../util/onnxruntime.js';
 
 /** Rows that are compared with as many others at once: the products take 16 MiB. */
 const ROWS = 2048;
@@ -222,7 +223,7 @@ class NeighbourGraph {
 
   static async create(): Promise<NeighbourGraph> {
     return new NeighbourGraph(
-      await InferenceSession.create(
+      await ort.InferenceSession.create(
         encodeModel(
           model({
             name: 'neighbours',
@@ -265,10 +266,10 @@ class NeighbourGraph {
   ): Promise<[forth: TopK, back: TopK]> {
     const [rows, columns] = [queries.length / width, references.length / width];
     const [most, mostBack] = [Math.min(k, columns), Math.min(k, rows)];
-    const whole = (value: number) => new Tensor('int64', BigInt64Array.of(BigInt(value)), [1]);
+    const whole = (value: number) => new ort.Tensor('int64', BigInt64Array.of(BigInt(value)), [1]);
     const found = await this.session.run({
-      Q: new Tensor('float32', queries, [rows, width]),
-      R: new Tensor('float32', references, [columns, width]),
+      Q: new ort.Tensor('float32', queries, [rows, width]),
+      R: new ort.Tensor('float32', references, [columns, width]),
       k: whole(most),
       kBack: whole(mostBack),
     });

@@ -1,4 +1,4 @@
-import { type InferenceSession, Tensor } from 'onnxruntime-node';
+import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { createSession } from '../backbone/session.js';
 import type { FeatureMap } from '../backbone/backbone.js';
 import type { Classifier } from '../classify/classifier.js';
@@ -11,6 +11,7 @@ import type { Transform } from '../image/transform.js';
 import { abortable } from '../util/async.js';
 import { LastlayerError, messageOf } from '../util/errors.js';
 import { sum } from '../util/math.js';
+import { ort } from '../util/onnxruntime.js';
 import type { OnnxInput } from './formats.js';
 import { classifierModel } from './onnx-graph.js';
 import { writeExport } from './write-export.js';
@@ -212,12 +213,12 @@ interface Sample {
 async function sampleOf(bytes: Uint8Array, transform: Transform, input: OnnxInput): Promise<Sample> {
   const { pixels } = await decodeImage(bytes, transform);
   const { crop } = transform;
-  if (input === 'pixels') return { feed: new Tensor('uint8', pixels, [1, crop, crop, 3]), pixels };
+  if (input === 'pixels') return { feed: new ort.Tensor('uint8', pixels, [1, crop, crop, 3]), pixels };
   if (input === 'tensor') {
-    return { feed: new Tensor('float32', normalize(pixels, transform), [1, 3, crop, crop]), pixels };
+    return { feed: new ort.Tensor('float32', normalize(pixels, transform), [1, 3, crop, crop]), pixels };
   }
   const { data, width, height } = await decodeWhole(bytes, transform.background);
-  return { feed: new Tensor('uint8', data, [1, height, width, 3]), pixels };
+  return { feed: new ort.Tensor('uint8', data, [1, height, width, 3]), pixels };
 }
 
 /** The middle of a picture, already resized, so that a model that takes whole pictures has nothing to resize. */
@@ -225,7 +226,7 @@ async function resizedSampleOf(bytes: Uint8Array, transform: Transform): Promise
   const { resize } = transform;
   const { pixels: data } = await decodeImage(bytes, { ...transform, crop: resize });
   const { pixels } = await decodeImage({ data, width: resize, height: resize, channels: 3 }, transform);
-  return { feed: new Tensor('uint8', data, [1, resize, resize, 3]), pixels };
+  return { feed: new ort.Tensor('uint8', data, [1, resize, resize, 3]), pixels };
 }
 
 /** (value / 255 − mean) / std, in planes. @param pixels [side, side, 3] */

@@ -1,7 +1,8 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { initializer, model, node, tensorInfo } from '../formats/onnx/build.js';
 import { encodeModel } from '../formats/onnx/model.js';
 import { addFloats, addScaled, sum } from '../util/math.js';
+import { ort } from '../util/onnxruntime.js';
 import type { Blocks, ExampleBlock } from './examples.js';
 import type { Task, Targets } from './task.js';
 
@@ -266,10 +267,10 @@ export class HeadGraph {
   static async create(task: Task): Promise<HeadGraph> {
     return new HeadGraph(
       task,
-      await InferenceSession.create(gradientGraph(task), SESSION_OPTIONS),
-      await InferenceSession.create(logitsGraph(), SESSION_OPTIONS),
-      await InferenceSession.create(gramGraph(), SESSION_OPTIONS),
-      await InferenceSession.create(rootGraph(), SESSION_OPTIONS),
+      await ort.InferenceSession.create(gradientGraph(task), SESSION_OPTIONS),
+      await ort.InferenceSession.create(logitsGraph(), SESSION_OPTIONS),
+      await ort.InferenceSession.create(gramGraph(), SESSION_OPTIONS),
+      await ort.InferenceSession.create(rootGraph(), SESSION_OPTIONS),
     );
   }
 
@@ -305,18 +306,18 @@ export class HeadGraph {
     const [rows, heads] = [features.length / width, b.length / count];
     const { A } = await this.gradientSession.run(
       {
-        X: new Tensor('float32', features, [rows, width]),
-        w: new Tensor('float32', weights, [heads, 1, rows]),
-        W: new Tensor('float32', W, [b.length, width]),
-        b: new Tensor('float32', b, [b.length]),
-        shape: new Tensor('int64', BigInt64Array.of(BigInt(rows), BigInt(heads), BigInt(count)), [3]),
-        dWBefore: new Tensor('float32', before.W, [b.length, width]),
-        dbBefore: new Tensor('float32', before.b, [b.length]),
+        X: new ort.Tensor('float32', features, [rows, width]),
+        w: new ort.Tensor('float32', weights, [heads, 1, rows]),
+        W: new ort.Tensor('float32', W, [b.length, width]),
+        b: new ort.Tensor('float32', b, [b.length]),
+        shape: new ort.Tensor('int64', BigInt64Array.of(BigInt(rows), BigInt(heads), BigInt(count)), [3]),
+        dWBefore: new ort.Tensor('float32', before.W, [b.length, width]),
+        dbBefore: new ort.Tensor('float32', before.b, [b.length]),
       },
       {
         A: null,
-        dW: new Tensor('float32', into.W, [b.length, width]),
-        db: new Tensor('float32', into.b, [b.length]),
+        dW: new ort.Tensor('float32', into.W, [b.length, width]),
+        db: new ort.Tensor('float32', into.b, [b.length]),
       },
     );
     return floats(A);
@@ -333,11 +334,11 @@ export class HeadGraph {
     const rows = features.length / width;
     const { logits } = await this.logitsSession.run(
       {
-        X: new Tensor('float32', features, [rows, width]),
-        W: new Tensor('float32', W, [b.length, width]),
-        b: new Tensor('float32', b, [b.length]),
+        X: new ort.Tensor('float32', features, [rows, width]),
+        W: new ort.Tensor('float32', W, [b.length, width]),
+        b: new ort.Tensor('float32', b, [b.length]),
       },
-      { logits: into ? new Tensor('float32', into, [rows, b.length]) : null },
+      { logits: into ? new ort.Tensor('float32', into, [rows, b.length]) : null },
     );
     return floats(logits);
   }
@@ -350,8 +351,8 @@ export class HeadGraph {
   async addGram(S: Float32Array, features: Float32Array): Promise<Float32Array> {
     const width = Math.sqrt(S.length);
     const { sum } = await this.gramSession.run({
-      S: new Tensor('float32', S, [width, width]),
-      X: new Tensor('float32', features, [features.length / width, width]),
+      S: new ort.Tensor('float32', S, [width, width]),
+      X: new ort.Tensor('float32', features, [features.length / width, width]),
     });
     return floats(sum);
   }
@@ -365,10 +366,10 @@ export class HeadGraph {
   async rootStep(Y: Float32Array, Z: Float32Array, factor: number): Promise<[Float32Array, Float32Array]> {
     const shape = [Math.sqrt(Y.length), Math.sqrt(Y.length)];
     const { nextY, nextZ } = await this.rootSession.run({
-      Y: new Tensor('float32', Y, shape),
-      Z: new Tensor('float32', Z, shape),
-      linear: new Tensor('float32', [1.5 * factor], []),
-      cubic: new Tensor('float32', [factor ** 3 / 2], []),
+      Y: new ort.Tensor('float32', Y, shape),
+      Z: new ort.Tensor('float32', Z, shape),
+      linear: new ort.Tensor('float32', [1.5 * factor], []),
+      cubic: new ort.Tensor('float32', [factor ** 3 / 2], []),
     });
     return [floats(nextY), floats(nextZ)];
   }

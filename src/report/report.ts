@@ -1,4 +1,3 @@
-import * as ort from 'onnxruntime-node';
 import { checkData } from '../check/check-data.js';
 import { compareClassifiers, type Comparison, loadCompared } from '../classify/compare.js';
 import { loadHead } from '../head/file.js';
@@ -6,6 +5,7 @@ import type { Head } from '../head/head.js';
 import { withDatasetEmbeddings, type DatasetEmbeddings, type Selection } from '../store/dataset-rows.js';
 import { LastlayerError } from '../util/errors.js';
 import { time } from '../util/format.js';
+import { ort } from '../util/onnxruntime.js';
 import { ownVersion } from '../util/version.js';
 import { shownChanges } from './comparison.js';
 import { mapEmbeddings } from './embedding-map.js';

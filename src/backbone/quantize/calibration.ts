@@ -1,4 +1,4 @@
-import * as ort from 'onnxruntime-node';
+import type { Tensor } from 'onnxruntime-node';
 import type { DatasetEntry } from '../../data/dataset.js';
 import { openDataset } from '../../data/open.js';
 import { sampleEntries } from '../../data/sample.js';
@@ -7,6 +7,7 @@ import { takePixels } from '../../formats/onnx/images.js';
 import { decodeModel, encodeModel } from '../../formats/onnx/model.js';
 import { pictureBatches } from '../../image/batches.js';
 import { LastlayerError, messageOf } from '../../util/errors.js';
+import { ort } from '../../util/onnxruntime.js';
 import { checkInteger } from '../../util/validate.js';
 import type { Backbone } from '../backbone.js';
 import { createSession, runError } from '../session.js';
@@ -131,7 +132,7 @@ class Observer {
   /** Values of each channel so far. */
   count = 0;
 
-  add(activation: ort.Tensor | undefined): void {
+  add(activation: Tensor | undefined): void {
     if (!(activation?.data instanceof Float32Array)) return;
     const { data, dims } = activation;
     const [rows = 1, channels = 1] = dims;
