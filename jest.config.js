@@ -1,3 +1,8 @@
+import process from 'node:process';
+
+// Tests load onnxruntime without src, which turns its telemetry off.
+process.env.ORT_DISABLE_TELEMETRY = '1';
+
 /** @type {import('jest').Config} */
 export default {
   testEnvironment: './test/environment.ts',
