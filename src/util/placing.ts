@@ -41,7 +41,8 @@ export async function writeNewFile(folder: string, name: string, content: Uint8A
 }
 
 /**
- * Makes a file, whole or not at all.
+ * Makes a file, whole or not at all. It is for what can be made again, such as copies, so it does not wait for the disk: that takes as
+ * long as to classify a picture. After a power cut, a file may be empty.
  * @param write writes it to the temporary name it is given
  * @returns false if there is something already
  */
