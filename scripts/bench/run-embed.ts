@@ -33,9 +33,9 @@ if (again.result.unchanged + again.result.failed !== total)
 
 const classifier = new Classifier(backbone, (await trainFromStore({ store })).head);
 const predicting = await timed(async () => {
-  let count = 0;
-  for await (const _ of classifier.predictAll(dataset, { pool })) count++;
-  return count;
+  const paths: string[] = [];
+  for await (const { path } of classifier.predictAll(dataset, { pool })) paths.push(path);
+  return paths.length;
 });
 if (predicting.result !== total) throw new Error(`predictAll found ${predicting.result} pictures of ${total}.`);
 await pool.close();
