@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { cp, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
@@ -36,6 +36,7 @@ interface Run {
 const BUNDLED = ['LICENSE', 'json', 'onnx'].map((ending) => `models/resnet18-bundled.int8.${ending}`);
 
 const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Manifest;
+const threeLines = /```ts\n(.*?)```/s.exec(readFileSync(join(ROOT, 'README.md'), 'utf8'))?.[1] ?? '';
 const clone = await temporaryFolder();
 const project = await temporaryFolder();
 const modules = join(project, 'node_modules');
@@ -154,6 +155,16 @@ describe('an installed package', () => {
     }
   });
 
+  it('runs the README’s three lines as they stand', async () => {
+    await copyFile(join(project, 'photos', 'val', 'flat', '0.png'), join(project, 'new.jpg'));
+    await cp(join(project, 'photos', 'val', 'steep'), join(project, 'more-photos'), { recursive: true });
+    await writeFile(join(project, 'readme.mjs'), threeLines);
+    const { status, stdout, stderr } = run('node', 'readme.mjs');
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(/label: '(flat|steep)'/);
+    expect(stdout.match(/\/more-photos\/\d\.png (flat|steep)\n/g)).toHaveLength(3);
+  });
+
   it('has a subpath for each folder of use, for ES modules and for CommonJS', async () => {
     const names = (await readdir(join(modules, 'lastlayer', 'dist', 'exports')))
       .filter((name) => name.endsWith('.js'))
@@ -211,7 +222,16 @@ describe('an installed package', () => {
     expect(run('node', 'app.cjs')).toEqual({ status: 0, stdout: 'flat,steep\n', stderr: '' });
   });
 
-  it.each(['node16', 'bundler'])('type-checks where modules are resolved as by %s', async (resolution) => {
+  it.each(['node16', 'nodenext', 'bundler'])('type-checks where modules are resolved as by %s', async (resolution) => {
+    await writeFile(join(project, 'readme.ts'), threeLines);
+    await writeFile(
+      join(project, 'common.cts'),
+      `${resolution === 'nodenext' ? "import { load } from 'lastlayer'; export const loaded = load('bees.safetensors');" : ''}
+       export async function best(path: string): Promise<string | undefined> {
+         const { load } = await import('lastlayer');
+         return (await (await load('bees.safetensors')).predict(path))[0]?.label;
+       }`,
+    );
     await writeFile(
       join(project, 'app.ts'),
       `import { createReadStream } from 'node:fs';
@@ -249,7 +269,7 @@ describe('an installed package', () => {
     );
     const configuration = {
       compilerOptions: {
-        module: resolution === 'node16' ? 'node16' : 'esnext',
+        module: resolution === 'bundler' ? 'esnext' : resolution,
         moduleResolution: resolution,
         target: 'es2022',
         types: ['node'],
@@ -258,7 +278,7 @@ describe('an installed package', () => {
         strict: true,
         noEmit: true,
       },
-      files: ['app.ts'],
+      files: ['app.ts', 'readme.ts', 'common.cts'],
     };
     await writeFile(join(project, 'package.json'), JSON.stringify({ type: 'module' }));
     await writeFile(join(project, 'tsconfig.json'), JSON.stringify(configuration));
