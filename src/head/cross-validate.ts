@@ -31,8 +31,6 @@ export interface CrossValidationOptions {
   whiten?: boolean | undefined;
   /** What the features are mapped by. @default learnt from the rows if `whiten` is on */
   transform?: HeadTransform | undefined;
-  /** Where the first fits start, on mapped features: W [N × D] then b [N]. @default zero */
-  start?: Float64Array | undefined;
   /**
    * Converged once the gradient's largest entry is at most this.
    * @default 1e-4 or, for λ below 0.03, three thousandths of it, or earlier once the log loss on held-out rows has settled
@@ -292,7 +290,7 @@ class FoldFits {
     { settled, hopeless }: { settled: number; hopeless: number },
   ): Promise<[FoldModel[], HeldOutLoss]> {
     const { examples, preconditioner } = this;
-    const { tolerance, signal, start: first } = this.options;
+    const { tolerance, signal } = this.options;
     const size = examples.names.length * (examples.source.width + 1);
     const watch = new HeldOutLoss();
     const finest = tolerance ?? Math.max(TOLERANCE.least, Math.min(TOLERANCE.most, TOLERANCE.shareOfL2 * l2));
@@ -303,7 +301,7 @@ class FoldFits {
     const from = (fold: number) => start?.models.find((model) => model.fold === fold);
     const found = await minimizeHeads(await this.objectiveOf(folds), {
       l2,
-      starts: folds.map((fold) => from(fold)?.x ?? first ?? new Float64Array(size)),
+      starts: folds.map((fold) => from(fold)?.x ?? new Float64Array(size)),
       tolerance: finest,
       preconditioner,
       onEvaluation: (heads) => {

@@ -113,8 +113,6 @@ export interface TuneOptions extends FitHeadOptions {
   unknown?: UnknownRate | undefined;
   /** What the features are mapped by. @default learnt from the rows if `whiten` is on */
   transform?: HeadTransform | undefined;
-  /** Where the first fits start, see {@link TunedHead.heldOutMean}. @default zero */
-  start?: Float64Array | undefined;
   /** Called before each λ of cross-validation and before the final fit. */
   onFit?: ((progress: TuneProgress) => void) | undefined;
 }
@@ -147,11 +145,6 @@ export interface TunedHead<Result> {
   /** Undefined if there was none. */
   crossValidation: HeldOutResult<Result> | undefined;
   /**
-   * The mean of the heads that leave out a fold each, on mapped features: W [N × D] then b [N]. A good start for the next training
-   * on nearly the same rows. Undefined if there was no cross-validation.
-   */
-  heldOutMean: Float64Array | undefined;
-  /**
    * The folds, and their examples: those given, or a subset of them with the same row numbers. If the task has classes, also the
    * class means of each fold's training rows.
    */
@@ -179,16 +172,15 @@ export async function tuneHead<Result>(
   const found = await crossValidateRows(graph, examples, options);
   const l2 = options.l2 ?? found?.chosen.l2 ?? DEFAULT_L2;
   onFit?.({ phase: 'final fit', l2, fits: found?.fits ?? 0, left: 1 });
-  const heldOutMean = found && meanOf(found.models.map(({ x }) => x));
   const head = await fitHead(graph, examples, {
     ...options,
     l2,
-    start: heldOutMean ?? options.start,
+    start: found && meanOf(found.models.map(({ x }) => x)),
     transform: found?.transform ?? options.transform,
     blocks: found?.examples === examples ? found.blocks : undefined,
     preconditioner: found?.preconditioner,
   });
-  if (!found) return { head, heldOutMean, crossValidation: undefined, evaluatedOn: undefined };
+  if (!found) return { head, crossValidation: undefined, evaluatedOn: undefined };
 
   const folds = foldsOf(found.mask, found.foldOf, found.folds);
   const masks = [found.mask, ...folds.map(trainingRows)];
@@ -212,7 +204,6 @@ export async function tuneHead<Result>(
             }
           : null,
     }),
-    heldOutMean,
     evaluatedOn: { examples: found.examples, folds, means: meansOfAll && meansOfFolds },
     crossValidation: {
       folds: found.folds,

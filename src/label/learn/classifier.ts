@@ -17,6 +17,12 @@ export const GROWTH = 1.5;
 /** The whitening is learnt anew once there are this many times the pictures that it was learnt from. */
 const GROWTH_OF_PICTURES = 1.5;
 
+/**
+ * The largest λ. The queue asks for difficult pictures, and of a few of those, cross-validation may take none to be better told than by
+ * how common the classes are: it then takes a λ at which all suggestions are the same.
+ */
+const MOST_L2 = 10;
+
 /** Of fits while somebody waits for them; that of `train-head` is a hundredth of it. */
 const TOLERANCE = 1e-4;
 
@@ -51,7 +57,8 @@ export class LabelClassifier {
   private graph: Promise<HeadGraph> | undefined;
   private whitening: { transform: HeadTransform; pictures: number } | undefined;
   private chosenOn = 0;
-  private last: { names: readonly string[]; mean: Float64Array } | undefined;
+  /** The classes of the last head. */
+  private known = '';
 
   constructor(
     private readonly material: Material,
@@ -84,7 +91,7 @@ export class LabelClassifier {
     const isEnough = targets.names.length >= (task.hasClasses ? 2 : 1);
     if (!isEnough) {
       this.suggestions = undefined;
-      this.last = undefined;
+      this.known = '';
       const { verdict, wanted } = verdictOf({
         history,
         evaluation: undefined,
@@ -107,25 +114,19 @@ export class LabelClassifier {
     const examples: Examples = { task, source, ...targets, weights };
     const counts = countLabels(examples, train);
     const trainedOn = targets.targets.reduce((n, target, row) => (target >= 0 && train(row) ? n + 1 : n), 0);
-    const isKnown = this.last?.names.join('\n') === targets.names.join('\n');
-    const choose = !isKnown || this.l2 === undefined || trainedOn >= GROWTH * this.chosenOn;
-    const tuned = await tuneHead(task, graph, examples, {
-      ...this.identity,
-      mask: train,
-      groups: this.groups(pictures),
-      l2: choose ? undefined : this.l2,
-      transform,
-      start: this.start(targets.names),
-      tolerance: TOLERANCE,
-      signal,
-    });
-    const { head, crossValidation, heldOutMean } = tuned;
+    const names = targets.names.join('\n');
+    const choose = names !== this.known || this.l2 === undefined || trainedOn >= GROWTH * this.chosenOn;
+    const groups = this.groups(pictures);
+    const options = { ...this.identity, mask: train, groups, transform, tolerance: TOLERANCE, signal };
+    let tuned = await tuneHead(task, graph, examples, { ...options, l2: choose ? undefined : this.l2 });
+    if (tuned.head.l2 > MOST_L2) tuned = await tuneHead(task, graph, examples, { ...options, l2: MOST_L2 });
+    const { head, crossValidation } = tuned;
     const result = validation ? await this.evaluateOn(validation, graph, examples, head) : crossValidation?.evaluation;
     const evaluation = result && evaluationOf(result, validation ? 'validation split' : 'cross-validation');
     const suggestions = await this.predict(graph, head, signal);
     // From here on nothing fails, and all of it is of the same head.
     this.suggestions = suggestions;
-    this.last = heldOutMean && { names: targets.names, mean: heldOutMean };
+    this.known = names;
     if (choose) [this.l2, this.chosenOn] = [crossValidation?.chosen.l2, trainedOn];
     const point = evaluation && { labelled: trainedOn, ...pick(evaluation) };
     const longer = point ? [...history, point] : history;
@@ -196,7 +197,7 @@ export class LabelClassifier {
       const targets = { names: [''], labelSets: [[]], targets: new Int32Array(material.size) };
       const examples = { task: this.task, source: material.source(), ...targets };
       this.whitening = { transform: await learnWhitening(graph, examples, usable), pictures };
-      this.last = undefined;
+      this.known = '';
     }
     return this.whitening.transform;
   }
@@ -207,21 +208,6 @@ export class LabelClassifier {
       Array.from(pictures, (picture) => material.digests[picture]!),
       Array.from(pictures, (picture) => material.value(picture).group ?? undefined),
     );
-  }
-
-  /** The parameters of the last head; zeros for classes that it did not know. */
-  private start(names: readonly string[]): Float64Array | undefined {
-    if (!this.last) return undefined;
-    const { names: known, mean } = this.last;
-    const width = this.material.width;
-    const start = new Float64Array(names.length * (width + 1));
-    names.forEach((name, n) => {
-      const k = known.indexOf(name);
-      if (k < 0) return;
-      start.set(mean.subarray(k * width, (k + 1) * width), n * width);
-      start[names.length * width + n] = mean[known.length * width + k]!;
-    });
-    return start;
   }
 
   private async evaluateOn(mask: RowMask, graph: HeadGraph, examples: Examples, head: Head) {
