@@ -77,7 +77,7 @@ function describePath({ folds, rule, path, givenUp, chosen, rows }: HeldOutResul
   return [
     `  λ ${chosen.l2}, ${how} in ${folds}-fold cross-validation${of}:`,
     table([['    λ', 'log loss', 'perLabel' in train ? 'all right' : 'accuracy'], ...points]),
-    ...(givenUp.length > 0 ? [`    worse: ${givenUp.join(', ')}`] : []),
+    ...(givenUp.length > 0 ? [`    no better: ${givenUp.join(', ')}`] : []),
   ].join('\n');
 }
 

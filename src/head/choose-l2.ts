@@ -21,7 +21,7 @@ const FIRST_EXPONENT = -4;
 const LARGEST_EXPONENT = 8;
 
 /** A log loss has to fall by this many nats to count as better. Less makes no difference to anyone. */
-const BETTER = 1e-3;
+export const BETTER = 1e-3;
 
 /**
  * The λ to try next. First come powers of ten from 0.01 on, until the best has a worse one on both sides, as log loss has one valley

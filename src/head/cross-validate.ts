@@ -1,5 +1,5 @@
 import { sum } from '../util/math.js';
-import { chooseL2, nextL2, toPathPoint, type L2Rule, type PathPoint } from './choose-l2.js';
+import { BETTER, chooseL2, nextL2, toPathPoint, type L2Rule, type PathPoint } from './choose-l2.js';
 import {
   countRows,
   countViews,
@@ -65,7 +65,7 @@ export interface CrossValidation {
   rule: L2Rule;
   /** The λ that were tried, largest first. */
   path: PathPoint[];
-  /** The λ that were given up, since held-out rows are told much worse with them. */
+  /** The λ that were given up, since held-out rows are told no better with them. */
   givenUp: number[];
   /** How many heads were trained. */
   fits: number;
@@ -84,6 +84,8 @@ export interface CrossValidation {
 interface Tried extends PathPoint {
   /** Its heads by fold; of the first fold alone while `isWhole` is false. */
   models: FoldModel[];
+  /** The log loss at which its fits ended: with augmented views, and folds count alike. Infinity if it was given up. */
+  watched: number;
   /** How much each row of the first fold adds to the mean log loss, times their number; only of a λ that was explored. */
   losses?: Float64Array | undefined;
   /** Whether all folds were trained on until their log loss settled, so that the figures are those of cross-validation. */
@@ -109,23 +111,27 @@ export async function crossValidate(
     onFit?.({ l2, fits: done, left });
     done += now;
   };
-  const wholeFits = (l2: number, start?: Tried, best = lowest(tried)) => fits.crossValidate(l2, start, best);
   if (options.l2 !== undefined) {
     progress(options.l2, folds, folds);
-    tried.push(await wholeFits(options.l2));
+    tried.push(await fits.crossValidate(options.l2, undefined, Infinity));
   } else {
     for (let l2 = nextL2(tried, rule); l2 !== undefined; l2 = nextL2(tried, rule)) {
       const later = Math.max(1, USUAL_LENGTH - tried.length);
       const [now, left] = fits.areMany ? [1, later + USUAL_CONTENDERS * folds] : [folds, later * folds];
       progress(l2, now, left);
       const start = nearest(tried, l2);
-      tried.push(fits.areMany ? await fits.explore(l2, start, lowest(tried)) : await wholeFits(l2, start));
+      const best = Math.min(...tried.map(({ watched }) => watched));
+      tried.push(
+        fits.areMany
+          ? await fits.explore(l2, start, best + HOPELESS_ON_FIRST)
+          : await fits.crossValidate(l2, start, best + HOPELESS),
+      );
     }
     const contenders = contendersOf(tried, rule, folds);
     const whole: Tried[] = [];
     for (let next = nextContender(contenders, whole, rule); next; next = nextContender(contenders, whole, rule)) {
       progress(next.l2, folds, (whole.length > 0 ? 1 : USUAL_CONTENDERS) * folds);
-      whole.push(await wholeFits(next.l2, nearest(whole, next.l2) ?? next, lowest(whole)));
+      whole.push(await fits.crossValidate(next.l2, nearest(whole, next.l2) ?? next, hopelessFor(next, whole, rule)));
     }
     for (const each of whole) tried[tried.findIndex(({ l2 }) => l2 === each.l2)] = each;
   }
@@ -195,6 +201,14 @@ function nextContender(contenders: readonly Tried[], whole: readonly Tried[], ru
   return undefined;
 }
 
+/** The log loss at which a contender is given up if it still rises, as {@link chooseL2} would not take it. */
+function hopelessFor({ l2 }: Tried, whole: readonly Tried[], rule: L2Rule): number {
+  if (whole.length === 0) return Infinity;
+  const best = whole[chooseL2(whole, 'best')]!;
+  if (rule !== 'best') return best.watched + HOPELESS;
+  return best.watched + (l2 < best.l2 ? -BETTER : BETTER);
+}
+
 /** With fewer held-out rows, one fold alone tells too little. */
 const LEAST_TO_EXPLORE = 1_000;
 
@@ -243,22 +257,21 @@ class FoldFits {
   }
 
   /** Trains on the first fold, until its log loss has roughly settled. */
-  async explore(l2: number, start: Tried | undefined, best: number): Promise<Tried> {
+  async explore(l2: number, start: Tried | undefined, hopeless: number): Promise<Tried> {
     const { graph, examples, transform, blocks } = this;
     const { mask, foldOf } = this.options;
-    const hopeless = best + HOPELESS_ON_FIRST;
     const [models, watch] = await this.fit(l2, [0], start, { settled: ROUGHLY_SETTLED, hopeless });
     const tried = { l2, standardError: 0, accuracy: 0, models, isWhole: false };
-    if (watch.isAbove(hopeless)) return { ...tried, logLoss: Infinity };
+    if (watch.isHopeless) return { ...tried, logLoss: Infinity, watched: Infinity };
     const losses = await rowLosses(graph, { examples, mask, foldOf, models, transform, blocks });
-    return { ...tried, logLoss: sum(losses) / losses.length, losses };
+    return { ...tried, logLoss: sum(losses) / losses.length, watched: watch.last, losses };
   }
 
   /**
    * Trains on all folds: those that `start` has heads of from there, the others from zero. Another fold's head has seen their rows, and
    * its log loss there takes longer to settle.
    */
-  async crossValidate(l2: number, start: Tried | undefined, best: number): Promise<Tried> {
+  async crossValidate(l2: number, start: Tried | undefined, hopeless: number): Promise<Tried> {
     const { graph, examples, transform, blocks } = this;
     const { folds, foldOf, mask } = this.options;
     const heads = headsAtOnce(folds, examples.names.length, examples.source.width);
@@ -268,19 +281,25 @@ class FoldFits {
       Array.from({ length: Math.ceil(some.length / heads) }, (_, i) => some.slice(i * heads, (i + 1) * heads)),
     );
     const models: FoldModel[] = [];
+    let watched = 0;
     for (const some of together) {
-      const hopeless = some.length === folds ? best + HOPELESS : Infinity;
-      const [found, watch] = await this.fit(l2, some, start, { settled: SETTLED, hopeless });
-      if (watch.isAbove(hopeless)) {
-        return { l2, logLoss: Infinity, standardError: 0, accuracy: 0, models: found, isWhole: false };
+      const isAll = some.length === folds;
+      const [found, watch] = await this.fit(l2, some, start, {
+        settled: SETTLED,
+        hopeless: isAll ? hopeless : Infinity,
+      });
+      if (watch.isHopeless) {
+        const [logLoss, watched] = [Infinity, Infinity];
+        return { l2, logLoss, watched, standardError: 0, accuracy: 0, models: found, isWhole: false };
       }
+      watched += (watch.last * some.length) / folds;
       models.push(...found);
     }
     const scores: FoldScore[] = [];
     for (const model of models) {
       scores.push(await scoreOf(graph, { examples, mask, foldOf, models: [model], transform, blocks }));
     }
-    return { ...toPathPoint(l2, scores), models, isWhole: true };
+    return { ...toPathPoint(l2, scores), watched, models, isWhole: true };
   }
 
   private async fit(
@@ -292,7 +311,7 @@ class FoldFits {
     const { examples, preconditioner } = this;
     const { tolerance, signal } = this.options;
     const size = examples.names.length * (examples.source.width + 1);
-    const watch = new HeldOutLoss();
+    const watch = new HeldOutLoss(hopeless);
     const finest = tolerance ?? Math.max(TOLERANCE.least, Math.min(TOLERANCE.most, TOLERANCE.shareOfL2 * l2));
     const hasSettled = () =>
       this.areMany
@@ -307,7 +326,7 @@ class FoldFits {
       onEvaluation: (heads) => {
         watch.add(heads);
       },
-      isEnough: () => (tolerance === undefined && hasSettled()) || watch.isAbove(hopeless),
+      isEnough: () => (tolerance === undefined && hasSettled()) || watch.isHopeless,
       signal,
     });
     return [found.map(({ x }, i) => ({ fold: folds[i]!, x })), watch];
@@ -368,10 +387,15 @@ class HeldOutLoss {
   private readonly losses: number[] = [];
   /** The largest of the heads' last ones. */
   gradientNorm = Infinity;
+  /** Whether it was above `hopeless` and rising. Once it was, all heads end, also those in the middle of a line search. */
+  isHopeless = false;
+
+  constructor(private readonly hopeless: number) {}
 
   add(heads: Evaluated['heads']): void {
     this.losses.push(sum(heads.map(({ heldOut }) => heldOut)) / heads.length);
     this.gradientNorm = Math.max(...heads.map(({ gradientNorm }) => gradientNorm));
+    this.isHopeless ||= this.isAboveAndRising;
   }
 
   get last(): number {
@@ -384,11 +408,11 @@ class HeldOutLoss {
     return last.length === recent && Math.max(...last) - Math.min(...last) <= Math.min(within, RELATIVELY * this.last);
   }
 
-  isAbove(loss: number): boolean {
-    const { losses } = this;
+  private get isAboveAndRising(): boolean {
+    const { losses, hopeless } = this;
     if (losses.length < LEAST_EVALUATIONS) return false;
     const last = losses.slice(-RISING);
-    return last.every((each, i) => each > loss && (i === 0 || each > last[i - 1]!));
+    return last.every((each, i) => each > hopeless && (i === 0 || each > last[i - 1]!));
   }
 }
 

@@ -128,7 +128,7 @@ export interface HeldOutResult<Result> extends HeldOutEvaluation<Result> {
   rule: L2Rule | undefined;
   /** The λ that were tried, largest first. */
   path: PathPoint[];
-  /** The λ that were given up, as they were worse. */
+  /** The λ that were given up, as they were no better. */
   givenUp: number[];
   chosen: PathPoint;
   /** Rows that took part: all training rows, or as many as fit in memory. */
