@@ -1,5 +1,6 @@
 // @ts-check
 /** Plain JavaScript, as the threads of the backbone, which take fingerprints, have no loader. */
+import { dataViewOf } from './square.js';
 
 /** Cells a side: enough to distinguish pictures, too few to show how they were compressed. */
 const SIDE = 16;
@@ -19,33 +20,23 @@ const CELLS = SIDE ** 2;
 export function fingerprintOf(pixels) {
   const side = Math.sqrt(pixels.length / 3);
   if (side < 2 * SIDE) return fingerprintOf(repeated(pixels, side, Math.ceil((2 * SIDE) / side)));
-  const edges = Array.from({ length: SIDE + 1 }, (_, i) => Math.round((i * side) / SIDE));
-  const [sums, counts] = [new Float64Array(3 * CELLS), new Float64Array(CELLS)];
-  for (let y = 0, row = 0; y < side; y += 2) {
-    if (y >= (edges[row + 1] ?? side)) row++;
-    let at = 3 * y * side;
-    for (let column = 0; column < SIDE; column++) {
-      const [from, end] = [at, 3 * (y * side + (edges[column + 1] ?? side))];
-      let [r, g, b] = [0, 0, 0];
-      for (; at < end; at += 3) {
-        r += pixels[at] ?? 0;
-        g += pixels[at + 1] ?? 0;
-        b += pixels[at + 2] ?? 0;
-      }
-      const cell = row * SIDE + column;
-      sums[3 * cell] = (sums[3 * cell] ?? 0) + r;
-      sums[3 * cell + 1] = (sums[3 * cell + 1] ?? 0) + g;
-      sums[3 * cell + 2] = (sums[3 * cell + 2] ?? 0) + b;
-      counts[cell] = (counts[cell] ?? 0) + (end - from) / 3;
-    }
-  }
+  const bytes = dataViewOf(pixels);
+  const edge = (/** @type {number} */ i) => Math.round((i * side) / SIDE);
   const fingerprint = new Uint8Array(CELLS + 1);
   let chroma = 0;
   for (let cell = 0; cell < CELLS; cell++) {
-    const count = counts[cell] ?? 0;
-    const r = (sums[3 * cell] ?? 0) / count;
-    const g = (sums[3 * cell + 1] ?? 0) / count;
-    const b = (sums[3 * cell + 2] ?? 0) / count;
+    const [row, column] = [Math.floor(cell / SIDE), cell % SIDE];
+    const [left, right, bottom] = [edge(column), edge(column + 1), edge(row + 1)];
+    let [r, g, b, count] = [0, 0, 0, 0];
+    for (let y = 2 * Math.ceil(edge(row) / 2); y < bottom; y += 2) {
+      for (let at = 3 * (y * side + left); at < 3 * (y * side + right); at += 3) {
+        r += bytes.getUint8(at);
+        g += bytes.getUint8(at + 1);
+        b += bytes.getUint8(at + 2);
+      }
+      count += right - left;
+    }
+    [r, g, b] = [r / count, g / count, b / count];
     fingerprint[cell] = Math.round(0.299 * r + 0.587 * g + 0.114 * b);
     chroma = Math.max(chroma, Math.max(r, g, b) - Math.min(r, g, b));
   }
@@ -84,7 +75,7 @@ export function spreadOf(fingerprint) {
  * @param {Fingerprint} fingerprint
  */
 export function chromaOf(fingerprint) {
-  return fingerprint[CELLS] ?? 0;
+  return dataViewOf(fingerprint).getUint8(CELLS);
 }
 
 /**
@@ -97,12 +88,13 @@ export function likeness(a, b) {
   const [one, other] = [momentsOf(a), momentsOf(b)];
   // Below one grey level there is only rounding, which would correlate with itself.
   if (one.variance < 1 || other.variance < 1) return 0;
+  const [cells, others] = [dataViewOf(a), dataViewOf(b)];
   let [straight, mirrored] = [0, 0];
   for (let row = 0; row < CELLS; row += SIDE) {
     for (let x = 0; x < SIDE; x++) {
-      const value = a[row + x] ?? 0;
-      straight += value * (b[row + x] ?? 0);
-      mirrored += value * (b[row + SIDE - 1 - x] ?? 0);
+      const value = cells.getUint8(row + x);
+      straight += value * others.getUint8(row + x);
+      mirrored += value * others.getUint8(row + SIDE - 1 - x);
     }
   }
   const covariance = Math.max(straight, mirrored) / CELLS - one.mean * other.mean;
@@ -112,8 +104,9 @@ export function likeness(a, b) {
 /** @param {Fingerprint} fingerprint */
 function momentsOf(fingerprint) {
   let [sum, squares] = [0, 0];
+  const cells = dataViewOf(fingerprint);
   for (let cell = 0; cell < CELLS; cell++) {
-    const value = fingerprint[cell] ?? 0;
+    const value = cells.getUint8(cell);
     sum += value;
     squares += value ** 2;
   }

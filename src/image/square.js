@@ -31,33 +31,35 @@ export function pixelsOf(square, crop) {
  * @param {number} crop
  */
 function enlargeAndCrop({ pixels, width, height, size, offset }, crop) {
+  const source = dataViewOf(pixels);
   const columns = tapsOf(width, size.width, offset.left, crop);
-  const rows = tapsOf(height, size.height, offset.top, crop);
   const cropped = new Uint8Array(crop * crop * 3);
-  let top = { row: -1, values: new Uint8Array(crop * 3) };
-  let bottom = { row: -1, values: new Uint8Array(crop * 3) };
-  for (let y = 0; y < crop; y++) {
-    const [above, below, weight] = [rows.left[y] ?? 0, rows.right[y] ?? 0, rows.weight[y] ?? 0];
+  let top = { row: -1, values: new DataView(new ArrayBuffer(crop * 3)) };
+  let bottom = { row: -1, values: new DataView(new ArrayBuffer(crop * 3)) };
+  let to = 0;
+  for (const { first, second, weight } of tapsOf(height, size.height, offset.top, crop)) {
     // Further down, the row that was below is often the one now above.
-    if (top.row !== above && bottom.row === above) [top, bottom] = [bottom, top];
-    if (top.row !== above) {
-      resampleRow(pixels, above * width * 3, columns, top.values);
-      top.row = above;
+    if (top.row !== first && bottom.row === first) [top, bottom] = [bottom, top];
+    if (top.row !== first) {
+      resampleRow(source, first * width * 3, columns, top.values);
+      top.row = first;
     }
-    if (bottom.row !== below) {
-      resampleRow(pixels, below * width * 3, columns, bottom.values);
-      bottom.row = below;
+    if (bottom.row !== second) {
+      resampleRow(source, second * width * 3, columns, bottom.values);
+      bottom.row = second;
     }
-    mixRows(top.values, bottom.values, weight, cropped.subarray(y * crop * 3, (y + 1) * crop * 3));
+    for (let i = 0; i < crop * 3; i++) {
+      cropped[to++] = mix(top.values.getUint8(i), bottom.values.getUint8(i), weight);
+    }
   }
   return cropped;
 }
 
 /**
- * @typedef {object} Taps Each output pixel lies between two input pixels: left · (1 − weight) + right · weight.
- * @property {Int32Array} left
- * @property {Int32Array} right
- * @property {Float64Array} weight
+ * @typedef {object} Taps The two input pixels between which an output pixel lies: first · (1 − weight) + second · weight.
+ * @property {number} first
+ * @property {number} second
+ * @property {number} weight
  */
 
 /**
@@ -65,43 +67,30 @@ function enlargeAndCrop({ pixels, width, height, size, offset }, crop) {
  * @param {number} to
  * @param {number} offset
  * @param {number} crop
- * @returns {Taps}
+ * @returns {Taps[]}
  */
 function tapsOf(from, to, offset, crop) {
-  const taps = { left: new Int32Array(crop), right: new Int32Array(crop), weight: new Float64Array(crop) };
-  for (let i = 0; i < crop; i++) {
+  return Array.from({ length: crop }, (_, i) => {
     const centre = ((offset + i + 0.5) * from) / to - 0.5;
     const floor = Math.floor(centre);
-    taps.left[i] = Math.max(floor, 0);
-    taps.right[i] = Math.min(floor + 1, from - 1);
-    taps.weight[i] = centre - floor;
-  }
-  return taps;
+    return { first: Math.max(floor, 0), second: Math.min(floor + 1, from - 1), weight: centre - floor };
+  });
 }
 
 /**
- * @param {Uint8Array} pixels
+ * @param {DataView} pixels
  * @param {number} start
- * @param {Taps} taps
- * @param {Uint8Array} row
+ * @param {Taps[]} columns
+ * @param {DataView} row
  */
-function resampleRow(pixels, start, { left, right, weight }, row) {
-  for (let i = 0, to = 0; i < weight.length; i++) {
-    const [l, r, w] = [start + (left[i] ?? 0) * 3, start + (right[i] ?? 0) * 3, weight[i] ?? 0];
-    row[to++] = mix(pixels[l] ?? 0, pixels[r] ?? 0, w);
-    row[to++] = mix(pixels[l + 1] ?? 0, pixels[r + 1] ?? 0, w);
-    row[to++] = mix(pixels[l + 2] ?? 0, pixels[r + 2] ?? 0, w);
+function resampleRow(pixels, start, columns, row) {
+  let to = 0;
+  for (const { first, second, weight } of columns) {
+    const [l, r] = [start + first * 3, start + second * 3];
+    row.setUint8(to++, mix(pixels.getUint8(l), pixels.getUint8(r), weight));
+    row.setUint8(to++, mix(pixels.getUint8(l + 1), pixels.getUint8(r + 1), weight));
+    row.setUint8(to++, mix(pixels.getUint8(l + 2), pixels.getUint8(r + 2), weight));
   }
-}
-
-/**
- * @param {Uint8Array} top
- * @param {Uint8Array} bottom
- * @param {number} weight
- * @param {Uint8Array} mixed
- */
-function mixRows(top, bottom, weight, mixed) {
-  for (let i = 0; i < mixed.length; i++) mixed[i] = mix(top[i] ?? 0, bottom[i] ?? 0, weight);
 }
 
 /**
@@ -120,14 +109,20 @@ function mix(a, b, weight) {
  * @param {number} side
  */
 export function mirror(pixels, side) {
+  const source = dataViewOf(pixels);
   const mirrored = new Uint8Array(pixels.length);
   for (let row = 0; row < pixels.length; row += side * 3) {
     for (let x = 0; x < side; x++) {
       const [from, to] = [row + 3 * x, row + 3 * (side - 1 - x)];
-      mirrored[to] = pixels[from] ?? 0;
-      mirrored[to + 1] = pixels[from + 1] ?? 0;
-      mirrored[to + 2] = pixels[from + 2] ?? 0;
+      mirrored[to] = source.getUint8(from);
+      mirrored[to + 1] = source.getUint8(from + 1);
+      mirrored[to + 2] = source.getUint8(from + 2);
     }
   }
   return mirrored;
+}
+
+/** Gives access to bytes that throws beyond their end, where an array gives undefined. @param {Uint8Array} bytes */
+export function dataViewOf({ buffer, byteOffset, byteLength }) {
+  return new DataView(buffer, byteOffset, byteLength);
 }
