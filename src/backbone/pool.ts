@@ -104,12 +104,13 @@ export class BackbonePool {
    * Enlarges pictures that are small, takes their fingerprints and runs the backbone on them, all in one thread, as soon as one is
    * free.
    * @returns the embeddings [N, width], row after row
-   * @throws {LastlayerError} as {@link run} does
+   * @throws {LastlayerError} if a picture has too few or too many bytes, or as {@link run} does
    */
   async embed(
     squares: readonly Square[],
     priority = 0,
   ): Promise<{ embedding: Float32Array; fingerprints: Fingerprint[] }> {
+    for (const square of squares) checkLength(square, this.backbone.transform.crop);
     const { embedding, fingerprints = [] } = await this.process(squares, squares.length, priority);
     return { embedding, fingerprints };
   }
@@ -142,9 +143,11 @@ export class BackbonePool {
   private async answer(batch: Batch): Promise<Answer> {
     this.idle = this.idle.filter((thread) => !thread.hasDied);
     const thread = this.idle.pop() ?? (await this.start());
-    const answer = await thread.run(batch);
-    this.idle.push(thread);
-    return answer;
+    try {
+      return await thread.run(batch);
+    } finally {
+      this.idle.push(thread);
+    }
   }
 
   private async start(): Promise<BackboneThread> {
@@ -183,6 +186,16 @@ export class BackbonePool {
   }
 }
 
+/** @throws {LastlayerError} if a square does not have the bytes that its size takes */
+function checkLength(square: Square, crop: number): void {
+  const { pixels, width, height } =
+    square instanceof Uint8Array ? { pixels: square, width: crop, height: crop } : square;
+  if (pixels.length === 3 * width * height) return;
+  throw new LastlayerError(
+    `RGB bytes of ${width} × ${height} pixels are expected, which are ${3 * width * height}; ${pixels.length} were given.`,
+  );
+}
+
 /**
  * Has onnxruntime write a model as it runs it on this very processor, with the weights in a file beside it. In a thread, which it
  * would block.
@@ -208,7 +221,7 @@ async function optimize({ options, ...program }: BackboneProgram, path: string):
   if (answer.failed === 'load') throw new Error(answer.reason);
 }
 
-/** A folder that is gone when the process ends, unless it is killed. */
+/** A folder that is gone when the process ends, unless it is killed, or the system keeps it. */
 class TemporaryFolder {
   private static readonly all = new Set<TemporaryFolder>();
   private path: string | undefined;
@@ -222,7 +235,11 @@ class TemporaryFolder {
   }
 
   remove(): void {
-    if (this.path !== undefined) rmSync(this.path, { recursive: true, force: true });
+    try {
+      if (this.path !== undefined) rmSync(this.path, { recursive: true, force: true });
+    } catch {
+      // Windows keeps a file that a thread has mapped, as all do where the process ends without `close`.
+    }
     this.path = undefined;
     TemporaryFolder.all.delete(this);
     if (TemporaryFolder.all.size === 0) process.off('exit', TemporaryFolder.removeAll);
@@ -265,6 +282,10 @@ class BackboneThread {
 
   async run(batch: Batch): Promise<Answer> {
     if (this.death) throw this.death;
+    // A thread cannot read a message with a buffer that is gone, and would never answer.
+    if (batch instanceof Uint8Array && batch.length === 0) {
+      throw new LastlayerError('The pixels of a batch went to a thread before. Give each batch a buffer of its own.');
+    }
     return new Promise((resolve, reject) => {
       this.waiting = { resolve, reject };
       // Buffers of a decoder cannot be transferred. The thread joins the copies.

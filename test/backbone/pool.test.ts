@@ -95,6 +95,15 @@ describe('a pool of threads', () => {
     const backbone = await loadBackbone({ model });
     await withPool(backbone, async (pool) => {
       await expect(pool.run(new Uint8Array(100))).rejects.toThrow(/3 × 224 × 224 values is expected; 100/);
+      await expect(pool.embed([pictures(2, 3)])).rejects.toThrow(/224 × 224 pixels are expected.* 301056 were given/);
+      const small = { width: 9, height: 8, size: { width: 288, height: 256 }, offset: { left: 32, top: 16 } };
+      await expect(pool.embed([{ pixels: new Uint8Array(215), ...small, mirrored: false }])).rejects.toThrow(
+        '9 × 8 pixels are expected, which are 216; 215 were given',
+      );
+      const once = pictures(1, 3);
+      const [first, second] = [pool.run(once), pool.run(once)];
+      await expect(second).rejects.toThrow('went to a thread before');
+      expect(await first).toHaveLength(8);
       expect(await pool.run(pictures(1, 3))).toHaveLength(8);
     });
   });
