@@ -5,7 +5,7 @@ import type { FeatureSource } from '../head/examples.js';
 import type { RowMask } from '../head/task.js';
 import { ort } from '../util/onnxruntime.js';
 
-/** Rows that are compared with as many others at once: the products take 16 MiB. */
+/** Rows that are compared with as many others at once: the products take 16 MiB, and as much again transposed. */
 const ROWS = 2048;
 
 /** The nearest other rows of each row, the most similar first. */

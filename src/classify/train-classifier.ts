@@ -46,7 +46,13 @@ export async function train(dataset: string | URL, options: TrainClassifierOptio
   const { batchSize, concurrency, pool, store, views, signal } = others;
   signal?.throwIfAborted();
   const embedded = await embedDataset(pathOf(dataset), {
-    ...{ backbone, batchSize, concurrency, pool, store, views, signal },
+    backbone,
+    batchSize,
+    concurrency,
+    pool,
+    store,
+    views,
+    signal,
     onProgress: ({ phase, done, total }) => onProgress?.({ phase, done, total }),
   });
   const { failed, total, skipped } = embedded;
@@ -55,7 +61,10 @@ export async function train(dataset: string | URL, options: TrainClassifierOptio
   if (skipped.count > 0) onNotice?.(passedOver(skipped));
   const { head } = await trainFromStore({
     ...others,
-    ...{ store: embedded.store, dataset: embedded.dataset, model: embedded.modelId, onNotice },
+    store: embedded.store,
+    dataset: embedded.dataset,
+    model: embedded.modelId,
+    onNotice,
     onFit: ({ fits, left }) => onProgress?.({ phase: 'train', done: fits, total: fits + left }),
   });
   const classifier = new Classifier(backbone, head);

@@ -63,10 +63,10 @@ they are not printed one by one. The summary at the end counts the pictures of e
 file: another picture of the same name becomes "name (2).jpg". One that is there already is left alone, so a second run is safe.
 
 --explain draws the center crop, which is what the network sees, and beside it a heat map for each of the two most probable
-classes.
-The colours are the shares of the places in the logit, whose mean is the logit itself (docs/predicting.md). They mean the same in
-all pictures of a run: by default, the first 32 pictures give the scale. The command tells it, so that --explain-scale can repeat
-it. A file is replaced; in a folder, no file is overwritten, as with --copy-to. With --json or --jsonl, the shares are printed, too.
+classes. The colours are the shares of the places in the logit, whose mean is the logit itself (docs/predicting.md). They mean the
+same in all pictures of a run: by default, the first 32 pictures give the scale. The command tells it, so that --explain-scale can
+repeat it. A file is replaced; in a folder, no file is overwritten, as with --copy-to. With --json or --jsonl, the shares are
+printed, too.
 
 --watch takes a file once it has not changed for a second, also over a network, until Ctrl-C. One that cannot be read is tried again
 when it changes.
