@@ -109,7 +109,7 @@ export const unknownOption = (fallback: string): Option =>
     () => ['off'],
     new Option(
       '--unknown <rate>',
-      `call pictures unlike the training pictures at this rate of right predictions, or off (default: ${fallback})`,
+      `share of right predictions to call unlike the training pictures, or off (default: ${fallback})`,
     ).argParser(unknownRate),
   );
 

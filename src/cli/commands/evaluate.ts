@@ -30,6 +30,9 @@ export const evaluateCommand = (command: Command): Command =>
     .addHelpText(
       'after',
       `
+Name pictures that the head was not trained on: on those that it was, the figures are far too good. train-head itself says how
+good a head is on new pictures.
+
 Embeddings that are in the store are reused. Nothing is written to it.
 
 ${VIEWS_HELP}
@@ -38,7 +41,7 @@ The logits of all views are averaged.
 Exit code 3: done, but some pictures could not be read.
 
 Examples:
-  npm run evaluate -- --head head.safetensors ~/photos
-  npm run evaluate -- --head head.safetensors ~/photos --split train --json`,
+  npm run evaluate -- ~/new-photos
+  npm run evaluate -- --head bees.safetensors ~/photos --split test --json`,
     )
     .action(lazily(async () => (await import('../evaluate.js')).run));

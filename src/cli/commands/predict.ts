@@ -24,8 +24,10 @@ export const predictCommand = (command: Command): Command =>
       "use the backbone's own last layer (the 1000 classes of ImageNet) instead of a head",
     )
     .option('--labels <file>', 'with --pretrained-classes: the names of the classes, one per line')
-    .option('--csv <file>', 'write a row for each picture, and replace the file')
-    .addOption(new Option('--jsonl', 'print a JSON object for each picture, as they come').conflicts('json'))
+    .option('--csv <file>', 'write a row for each picture to this file, which is replaced')
+    .addOption(
+      new Option('--jsonl', 'print a JSON object for each picture as soon as it is classified').conflicts('json'),
+    )
     .option('--copy-to <dir>', 'copy the pictures into a folder for each class')
     .option('--link-to <dir>', 'make links to the pictures in a folder for each class')
     .option('--explain <file|dir>', 'draw where the two leading classes are seen: a .png, or a folder for one each')
@@ -35,7 +37,7 @@ export const predictCommand = (command: Command): Command =>
         'with --explain: the share of the logit that gets the brightest colour',
       ).argParser(aboveZero),
     )
-    .addOption(new Option('--watch', 'go on with the pictures that come into the folders').conflicts('json'))
+    .addOption(new Option('--watch', 'then classify new pictures as they arrive in the folders').conflicts('json'))
     .addOption(viewsOption('augmented views to average over'))
     .addOption(unknownOption('as the head was trained'))
     .addOption(modelOfHeadOption())
@@ -45,8 +47,8 @@ export const predictCommand = (command: Command): Command =>
     .addHelpText(
       'after',
       `
-typicality: the share of the training pictures, of those that the head got right in cross-validation, that are less typical of
-the classes than this picture. Where it is below the rate of --unknown, the picture is "unlike the training pictures", and the
+typicality, from 0 to 1, tells how much a picture is like the training pictures: 0.3 means that 30 % of those that the head got
+right in cross-validation are less typical. Below the rate of --unknown, the picture is "unlike the training pictures", and the
 predictions are only the best guess. That catches most pictures of entirely different things, but not something that looks like
 one of the classes. A higher rate catches more, and flags about that share of the pictures that are predicted right.
 
@@ -63,13 +65,13 @@ they are not printed one by one. The summary at the end counts the pictures of e
 file: another picture of the same name becomes "name (2).jpg". One that is there already is left alone, so a second run is safe.
 
 --explain draws the center crop, which is what the network sees, and beside it a heat map for each of the two most probable
-classes. The colours are the shares of the places in the logit, whose mean is the logit itself (docs/predicting.md). They mean the
-same in all pictures of a run: by default, the first 32 pictures give the scale. The command tells it, so that --explain-scale can
-repeat it. A file is replaced; in a folder, no file is overwritten, as with --copy-to. With --json or --jsonl, the shares are
-printed, too.
+classes. A colour is the share that a place has in the logit; the mean of the shares is the logit itself (docs/predicting.md).
+Colours mean the same in all pictures of a run: by default, the first 32 pictures give the scale. It is printed at the end, so that
+you can repeat it with --explain-scale. A file is replaced; in a folder, no file is overwritten, as with --copy-to. With --json or
+--jsonl, the shares are printed, too.
 
---watch takes a file once it has not changed for a second, also over a network, until Ctrl-C. One that cannot be read is tried again
-when it changes.
+--watch takes a file once it has not changed for a second, also over a network, until Ctrl-C. A file that cannot be read is tried
+again when it changes.
 
 Exit code 3: done, but some pictures could not be read.
 
