@@ -80,7 +80,7 @@ export const forceOption = (): Option => new Option('--force', 'let --out replac
 export const precisionOption = (): Option =>
   new Option(
     '--precision <name>',
-    'int8 is about three times as fast, with embeddings of its own (default: that of the model file)',
+    'int8 is about twice as fast, with embeddings of its own (default: that of the model file)',
   ).choices(['fp32', 'int8']);
 
 export const batchSizeOption = (): Option =>
