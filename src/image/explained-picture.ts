@@ -3,7 +3,7 @@ import { heatColour, paintHeat } from './heat-map.js';
 import { lettering, type Lettering } from './lettering.js';
 
 /** Where a class was seen, to be drawn. */
-export interface Panel {
+interface Panel {
   label: string;
   /** 0 … 1 */
   probability: number;

@@ -35,7 +35,7 @@ export interface Begun {
 }
 
 /** The sha256 of the manifests that the session has written, and what the last of them said. */
-export interface Written {
+interface Written {
   digests: Set<string>;
   content: ManifestContent;
 }
@@ -149,7 +149,10 @@ async function embed(
     return { pictures: new LabelPictures(dataset, backbone.width, 0), listed: [], multilabel: false };
   }
   await embedDataset(dataset, {
-    ...{ backbone, pool, store, signal },
+    backbone,
+    pool,
+    store,
+    signal,
     onProgress: ({ phase, done, total, embedded }) => {
       if (phase === 'embed') onProgress?.({ task: 'embedding', done, total, worked: embedded });
     },

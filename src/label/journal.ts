@@ -44,7 +44,7 @@ export interface StepLine {
 }
 
 /** A line that says which manifest is about to be written: sha256 of its bytes. */
-export interface ManifestLine {
+interface ManifestLine {
   manifest: string;
 }
 
@@ -221,7 +221,10 @@ export function lineOf(
     groups.set(key, group);
   });
   return {
-    ...{ id, at: new Date().toISOString(), kind, done },
+    id,
+    at: new Date().toISOString(),
+    kind,
+    done,
     ...(groups.size > 0 && { changes: [...groups.values()] }),
     ...(classes.length > 0 && {
       classes: classes.map(({ before, after }) => ({ from: present(before), to: present(after) })),

@@ -48,7 +48,12 @@ export class Learning {
 
   constructor(private readonly options: LearningOptions) {
     this.current = {
-      ...{ status: 'waiting', version: 0, seq: 0, trainedOn: 0, evaluation: undefined, history: [] },
+      status: 'waiting',
+      version: 0,
+      seq: 0,
+      trainedOn: 0,
+      evaluation: undefined,
+      history: [],
       ...this.beforeLearning(),
     };
   }
@@ -58,7 +63,11 @@ export class Learning {
     const { classes, multilabel } = this.options.state;
     const tooFew = this.options.state.classInfo().filter(({ count, removed }) => !removed && count < LEAST_PICTURES);
     return verdictOf({
-      ...{ history: [], evaluation: undefined, counts: [], classes, multilabel },
+      history: [],
+      evaluation: undefined,
+      counts: [],
+      classes,
+      multilabel,
       tooFew: tooFew.map(({ name }) => name),
     });
   }
@@ -201,7 +210,10 @@ export class Learning {
       if (seq() === sent.seq) return;
       const values = state.valuesFrom(sent.values);
       thread.setState({
-        ...{ seq: seq(), valueOf: state.valueOf.slice(), values, multilabel: state.multilabel },
+        seq: seq(),
+        valueOf: state.valueOf.slice(),
+        values,
+        multilabel: state.multilabel,
         classes: state.classes.map((each) => ({ ...each })),
       });
       this.sent = { ...sent, values: sent.values + values.length, seq: seq() };

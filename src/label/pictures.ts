@@ -137,7 +137,11 @@ async function take(dataset: string, { rows, failed, source, multilabel }: Datas
   const pictures = new LabelPictures(dataset, source.width, rows.length + failed.length);
   const unreadable = failed.map((picture) => ({
     ...picture,
-    ...{ digest: '', width: 0, height: 0, problem: picture.error, fingerprint: undefined },
+    digest: '',
+    width: 0,
+    height: 0,
+    problem: picture.error,
+    fingerprint: undefined,
   }));
   const readable = rows.map((picture) => ({ ...picture, problem: null }));
   const all = [...readable, ...unreadable].sort((a, b) => (a.path < b.path ? -1 : 1));
@@ -192,8 +196,12 @@ export async function embedMore(
       const digest = embedding === null ? '' : (sha256 ?? '');
       return {
         facts: {
-          ...{ path, digest, width: width ?? 0, height: height ?? 0 },
-          ...{ problem: error, fingerprint: fingerprint ?? undefined },
+          path,
+          digest,
+          width: width ?? 0,
+          height: height ?? 0,
+          problem: error,
+          fingerprint: fingerprint ?? undefined,
         },
         embedding: embedding ?? undefined,
       };

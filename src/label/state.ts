@@ -160,7 +160,10 @@ export class LabelState {
       after.push(number);
     }
     return {
-      ...{ id, kind, done, classes },
+      id,
+      kind,
+      done,
+      classes,
       pictures: Int32Array.from(pictures),
       before: Int32Array.from(before),
       after: Int32Array.from(after),

@@ -113,7 +113,7 @@ export class Client {
   }
 }
 
-export function later(ms: number): Promise<void> {
+function later(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 

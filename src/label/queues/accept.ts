@@ -1,4 +1,5 @@
 import { percent } from '../../util/format.js';
+import { grouped } from '../../util/grouped.js';
 import { NO_CLASS, type SuggestionColumns } from '../learn/classifier.js';
 import type { Material } from '../learn/material.js';
 import type { AcceptPreview, Queue } from '../protocol.js';
@@ -66,13 +67,9 @@ function byLabel(
   { best }: SuggestionColumns,
   pictures: Int32Array,
 ): { label: string; members: number[] }[] {
-  const members = new Map<number, number[]>();
-  for (const picture of pictures) {
-    const known = members.get(best[picture]!);
-    if (known) known.push(picture);
-    else members.set(best[picture]!, [picture]);
-  }
-  return [...members].sort(([a], [b]) => a - b).map(([n, found]) => ({ label: classes[n]!.name, members: found }));
+  return [...grouped(pictures, (picture) => best[picture]!)]
+    .sort(([a], [b]) => a - b)
+    .map(([n, members]) => ({ label: classes[n]!.name, members }));
 }
 
 /** Some of the pictures, drawn at random without putting back. */

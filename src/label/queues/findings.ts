@@ -6,6 +6,7 @@ import type { Neighbours } from '../../check/neighbours.js';
 import { findOddPictures, findOutliers } from '../../check/pictures.js';
 import type { StoredPicture } from '../../store/dataset-rows.js';
 import { sentence } from '../../util/format.js';
+import { grouped } from '../../util/grouped.js';
 import { GROWTH } from '../learn/classifier.js';
 import type { Material } from '../learn/material.js';
 import type { FindingQueue, FindingsAnswer, Queue } from '../protocol.js';
@@ -298,27 +299,12 @@ function oddFindings(checked: Checked): Placed[] {
 function oddQueue(checked: Checked, count: number): Content {
   const open = oddFindings(checked);
   const shown = open.slice(0, count);
-  const groups = ODD.flatMap((issue) => {
-    const members = shown.filter(({ finding }) => finding.issue === issue);
-    if (members.length === 0) return [];
-    return {
-      title: sentence(`${issue}: ${ISSUE_MEANINGS[issue]}`),
-      suggestion: undefined,
-      pictures: members.map(({ picture }) => picture),
-      reasons: members.map(({ finding: { detail } }) => detail),
-    };
-  });
+  const groups = [...grouped(shown, ({ finding }) => finding.issue)].map(([issue, members]) => ({
+    title: sentence(`${issue}: ${ISSUE_MEANINGS[issue]}`),
+    suggestion: undefined,
+    pictures: members.map(({ picture }) => picture),
+    reasons: members.map(({ finding: { detail } }) => detail),
+  }));
   const left = new Set(open.map(({ picture }) => picture)).size;
   return { left, groups, empty: groups.length > 0 ? undefined : 'No picture is odd.' };
-}
-
-function grouped<T, K>(items: Iterable<T>, keyOf: (item: T) => K): Map<K, T[]> {
-  const groups = new Map<K, T[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const known = groups.get(key);
-    if (known) known.push(item);
-    else groups.set(key, [item]);
-  }
-  return groups;
 }
