@@ -49,8 +49,11 @@ export function stemOf(dataset: string): string {
 
 /** Whether a path lies in a folder. */
 export function isBelow(path: string, folder: string): boolean {
-  const inside = relative(folder, path);
-  return inside !== '' && inside !== '..' && !inside.startsWith(`..${sep}`) && !isAbsolute(inside);
+  return isInside(relative(folder, path));
+}
+
+function isInside(path: string): boolean {
+  return path !== '' && path !== '..' && !path.startsWith(`..${sep}`) && !isAbsolute(path);
 }
 
 /** Whether a picture lies on a server. */
@@ -63,8 +66,9 @@ export function isAddress(path: string): boolean {
  * folder and files can be moved together.
  */
 export function pathBeside(path: string, folder: string): string {
-  if (isAddress(path) || !isBelow(path, folder)) return path;
-  return relative(folder, path).replaceAll(sep, '/');
+  if (isAddress(path)) return path;
+  const inside = relative(folder, path);
+  return isInside(inside) ? inside.replaceAll(sep, '/') : path;
 }
 
 /** The other way round. */

@@ -529,6 +529,12 @@ describeWithBrowser('the label page', () => {
     expect(count).toBeGreaterThanOrEqual(3);
     const width = `document.querySelector('.shots img').decode().then(() => document.querySelector('.shots img').naturalWidth)`;
     expect(await page.evaluate(width)).toBeGreaterThan(100);
+    // Where not all of the pictures fit, the keyboard reaches the others.
+    await page.setViewportSize({ width: 400, height: 800 });
+    const taken = page.getByRole('region', { name: 'Pictures taken' });
+    await taken.focus();
+    await page.keyboard.press('ArrowRight');
+    await page.waitForFunction(`document.querySelector('.shots').scrollLeft > 0`);
     expect(await violations()).toEqual([]);
     const stream = await page.evaluateHandle(`document.querySelector('video').srcObject`);
     await page.keyboard.press('[');

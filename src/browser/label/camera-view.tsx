@@ -115,21 +115,23 @@ export function CameraView() {
           </Shutter>
         </div>
       </section>
-      <ul class="shots" aria-label="Pictures taken">
-        {shots.value
-          .filter((id) => id < state.pictures().count && !state.pictures().isLeftOut(id))
-          .map((id) => (
-            <li key={id} id={cellId(id)}>
-              <img src={thumbnailUrl(id)} alt={state.pictures().names[id]} />
-              {state
-                .pictures()
-                .labels(id)
-                .map((index) => (
-                  <ClassName key={index} index={index} />
-                ))}
-            </li>
-          ))}
-      </ul>
+      <section class="shots" aria-label="Pictures taken" tabIndex={0}>
+        <ul>
+          {shots.value
+            .filter((id) => id < state.pictures().count && !state.pictures().isLeftOut(id))
+            .map((id) => (
+              <li key={id} id={cellId(id)}>
+                <img src={thumbnailUrl(id)} alt={state.pictures().names[id]} />
+                {state
+                  .pictures()
+                  .labels(id)
+                  .map((index) => (
+                    <ClassName key={index} index={index} />
+                  ))}
+              </li>
+            ))}
+        </ul>
+      </section>
     </div>
   );
 }

@@ -178,7 +178,7 @@ export function keepFocus(): void {
   });
 }
 
-/** Whether the key is for what has the focus: text, or a button that it presses. */
+/** Whether the key is for what has the focus: text, a button that it presses, or the pictures taken, which it scrolls. */
 function takesKey({ target, key }: KeyboardEvent): boolean {
   if (!(target instanceof HTMLElement)) return false;
   if (key === 'Escape') {
@@ -187,6 +187,7 @@ function takesKey({ target, key }: KeyboardEvent): boolean {
     return target instanceof HTMLInputElement;
   }
   if (target.matches('input:not([type="checkbox"]), select, textarea')) return true;
+  if (target.matches('.shots') && /^(Arrow|Page|Home$|End$)/.test(key)) return true;
   return target.matches('button, input') && (key === 'Enter' || key === ' ');
 }
 
