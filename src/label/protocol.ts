@@ -2,17 +2,21 @@
  * What the label page (`src/browser/label`) and its server say to each other. The server holds the truth. The page holds a copy
  * of it, column by column, filters and sorts that copy itself, and changes it only by what the server's events say.
  *
- * Every request carries the session's token: the page's own address as `?token=`, all others as the header `X-Token`, or, where
- * the browser sets no headers (pictures, events), as `?token=`. In the same way, as `X-Start` or `?start=`, a request may say which start of the server its
- * numbers of pictures are from ({@link Session.start}): it is refused, 409 `restarted`, if the server was started anew since.
+ * Every request carries the token, which stays the same for the same labels, as the header `X-Token` or as `?token=`; or else, as
+ * `X-Start` or `?start=`, the {@link Session.start} that the server has told who knew the token. With both, it is refused, 409
+ * `restarted`, if the server was started anew since, as numbers of pictures may mean others now.
+ *
+ * The page sends the token only with its own address and to ask for the session. While the server is down, another program may take
+ * its port: so before the page asks for the session again, the server has to prove by an HMAC of a nonce that it knows the token.
  *
  * | request                          | body                | answer                                            |
  * | -------------------------------- | ------------------- | ------------------------------------------------- |
+ * | `GET /api/proof?nonce=TEXT`      |                     | `{ proof }`, see `proofOf`; needs no token        |
  * | `GET /api/session`               |                     | {@link Session}, with all pictures                |
  * | `GET /api/events?since=SEQ`      |                     | server-sent {@link LabelEvent}s, from SEQ on      |
  * | `POST /api/actions`              | {@link ActionBody}  | {@link ActionAnswer}, once it is on disk          |
  * | `GET /api/suggestions`           |                     | {@link Suggestions}                               |
- * | `GET /api/queues/NAME?options`   |                     | {@link Queue}                                     |
+ * | `GET /api/queues/NAME?count=N`   |                     | {@link Queue}; `accept`, too: `?label=&above=P`   |
  * | `GET /api/findings`              |                     | {@link FindingsAnswer}                            |
  * | `GET /api/accept?label=&above=P` |                     | {@link AcceptPreview}                             |
  * | `GET /api/similar/ID?count=N`    |                     | {@link SimilarAnswer}, the most similar first     |
@@ -34,8 +38,10 @@ export type QueueName = (typeof QUEUES)[number];
 export type FindingQueue = Extract<QueueName, 'doubtful' | 'duplicates' | 'odd'>;
 
 export interface Session {
-  /** Another one each time the server starts: only within one do the numbers of pictures mean the same. */
+  /** Another one each time the server starts, a secret: only within one do the numbers of pictures mean the same. */
   start: string;
+  /** Of the server itself, also where the page is reached by another one. */
+  port: number;
   /** The data set as it was named. */
   dataset: string;
   /** Absolute path of the manifest that is written. */
@@ -193,16 +199,6 @@ export interface Suggestions {
   /** Uint16 and Float32: the second most likely. */
   second: string;
   secondProbability: string;
-}
-
-/** The options of `GET /api/queues/NAME`. */
-export interface QueueOptions {
-  /** Of `accept`: suggestions at least this certain; 0 … 1. @default 0.95 */
-  above?: number;
-  /** Of `accept`: only this class. */
-  label?: string;
-  /** At most so many pictures. @default 200 */
-  count?: number;
 }
 
 export interface Queue {

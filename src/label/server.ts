@@ -12,14 +12,14 @@ import { HttpError } from '../server/errors.js';
 import { addPage } from '../server/page.js';
 import { refusalOfForm } from '../server/uploads.js';
 import { cacheFolder } from '../util/cache-folder.js';
-import { LastlayerError, messageOf } from '../util/errors.js';
+import { codeOf, LastlayerError, messageOf } from '../util/errors.js';
 import { isInRange, type NumberRange, requirement, withDefaults } from '../util/validate.js';
 import type { NewFile } from './add.js';
 import { DEFAULTS, type LabelOptions, type LabelSettings } from './options.js';
-import { QUEUES, type SaveAnswer } from './protocol.js';
+import { QUEUES, type SaveAnswer, type Session } from './protocol.js';
 import { LabelSession } from './session.js';
 import { ThumbnailCache } from './thumbnails.js';
-import { tokenFor } from './token.js';
+import { proofOf, tokenFor } from './token.js';
 
 const HOST = '127.0.0.1';
 
@@ -72,12 +72,19 @@ export async function startLabelling(options: LabelOptions): Promise<RunningLabe
     uploads = await mkdtemp(join(tmpdir(), 'lastlayer-uploads-'));
     const server = (app = await createApp({ maxBody: MOST_BODY, timeout: TIMEOUT, log: undefined, cors: [] }));
     restrictAccess(server, {
-      secret: { text: token, sentIn: (request) => said(request, 'token'), refusal: wrongToken },
+      secret: {
+        texts: [token, session.start],
+        sentIn: (request) => said(request, 'token') ?? said(request, 'start'),
+        refusal: wrongToken,
+      },
       thisMachine: { help: 'Open the address that it printed when it started.' },
       ownPages: true,
     });
     refuseNumbersOfBefore(server, session.start);
     addPage(server, 'label');
+    server.get<{ Querystring: Query }>('/api/proof', { config: { open: true } }, ({ query, socket }) => ({
+      proof: proofOf(token, textIn(query, 'nonce') ?? '', socket.localPort!),
+    }));
     const folder = uploads;
     await server.register((routes, _, done) => {
       tellFailures(routes, settings);
@@ -156,7 +163,7 @@ interface ByNumber {
 function addRoutes(app: FastifyInstance, session: LabelSession, thumbnails: ThumbnailCache): void {
   app.addContentTypeParser('application/json', { parseAs: 'string' }, app.getDefaultJsonParser('error', 'error'));
 
-  app.get('/api/session', () => session.describe());
+  app.get('/api/session', ({ socket }): Session => ({ ...session.describe(), port: socket.localPort! }));
 
   app.get<{ Querystring: { since?: string } }>('/api/events', (request, reply) => {
     const since = request.headers['last-event-id'] ?? request.query.since;
@@ -243,6 +250,8 @@ const MOST_BYTES = 2 ** 26;
 function addUploads(app: FastifyInstance, session: LabelSession, folder: string): void {
   void app.register(async (posts) => {
     await posts.register(multipart, {
+      // Such a file alone is refused.
+      throwFileSizeLimit: false,
       limits: { files: MOST_FILES, fields: 16, fieldSize: 1000, fileSize: MOST_BYTES, parts: MOST_FILES + 16 },
     });
     posts.post<{ Querystring: Query }>('/api/pictures', { bodyLimit: MOST_FORM }, async (request) => {
@@ -252,11 +261,20 @@ function addUploads(app: FastifyInstance, session: LabelSession, folder: string)
         throw new HttpError(415, 'unsupported_type', 'Send the pictures as files of a form: curl -F file=@a.jpg …');
       }
       const { files } = await request.saveRequestFiles({ tmpdir: folder }).catch((error: unknown) => {
-        throw refusalOfForm(request, error);
+        const refusal = refusalOfForm(request, error);
+        throw codeOf(error) === 'FST_FILES_LIMIT' ? tooMany() : refusal;
       });
-      return session.add(textIn(query, 'id') ?? randomUUID(), label, newFiles(files));
+      const whole = files.filter(({ file }) => !file.truncated);
+      const answer = await session.add(textIn(query, 'id') ?? randomUUID(), label, newFiles(whole));
+      const large = files.filter(({ file }) => file.truncated);
+      const reason = `it is larger than ${MOST_BYTES / 2 ** 20} MiB`;
+      return { ...answer, refused: [...answer.refused, ...large.map(({ filename: name }) => ({ name, reason }))] };
     });
   });
+}
+
+function tooMany(): HttpError {
+  return new HttpError(413, 'too_many_pictures', `A form may have at most ${MOST_FILES} files. Send several forms.`);
 }
 
 async function* newFiles(files: readonly { filename: string; filepath: string }[]): AsyncGenerator<NewFile> {

@@ -68,7 +68,8 @@ export class LabelSession {
     this.events = new EventStreams(this.seq);
     const { pictures, state, embedder } = begun;
     this.learning = new Learning({
-      ...{ pictures, state },
+      pictures,
+      state,
       identity: { modelId: embedder.backbone.id, transformId: embedder.backbone.transformId },
       seq: () => this.seq,
       isWaiting: () => state.classInfo().filter(({ count }) => count > 0).length < (state.multilabel ? 1 : 2),
@@ -122,7 +123,7 @@ export class LabelSession {
     await this.begun.lock.note(url);
   }
 
-  describe(): Session {
+  describe(): Omit<Session, 'port'> {
     const { state, dataset, embedder } = this.begun;
     return {
       start: this.start,
@@ -316,7 +317,12 @@ export class LabelSession {
     // Before the pictures are there, so that nothing has to be taken back if the journal cannot be written.
     const set = { leftOut: false, ...(label !== undefined && { labelled: true, labels: [label] }) };
     const line: StepLine = {
-      ...{ id, at: new Date().toISOString(), kind: 'add', done, added: paths, changes: [{ set, pictures: paths }] },
+      id,
+      at: new Date().toISOString(),
+      kind: 'add',
+      done,
+      added: paths,
+      changes: [{ set, pictures: paths }],
       ...(classes.length > 0 && { classes: [{ from: null, to: label! }] }),
     };
     await journal.append(line);
@@ -403,7 +409,11 @@ export class LabelSession {
     const classes = state.classInfo();
     const answer = this.remember(id, { seq: ++this.seq, done });
     this.events.send({
-      ...{ seq: this.seq, done, id, canUndo: state.canUndo, canRedo: state.canRedo },
+      seq: this.seq,
+      done,
+      id,
+      canUndo: state.canUndo,
+      canRedo: state.canRedo,
       classes: JSON.stringify(classes) === classesBefore ? null : classes,
       ...what,
     });

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -24,10 +24,21 @@ export async function tokenFor(journal: string): Promise<string> {
   return token;
 }
 
+/**
+ * What only who knows the token can say, without giving it away.
+ * @param nonce a text that was never asked about before
+ * @param port of the server: so that a program on another one, where a page expects the server, gains nothing by passing the question on
+ * @returns HMAC-SHA256 of both, as hexadecimal digits
+ */
+export function proofOf(token: string, nonce: string, port: number): string {
+  return createHmac('sha256', token).update(`${nonce} ${port}`).digest('hex');
+}
+
 /** What a file holds, if it is the user's own and nobody else could have read it. */
 async function kept(path: string): Promise<string | undefined> {
-  // Windows has neither; there, the cache folder is the user's alone. A link could lead to what somebody else has written.
-  const file = await open(path, constants.O_RDONLY | ((constants.O_NOFOLLOW as number | undefined) ?? 0));
+  // A link could lead to what somebody else has written, and a pipe would be waited for. Windows has neither flag nor mode; there, the
+  // cache folder is the user's alone.
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const status = await file.stat();
     const isOwn = process.getuid === undefined || (status.uid === process.getuid() && (status.mode & 0o077) === 0);

@@ -102,8 +102,9 @@ export async function drain(app: FastifyInstance, grace: number): Promise<void> 
 
 /** Which requests are admitted. */
 export interface Access {
-  /** What they must send, but to routes that are open, and how those that do not are refused. */
-  secret?: { text: string; sentIn: (request: FastifyRequest) => unknown; refusal: () => HttpError } | undefined;
+  /** What they must send one of, but to routes that are open, and how those that do not are refused. */
+  secret?:
+    { texts: readonly string[]; sentIn: (request: FastifyRequest) => unknown; refusal: () => HttpError } | undefined;
   /** Whether they must address the server as this machine, and what helps those that do not, in a sentence. */
   thisMachine?: { help: string } | undefined;
   /** Whether those of pages of other origins are refused. */
@@ -112,7 +113,7 @@ export interface Access {
 
 /** Admits requests by what they send and where they come from. */
 export function restrictAccess(app: FastifyInstance, { secret, thisMachine, ownPages }: Access): void {
-  const digest = secret && digestOf(secret.text);
+  const digests = secret?.texts.map(digestOf) ?? [];
   app.addHook('onRequest', (request, _reply, done) => {
     const { headers, hostname, host } = request;
     // DNS rebinding: a web page can point its own name at this machine, and could then read the answers.
@@ -126,10 +127,11 @@ export function restrictAccess(app: FastifyInstance, { secret, thisMachine, ownP
     if (ownPages && headers.origin !== undefined && headers.origin !== `http://${host}`) {
       throw new HttpError(403, 'wrong_origin', `Pages of ${headers.origin} may not use this one.`);
     }
-    if (secret && digest && !request.routeOptions.config.open) {
-      const sent = secret.sentIn(request);
+    if (secret && !request.routeOptions.config.open) {
+      const said = secret.sentIn(request);
+      const sent = digestOf(typeof said === 'string' ? said : '');
       // Digests have equal lengths, so every wrong secret takes equally long to compare.
-      if (!timingSafeEqual(digestOf(typeof sent === 'string' ? sent : ''), digest)) throw secret.refusal();
+      if (!digests.some((digest) => timingSafeEqual(sent, digest))) throw secret.refusal();
     }
     done();
   });

@@ -67,7 +67,7 @@ function accessTo({ apiKey, auth, host }: Settings): Access {
   }
   return {
     secret: {
-      text: apiKey,
+      texts: [apiKey],
       sentIn: ({ headers }) => /^Bearer +(.+)$/i.exec(headers.authorization ?? '')?.[1] ?? headers['x-api-key'],
       refusal: () =>
         new HttpError(

@@ -1,3 +1,4 @@
+import { randomUUID, webcrypto } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { type IncomingMessage, request } from 'node:http';
@@ -6,6 +7,8 @@ import sharp from 'sharp';
 import type { AddAnswer, LabelEvent, Session } from '../../src/label/protocol.js';
 import { temporaryFolder } from '../support/files.js';
 import { Client, saidOf, unlabelledPictures, until } from '../support/labelling.js';
+
+const { subtle } = webcrypto;
 
 let client: Client;
 // Before the folder goes.
@@ -56,6 +59,7 @@ test('only this machine can reach it, and only with the token, under its own nam
     for (const wrong of ['', token.slice(1), `${token}x`, '0'.repeat(token.length)]) {
       expect(await statusOf(path, { 'X-Token': wrong }, method)).toBe(401);
     }
+    expect(await statusOf(path, { 'X-Start': randomUUID() }, method)).toBe(401);
     expect(await statusOf(path, client.headers, method)).not.toBe(401);
   }
   for (const origin of ['http://evil.example', 'null', client.url.replace('http', 'https'), 'http://127.0.0.1:1']) {
@@ -65,6 +69,21 @@ test('only this machine can reach it, and only with the token, under its own nam
   expect(await statusOf('/api/session', { ...client.headers, Host: 'evil.example' })).toBe(403);
   const { headers } = await fetch(`${client.url}/api/session`, { headers: client.headers });
   expect(headers.get('Access-Control-Allow-Origin')).toBeNull();
+});
+
+test('a server shows that it knows the token without telling it, and its start stands for the token until its end', async () => {
+  const { port, start } = await client.session();
+  expect(port).toBe(Number(new URL(client.url).port));
+  const proofFor = async (nonce: string) => (await fetch(`${client.url}/api/proof?nonce=${nonce}`)).json();
+  const secret = Buffer.from(client.headers['X-Token']);
+  const key = await subtle.importKey('raw', secret, { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
+  const proof = Buffer.from(await subtle.sign('HMAC', key, Buffer.from(`once ${port}`))).toString('hex');
+  expect(await proofFor('once')).toEqual({ proof });
+  expect(await proofFor('twice')).not.toEqual({ proof });
+  expect(await statusOf('/api/proof?nonce=once', { Origin: 'http://evil.example' })).toBe(403);
+  expect(await statusOf(`/thumbnails/0?start=${start}`, {})).toBe(200);
+  expect(await statusOf('/api/suggestions', { 'X-Start': start })).toBe(200);
+  expect(await statusOf(`/thumbnails/0?start=${start}0`, {})).toBe(401);
 });
 
 test('a thumbnail is made once, upright and small, and a picture is sent in a form that browsers show', async () => {
@@ -206,6 +225,25 @@ test('a form that breaks off leaves no picture behind', async () => {
   expect(response.status).toBe(400);
   expect(await readdir(photos)).not.toContain('flat');
   expect((await client.session()).seq).toBe(before.seq);
+});
+
+test('of a form, a file that is too large is refused alone; too many are refused as a whole', async () => {
+  const before = await client.session();
+  const small = new Uint8Array(await sharp(join(photos, 'z.tiff')).blur(5).png().toBuffer());
+  const answer = await client.upload<AddAnswer>('/api/pictures', [
+    ['large.tiff', new Uint8Array(2 ** 26 + 1)],
+    ['small.png', small],
+  ]);
+  expect(answer).toMatchObject({
+    pictures: [before.pictures.name.length],
+    refused: [{ name: 'large.tiff', reason: 'it is larger than 64 MiB' }],
+  });
+  const many = Array.from({ length: 1001 }, (_, i) => [`${i}.png`, small] as const);
+  expect(await client.upload('/api/pictures', many)).toEqual({
+    error: { code: 'too_many_pictures', message: 'A form may have at most 1000 files. Send several forms.' },
+  });
+  expect((await client.session()).seq).toBe(before.seq + 1);
+  expect(await readdir(photos)).not.toContain('0.png');
 });
 
 test('a form that arrives slowly keeps no other waiting', async () => {

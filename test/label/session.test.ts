@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import type { Action, Session } from '../../src/label/protocol.js';
 import { Random } from '../../scripts/support/random.js';
 import { Journal } from '../../src/label/journal.js';
+import { LearnerThread } from '../../src/label/learn/thread.js';
 import { LastlayerError } from '../../src/util/errors.js';
 import { stripes, temporaryFolder } from '../support/files.js';
-import { Client, rowsOf, saidOf, unlabelledPictures } from '../support/labelling.js';
+import { Client, rowsOf, saidOf, unlabelledPictures, until } from '../support/labelling.js';
 
 const folder = await temporaryFolder();
 const photos = join(folder, 'photos');
@@ -388,6 +389,37 @@ test('an empty folder is a data set to begin with, whose pictures come from the 
     },
     { dataset: empty },
   );
+});
+
+test.each([
+  ['shards.tar', 'WebDataset shards', 'tar -xf SHARD.tar -C FOLDER'],
+  ['table.parquet', 'Parquet files', 'Write the pictures to files of a folder'],
+])('pictures that are no files of their own cannot be labelled, with what to do: %s', async (name, layout, help) => {
+  const dataset = join(folder, name);
+  await writeFile(dataset, '');
+  const refused = start({ dataset });
+  await expect(refused).rejects.toThrow(LastlayerError);
+  await expect(refused).rejects.toThrow(`${dataset} (${layout}) cannot be labelled`);
+  await expect(refused).rejects.toThrow(help);
+  expect((await readdir(folder)).filter((each) => each.startsWith(`${name.split('.')[0] ?? ''}.labels`))).toEqual([]);
+});
+
+test('what keeps the classifier from learning is told, and labelling goes on', async () => {
+  const call = Object.getOwnPropertyDescriptor(LearnerThread.prototype, 'call') ?? {};
+  LearnerThread.prototype.call = () => Promise.reject(new LastlayerError('The thread of the classifier died.'));
+  try {
+    await withSession(async (client) => {
+      await client.act({ kind: 'label', pictures: [0, 1], label: 'flat' });
+      await client.act({ kind: 'label', pictures: [8, 9], label: 'steep' });
+      await until(() => notices.length > 0);
+      Object.defineProperty(LearnerThread.prototype, 'call', call);
+      expect(notices).toEqual(['The classifier cannot learn: The thread of the classifier died.']);
+      await client.act({ kind: 'label', pictures: [2], label: 'flat' });
+      expect((await client.learnt()).classifier.trainedOn).toBe(5);
+    });
+  } finally {
+    Object.defineProperty(LearnerThread.prototype, 'call', call);
+  }
 });
 
 test('a journal that cannot be written to is told in words, and nothing is changed', async () => {

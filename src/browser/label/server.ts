@@ -21,6 +21,8 @@ import { isQueue, isSameView } from './view.js';
 
 const RETRY_MS = 1000;
 const SIMILAR_COUNT = 200;
+/** The status of the answer to a wrong token or start. */
+const WRONG_SECRET = 401;
 /** Between two requests for the suggestions, or for the queue that is shown. */
 const PAUSE_MS = 400;
 /** Without a change, until the pictures are checked for findings; and up to how many pictures that is done unasked. */
@@ -41,21 +43,41 @@ export class Refusal extends Error {
 }
 
 /** @throws {Refusal} @throws TypeError if the server does not answer at all, or was started anew since it gave the data */
-async function request<T>(path: string, options: RequestInit = {}, start = state.start): Promise<T> {
+async function request<T>(path: string, options: RequestInit = {}): Promise<T> {
   const headers = new Headers(options.headers);
-  headers.set('X-Token', token);
-  if (start !== '') headers.set('X-Start', start);
-  const response = await fetch(path, { ...options, headers });
-  const answer = (await response.json().catch(() => ({}))) as T & { error?: { code?: string; message?: string } };
-  if (response.ok) return answer;
-  const { code, message = `The server answered ${response.status}.` } = answer.error ?? {};
-  // Another server answers. What was to be done waits until it is known which.
-  if (start !== '' && (code === 'restarted' || code === 'wrong_token')) {
+  headers.set('X-Start', state.start);
+  try {
+    return await ask<T>(path, { ...options, headers });
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.status !== WRONG_SECRET) throw error;
+    // Another server answers. What was to be done waits until it is known which.
     lose();
     void connect();
-    throw new TypeError(message);
+    throw new TypeError(error.message, { cause: error });
   }
-  throw new Refusal(response.status, message);
+}
+
+/** @throws {Refusal} @throws TypeError if the server does not answer at all */
+async function ask<T>(path: string, options?: RequestInit): Promise<T> {
+  const response = await fetch(path, options);
+  const answer = (await response.json().catch(() => ({}))) as T & { error?: { message?: string } };
+  if (response.ok) return answer;
+  throw new Refusal(response.status, answer.error?.message ?? `The server answered ${response.status}.`);
+}
+
+/** @throws {Refusal} if what answers where the server was does not know the token, and so must not get it */
+async function askProof(port: number): Promise<void> {
+  const nonce = crypto.randomUUID();
+  const { proof } = await ask<{ proof?: string }>(`api/proof?nonce=${nonce}`);
+  const [secret, text] = [token, `${nonce} ${port}`].map((each) => new TextEncoder().encode(each)) as [
+    Uint8Array<ArrayBuffer>,
+    Uint8Array<ArrayBuffer>,
+  ];
+  const key = await crypto.subtle.importKey('raw', secret, { name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
+  const right = new Uint8Array(await crypto.subtle.sign('HMAC', key, text));
+  if (proof !== Array.from(right, (byte) => byte.toString(16).padStart(2, '0')).join('')) {
+    throw new Refusal(WRONG_SECRET, 'Another program answers where the server was.');
+  }
 }
 
 export function thumbnailUrl(id: PictureId): string {
@@ -68,7 +90,7 @@ export function pictureUrl(id: PictureId): string {
 
 /** What headers say in other requests. */
 function query(): string {
-  return `token=${encodeURIComponent(token)}&start=${encodeURIComponent(state.start)}`;
+  return `start=${encodeURIComponent(state.start)}`;
 }
 
 // The connection.
@@ -88,7 +110,8 @@ async function reconnect(): Promise<void> {
   events?.close();
   for (;;) {
     try {
-      const renumber = state.takeSession(await request<Session>('api/session', {}, ''));
+      if (state.session.value) await askProof(state.session.value.port);
+      const renumber = state.takeSession(await ask<Session>('api/session', { headers: { 'X-Token': token } }));
       if (renumber) for (const body of unanswered) body.action = renumbered(body.action, renumber);
       break;
     } catch (error) {

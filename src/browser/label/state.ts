@@ -19,7 +19,7 @@ import { certainty, NONE, type PictureFinding, Pictures } from './pictures.js';
 import { findingsShown, lasting, select, settle, SIZES, START, wants, type Situation, type View } from './view.js';
 
 type QueueGroup = Queue['groups'][number];
-type SessionInfo = Pick<Session, 'dataset' | 'manifest' | 'head' | 'model' | 'multilabel'>;
+type SessionInfo = Pick<Session, 'port' | 'dataset' | 'manifest' | 'head' | 'model' | 'multilabel'>;
 
 /** Pictures that are labelled or judged together. */
 export interface Group {
@@ -190,8 +190,8 @@ export function takeSession(taken: Session): Renumber | undefined {
   const numbers = isRestart && !isSame ? new Map(taken.pictures.name.map((name, id) => [name, id])) : undefined;
   const renumber: Renumber | undefined = numbers && ((id) => numbers.get(before[id]!));
   batch(() => {
-    const { dataset, manifest, head, model, multilabel } = taken;
-    session.value = { dataset, manifest, head, model, multilabel };
+    const { port, dataset, manifest, head, model, multilabel } = taken;
+    session.value = { port, dataset, manifest, head, model, multilabel };
     data.value = { pictures: new Pictures(taken.pictures) };
     seq = taken.seq;
     start = taken.start;
