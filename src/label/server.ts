@@ -250,7 +250,7 @@ const MOST_BYTES = 2 ** 26;
 function addUploads(app: FastifyInstance, session: LabelSession, folder: string): void {
   void app.register(async (posts) => {
     await posts.register(multipart, {
-      // Such a file alone is refused.
+      // A file that is too large is refused alone.
       throwFileSizeLimit: false,
       limits: { files: MOST_FILES, fields: 16, fieldSize: 1000, fileSize: MOST_BYTES, parts: MOST_FILES + 16 },
     });

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -591,6 +592,17 @@ describeWithBrowser('the label page', () => {
     await labelRightly();
     await page.getByText('1 action will be sent').waitFor();
     expect(await nameOfCurrent()).toBe('fish-01.jpg');
+    // Another program takes the port: it hears from the page, but not the token.
+    const heard: string[] = [];
+    const other = createServer(({ url, headers }, response) => {
+      heard.push(JSON.stringify([url, headers]));
+      response.setHeader('Content-Type', 'application/json').end('{"proof":"made up"}');
+    }).listen(Number(new URL(first.url).port), '127.0.0.1');
+    await page.getByText('This is not the address of these labels').waitFor();
+    expect(heard.join('\n')).toContain('/api/proof');
+    expect(heard.join('\n')).not.toContain(new URL(first.url).searchParams.get('token'));
+    other.closeAllConnections();
+    await new Promise((resolve) => other.close(resolve));
     // A picture that comes before all others: from now on, they have other numbers.
     await cp(join(EXAMPLES, 'mushroom', 'mushroom-20.jpg'), join(data, 'a-mushroom.jpg'));
     const second = await start(new URL(first.url).port);
