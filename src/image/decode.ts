@@ -53,8 +53,8 @@ export const DECODE_SECONDS = 60;
  * Decodes a picture of any format that sharp reads, HEIC or BMP: turns it upright by its EXIF orientation, takes the first frame of an
  * animation, composites transparency on the transform's background, converts to 8-bit RGB, resizes and crops.
  *
- * A picture may take 60 s and 2 GiB. Large pictures, HEIC, BMP and SVG are decoded one at a time in a separate process, as only ending
- * its process stops a decoder.
+ * A picture may take 60 s and 2 GiB. Large pictures, HEIC, BMP and SVG are decoded in separate processes, as only ending its process
+ * stops a decoder.
  *
  * Colour profiles are ignored, as in Pillow and so in torchvision. torchvision by itself does not apply the orientation.
  * @throws {LastlayerError} if the bytes are not a complete, readable picture, or exceed the options; the message says why
@@ -166,7 +166,7 @@ const SHARE = 2 ** 24;
 const SHARES = Math.max(64, 4 * availableParallelism());
 const budget = new Semaphore(SHARES);
 
-/** Pictures that take more, decoded, get the separate process: some 90 megapixels. */
+/** Pictures that take more, decoded, get a separate process: some 90 megapixels. */
 const MOST_BYTES_HERE = 2 ** 28;
 
 /** sharp's limit for the pixels of a picture. */
@@ -204,7 +204,7 @@ async function openPicture(
     render: async (recipe) => {
       try {
         return await (elsewhere
-          ? isolated.render(image, recipe)
+          ? isolated.render(image, recipe, bytes)
           : decodeHere(() => render(image, recipe), shares, recipe.seconds));
       } catch (error) {
         throw explained(error, image);
