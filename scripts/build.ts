@@ -7,7 +7,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmod, cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import { pageFile } from '../src/util/page-files.js';
 import { ROOT } from './support/script.js';
 
@@ -30,6 +30,6 @@ await chmod(join(dist, 'bin.cjs'), 0o755);
 async function namesOfPageFiles(): Promise<string[]> {
   const found = await readdir(join(source, 'browser'), { recursive: true });
   return found
-    .map((name) => name.replace(/\/page\.tsx?$/, '/page.js'))
+    .map((name) => name.replaceAll(sep, '/').replace(/\/page\.tsx?$/, '/page.js'))
     .filter((name) => /\/page\.(js|css)$|\.(html|svg)$/.test(name));
 }

@@ -169,20 +169,21 @@ export class Backbone {
   async release(): Promise<void> {
     const sessions = [...this.sessions.values()];
     this.sessions.clear();
-    for (const session of sessions) await (await session).release();
+    for (const session of await Promise.allSettled(sessions)) {
+      if (session.status === 'fulfilled') await session.value.release();
+    }
   }
 
   private open(type: Tensor.Type, map: boolean): Promise<InferenceSession> {
     const key = `${type}${map ? ' with map' : ''}`;
-    let session = this.sessions.get(key);
-    if (!session) {
-      session = this.load(type, map).catch((error: unknown) => {
-        // A later run tries anew.
-        this.sessions.delete(key);
-        throw error;
-      });
-      this.sessions.set(key, session);
-    }
+    const known = this.sessions.get(key);
+    if (known) return known;
+    const session = this.load(type, map);
+    this.sessions.set(key, session);
+    session.catch(() => {
+      // A later run tries anew.
+      if (this.sessions.get(key) === session) this.sessions.delete(key);
+    });
     return session;
   }
 

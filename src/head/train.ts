@@ -190,7 +190,8 @@ export async function tuneHead<Result>(
   const temperature = fitTemperature(task, await sampleLogits(graph, found, held), examples.names.length);
   const rows = () => heldOutRows(graph, found, similarities);
   const evaluated = await task.evaluateHeldOut(rows, examples.names, { temperature, unknown });
-  const means = meansOfAll && (found.examples === examples ? meansOfAll : await classMeans(examples, mask));
+  const means =
+    evaluated.unknown && meansOfAll && (found.examples === examples ? meansOfAll : await classMeans(examples, mask));
   return {
     head: head.with({
       temperature,

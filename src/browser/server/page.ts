@@ -208,7 +208,7 @@ async function advance(): Promise<void> {
   job.outcome = await classify(job, explain);
   running--;
   // It was asked for while the picture was under way.
-  if (explained.checked && !explain && !('error' in job.outcome)) queue.push(job);
+  if (explained.checked && !explain && !job.signal.aborted && !('error' in job.outcome)) queue.push(job);
   if (!job.signal.aborted) show(job, job.outcome);
   if (explained.checked) drawAll();
   tellProgress();
