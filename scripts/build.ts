@@ -8,9 +8,10 @@ import { execFileSync } from 'node:child_process';
 import { chmod, cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { pageFile } from '../src/util/page-files.js';
-import { ROOT } from './support/script.js';
 
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const [source, dist] = [join(ROOT, 'src'), join(ROOT, 'dist')];
 const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
 
