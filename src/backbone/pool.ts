@@ -238,7 +238,7 @@ class TemporaryFolder {
     try {
       if (this.path !== undefined) rmSync(this.path, { recursive: true, force: true });
     } catch {
-      // Windows keeps a file that a thread has mapped, as all do where the process ends without `close`.
+      // Windows keeps a file while a thread has it mapped, as where the process ends without `close`.
     }
     this.path = undefined;
     TemporaryFolder.all.delete(this);

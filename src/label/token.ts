@@ -10,7 +10,7 @@ const BYTES = 24;
 const TOKEN = /^[\w-]{32}$/;
 
 /**
- * The token that lets a browser in, which stays the same for the same labels: so that an open page goes on, and a bookmark holds,
+ * The token that lets a browser in, which stays the same for the same labels, so that an open page goes on, and a bookmark holds,
  * when the server is started again. It is kept in a file of the cache folder that only the user can read. Where that cannot be, it is
  * a new one each time.
  * @param journal of the labels, absolute path
@@ -25,7 +25,7 @@ export async function tokenFor(journal: string): Promise<string> {
 }
 
 /**
- * What only who knows the token can say, without giving it away.
+ * What only somebody who knows the token can say, without giving it away.
  * @param nonce a text that was never asked about before
  * @param port of the server: so that a program on another one, where a page expects the server, gains nothing by passing the question on
  * @returns HMAC-SHA256 of both, as hexadecimal digits

@@ -42,7 +42,7 @@ export function numbered(stem: string, n: number, ending = ''): string {
 
 /** A picture's path as it is shown: relative to the data set's folder, or to that of its manifest; in full if it is elsewhere. */
 export function nameOf(dataset: string, path: string): string {
-  const folder = /\.(csv|jsonl|ndjson)$/i.test(dataset) ? dirname(dataset) : dataset;
+  const folder = /\.(csv|tsv|jsonl|ndjson)$/i.test(dataset) ? dirname(dataset) : dataset;
   const name = relative(folder, path);
   return name === '..' || name.startsWith(`..${sep}`) || isAbsolute(name) ? path : name;
 }
